@@ -1,0 +1,7 @@
+"""`spacy tabcnn ...`: the package's commands on spaCy's command line."""
+
+from ._app import tabcnn_cli
+from .convert import convert, convert_cli
+from .encoder import copy_encoder, encoder_cli
+
+__all__ = ["convert", "convert_cli", "copy_encoder", "encoder_cli", "tabcnn_cli"]

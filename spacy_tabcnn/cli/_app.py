@@ -1,0 +1,9 @@
+"""The group of commands that the others join."""
+
+import typer
+from spacy.cli._util import app
+
+HELP = """Commands of spacy-tabcnn: corpora of entities and relations, and encoders."""
+
+tabcnn_cli = typer.Typer(name="tabcnn", help=HELP, no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(tabcnn_cli)

@@ -1,0 +1,178 @@
+"""`spacy tabcnn convert`: annotation files to .spacy and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import spacy
+import typer
+from spacy.tokens import Doc
+from wasabi import msg
+
+from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
+from ..corpora.formats import FORMATS, read_annotations, write_annotations
+from ..corpora.report import ConversionReport
+from ._app import tabcnn_cli
+
+_FORMAT_NAMES = ", ".join(FORMATS)
+
+
+@tabcnn_cli.command("convert")
+def convert_cli(
+    inputs: Annotated[list[Path], typer.Argument(help="Files to read")],
+    output: Annotated[Path, typer.Argument(help="File to write; its folder is made if needed")],
+    *,
+    format_name: Annotated[
+        str | None,
+        typer.Option("--format", "-f", help="Annotation format of the input, or of the output if the input is .spacy"),
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", "-t", help="Annotation format of the output, if the input is an annotation file too"),
+    ] = None,
+    lang: Annotated[
+        str, typer.Option("--lang", "-l", help="Language whose tokenizer splits raw text (doccano)")
+    ] = "en",
+    strict: Annotated[
+        bool, typer.Option("--strict", "-S", help="Stop at the first entity or relation that cannot be kept")
+    ] = False,
+    expect: Annotated[
+        str | None,
+        typer.Option(
+            "--expect",
+            "-e",
+            metavar="N/N/N",
+            help="Expected sentences, entity types and relation types: warn where the result differs",
+        ),
+    ] = None,
+) -> None:
+    """
+    Convert entities and relations between annotation files and .spacy files.
+
+    Counts what was kept and what had to be left out. Formats: spert (SpERT's
+    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl).
+    The format of a file to read is told from the file unless --format names it.
+    Several inputs are joined into one output.
+
+    EXAMPLES:
+
+    spacy tabcnn convert train.json train.spacy --expect 922/4/5
+
+    spacy tabcnn convert train.json dev.json train_dev.spacy
+
+    spacy tabcnn convert predictions.spacy predictions.json --format spert
+
+    spacy tabcnn convert train.json train_tags.json --to tablert
+    """
+    try:
+        convert(inputs, output, format_name=format_name, to=to, lang=lang, strict=strict, expect=expect)
+    except (ImportError, OSError, ValueError) as err:
+        msg.fail("Could not convert", str(err), exits=1)
+
+
+def convert(
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    format_name: str | None = None,
+    to: str | None = None,
+    lang: str = "en",
+    strict: bool = False,
+    expect: str | None = None,
+) -> ConversionReport:
+    """Convert annotation files to .spacy or back and print what was read, kept and left out.
+
+    inputs (Sequence[Path]): The files to read; their documents are joined.
+    output (Path): The file to write; its folder is made if needed.
+    format_name (str | None): Annotation format of the inputs, or of the output if they are .spacy files;
+        guessed from the file if None.
+    to (str | None): Annotation format of the output if neither side is a .spacy file.
+    lang (str): Language whose tokenizer splits raw text.
+    strict (bool): Stop at the first thing that cannot be kept.
+    expect (str | None): "sentences/entity types/relation types" to compare the result with.
+    RETURNS (ConversionReport): The counts.
+    RAISES (ValueError): If an input or an option is malformed, or in strict mode.
+    """
+    expected = None if expect is None else _parse_expected(expect)
+    from_docbin = {path.suffix == DOCBIN_SUFFIX for path in inputs}
+    if len(from_docbin) > 1:
+        raise ValueError("the inputs mix .spacy and annotation files. Convert them one kind at a time")
+    nlp = spacy.blank(lang)
+    docs: list[Doc] = []
+    if from_docbin.pop():
+        output_format = _get_output_format(output, to or format_name)
+        for path in inputs:
+            docs.extend(read_docbin(path, nlp.vocab))
+        source = ", ".join(str(path) for path in inputs)
+        report = write_annotations(output, docs, format_name=output_format, source=source, strict=strict)
+    else:
+        report = ConversionReport()
+        for path in inputs:
+            read, read_report = read_annotations(path, nlp, format_name=format_name, strict=strict)
+            docs.extend(read)
+            report.merge(read_report)
+        if output.suffix == DOCBIN_SUFFIX and to is None:
+            write_docbin(output, docs)
+        else:
+            # Nothing more can be left out here: what was read from a file can be written to one.
+            write_annotations(output, docs, format_name=_get_output_format(output, to), strict=strict)
+    _print_report(report, output)
+    if expected is not None:
+        _compare(report, expected)
+    return report
+
+
+def _get_output_format(output: Path, format_name: str | None) -> str:
+    """Return the name of the annotation format to write, from an option or the output's extension."""
+    if output.suffix == DOCBIN_SUFFIX:
+        raise ValueError(
+            f"{output}: a .spacy file cannot hold the format of an option, nor the documents of "
+            "another .spacy file. Give an annotation file on one side"
+        )
+    if format_name is None and output.suffix == ".jsonl":
+        return "doccano"
+    if format_name is None:
+        raise ValueError(f"{output}: cannot tell the format to write. Name it: {_FORMAT_NAMES}")
+    return format_name
+
+
+def _parse_expected(expect: str) -> tuple[int, int, int]:
+    parts = expect.split("/")
+    if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"--expect is {expect!r}; expected sentences/entity types/relation types, for example 922/4/5")
+    return int(parts[0]), int(parts[1]), int(parts[2])
+
+
+def _print_report(report: ConversionReport, output: Path) -> None:
+    msg.good(f"{report.n_docs} documents in {output}")
+    kept = (
+        ("Entities", report.entities, report.n_entities_read),
+        ("Relations", report.relations, report.n_relations_read),
+    )
+    for title, counts, n_read in kept:
+        rows: list[tuple[str, int]] = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        rows.append(("all kept", counts.total()))
+        rows.append(("all read", n_read))
+        msg.table(rows, header=(title, "Count"), divider=True, aligns=("l", "r"))
+    if report.dropped:
+        dropped = sorted(report.dropped.items(), key=lambda item: (item[0].unit, -item[1]))
+        rows = [(f"{reason.unit} {reason.text}", count) for reason, count in dropped]
+        msg.table(rows, header=("Left out", "Count"), divider=True, aligns=("l", "r"), max_col=80)
+        for reason, _ in dropped:
+            msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
+    else:
+        msg.good("Nothing left out")
+
+
+def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:
+    names = ("sentences", "entity types", "relation types")
+    found = (report.n_docs, len(report.entities), len(report.relations))
+    differences = [
+        f"{count} {name} instead of {other}"
+        for name, count, other in zip(names, found, expected, strict=True)
+        if count != other
+    ]
+    if differences:
+        msg.warn(f"Differs from the expected counts: {', '.join(differences)}")
+    else:
+        msg.good(f"As expected: {', '.join(f'{n} {name}' for n, name in zip(found, names, strict=True))}")

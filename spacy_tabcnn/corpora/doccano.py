@@ -1,0 +1,145 @@
+"""doccano's JSONL, one document a line: `{id, text, entities: [{id, start_offset, end_offset, label}],
+relations: [{id, from_id, to_id, type}]}`.
+
+Offsets count characters (code points) and the end is exclusive; `from_id` and `to_id` name entities of the
+same line.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .annotations import ORIG_ID, EntityOffsets, RelationIndices, annotate, extract, get_field, get_label
+from .report import ConversionReport, Reason
+
+ItemId = int | str
+
+
+def doccano_to_docs(
+    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+) -> tuple[list[Doc], ConversionReport]:
+    """Turn doccano's JSONL into annotated documents. An entity that does not begin and end at token
+    boundaries is left out.
+
+    lines (Iterable[str]): The lines; blank ones are skipped.
+    nlp (Language): Its tokenizer makes the tokens.
+    source (str): The file, for messages.
+    strict (bool): Stop at the first thing that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RAISES (ValueError): If the data is malformed, or in strict mode.
+    """
+    report = ConversionReport(source, strict)
+    docs = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as err:
+            raise ValueError(
+                f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
+            ) from err
+        doc = nlp.make_doc(get_field(record, "text", str, where))
+        entities, index_of = _get_entities(record, doc, report, where)
+        relations = _get_relations(record, index_of, where)
+        orig_id = record.get("id")
+        docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
+    return docs, report
+
+
+def docs_to_doccano(
+    docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
+) -> tuple[list[str], ConversionReport]:
+    """Turn documents into doccano's JSONL. A document keeps its id if it has one; entities and relations are
+    numbered through the file. Scores have no place in this format.
+
+    docs (Iterable[Doc]): Annotated documents.
+    source (str): The file they come from, for messages.
+    strict (bool): Stop at the first thing that cannot be represented.
+    RETURNS (tuple[list[str], ConversionReport]): The lines, and what was written and left out.
+    RAISES (ValueError): In strict mode.
+    """
+    report = ConversionReport(source, strict)
+    lines = []
+    n_entities = n_relations = 0
+    for index, doc in enumerate(docs):
+        entities, relations = extract(doc, report=report, where=f"{source}, document {index}")
+        record = {
+            "id": doc.user_data.get(ORIG_ID, index),
+            "text": doc.text,
+            "entities": [
+                {
+                    "id": n_entities + position,
+                    "start_offset": doc[start:end].start_char,
+                    "end_offset": doc[start:end].end_char,
+                    "label": label,
+                }
+                for position, (start, end, label) in enumerate(entities)
+            ],
+            "relations": [
+                {
+                    "id": n_relations + position,
+                    "from_id": n_entities + head,
+                    "to_id": n_entities + tail,
+                    "type": label,
+                }
+                for position, (head, tail, label) in enumerate(relations)
+            ],
+        }
+        lines.append(json.dumps(record, ensure_ascii=False))
+        n_entities += len(entities)
+        n_relations += len(relations)
+    return lines, report
+
+
+def _get_entities(
+    record: Any, doc: Doc, report: ConversionReport, where: str
+) -> tuple[list[EntityOffsets | None], dict[ItemId, int]]:
+    """Return the entities in tokens, None where the tokens do not match, and their positions by id."""
+    entities: list[EntityOffsets | None] = []
+    index_of: dict[ItemId, int] = {}
+    for position, entity in enumerate(get_field(record, "entities", list, where)):
+        here = f"{where}, entity {position}"
+        start, end = get_field(entity, "start_offset", int, here), get_field(entity, "end_offset", int, here)
+        label = get_label(entity, "label", here)
+        if not 0 <= start < end <= len(doc.text):
+            raise ValueError(
+                f"{here}: it spans characters {start} to {end} (exclusive), but the text has {len(doc.text)} "
+                "characters and an entity has at least one. Correct its offsets"
+            )
+        item_id = _get_id(entity, "id", here)
+        if item_id in index_of:
+            raise ValueError(
+                f"{here}: the id {item_id!r} is also that of entity {index_of[item_id]}. Give each its own"
+            )
+        index_of[item_id] = position
+        span = doc.char_span(start, end)
+        if span is None:
+            report.drop(Reason.UNALIGNED, where, f"{doc.text[start:end]!r} ({label}, characters {start}-{end})")
+        entities.append(None if span is None else (span.start, span.end, label))
+    return entities, index_of
+
+
+def _get_relations(record: Any, index_of: dict[ItemId, int], where: str) -> list[RelationIndices]:
+    relations = []
+    for position, relation in enumerate(get_field(record, "relations", list, where)):
+        here = f"{where}, relation {position}"
+        indices = []
+        for key in ("from_id", "to_id"):
+            item_id = _get_id(relation, key, here)
+            if item_id not in index_of:
+                raise ValueError(f"{here}: {key} is {item_id!r}, the id of no entity in this line. Correct the id")
+            indices.append(index_of[item_id])
+        relations.append((indices[0], indices[1], get_label(relation, "type", here)))
+    return relations
+
+
+def _get_id(record: Any, key: str, where: str) -> ItemId:
+    # An id is a number in doccano's own exports; files made by hand often use strings.
+    if isinstance(record, dict) and isinstance(record.get(key), str):
+        return get_field(record, key, str, where)
+    return get_field(record, key, int, where)

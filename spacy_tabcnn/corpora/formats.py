@@ -1,0 +1,103 @@
+"""The annotation formats by name, and reading and writing a file in any of them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .annotations import read_json, read_lines, write_json, write_lines
+from .doccano import doccano_to_docs, docs_to_doccano
+from .report import ConversionReport
+from .spert import docs_to_spert, spert_to_docs
+from .tablert import docs_to_tablert, tablert_to_docs
+
+
+class Format(NamedTuple):
+    """How one annotation format is read and written.
+
+    read (Callable): From a path to the decoded content.
+    parse (Callable): From the content to documents and a report.
+    render (Callable): From documents to content and a report.
+    write (Callable): Writes content to a path.
+    """
+
+    read: Callable[[Path], Any]
+    parse: Callable[..., tuple[list[Doc], ConversionReport]]
+    render: Callable[..., tuple[Any, ConversionReport]]
+    write: Callable[[Path, Any], None]
+
+
+FORMATS = {
+    "spert": Format(read_json, spert_to_docs, docs_to_spert, write_json),
+    "tablert": Format(read_json, tablert_to_docs, docs_to_tablert, write_json),
+    "doccano": Format(read_lines, doccano_to_docs, docs_to_doccano, write_lines),
+}
+
+
+def get_format(name: str) -> Format:
+    """Look up an annotation format.
+
+    name (str): Its name.
+    RETURNS (Format): Its functions.
+    RAISES (ValueError): If there is no format of this name.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"unknown annotation format {name!r}; expected one of {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+def guess_format(path: str | Path) -> str:
+    """Tell an annotation file's format from its extension and its first sentence.
+
+    path (str | Path): The file.
+    RETURNS (str): The format's name.
+    RAISES (ValueError): If the file cannot be read or looks like none of the formats.
+    """
+    path = Path(path)
+    if path.suffix == ".jsonl":
+        return "doccano"
+    if path.suffix == ".json":
+        data = read_json(path)
+        first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+        for field, name in (("tags", "tablert"), ("entities", "spert")):
+            if field in first:
+                return name
+    raise ValueError(f"{path}: cannot tell the annotation format. Name it: {', '.join(FORMATS)}")
+
+
+def read_annotations(
+    path: str | Path, nlp: Language, *, format_name: str | None = None, strict: bool = False
+) -> tuple[list[Doc], ConversionReport]:
+    """Read annotated documents from a file in one of the annotation formats.
+
+    path (str | Path): The file.
+    nlp (Language): Gives the vocabulary, and the tokenizer where the format holds raw text.
+    format_name (str | None): The format; guessed if None.
+    strict (bool): Stop at the first thing that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RAISES (ValueError): If the file is malformed, or in strict mode.
+    """
+    path = Path(path)
+    format_ = get_format(format_name or guess_format(path))
+    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict)
+
+
+def write_annotations(
+    path: str | Path, docs: Iterable[Doc], *, format_name: str, source: str = "<docs>", strict: bool = False
+) -> ConversionReport:
+    """Write annotated documents to a file in one of the annotation formats.
+
+    path (str | Path): The file; its folder is made if needed.
+    docs (Iterable[Doc]): The documents.
+    format_name (str): The format.
+    source (str): Where the documents come from, for messages.
+    strict (bool): Stop at the first thing that cannot be represented.
+    RETURNS (ConversionReport): What was written and left out.
+    RAISES (ValueError): In strict mode.
+    """
+    format_ = get_format(format_name)
+    content, report = format_.render(docs, source=source, strict=strict)
+    format_.write(Path(path), content)
+    return report

@@ -1,0 +1,143 @@
+"""Table heads: word embeddings of a batch of sentences -> logits of their tables."""
+
+import functools
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any, NamedTuple, cast
+
+import srsly
+import torch
+from thinc.api import ArgsKwargs, Model, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.optimizers import Optimizer
+from torch import nn
+
+from ..table.types import Floats2d, Ints1d, TableLogits
+from .torch.table_cnn import TableCNN
+
+
+class HeadInput(NamedTuple):
+    """Word embeddings (words, width), the sentences of a batch end to end, and the words of each sentence, int64
+    (sentences,); or the loss's gradient with respect to the embeddings."""
+
+    words: Floats2d
+    lengths: Ints1d
+
+
+def build_table_cnn(
+    *, kernel_size: int = 3, hidden: list[int] | None = None, dropout: float | None = None
+) -> Model[HeadInput, TableLogits]:
+    """Build the paper's CNN over word pairs (section 2.2). Registered as `spacy-tabcnn.TableCNN.v1`.
+
+    kernel_size (int): Odd width and height of every kernel (paper, table 5).
+    hidden (list[int] | None): Channels of the hidden layers (paper, table 5); [512] by default.
+    dropout (float | None): Dropout of the word embeddings and of the hidden layers' channels. By default that of the
+        `[training]` block.
+    RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
+    """
+    make_module = functools.partial(TableCNN, kernel_size=kernel_size, hidden=tuple(hidden or (512,)))
+    return build_torch_head("table_cnn", make_module, dropout=dropout)
+
+
+def build_torch_head(
+    name: str, make_module: Callable[..., nn.Module], *, dropout: float | None
+) -> Model[HeadInput, TableLogits]:
+    """Wrap a torch module as a table head.
+
+    name (str): Name of the layer.
+    make_module (Callable): Called with `width`, `n_tags` and `n_relations`, returns a module with an attribute
+        `dropout` and the signature of `TableCNN.forward`.
+    dropout (float | None): Dropout in training; None follows spaCy's `set_dropout_rate`.
+    RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the embeddings' width), n_tags and
+        n_relations; the latter two come from a sample of logits given to `initialize` as Y.
+    """
+    attrs = {"dropout_rate": 0.0} if dropout is None else {"dropout": dropout}
+    return Model(
+        name,
+        forward,
+        init=init,
+        dims={"nI": None, "n_tags": None, "n_relations": None},
+        attrs=attrs,
+        shims=[TableHeadShim(make_module)],
+    )
+
+
+class TableHeadShim(PyTorchShim):
+    """A torch module that is built when its dimensions are known: at initialisation or from a saved model.
+
+    make_module (Callable): Builds the module from its dimensions; see `build_torch_head`.
+    """
+
+    def __init__(self, make_module: Callable[..., nn.Module]):
+        super().__init__(None, deserialize_model=load_weights)
+        self.make_module = make_module
+
+    def build(self, dims: dict[str, int]) -> None:
+        """Make the module.
+
+        dims (dict[str, int]): The module's `width`, `n_tags` and `n_relations`. They are saved with the weights.
+        """
+        self.cfg = dims
+        self._model = self.make_module(**dims).to(get_torch_default_device())
+
+    def to_bytes(self) -> bytes:
+        return super().to_bytes() if self._model is not None else srsly.msgpack_dumps({"config": {}})
+
+    def from_bytes(self, bytes_data: bytes) -> "TableHeadShim":
+        dims = srsly.msgpack_loads(bytes_data)["config"]
+        if not dims:
+            return self
+        self.build(dims)
+        return super().from_bytes(bytes_data)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self._model is not None:
+            super().finish_update(optimizer)
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None:
+            super().to_device(device_type, device_id)
+
+
+def load_weights(module: nn.Module, state: bytes, device: torch.device) -> nn.Module:
+    """Load saved parameters; a model directory is not trusted with anything but tensors.
+
+    module (nn.Module): The module that was saved.
+    state (bytes): Its parameters, as `torch.save` wrote them.
+    device (torch.device): Where to put them.
+    RETURNS (nn.Module): The module.
+    """
+    module.load_state_dict(torch.load(BytesIO(state), map_location=device, weights_only=True))
+    return module.to(device)
+
+
+def forward(
+    model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
+) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
+    shim = cast(TableHeadShim, model.shims[0])
+    if is_train:
+        # thinc's set_dropout_rate reaches the layer's attribute; the torch module must be told.
+        shim._model.dropout = model.attrs.get("dropout", model.attrs.get("dropout_rate"))
+    words = xp2torch(inputs.words, requires_grad=is_train)
+    arguments = ArgsKwargs(args=(words, torch.from_numpy(inputs.lengths)), kwargs={})
+    outputs, backprop_torch = shim(arguments, is_train)
+
+    def backprop(d_logits: TableLogits) -> HeadInput:
+        gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
+        d_inputs = backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
+        return HeadInput(torch2xp(d_inputs.args[0], ops=model.ops), inputs.lengths)
+
+    tags, relations = (torch2xp(output, ops=model.ops) for output in outputs)
+    return TableLogits(tags, relations, inputs.lengths), backprop
+
+
+def init(model: Model[HeadInput, TableLogits], X: Any = None, Y: TableLogits | None = None) -> None:
+    if Y is not None:
+        model.set_dim("n_tags", Y.tags.shape[1])
+        model.set_dim("n_relations", Y.relations.shape[1])
+    cast(TableHeadShim, model.shims[0]).build(
+        {
+            "width": model.get_dim("nI"),
+            "n_tags": model.get_dim("n_tags"),
+            "n_relations": model.get_dim("n_relations"),
+        }
+    )

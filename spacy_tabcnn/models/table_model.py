@@ -1,0 +1,65 @@
+"""Documents -> logits of their tables."""
+
+from collections.abc import Callable
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from ..table.types import TableLogits
+from ..table.windows import sentence_lengths
+from .table_heads import HeadInput
+
+
+def build_table_model(
+    tok2vec: Model[list[Doc], list[Floats2d]], head: Model[HeadInput, TableLogits]
+) -> Model[list[Doc], TableLogits]:
+    """Join word embeddings and a table head. Registered as `spacy-tabcnn.TableModel.v1`.
+
+    tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings e_i (paper, equation 1), (words, width) a document.
+    head (Model[HeadInput, TableLogits]): Scores the tables of all sentences of a batch.
+    RETURNS (Model[list[Doc], TableLogits]): Scores the tables of all sentences of a batch of documents. To initialise
+        it, pass documents as X and logits of the wanted numbers of labels as Y.
+    """
+    return Model(
+        "table_model",
+        forward,
+        init=init,
+        layers=[tok2vec, head],
+        refs={"tok2vec": tok2vec, "head": head},
+    )
+
+
+def forward(
+    model: Model[list[Doc], TableLogits], docs: list[Doc], is_train: bool
+) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
+    tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
+    if not is_train:
+        # Embeddings of an empty document can be zero wide, which layers that concatenate refuse. In training an
+        # upstream component has already counted all documents.
+        docs = [doc for doc in docs if len(doc)]
+    embeddings, backprop_tok2vec = tok2vec(docs, is_train)
+    words = model.ops.xp.concatenate([array for array in embeddings if len(array)])
+    logits, backprop_head = head(HeadInput(words, sentence_lengths(docs)), is_train)
+
+    def backprop(d_logits: TableLogits) -> list[Doc]:
+        d_words = backprop_head(d_logits).words
+        ends = np.cumsum([len(array) for array in embeddings])
+        d_embeddings = [
+            d_words[end - len(array) : end] if len(array) else array
+            for array, end in zip(embeddings, ends.tolist(), strict=True)
+        ]
+        return backprop_tok2vec(d_embeddings)
+
+    return logits, backprop
+
+
+def init(model: Model[list[Doc], TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None) -> None:
+    tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
+    docs = [doc for doc in X or [] if len(doc)] or [Doc(Vocab(), words=["word"])]
+    tok2vec.initialize(X=docs)
+    if not head.has_dim("nI"):
+        head.set_dim("nI", tok2vec.predict(docs)[0].shape[1])
+    head.initialize(Y=Y)

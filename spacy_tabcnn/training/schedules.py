@@ -1,0 +1,33 @@
+"""Learning rate schedules, as the generators that thinc's and this library's optimisers take."""
+
+from collections.abc import Iterator
+
+
+def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iterator[float]:
+    """Raise a learning rate linearly from zero, then lower it linearly back to zero.
+
+    rate (float): The highest rate.
+    warmup (float): The share of the steps, between 0 and 1, over which the rate rises.
+    total_steps (int): The number of updates after which the rate is zero; `max_steps` of the training.
+    RETURNS (Iterator[float]): The rate of the first update, of the second, and so on without end.
+    RAISES (ValueError): If an argument is out of its range.
+    Source: the paper's appendix B.
+    """
+    where = "spacy-tabcnn.warmup_linear.v1"
+    if not rate >= 0.0:
+        raise ValueError(f"{where}: rate is {rate!r}; expected a number of at least 0")
+    if not 0.0 <= warmup <= 1.0:
+        raise ValueError(f"{where}: warmup is {warmup!r}; expected a share of the steps, between 0 and 1")
+    if total_steps < 1:
+        raise ValueError(f"{where}: total_steps is {total_steps!r}; expected the number of updates")
+    return _warmup_linear(rate, round(warmup * total_steps), total_steps)
+
+
+def _warmup_linear(rate: float, warmup_steps: int, total_steps: int) -> Iterator[float]:
+    # Counted from one on the way up: an update with a rate of zero would be lost.
+    for step in range(1, warmup_steps + 1):
+        yield rate * (step / warmup_steps)
+    for step in range(warmup_steps, total_steps):
+        yield rate * ((total_steps - step) / (total_steps - warmup_steps))
+    while True:
+        yield 0.0

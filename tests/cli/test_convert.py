@@ -1,0 +1,148 @@
+import json
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+CURIE = {
+    "tokens": ["Marie", "Curie", "worked", "in", "Paris"],
+    "entities": [{"type": "Peop", "start": 0, "end": 2}, {"type": "Loc", "start": 4, "end": 5}],
+    "relations": [{"type": "Live_In", "head": 0, "tail": 1}],
+    "orig_id": 1,
+}
+OVERLAPPING = {
+    **CURIE,
+    "entities": [*CURIE["entities"], {"type": "Peop", "start": 1, "end": 2}],
+    "orig_id": 2,
+}
+
+
+@pytest.fixture
+def spert(tmp_path):
+    """A SpERT file with one sentence."""
+    return write(tmp_path / "curie.json", [CURIE])
+
+
+def write(path, content):
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def flat(result):
+    """The output without the line breaks that depend on the terminal's width."""
+    return " ".join(result.output.split())
+
+
+def test_convert_writes_docs_with_relations(run_spacy, spert, tmp_path):
+    output = tmp_path / "new" / "folder" / "curie.spacy"
+    result = run_spacy("tabcnn", "convert", spert, output)
+    assert result.exit_code == 0
+    [doc] = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
+    assert [(rel.head.text, rel.tail.text, rel.label) for rel in doc._.relations] == [
+        ("Marie Curie", "Paris", "Live_In")
+    ]
+
+
+def test_counts_are_printed(run_spacy, spert, tmp_path):
+    output = flat(run_spacy("tabcnn", "convert", spert, tmp_path / "curie.spacy"))
+    assert "1 documents in" in output
+    assert "Entities Count -------- ----- Loc 1 Peop 1 all kept 2 all read 2" in output
+    assert "Relations Count --------- ----- Live_In 1 all kept 1 all read 1" in output
+    assert "Nothing left out" in output
+
+
+def test_what_was_left_out_is_printed_with_an_example(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [OVERLAPPING])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert result.exit_code == 0
+    assert "entity overlaps a larger entity 1" in flat(result)
+    assert "sentence 0 (orig_id 2): 'Curie' (Peop, tokens 1-2)" in flat(result)
+    assert "all kept 2 all read 3" in flat(result)
+
+
+def test_strict_mode_stops_without_writing(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [OVERLAPPING])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--strict")
+    assert result.exit_code == 1
+    assert "overlaps a larger entity" in flat(result)
+    assert not (tmp_path / "a.spacy").exists()
+
+
+@pytest.mark.parametrize("option", ["--format", "--to"])
+def test_convert_back(run_spacy, spert, tmp_path, option):
+    run_spacy("tabcnn", "convert", spert, tmp_path / "curie.spacy")
+    result = run_spacy("tabcnn", "convert", tmp_path / "curie.spacy", tmp_path / "back.json", option, "spert")
+    assert result.exit_code == 0
+    assert read(tmp_path / "back.json") == [CURIE]
+
+
+def test_one_annotation_format_to_another(run_spacy, spert, tmp_path):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "tags.json", "--to", "tablert")
+    assert result.exit_code == 0
+    assert read(tmp_path / "tags.json")[0]["tags"] == ["B-Peop", "L-Peop", "O", "O", "U-Loc"]
+
+
+def test_jsonl_output_is_doccano(run_spacy, spert, tmp_path):
+    run_spacy("tabcnn", "convert", spert, tmp_path / "curie.jsonl")
+    assert read(tmp_path / "curie.jsonl")["text"] == "Marie Curie worked in Paris "
+
+
+def test_lang_chooses_the_tokenizer(run_spacy, tmp_path):
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "can't", "entities": [], "relations": []})
+    for lang, n_tokens in (("en", 2), ("xx", 1)):
+        run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--lang", lang)
+        [doc] = DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("xx").vocab)
+        assert len(doc) == n_tokens
+
+
+def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
+    other = write(tmp_path / "other.json", [OVERLAPPING])
+    output = tmp_path / "both.spacy"
+    result = run_spacy("tabcnn", "convert", spert, other, output)
+    assert "2 documents in" in flat(result)
+    assert "entity overlaps a larger entity 1" in flat(result)
+    docs = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
+    assert [doc.user_data["orig_id"] for doc in docs] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "expect,message",
+    [
+        ("1/2/1", "As expected: 1 sentences, 2 entity types, 1 relation types"),
+        (
+            "9/2/7",
+            "Differs from the expected counts: 1 sentences instead of 9, 1 relation types instead of 7",
+        ),
+    ],
+)
+def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, message):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "curie.spacy", "--expect", expect)
+    assert result.exit_code == 0
+    assert message in flat(result)
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["absent.json", "out.spacy"], "absent.json: no such file"),
+        (["absent.spacy", "out.json", "--format", "spert"], "absent.spacy: no such file"),
+        (["curie.json", "out.spacy", "--format", "brat"], "unknown annotation format 'brat'"),
+        (["curie.json", "out.spacy", "--format", "tablert"], "the field 'tags' is missing"),
+        (["curie.json", "out.json"], "out.json: cannot tell the format to write. Name it: spert, tablert"),
+        (["curie.spacy", "out.spacy"], "Give an annotation file on one side"),
+        (["curie.json", "curie.spacy", "out.spacy"], "the inputs mix .spacy and annotation files"),
+        (["curie.json", "out.spacy", "--expect", "922/4"], "--expect is '922/4'; expected sentences/entity"),
+        (["curie.json", "out.spacy", "--lang", "zzz"], "zzz"),
+        (["curie.json", "curie.json/out.spacy"], "curie.json"),
+    ],
+)
+def test_bad_input_is_a_message_and_exit_code_1(run_spacy, spert, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    result = run_spacy("tabcnn", "convert", *arguments)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert message in flat(result)

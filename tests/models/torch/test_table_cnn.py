@@ -1,0 +1,152 @@
+"""The head against the paper's plain formulation: a dense Conv2d stack over each sentence's own table."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from spacy_tabcnn.models.torch.table_cnn import TableCNN
+
+WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
+
+
+def make_head(**options):
+    torch.manual_seed(0)
+    return TableCNN(WIDTH, N_TAGS, N_RELATIONS, **options)
+
+
+def make_words(lengths, seed=0):
+    return torch.randn(sum(lengths), WIDTH, generator=torch.Generator().manual_seed(seed))
+
+
+def dense_head(head, words):
+    """Equations 2-6 as written, for one sentence: (tag logits of the diagonal, relation logits of i < j)."""
+    n = len(words)
+    table = torch.cat([words[:, None].expand(n, n, -1), words[None].expand(n, n, -1)], dim=-1)
+    x = table.permute(2, 0, 1)[None]
+    for layer, conv in enumerate(head.convs):
+        x = F.conv2d(x if layer == 0 else F.relu(x), conv.weight, conv.bias, padding=head.kernel_size // 2)
+    cells = x[0].permute(1, 2, 0)
+    above = torch.triu(torch.ones(n, n, dtype=torch.bool), diagonal=1)
+    return head.tagger(cells[range(n), range(n)]), cells[above]
+
+
+def dense_batch(head, words, lengths):
+    tags, relations = zip(*(dense_head(head, sentence) for sentence in words.split(lengths)), strict=True)
+    return torch.cat(tags), torch.cat(relations)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
+@pytest.mark.parametrize("hidden", [(8,), (8, 7), (8, 7, 4)])
+def test_equals_dense_convolution(kernel_size, hidden):
+    head = make_head(kernel_size=kernel_size, hidden=hidden).eval()
+    lengths = list(range(1, 61)) if len(hidden) < 3 else [1, 2, 3, 8, 20]
+    words = make_words(lengths)
+    with torch.no_grad():
+        actual = head(words, torch.tensor(lengths))
+        expected = dense_batch(head, words, lengths)
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape == e.shape
+        torch.testing.assert_close(a, e, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("hidden", [(8,), (8, 7)])
+def test_gradients_equal_dense_convolution(hidden):
+    head = make_head(hidden=hidden, dropout=0.0)
+    lengths = [4, 1, 9, 2]
+    gradients = []
+    for forward in (
+        lambda words: head(words, torch.tensor(lengths)),
+        lambda words: dense_batch(head, words, lengths),
+    ):
+        head.zero_grad()
+        words = make_words(lengths).requires_grad_()
+        tags, relations = forward(words)
+        (tags.sin().sum() + relations.cos().sum()).backward()
+        gradients.append([words.grad, *(parameter.grad.clone() for parameter in head.parameters())])
+    for actual, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_analytic_gradient_equals_finite_differences():
+    head = make_head(hidden=(4, 3), dropout=0.0).double()
+    words = make_words([3, 1, 4]).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: head(x, torch.tensor([3, 1, 4])), (words,))
+
+
+def test_batch_composition_and_order_do_not_change_scores():
+    head = make_head(kernel_size=5, hidden=(8, 7)).eval()
+    lengths = [7, 1, 23, 2, 12]
+    words = make_words(lengths)
+    sentences = words.split(lengths)
+    with torch.no_grad():
+        tags, relations = head(words, torch.tensor(lengths))
+        backwards = head(torch.cat(sentences[::-1]), torch.tensor(lengths[::-1]))
+        alone = [head(sentence, torch.tensor([len(sentence)])) for sentence in sentences]
+    n_cells = [n * (n - 1) // 2 for n in lengths]
+    for a, b in zip(tags.split(lengths), backwards[0].split(lengths[::-1])[::-1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+    for a, b in zip(relations.split(n_cells), backwards[1].split(n_cells[::-1])[::-1], strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+    torch.testing.assert_close(tags, torch.cat([t for t, _ in alone]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(relations, torch.cat([r for _, r in alone]), atol=1e-5, rtol=0)
+
+
+def test_empty_sentences_and_batches():
+    head = make_head().eval()
+    words = make_words([3])
+    with_empty = head(words, torch.tensor([0, 3, 0]))
+    torch.testing.assert_close(with_empty, head(words, torch.tensor([3])))
+    tags, relations = head(words[:0], torch.tensor([], dtype=torch.int64))
+    assert tags.shape == (0, N_TAGS) and relations.shape == (0, N_RELATIONS)
+
+
+def test_weights_have_the_shapes_of_plain_layers():
+    head = TableCNN(WIDTH, N_TAGS, N_RELATIONS, kernel_size=5, hidden=(8, 7))
+    shapes = {name: tuple(parameter.shape) for name, parameter in head.named_parameters()}
+    assert shapes == {
+        "convs.0.weight": (8, 2 * WIDTH, 5, 5),
+        "convs.0.bias": (8,),
+        "convs.1.weight": (7, 8, 5, 5),
+        "convs.1.bias": (7,),
+        "convs.2.weight": (N_RELATIONS, 7, 5, 5),
+        "convs.2.bias": (N_RELATIONS,),
+        "tagger.weight": (N_TAGS, N_RELATIONS),
+        "tagger.bias": (N_TAGS,),
+    }
+
+
+def test_dropout_acts_in_training_only():
+    head = make_head(dropout=0.5)
+    words, lengths = make_words([9]), torch.tensor([9])
+    head.train()
+    assert not torch.equal(head(words, lengths)[1], head(words, lengths)[1])
+    head.eval()
+    assert torch.equal(head(words, lengths)[1], head(words, lengths)[1])
+
+
+@pytest.mark.parametrize("hidden", [(64,), (64, 64)])
+def test_dropout_drops_whole_channels_per_sentence(hidden):
+    """With constant hidden activations, cells of one sentence agree and sentences differ."""
+    head = make_head(hidden=hidden, dropout=0.5, kernel_size=1).train()
+    with torch.no_grad():
+        for conv in head.convs[:-1]:
+            conv.weight.zero_()
+            conv.bias.fill_(1.0)
+        _, relations = head(make_words([6, 6]), torch.tensor([6, 6]))
+    first, second = relations.split([15, 15])
+    torch.testing.assert_close(first, first[:1].expand_as(first))
+    torch.testing.assert_close(second, second[:1].expand_as(second))
+    assert not torch.allclose(first[0], second[0])
+
+
+@pytest.mark.parametrize(
+    "options", [{"kernel_size": 2}, {"hidden": ()}, {"hidden": (0,)}, {"dropout": 1.0}, {"dropout": -0.1}]
+)
+def test_bad_sizes_are_refused(options):
+    with pytest.raises(ValueError, match="TableCNN"):
+        make_head(**options)
+
+
+def test_lengths_must_match_words():
+    with pytest.raises(ValueError, match=r"7 words, but 5"):
+        make_head()(make_words([5]), torch.tensor([7]))
