@@ -36,14 +36,14 @@ class LabelScheme:
         RAISES (ValueError): If the data has another form.
         """
         try:
-            entities, relations = data["entities"], data["relations"]
+            entities, relations = _check_list(data["entities"]), data["relations"]
             if not isinstance(relations, Mapping):
-                relations = dict.fromkeys(relations, ())
+                relations = dict.fromkeys(_check_list(relations), ())
             scheme = cls()
             for label in entities:
                 scheme.add_entity(label)
             for label, pairs in relations.items():
-                scheme.add_relation(label, ((head, tail) for head, tail in pairs))
+                scheme.add_relation(label, [(head, tail) for head, tail in map(_check_list, _check_list(pairs))])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'Labels of the relation table: {data!r} is not of the form {{"entities": ["PER", "LOC"], '
@@ -177,3 +177,10 @@ class LabelScheme:
 def _check_label(label: str) -> None:
     if not isinstance(label, str) or not label:
         raise ValueError(f"Labels of the relation table: {label!r} is not a non-empty string")
+
+
+def _check_list(value: Any) -> Any:
+    # The letters of a string would pass as labels.
+    if isinstance(value, str):
+        raise TypeError(f"{value!r} is not a list")
+    return value

@@ -1,9 +1,14 @@
 """Relations between entities and the extension attributes that hold them.
 
 `doc._.relations` reads and writes a list of `Relation`. What is stored is plain data in `doc.user_data`, so that
-relations survive `Doc.to_bytes`, `DocBin(store_user_data=True)`, pickle and worker processes.
+relations survive `Doc.to_bytes`, `DocBin(store_user_data=True)`, `Doc.copy`, pickle and worker processes.
+
+It names words by their index. So what makes a document of other words does not carry relations along: set them again
+after `Doc.retokenize`, `Span.as_doc` (also with `copy_user_data=True`) and `Doc.from_docs`. `Doc.to_json` leaves them
+out, and `to_json(underscore=["relations"])` refuses them unless the list is empty, since spans are no JSON.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -64,8 +69,11 @@ def set_relations(doc: Doc, relations: Iterable[Relation | Sequence[Any]]) -> No
     doc (Doc): The document.
     relations (Iterable): `Relation` objects, or tuples `(head, tail, label)` or `(head, tail, label, score)` of two
         spans of this document, a string and a probability.
-    RAISES (ValueError): If an item has another form, or a span belongs to another document.
+    RAISES (ValueError): If an item has another form, a span is empty or belongs to another document, or a score is no
+        probability.
     """
+    if not isinstance(relations, Iterable):
+        raise ValueError(f"doc._.relations: {relations!r} is no list of relations; set [] to say that there are none")
     doc.user_data[RELATIONS_KEY] = [_pack(doc, index, relation) for index, relation in enumerate(relations)]
 
 
@@ -110,12 +118,19 @@ def _pack(doc: Doc, index: int, relation: Relation | Sequence[Any]) -> list[Any]
         )
     head, tail, label, *rest = relation
     for role, span in (("head", head), ("tail", tail)):
-        if not isinstance(span, Span) or span.doc is not doc:
+        if not isinstance(span, Span) or span.doc is not doc or not len(span):
             raise ValueError(
-                f"doc._.relations: the {role} of item {index} is {span!r}; expected a Span of this document, "
-                "for example doc[2:4] or an item of doc.ents"
+                f"doc._.relations: the {role} of item {index} is {span!r}; expected a Span of words of this "
+                "document, for example doc[2:4] or an item of doc.ents"
             )
     if not isinstance(label, str) or not label:
         raise ValueError(f"doc._.relations: the label of item {index} is {label!r}; expected a non-empty string")
-    score = float(rest[0]) if rest else 1.0
+    try:
+        score = float(rest[0]) if rest else 1.0
+    except (TypeError, ValueError):
+        score = math.nan
+    if not 0.0 <= score <= 1.0:
+        raise ValueError(
+            f"doc._.relations: the score of item {index} is {rest[0]!r}; expected a probability between 0 and 1"
+        )
     return [head.start, head.end, head.label_, tail.start, tail.end, tail.label_, label, score]

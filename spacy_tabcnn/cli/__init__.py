@@ -3,5 +3,16 @@
 from ._app import tabcnn_cli
 from .convert import convert, convert_cli
 from .encoder import copy_encoder, encoder_cli
+from .evaluate import evaluate, evaluate_cli
+from .show import show_cli
 
-__all__ = ["convert", "convert_cli", "copy_encoder", "encoder_cli", "tabcnn_cli"]
+__all__ = [
+    "convert",
+    "convert_cli",
+    "copy_encoder",
+    "encoder_cli",
+    "evaluate",
+    "evaluate_cli",
+    "show_cli",
+    "tabcnn_cli",
+]

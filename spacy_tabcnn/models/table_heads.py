@@ -34,7 +34,9 @@ def build_table_cnn(
         `[training]` block.
     RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
     """
-    make_module = functools.partial(TableCNN, kernel_size=kernel_size, hidden=tuple(hidden or (512,)))
+    make_module = functools.partial(
+        TableCNN, kernel_size=kernel_size, hidden=[512] if hidden is None else hidden, dropout=dropout or 0.0
+    )
     return build_torch_head("table_cnn", make_module, dropout=dropout)
 
 

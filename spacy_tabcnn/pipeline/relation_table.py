@@ -3,7 +3,9 @@
 import multiprocessing
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -347,6 +349,33 @@ class RelationTable(TrainablePipe):
             ] = unannotated
         self._report(skipped)
         self.model.initialize(X=sample, Y=self._empty_logits(scheme))
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "RelationTable":
+        """Load labels and weights. The settings of the component stay those of its config.
+
+        bytes_data (bytes): What `to_bytes` returned.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (RelationTable): The component.
+        """
+        with self._settings_kept():
+            return super().from_bytes(bytes_data, exclude=exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "RelationTable":
+        """Load labels and weights. The settings of the component stay those of its config.
+
+        path (str | Path): The folder that `to_disk` wrote.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (RelationTable): The component.
+        """
+        with self._settings_kept():
+            return super().from_disk(path, exclude=exclude)
+
+    @contextmanager
+    def _settings_kept(self) -> Iterator[None]:
+        # Saved settings would silently override what spacy.load(..., config=...) or an edited config.cfg says.
+        settings = {key: value for key, value in self.cfg.items() if key != "labels"}
+        yield
+        self.cfg.update(settings)
 
     def _is_initialized(self) -> bool:
         return self.model.get_ref("head").has_dim("n_tags") is True

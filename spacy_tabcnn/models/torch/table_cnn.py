@@ -11,6 +11,7 @@ Written plainly, the head convolves an n x n x 2d tensor per sentence. Here the 
    keeps its own border, so a batch gives what its sentences give one by one.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -57,7 +58,7 @@ class TableCNN(nn.Module):
         self.dropout = dropout
         self.convs = nn.ModuleList(
             nn.Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
-            for n_in, n_out in zip(channels[:-1], channels[1:], strict=True)
+            for n_in, n_out in itertools.pairwise(channels)
         )
         self.tagger = nn.Linear(n_relations, n_tags)
 
@@ -89,9 +90,7 @@ class TableCNN(nn.Module):
                 cells = F.relu(cells)
                 if self.training:
                     sentence = layout.sentence[bands[layer].row].to(cells.device)
-                    cells = cells * F.embedding(
-                        sentence, self._channel_mask(layout, cast(Tensor, self._conv(layer).bias))
-                    )
+                    cells = cells * F.embedding(sentence, self._channel_mask(layout, cells))
 
         # In the last band, the cells j >= i, the diagonal is the first cell of each row.
         on_diagonal = torch.zeros(len(cells), dtype=torch.bool)
@@ -134,7 +133,7 @@ class TableCNN(nn.Module):
         col_vectors = patterns @ col_terms
         if self.training:
             # Masking both summands masks their sum, on far fewer rows than there are cells; ReLU keeps zeros zero.
-            mask = F.embedding(layout.sentence.to(device), self._channel_mask(layout, bias))[:, None]
+            mask = F.embedding(layout.sentence.to(device), self._channel_mask(layout, row_vectors))[:, None]
             row_vectors, col_vectors = row_vectors * mask, col_vectors * mask
 
         vectors = torch.cat([row_vectors.flatten(0, 1), col_vectors.flatten(0, 1)])
@@ -174,9 +173,9 @@ class TableCNN(nn.Module):
     def _conv(self, layer: int) -> nn.Conv2d:
         return cast(nn.Conv2d, self.convs[layer])
 
-    def _channel_mask(self, layout: "_Layout", bias: Tensor) -> Tensor:
-        """Dropout's factor for each channel of each sentence, given a layer's bias: (batch, channels)."""
-        return F.dropout(torch.ones_like(bias).expand(layout.batch_size, -1), self.dropout)
+    def _channel_mask(self, layout: "_Layout", activations: Tensor) -> Tensor:
+        """Dropout's factor for each channel of each sentence: (batch, channels)."""
+        return F.dropout(activations.new_ones(layout.batch_size, activations.shape[-1]), self.dropout)
 
 
 class _Layout(NamedTuple):

@@ -1,0 +1,72 @@
+import pytest
+import spacy
+import srsly
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+
+WORDS = ["Ann", "lives", "in", "Rome", "."]
+
+
+@pytest.fixture(scope="module")
+def gold():
+    doc = Doc(spacy.blank("en").vocab, words=WORDS, spaces=[True, True, True, False, False])
+    doc.ents = [Span(doc, 0, 1, label="PER"), Span(doc, 3, 4, label="LOC")]
+    doc._.relations = [(doc.ents[0], doc.ents[1], "LiveIn")]
+    return doc
+
+
+@pytest.fixture(scope="module")
+def folder(gold, tmp_path_factory):
+    """A folder with a pipeline that has learned one sentence, and that sentence as a corpus."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tabcnn", config={"model": {"tok2vec": {"width": 16}, "head": {"hidden": [16]}}})
+    spacy.util.fix_random_seed(0)
+    examples = [Example(nlp.make_doc(gold.text), gold)]
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(60):
+        nlp.update(examples, sgd=optimizer)
+    nlp.to_disk(folder / "model")
+    DocBin(docs=[gold], store_user_data=True).to_disk(folder / "dev.spacy")
+    return folder
+
+
+@pytest.mark.parametrize("options", [[], ["--raw-text"]])
+def test_evaluate_prints_and_saves_scores(run_spacy, folder, options):
+    metrics = folder / "metrics" / "dev.json"
+    result = run_spacy("tabcnn", "evaluate", folder / "model", folder / "dev.spacy", "-o", metrics, *options)
+    assert result.exit_code == 0, result.output
+    for title in ("Entities (NER)", "Relations, boundaries (RE)", "Relations, strict (RE+)", "LiveIn", "100.0"):
+        assert title in result.output
+    assert srsly.read_json(metrics)["rels_strict_f"] == 1.0
+
+
+def test_evaluate_says_what_is_not_annotated(run_spacy, folder, gold, tmp_path):
+    doc = Doc(gold.vocab, words=WORDS)
+    doc.ents = [Span(doc, 0, 1, label="PER")]
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "ents.spacy")
+    result = run_spacy("tabcnn", "evaluate", folder / "model", tmp_path / "ents.spacy")
+    assert result.exit_code == 0, result.output
+    assert "Relations, strict (RE+): not scored" in result.output
+
+
+def test_evaluate_refuses_a_missing_corpus(run_spacy, folder):
+    result = run_spacy("tabcnn", "evaluate", folder / "model", folder / "none.spacy")
+    assert result.exit_code == 1 and "none.spacy" in result.output
+
+
+def test_show_prints_entities_and_relations(run_spacy, folder):
+    result = run_spacy("tabcnn", "show", folder / "model", "Ann lives in Rome.")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        "Ann lives in Rome.",
+        "  Ann [PER] 1.00",
+        "  Rome [LOC] 1.00",
+        "  Ann --LiveIn--> Rome 1.00",
+        "",
+    ]
+
+
+def test_show_refuses_a_missing_model(run_spacy, tmp_path):
+    result = run_spacy("tabcnn", "show", tmp_path / "none", "Ann")
+    assert result.exit_code == 1 and "Could not load the model" in result.output

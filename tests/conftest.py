@@ -1,0 +1,139 @@
+"""Fixtures for the whole suite."""
+
+import importlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from spacy.cli._util import app
+from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
+from typer.testing import CliRunner, Result
+
+from spacy_tabcnn.relations import set_relations
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _single_thread() -> None:
+    """The models of the tests are too small to gain from a second thread."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def fork_guard() -> Iterator[None]:
+    """For tests that start worker processes: torch's thread pool runs before they do, as in a user's program, and a
+    test that hangs (the processes wait in vain for threads that they do not inherit) fails after two minutes."""
+    if not hasattr(signal, "SIGALRM"):
+        pytest.skip("needs a timer that interrupts waiting")
+
+    def stop(*args: object) -> None:
+        raise TimeoutError("no answer from the worker processes")
+
+    torch.set_num_threads(2)
+    torch.ones(512, 512) @ torch.ones(512, 512)
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(120)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, previous)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def vocab() -> Vocab:
+    return Vocab()
+
+
+@pytest.fixture(scope="session")
+def make_doc(vocab: Vocab) -> Callable[..., Doc]:
+    """Make a document from its words, its entities `(start, end, type)` and its relations `(head, tail, label)`, which
+    name entities by their position. What is None is not annotated."""
+
+    def make(
+        words: str | Sequence[str],
+        entities: list[tuple[int, int, str]] | None = None,
+        relations: list[tuple[int, int, str]] | None = None,
+        *,
+        vocab: Vocab = vocab,
+        sent_starts: list[bool] | None = None,
+    ) -> Doc:
+        doc = Doc(vocab, words=words.split() if isinstance(words, str) else words, sent_starts=sent_starts)
+        spans = [Span(doc, *entity) for entity in entities or []]
+        if entities is not None:
+            doc.set_ents(spans)
+        if relations is not None:
+            set_relations(doc, [(spans[head], spans[tail], label) for head, tail, label in relations])
+        return doc
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def run_spacy() -> Callable[..., Result]:
+    """Run a command of spaCy's command line and return the result."""
+    importlib.import_module("spacy_tabcnn.cli")
+
+    def run(*arguments: object) -> Result:
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> Path:
+    """The config of a pipeline that trains in a second."""
+    return ROOT / "configs" / "test" / "tiny.cfg"
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(run_spacy: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A .spacy file with ten sentences of the sample corpus."""
+    folder = tmp_path_factory.mktemp("tiny_corpus")
+    lines = (ROOT / "assets" / "sample" / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "tiny.jsonl").write_text("".join(lines[:10]), encoding="utf-8")
+    result = run_spacy("tabcnn", "convert", folder / "tiny.jsonl", folder / "tiny.spacy")
+    assert result.exit_code == 0, result.output
+    return folder / "tiny.spacy"
+
+
+@pytest.fixture(scope="session")
+def tiny_run(
+    run_spacy: Callable[..., Result],
+    tiny_config: Path,
+    tiny_corpus: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with a pipeline that knows `tiny_corpus` by heart, in `model-last`, and its training log, `log.jsonl`.
+    Read only."""
+    folder = tmp_path_factory.mktemp("tiny_run")
+    paths = ("--paths.train", tiny_corpus, "--paths.dev", tiny_corpus)
+    log = ("--training.logger.output_file", folder / "log.jsonl")
+    result = run_spacy("train", tiny_config, "--output", folder, *paths, *log)
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with random weights and single characters as sub-words, in Hugging Face's layout."""
+    transformers = importlib.import_module("transformers")  # slow to load, and few tests need it
+    folder = tmp_path_factory.mktemp("tiny_encoder")
+    characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{char}" for char in characters)]
+    (folder / "vocab.txt").write_text("\n".join(vocab), encoding="utf-8")
+    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(vocab),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    transformers.BertModel(config).save_pretrained(folder)
+    return folder

@@ -1,0 +1,259 @@
+"""The thinc side of the head: dimensions, a torch module built late, dropout, gradients, saved weights."""
+
+import pickle
+from io import BytesIO
+
+import numpy as np
+import pytest
+import srsly
+import torch
+from thinc.api import Adam, set_dropout_rate
+
+from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
+from spacy_tabcnn.models.torch.table_cnn import TableCNN
+from spacy_tabcnn.table.types import TableLogits
+
+WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
+LENGTHS = np.array([4, 1, 3])
+
+
+def make_inputs(seed=0):
+    words = np.random.default_rng(seed).standard_normal((LENGTHS.sum(), WIDTH)).astype("float32")
+    return HeadInput(words, LENGTHS)
+
+
+def make_labels(n_tags=N_TAGS, n_relations=N_RELATIONS):
+    """A sample of logits, which tells the head its numbers of labels."""
+    return TableLogits(np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), np.zeros(0, np.int64))
+
+
+def make_head(*, dropout=None, initialize=True, **options):
+    torch.manual_seed(0)
+    head = build_table_cnn(**{"hidden": [8], "dropout": dropout, **options})
+    if initialize:
+        head.set_dim("nI", WIDTH)
+        head.initialize(Y=make_labels())
+    return head
+
+
+def assert_same_logits(actual, expected):
+    np.testing.assert_allclose(actual.tags, expected.tags, atol=1e-6)
+    np.testing.assert_allclose(actual.relations, expected.relations, atol=1e-6)
+
+
+# Building
+
+
+def test_the_module_is_built_when_its_sizes_are_known():
+    head = make_head(initialize=False)
+    assert head.shims[0]._model is None
+    assert [head.has_dim(name) for name in ("nI", "n_tags", "n_relations")] == [None] * 3
+    head.set_dim("nI", WIDTH)
+    head.initialize(Y=make_labels())
+    assert isinstance(head.shims[0]._model, TableCNN)
+    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [WIDTH, N_TAGS, N_RELATIONS]
+
+
+@pytest.mark.parametrize("options, hidden", [({}, [512]), ({"hidden": None}, [512]), ({"hidden": [8, 7]}, [8, 7])])
+def test_hidden(options, hidden):
+    head = build_table_cnn(**options)
+    head.set_dim("nI", WIDTH)
+    head.initialize(Y=make_labels())
+    assert [conv.out_channels for conv in head.shims[0]._model.convs] == [*hidden, N_RELATIONS]
+
+
+def test_kernel_size():
+    kernels = [conv.kernel_size for conv in make_head(kernel_size=5).shims[0]._model.convs]
+    assert kernels == [(5, 5), (5, 5)]
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 4}, {"hidden": []}, {"dropout": 1.0}, {"dropout": -0.1}])
+def test_bad_options_are_refused_when_the_module_is_built(options):
+    with pytest.raises(ValueError, match="TableCNN"):
+        make_head(**options)
+
+
+def test_initialize_again_starts_anew():
+    head = make_head()
+    before = head.predict(make_inputs())
+    head.initialize(Y=make_labels())
+    assert not np.allclose(head.predict(make_inputs()).tags, before.tags)
+
+
+# Scoring
+
+
+def test_scores_are_those_of_the_module():
+    head, inputs = make_head(), make_inputs()
+    module = head.shims[0]._model.eval()
+    with torch.no_grad():
+        tags, relations = module(torch.tensor(inputs.words), torch.tensor(LENGTHS))
+    logits = head.predict(inputs)
+    assert_same_logits(logits, TableLogits(tags.numpy(), relations.numpy(), LENGTHS))
+    assert logits.lengths is LENGTHS
+    assert logits.tags.shape == (8, N_TAGS) and logits.relations.shape == (9, N_RELATIONS)
+
+
+def test_training_without_dropout_scores_as_prediction_does():
+    head = make_head(dropout=0.0)
+    logits, _ = head.begin_update(make_inputs())
+    assert_same_logits(logits, head.predict(make_inputs()))
+
+
+def test_gradients_equal_autograd():
+    """Of the embeddings and of every parameter, for an arbitrary gradient of the logits."""
+    head, inputs = make_head(dropout=0.0), make_inputs()
+    logits, backprop = head.begin_update(inputs)
+    random = np.random.default_rng(1)
+    d_tags = random.standard_normal(logits.tags.shape).astype("float32")
+    d_relations = random.standard_normal(logits.relations.shape).astype("float32")
+    d_inputs = backprop(TableLogits(d_tags, d_relations, LENGTHS))
+    module = head.shims[0]._model
+    actual = [d_inputs.words, *(parameter.grad.numpy().copy() for parameter in module.parameters())]
+
+    module.zero_grad()
+    words = torch.tensor(inputs.words, requires_grad=True)
+    tags, relations = module(words, torch.tensor(LENGTHS))
+    ((tags * torch.tensor(d_tags)).sum() + (relations * torch.tensor(d_relations)).sum()).backward()
+    expected = [words.grad.numpy(), *(parameter.grad.numpy() for parameter in module.parameters())]
+    for one, other in zip(actual, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_gradients_of_two_passes_add_up():
+    head = make_head(dropout=0.0)
+    weight = head.shims[0]._model.tagger.weight
+    gradients = []
+    for _ in range(2):
+        logits, backprop = head.begin_update(make_inputs())
+        backprop(logits)
+        gradients.append(weight.grad.clone())
+    torch.testing.assert_close(gradients[1], 2 * gradients[0])
+
+
+def test_finish_update_changes_the_parameters_and_clears_the_gradients():
+    head = make_head(dropout=0.0)
+    before = {name: parameter.clone() for name, parameter in head.shims[0]._model.named_parameters()}
+    logits, backprop = head.begin_update(make_inputs())
+    backprop(logits)
+    head.finish_update(Adam(0.01))
+    for name, parameter in head.shims[0]._model.named_parameters():
+        assert not torch.equal(parameter, before[name]), name
+        assert not parameter.grad.any(), name
+
+
+def test_finish_update_before_the_module_is_built():
+    make_head(initialize=False).finish_update(Adam(0.01))
+
+
+# Dropout
+
+
+def is_random(head):
+    """Whether two passes of training differ."""
+    first, second = (head.begin_update(make_inputs())[0] for _ in range(2))
+    return not np.array_equal(first.tags, second.tags)
+
+
+def test_dropout_of_the_training_block_reaches_torch():
+    head = make_head()
+    set_dropout_rate(head, 0.5)
+    assert is_random(head)
+    assert head.shims[0]._model.dropout == 0.5
+    set_dropout_rate(head, 0.0)
+    assert not is_random(head)
+
+
+def test_dropout_argument_stands_against_the_training_block():
+    head = make_head(dropout=0.5)
+    set_dropout_rate(head, 0.0)
+    assert is_random(head)
+    assert head.shims[0]._model.dropout == 0.5
+
+
+def test_dropout_argument_of_zero_stands_against_the_training_block():
+    head = make_head(dropout=0.0)
+    set_dropout_rate(head, 0.5)
+    assert not is_random(head)
+
+
+def test_prediction_drops_nothing():
+    head = make_head(dropout=0.5)
+    head.begin_update(make_inputs())
+    assert_same_logits(head.predict(make_inputs()), head.predict(make_inputs()))
+
+
+# Saving
+
+
+def test_bytes_before_initialisation():
+    head = make_head(initialize=False).from_bytes(make_head(initialize=False).to_bytes())
+    assert head.shims[0]._model is None
+    head.set_dim("nI", WIDTH)
+    head.initialize(Y=make_labels())
+    assert head.predict(make_inputs()).tags.shape == (8, N_TAGS)
+
+
+def test_bytes_after_initialisation():
+    head = make_head()
+    other = make_head(initialize=False).from_bytes(head.to_bytes())
+    assert other.get_dim("n_tags") == N_TAGS
+    assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
+
+
+def test_disk(tmp_path):
+    head = make_head()
+    head.to_disk(tmp_path / "head")
+    other = make_head(initialize=False).from_disk(tmp_path / "head")
+    assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
+
+
+def test_loaded_head_trains_on():
+    head = make_head(initialize=False, dropout=0.0).from_bytes(make_head(dropout=0.0).to_bytes())
+    before = head.predict(make_inputs())
+    logits, backprop = head.begin_update(make_inputs())
+    backprop(logits)
+    head.finish_update(Adam(0.01))
+    assert not np.allclose(head.predict(make_inputs()).tags, before.tags)
+
+
+@pytest.mark.parametrize("initialize", [True, False])
+def test_copies(initialize):
+    head = make_head(initialize=initialize)
+    for other in (head.copy(), pickle.loads(pickle.dumps(head))):
+        if initialize:
+            assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
+        else:
+            assert other.shims[0]._model is None
+
+
+class Intruder:
+    """Unpickling an instance creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("wrap", [lambda intruder: intruder, lambda intruder: {"tagger.bias": intruder}])
+def test_saved_weights_cannot_run_code(tmp_path, wrap):
+    state = BytesIO()
+    torch.save(wrap(Intruder(tmp_path / "intruder")), state)
+    head = make_head()
+    message = srsly.msgpack_loads(head.to_bytes())
+    message["shims"][0][0] = srsly.msgpack_dumps({"config": head.shims[0].cfg, "state": state.getvalue()})
+    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+        make_head(initialize=False).from_bytes(srsly.msgpack_dumps(message))
+    assert not (tmp_path / "intruder").exists()
+
+
+def test_saved_sizes_have_to_fit_the_weights():
+    head = make_head()
+    message = srsly.msgpack_loads(head.to_bytes())
+    shim = srsly.msgpack_loads(message["shims"][0][0])
+    shim["config"]["n_tags"] += 4
+    message["shims"][0][0] = srsly.msgpack_dumps(shim)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        make_head(initialize=False).from_bytes(srsly.msgpack_dumps(message))

@@ -1,0 +1,159 @@
+"""Documents -> word embeddings -> head, and the gradient's way back."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from thinc.api import Model
+
+from spacy_tabcnn.models.table_heads import build_table_cnn
+from spacy_tabcnn.models.table_model import build_table_model
+from spacy_tabcnn.table.gold import GoldTable
+from spacy_tabcnn.table.loss import table_loss
+from spacy_tabcnn.table.types import TableLogits, count_cells
+
+WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
+
+
+def make_tok2vec(*, empty_width=WIDTH):
+    """A layer that gives each word a fixed vector and keeps the gradients that come back.
+
+    empty_width (int): Columns of the array of an empty document; a transformer listener's has none.
+    """
+
+    def forward(model, docs, is_train):
+        def backprop(d_embeddings):
+            model.attrs["gradients"] = d_embeddings
+            return []
+
+        return [embed(doc) for doc in docs], backprop
+
+    def embed(doc):
+        if not len(doc):
+            return np.zeros((0, empty_width), "f")
+        return np.stack([np.random.default_rng(token.orth).standard_normal(WIDTH) for token in doc]).astype("f")
+
+    return Model("fixed", forward)
+
+
+def make_labels():
+    return TableLogits(np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64))
+
+
+def make_model(docs=None, **tok2vec_options):
+    torch.manual_seed(0)
+    model = build_table_model(make_tok2vec(**tok2vec_options), build_table_cnn(hidden=[8], dropout=0.0))
+    model.initialize(X=docs, Y=make_labels())
+    return model
+
+
+@pytest.fixture
+def docs(make_doc):
+    """Documents of 4, 1 and 2 + 3 words."""
+    split = make_doc("it rained . all day", sent_starts=[True, False, True, False, False])
+    return [make_doc("Ada lives in London"), make_doc("Ada"), split]
+
+
+# Initialisation
+
+
+def test_sizes_come_from_the_embeddings_and_the_sample(docs):
+    head = make_model(docs).get_ref("head")
+    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [WIDTH, N_TAGS, N_RELATIONS]
+
+
+@pytest.mark.parametrize("words", [None, []])
+def test_initialisation_without_documents(words):
+    assert make_model(words).get_ref("head").get_dim("nI") == WIDTH
+
+
+def test_initialisation_with_empty_documents(make_doc):
+    model = make_model([make_doc(""), make_doc("Ada")], empty_width=0)
+    assert model.get_ref("head").get_dim("nI") == WIDTH
+
+
+# Scoring
+
+
+def test_every_sentence_has_its_table(docs):
+    logits = make_model(docs).predict(docs)
+    assert logits.lengths.tolist() == [4, 1, 2, 3]
+    assert logits.tags.shape == (10, N_TAGS)
+    assert logits.relations.shape == (count_cells(logits.lengths).sum(), N_RELATIONS)
+
+
+def test_documents_do_not_change_each_other(docs):
+    model = make_model(docs)
+    together = model.predict(docs)
+    alone = [model.predict([doc]) for doc in docs]
+    np.testing.assert_allclose(together.tags, np.concatenate([one.tags for one in alone]), atol=1e-5)
+    np.testing.assert_allclose(together.relations, np.concatenate([one.relations for one in alone]), atol=1e-5)
+
+
+@pytest.mark.parametrize("empty_width", [WIDTH, 0])
+def test_empty_documents_have_no_table(docs, make_doc, empty_width):
+    model = make_model(docs, empty_width=empty_width)
+    expected = model.predict(docs)
+    with_empty = [make_doc(""), *docs[:1], make_doc(""), *docs[1:]]
+    for logits in (model.predict(with_empty), model.begin_update(with_empty)[0]):
+        assert logits.lengths.tolist() == expected.lengths.tolist()
+        np.testing.assert_allclose(logits.tags, expected.tags, atol=1e-6)
+        np.testing.assert_allclose(logits.relations, expected.relations, atol=1e-6)
+
+
+# Gradients
+
+
+def make_gold(lengths, seed=0):
+    random = np.random.default_rng(seed)
+    return [
+        GoldTable(random.integers(-1, N_TAGS, n), random.integers(-1, N_RELATIONS, int(count_cells(n))))
+        for n in lengths
+    ]
+
+
+def backpropagate(model, docs):
+    """Run a pass of training: (loss, gradients of the embeddings of each document)."""
+    logits, backprop = model.begin_update(docs)
+    loss, d_logits = table_loss(logits, make_gold(logits.lengths))
+    backprop(d_logits)
+    return loss, model.get_ref("tok2vec").attrs["gradients"]
+
+
+def test_gradient_of_the_embeddings_equals_autograd(docs):
+    model = make_model(docs)
+    loss, gradients = backpropagate(model, docs)
+
+    words = torch.tensor(np.concatenate(model.get_ref("tok2vec").predict(docs)), requires_grad=True)
+    lengths = np.array([4, 1, 2, 3])
+    tags, relations = model.get_ref("head").shims[0]._model(words, torch.tensor(lengths))
+    gold = make_gold(lengths)
+    expected_loss = F.cross_entropy(
+        tags, torch.tensor(np.concatenate([table.tags for table in gold])), reduction="sum", ignore_index=-1
+    ) + F.cross_entropy(
+        relations, torch.tensor(np.concatenate([table.relations for table in gold])), reduction="sum", ignore_index=-1
+    )
+    expected_loss.backward()
+    assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
+    assert [len(gradient) for gradient in gradients] == [4, 1, 5]
+    np.testing.assert_allclose(np.concatenate(gradients), words.grad.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("empty_width", [WIDTH, 0])
+def test_gradients_of_empty_documents_are_empty(docs, make_doc, empty_width):
+    """Every document gets a gradient of the shape of its embeddings, as upstream components expect."""
+    model = make_model(docs, empty_width=empty_width)
+    _, expected = backpropagate(model, docs)
+    _, gradients = backpropagate(model, [make_doc(""), *docs, make_doc("")])
+    assert gradients[0].shape == gradients[-1].shape == (0, empty_width)
+    for gradient, same in zip(gradients[1:-1], expected, strict=True):
+        np.testing.assert_allclose(gradient, same, atol=1e-6)
+
+
+# Saving
+
+
+def test_bytes(docs):
+    model = make_model(docs)
+    other = build_table_model(make_tok2vec(), build_table_cnn(hidden=[8], dropout=0.0)).from_bytes(model.to_bytes())
+    np.testing.assert_allclose(other.predict(docs).relations, model.predict(docs).relations, atol=1e-6)

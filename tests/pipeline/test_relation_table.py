@@ -1,0 +1,773 @@
+"""The component with spaCy's own trainable tok2vec; with a transformer, see test_relation_table_transformer.py."""
+
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import spacy
+from spacy.cli.find_threshold import find_threshold
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.util import fix_random_seed, load_model_from_config
+from thinc.api import Adam, Config
+
+from spacy_tabcnn.pipeline.relation_table import RelationTable
+from spacy_tabcnn.relations import has_relations, set_entity_scores
+from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.training.optimizer import AdamW
+
+TINY_TOK2VEC = {"width": 16, "depth": 1, "embed_size": 100}
+TINY_HEAD = {"hidden": [16]}
+TINY_MODEL = {"tok2vec": TINY_TOK2VEC, "head": TINY_HEAD}
+
+# (words, entities, relations): see the fixture make_doc.
+TRAIN_DATA = [
+    ("Ada Lovelace lived in London .", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")]),
+    ("Paris is home to Marie Curie .", [(0, 1, "LOC"), (4, 6, "PER")], [(1, 0, "LiveIn")]),
+    (
+        "Grace Hopper of the Navy lived in New York City .",
+        [(0, 2, "PER"), (4, 5, "ORG"), (7, 10, "LOC")],
+        [(0, 1, "WorkFor"), (0, 2, "LiveIn")],
+    ),
+    ("It rained all day .", [], []),
+]
+LABEL_DATA = {
+    "entities": ["LOC", "ORG", "PER"],
+    "relations": {"LiveIn": [["PER", "LOC"]], "WorkFor": [["PER", "ORG"]]},
+}
+TEXTS = [words for words, _, _ in TRAIN_DATA] + ["Marie Curie of Paris lived in London", "Rain .", "Ada", ""]
+
+
+@pytest.fixture(scope="module")
+def make_examples(make_doc):
+    """Make examples for a pipeline."""
+
+    def make(nlp, data=TRAIN_DATA):
+        references = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
+        return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in references]
+
+    return make
+
+
+def make_nlp(name="tabcnn", **config):
+    nlp = spacy.blank("en")
+    nlp.add_pipe(name, config={"model": TINY_MODEL, **config})
+    return nlp
+
+
+def train(nlp, examples, *, steps=40, drop=0.0, **options):
+    """Initialise a pipeline and train it: the losses of the last step."""
+    fix_random_seed(0)
+    nlp.initialize(lambda: examples)
+    sgd = Adam(0.01)
+    for _ in range(steps):
+        losses = nlp.update(examples, sgd=sgd, drop=drop, **options)
+    return losses
+
+
+@pytest.fixture(scope="module")
+def trained(make_examples):
+    """A pipeline that has learned TRAIN_DATA by heart, for tests that leave it as it is."""
+    nlp = make_nlp()
+    train(nlp, make_examples(nlp))
+    return nlp
+
+
+@pytest.fixture
+def learner(trained):
+    """A copy of `trained`, for tests that change it."""
+    return make_nlp().from_bytes(trained.to_bytes())
+
+
+def describe(doc):
+    """All that the component sets, as plain data."""
+    return {
+        "entities": [(ent.start, ent.end, ent.label_, ent._.entity_score) for ent in doc.ents],
+        "relations": [
+            (head.start, head.end, head.label_, tail.start, tail.end, tail.label_, label, score)
+            for head, tail, label, score in doc._.relations
+        ],
+        "is_annotated": doc.has_annotation("ENT_IOB") or not len(doc),
+        "has_relations": has_relations(doc),
+    }
+
+
+def facts(doc):
+    """The relations of a document as text."""
+    return [(head.text, label, tail.text) for head, tail, label, _ in doc._.relations]
+
+
+def assert_close(actual, expected):
+    """Assert that two descriptions agree, scores to 1e-5."""
+    assert [len(actual[key]) for key in ("entities", "relations")] == [
+        len(expected[key]) for key in ("entities", "relations")
+    ]
+    for key in ("entities", "relations"):
+        for one, other in zip(actual[key], expected[key], strict=True):
+            assert one[:-1] == other[:-1]
+            assert one[-1] == pytest.approx(other[-1], abs=1e-5)
+
+
+def parameters_of(component):
+    """Copies of all parameters of a component: thinc's and torch's."""
+    arrays = [
+        node.get_param(name).copy()
+        for node in component.model.walk()
+        for name in node.param_names
+        if node.has_param(name)
+    ]
+    for node in component.model.walk():
+        for shim in node.shims:
+            arrays.extend(parameter.detach().numpy().copy() for parameter in shim._model.parameters())
+    return arrays
+
+
+def are_equal(arrays, others):
+    return all(np.array_equal(one, other) for one, other in zip(arrays, others, strict=True))
+
+
+# Creating
+
+
+@pytest.mark.parametrize("name", ["tabcnn", "relation_table"])
+def test_factories_by_name_alone(name):
+    """Found through entry points, in a blank pipeline, without a transformer."""
+    component = spacy.blank("en").add_pipe(name)
+    assert isinstance(component, RelationTable)
+    assert component.name == name
+    assert component.is_trainable
+
+
+def test_pipeline_analysis_knows_what_is_assigned():
+    meta = Language.get_factory_meta("tabcnn")
+    assert {"doc.ents", "doc._.relations", "span._.entity_score"} <= set(meta.assigns)
+    assert meta.default_score_weights["rels_strict_f"] == 0.5
+    assert sum(weight or 0.0 for weight in meta.default_score_weights.values()) == 1.0
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"min_score": 1.5}, "Component 'mine': min_score is 1.5; expected a probability or null"),
+        ({"min_score": -0.1}, "Component 'mine': min_score is -0.1"),
+    ],
+)
+def test_values_out_of_range_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        spacy.blank("en").add_pipe("tabcnn", name="mine", config={"model": TINY_MODEL, **config})
+
+
+def test_unknown_aggregation_is_refused():
+    nlp = make_nlp()
+    with pytest.raises(ValueError, match="Component 'mine': aggregation is 'max'; expected 'mean' or 'any'"):
+        RelationTable(nlp.vocab, nlp.get_pipe("tabcnn").model, "mine", aggregation="max")
+
+
+# Labels
+
+
+def test_no_label():
+    with pytest.raises(ValueError, match="Component 'tabcnn': the training data holds no entities"):
+        make_nlp().initialize()
+
+
+def test_implicit_labels(make_examples):
+    nlp = make_nlp()
+    component = nlp.get_pipe("tabcnn")
+    assert component.labels == ()
+    nlp.initialize(lambda: make_examples(nlp))
+    assert component.labels == ("LOC", "ORG", "PER", "LiveIn", "WorkFor")
+    assert component.label_data == LABEL_DATA
+
+
+def test_explicit_labels():
+    nlp = make_nlp()
+    component = nlp.get_pipe("tabcnn")
+    assert component.add_label("PER") == 1
+    assert component.add_label("PER") == 0
+    assert component.add_label("LiveIn", kind="relation") == 1
+    assert component.add_label("LiveIn", kind="relation") == 0
+    nlp.initialize()
+    assert component.labels == ("PER", "LiveIn")
+    assert component.label_data == {"entities": ["PER"], "relations": {"LiveIn": []}}
+    assert "LiveIn" in nlp.vocab.strings
+
+
+def test_implicit_labels_follow_explicit_ones(make_examples):
+    nlp = make_nlp()
+    component = nlp.get_pipe("tabcnn")
+    component.add_label("PER")
+    component.add_label("Visit", kind="relation")
+    nlp.initialize(lambda: make_examples(nlp))
+    assert component.labels == ("PER", "LOC", "ORG", "Visit", "LiveIn", "WorkFor")
+
+
+def test_label_data_round_trip(make_examples):
+    """As `spacy init labels` writes it and [initialize.components] reads it."""
+    nlp, other = make_nlp(), make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    component = other.get_pipe("tabcnn")
+    label_data = nlp.get_pipe("tabcnn").label_data
+    other.config["initialize"]["components"]["tabcnn"] = {"labels": label_data}
+    other.initialize(lambda: make_examples(other, TRAIN_DATA[:2]))
+    assert component.label_data == label_data
+
+
+def test_given_labels_in_another_form_are_refused(make_examples):
+    nlp = make_nlp()
+    with pytest.raises(ValueError, match=r"is not of the form .* `spacy init labels`"):
+        nlp.get_pipe("tabcnn").initialize(lambda: make_examples(nlp), labels=["PER", "LOC"])
+
+
+def test_no_new_label_after_initialisation(make_examples):
+    nlp = make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    component = nlp.get_pipe("tabcnn")
+    assert component.add_label("PER") == 0
+    for kind in ("entity", "relation"):
+        with pytest.raises(ValueError, match=f"cannot add the {kind} label 'New'"):
+            component.add_label("New", kind=kind)
+    assert component.label_data == LABEL_DATA
+
+
+@pytest.mark.parametrize("label, kind", [(3, "entity"), ("", "relation"), ("PER", "event")])
+def test_bad_labels_are_refused(label, kind):
+    with pytest.raises(ValueError):
+        make_nlp().get_pipe("tabcnn").add_label(label, kind=kind)
+
+
+def test_initialise_again(learner, make_examples):
+    """With the same labels a pipeline can be started anew."""
+    before = parameters_of(learner.get_pipe("tabcnn"))
+    learner.initialize(lambda: make_examples(learner))
+    assert not are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
+    assert learner.get_pipe("tabcnn").label_data == LABEL_DATA
+
+
+# Predicting
+
+
+def test_predictions(trained):
+    doc = trained("Grace Hopper of the Navy lived in New York City .")
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Grace Hopper", "PER"),
+        ("Navy", "ORG"),
+        ("New York City", "LOC"),
+    ]
+    assert facts(doc) == [("Grace Hopper", "WorkFor", "Navy"), ("Grace Hopper", "LiveIn", "New York City")]
+
+
+def test_arguments_of_a_relation_are_entities(trained):
+    doc = trained(TEXTS[1])
+    (relation,) = doc._.relations
+    assert (relation.head, relation.tail) == (doc.ents[1], doc.ents[0])
+    assert (relation.head.label_, relation.tail.label_) == ("PER", "LOC")
+
+
+def test_scores_are_probabilities(trained):
+    for doc in trained.pipe(TEXTS):
+        assert all(0.0 < ent._.entity_score <= 1.0 for ent in doc.ents)
+        assert all(0.0 < relation.score <= 1.0 for relation in doc._.relations)
+
+
+def test_untrained_component_is_refused():
+    for text in ("Ada lives in London", ""):
+        with pytest.raises(ValueError, match=r"E109.*tabcnn"):
+            make_nlp()(text)
+
+
+def test_nothing_to_predict(trained):
+    assert list(trained.pipe([])) == []
+    assert trained.get_pipe("tabcnn").predict([]).lengths.tolist() == []
+
+
+@pytest.mark.parametrize("texts", [[""], ["", ""], ["", "Ada", "", "It rained all day .", ""]])
+def test_empty_documents(trained, texts):
+    docs = list(trained.pipe(texts))
+    assert [doc.text for doc in docs] == texts
+    assert all(has_relations(doc) for doc in docs)
+
+
+def test_document_of_one_word(trained):
+    doc = trained("London")
+    assert doc.has_annotation("ENT_IOB")
+    assert doc._.relations == [] and has_relations(doc)
+
+
+def test_predict_changes_no_document(trained):
+    doc = trained.make_doc(TEXTS[0])
+    trained.get_pipe("tabcnn").predict([doc])
+    assert not doc.has_annotation("ENT_IOB") and not has_relations(doc)
+
+
+def test_former_annotation_is_replaced(trained):
+    doc = trained.make_doc(TEXTS[3])
+    doc.ents = [doc.char_span(0, 2, "PER")]
+    doc._.relations = [(doc.ents[0], doc.ents[0], "Old")]
+    set_entity_scores(doc, doc.ents, [1.0])
+    doc = trained(doc)
+    assert (doc.ents, doc._.relations) == ((), [])
+    assert doc[0:1]._.entity_score is None
+
+
+def test_sentences_get_their_own_tables(trained):
+    """No relation joins two sentences, and each is annotated as if alone."""
+    text = f"{TEXTS[0]} {TEXTS[1]}"
+    doc = trained.make_doc(text)
+    doc[6].is_sent_start = True
+    doc = trained(doc)
+    alone = [trained(TEXTS[0]), trained(TEXTS[1])]
+    assert facts(doc) == [fact for one in alone for fact in facts(one)]
+    assert [relation.score for relation in doc._.relations] == pytest.approx(
+        [relation.score for one in alone for relation in one._.relations], abs=1e-5
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 100])
+def test_batches_do_not_change_predictions(trained, batch_size):
+    for doc, text in zip(trained.pipe(TEXTS, batch_size=batch_size), TEXTS, strict=True):
+        assert_close(describe(doc), describe(trained(text)))
+
+
+def test_order_does_not_change_predictions(trained):
+    forwards = list(trained.pipe(TEXTS))
+    backwards = list(trained.pipe(TEXTS[::-1]))[::-1]
+    for one, other in zip(forwards, backwards, strict=True):
+        assert_close(describe(one), describe(other))
+
+
+def test_as_tuples(trained):
+    pairs = list(trained.pipe([(text, index) for index, text in enumerate(TEXTS)], as_tuples=True))
+    assert [context for _, context in pairs] == list(range(len(TEXTS)))
+    assert facts(pairs[0][0]) == [("Ada Lovelace", "LiveIn", "London")]
+
+
+def test_select_pipes(trained):
+    with trained.select_pipes(disable="tabcnn"):
+        doc = trained(TEXTS[0])
+    assert not doc.has_annotation("ENT_IOB") and not has_relations(doc)
+    assert facts(trained(TEXTS[0])) == [("Ada Lovelace", "LiveIn", "London")]
+
+
+def test_error_handler_gets_the_documents_that_failed(learner, monkeypatch):
+    failed = []
+    monkeypatch.setattr(learner.get_pipe("tabcnn"), "predict", lambda docs: 1 / 0)
+    learner.set_error_handler(lambda name, pipe, docs, error: failed.append((name, len(docs), type(error))))
+    assert list(learner.pipe(TEXTS[:2])) == []
+    assert failed == [("tabcnn", 2, ZeroDivisionError)]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("fork_guard")
+def test_worker_processes(trained):
+    texts = TEXTS * 4
+    docs = list(trained.pipe(texts, n_process=2, batch_size=4))
+    for doc, text in zip(docs, texts, strict=True):
+        assert_close(describe(doc), describe(trained(text)))
+
+
+# Learning
+
+
+def test_overfitting_IO(learner, make_examples, tmp_path):
+    examples = make_examples(learner)
+    assert learner.get_pipe("tabcnn").update(examples)["tabcnn"] < 0.01
+    scores = learner.evaluate(examples)
+    for key in ("ents_f", "rels_boundaries_f", "rels_strict_f", "ents_macro_f", "rels_strict_macro_f"):
+        assert scores[key] == 1.0
+    learner.to_disk(tmp_path)
+    copies = {
+        "disk": spacy.load(tmp_path),
+        "bytes": make_nlp().from_bytes(learner.to_bytes()),
+        "pickle": pickle.loads(pickle.dumps(learner)),
+    }
+    for how, copy in copies.items():
+        for text in TEXTS:
+            assert describe(copy(text)) == describe(learner(text)), how
+
+
+def test_pickled_component(trained):
+    component = pickle.loads(pickle.dumps(trained.get_pipe("tabcnn")))
+    for text in TEXTS:
+        doc = component(Doc(component.vocab, words=text.split()))
+        assert_close(describe(doc), describe(trained.get_pipe("tabcnn")(Doc(trained.vocab, words=text.split()))))
+
+
+def test_saving_before_initialisation(make_examples, tmp_path):
+    nlp = make_nlp()
+    nlp.get_pipe("tabcnn").add_label("PER")
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path)
+    assert other.get_pipe("tabcnn").labels == ("PER",)
+    other.initialize(lambda: make_examples(other))
+    assert other.get_pipe("tabcnn").labels == ("PER", "LOC", "ORG", "LiveIn", "WorkFor")
+
+
+def test_loaded_pipeline_learns_on(trained, make_examples, tmp_path):
+    trained.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    examples = make_examples(
+        nlp, [("Alan Turing lived in Paris .", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])]
+    )
+    sgd = nlp.resume_training()
+    losses = [nlp.update(examples, sgd=sgd)["tabcnn"] for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
+def test_same_seed_same_model(make_examples):
+    models = []
+    for _ in range(2):
+        nlp = make_nlp()
+        train(nlp, make_examples(nlp), steps=4, drop=0.3)
+        models.append(parameters_of(nlp.get_pipe("tabcnn")))
+    assert are_equal(*models)
+
+
+def test_loss_is_summed_over_examples(learner, make_examples):
+    component = learner.get_pipe("tabcnn")
+    examples = make_examples(learner)
+    alone = [component.update([eg])["tabcnn"] for eg in examples]
+    assert component.update(examples)["tabcnn"] == pytest.approx(sum(alone), rel=1e-3)
+
+
+def test_losses_are_added_to(learner, make_examples):
+    losses = {"tabcnn": 100.0, "other": 1.0}
+    returned = learner.get_pipe("tabcnn").update(make_examples(learner), losses=losses)
+    assert returned is losses
+    assert losses["other"] == 1.0
+    assert 100.0 < losses["tabcnn"] < 100.1
+
+
+def test_update_on_empty_documents(learner, make_examples):
+    assert learner.get_pipe("tabcnn").update([]) == {"tabcnn": 0.0}
+    before = parameters_of(learner.get_pipe("tabcnn"))
+    assert learner.update(make_examples(learner, [("", [], [])]), sgd=Adam(0.01)) == {"tabcnn": 0.0}
+    assert are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
+
+
+def test_update_with_empty_and_one_word_documents(learner, make_examples):
+    data = [("", [], []), *TRAIN_DATA[:1], ("London", [(0, 1, "LOC")], []), ("", [], [])]
+    losses = learner.update(make_examples(learner, data), sgd=Adam(0.01))
+    assert np.isfinite(losses["tabcnn"]) and losses["tabcnn"] > 0.0
+
+
+def test_documents_without_annotation_teach_nothing(learner, make_examples):
+    before = parameters_of(learner.get_pipe("tabcnn"))
+    losses = learner.update(make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01))
+    assert losses == {"tabcnn": 0.0}
+    assert are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
+
+
+def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make_examples):
+    words, entities, relations = TRAIN_DATA[0]
+    losses = [
+        learner.get_pipe("tabcnn").update(make_examples(learner, [(words, *annotation)]))["tabcnn"]
+        for annotation in ((entities, relations), (entities, None), (None, None))
+    ]
+    assert losses[0] > losses[1] > losses[2] == 0.0
+
+
+def test_batch_in_which_nothing_is_gold(learner, make_examples):
+    """Annotated as holding no entity and no relation: that is learned."""
+    data = [(words, [], []) for words, _, _ in TRAIN_DATA]
+    examples, sgd = make_examples(learner, data), Adam(0.01)
+    for _ in range(40):
+        learner.update(examples, sgd=sgd)
+    assert [describe(doc)["entities"] for doc in learner.pipe(TEXTS[:4])] == [[]] * 4
+
+
+def test_untrained_component_cannot_learn(make_examples):
+    nlp = make_nlp()
+    with pytest.raises(ValueError, match="E109"):
+        nlp.get_pipe("tabcnn").update(make_examples(nlp))
+
+
+def test_dropout_of_the_training_block(learner, make_examples):
+    examples, component = make_examples(learner), learner.get_pipe("tabcnn")
+    assert component.update(examples, drop=0.0) == component.update(examples, drop=0.0)
+    assert component.update(examples, drop=0.5) != component.update(examples, drop=0.5)
+
+
+# Gold that the table cannot hold
+
+
+def test_warning_at_initialisation_counts(make_examples):
+    """A label that is not wanted is left out, and so are the relations of its entities."""
+    nlp = make_nlp()
+    labels = {"entities": ["PER", "ORG"], "relations": ["LiveIn", "WorkFor"]}
+    with pytest.warns(UserWarning) as caught:
+        nlp.get_pipe("tabcnn").initialize(lambda: make_examples(nlp), labels=labels)
+    (warning,) = caught
+    assert str(warning.message) == (
+        "Component 'tabcnn' cannot learn from: 3 entities of the unknown type 'LOC'; "
+        "3 relations of a span that is not an entity in the table"
+    )
+
+
+def test_warning_comes_once(learner, make_examples):
+    words, entities, relations = TRAIN_DATA[0]
+    examples = make_examples(learner, [(words, entities, [*relations, (0, 1, "WorkFor")])] * 2)
+    with pytest.warns(UserWarning, match="cannot learn from: 2 relations beyond the first of a pair of entities"):
+        learner.update(examples)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        learner.update(examples)
+
+
+def test_warning_of_another_reason_comes_after(learner, make_examples):
+    words, entities, relations = TRAIN_DATA[0]
+    with pytest.warns(UserWarning, match="1 relations beyond the first"):
+        learner.update(make_examples(learner, [(words, entities, [*relations, (0, 1, "WorkFor")])]))
+    with pytest.warns(UserWarning, match="1 relations of an entity with itself"):
+        learner.update(make_examples(learner, [(words, entities, [(0, 0, "LiveIn")])]))
+
+
+def test_warning_of_relations_that_were_never_set(make_examples):
+    nlp = make_nlp()
+    data = [(words, entities, None) for words, entities, _ in TRAIN_DATA]
+    with pytest.warns(UserWarning, match=r"3 documents with entities whose doc\._\.relations was never set"):
+        nlp.initialize(lambda: make_examples(nlp, data))
+
+
+def test_representable_gold_causes_no_warning(make_examples):
+    nlp = make_nlp()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(nlp, make_examples(nlp), steps=1)
+
+
+# The config's arguments
+
+
+def annotate(words, tag_probs, relation_probs, make_doc, **config):
+    """Let a component decode given probabilities, for entities PER and LOC and relations LiveIn and Knows: (doc,
+    component)."""
+    nlp = make_nlp(**config)
+    component = nlp.get_pipe("tabcnn")
+    component.cfg["labels"] = {"entities": ["PER", "LOC"], "relations": {"LiveIn": [["PER", "LOC"]], "Knows": []}}
+    doc = make_doc(words, vocab=nlp.vocab)
+    logits = TableLogits(np.log(np.array(tag_probs)), np.log(np.array(relation_probs)), np.array([len(doc)]))
+    component.set_annotations([doc], logits)
+    return doc
+
+
+B_PER, L_PER, U_PER, U_LOC = (np.where(np.arange(9) == tag, 0.92, 0.01) for tag in (1, 3, 4, 8))
+# none, LiveIn, LiveIn backwards, Knows, Knows backwards
+NONE, LIKELY, UNLIKELY = [0.9, 0.06, 0.02, 0.01, 0.01], [0.3, 0.6, 0.04, 0.03, 0.03], [0.5, 0.4, 0.04, 0.03, 0.03]
+
+
+@pytest.mark.parametrize("aggregation, expected", [("mean", []), ("any", [("Ada Lovelace", "LiveIn", "Rome")])])
+def test_config_aggregation(make_doc, aggregation, expected):
+    cells = [NONE, NONE, LIKELY]
+    doc = annotate("Ada Lovelace Rome", [B_PER, L_PER, U_LOC], cells, make_doc, aggregation=aggregation)
+    assert facts(doc) == expected
+
+
+@pytest.mark.parametrize("min_score, expected", [(None, []), (0.3, [("Ada", "LiveIn", "Rome")]), (0.5, [])])
+def test_config_min_score(make_doc, min_score, expected):
+    doc = annotate("Ada Rome", [U_PER, U_LOC], [UNLIKELY], make_doc, min_score=min_score)
+    assert facts(doc) == expected
+
+
+@pytest.mark.parametrize("type_constraints, expected", [(True, []), (False, [("Rome", "LiveIn", "London")])])
+def test_config_type_constraints(make_doc, type_constraints, expected):
+    doc = annotate("Rome London", [U_LOC, U_LOC], [LIKELY], make_doc, type_constraints=type_constraints)
+    assert facts(doc) == expected
+
+
+def test_config_scorer(make_examples):
+    nlp = make_nlp(scorer=None)
+    train(nlp, make_examples(nlp), steps=1)
+    assert "ents_f" not in nlp.evaluate(make_examples(nlp))
+    assert nlp.get_pipe("tabcnn").score(make_examples(nlp)) == {}
+
+
+def test_config_model(make_examples):
+    nlp = make_nlp(model={"tok2vec": TINY_TOK2VEC, "head": {"hidden": [8, 7], "kernel_size": 5, "dropout": 0.1}})
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.update(make_examples(nlp), drop=0.5)
+    module = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
+    assert [conv.out_channels for conv in module.convs] == [8, 7, 5]
+    assert (module.kernel_size, module.dropout) == (5, 0.1)
+
+
+def test_settings_are_saved(tmp_path):
+    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False)
+    nlp.get_pipe("tabcnn").add_label("PER")
+    nlp.initialize()
+    nlp.to_disk(tmp_path)
+    cfg = spacy.load(tmp_path).get_pipe("tabcnn").cfg
+    assert cfg == {
+        "labels": {"entities": ["PER"], "relations": {}},
+        "aggregation": "any",
+        "min_score": 0.25,
+        "type_constraints": False,
+    }
+
+
+def test_find_threshold(learner, make_examples, tmp_path):
+    """`spacy find-threshold MODEL DATA tabcnn min_score rels_strict_f`."""
+    learner.get_pipe("tabcnn").cfg["type_constraints"] = False
+    learner.to_disk(tmp_path / "model")
+    docs = [eg.reference for eg in make_examples(learner)]
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
+    best, score, scores = find_threshold(
+        tmp_path / "model", tmp_path / "dev.spacy", "tabcnn", "min_score", "rels_strict_f", n_trials=3
+    )
+    assert list(scores) == [0.0, 0.5, 1.0]
+    assert (best, score) == (0.5, 1.0)
+    # With a threshold of 0 every two entities are joined, with one of 1 none.
+    assert scores[0.0] < 1.0 and scores[1.0] == 0.0
+
+
+# With other components
+
+
+def make_shared_nlp(*names, tagger=False):
+    """A pipeline of components that listen to one tok2vec."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}})
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
+    for name in names:
+        nlp.add_pipe("tabcnn", name=name, config={"model": {"tok2vec": listener, "head": TINY_HEAD}})
+    if tagger:
+        nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}})
+    return nlp
+
+
+FULL_TOK2VEC = {
+    **TINY_TOK2VEC,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+    "pretrained_vectors": None,
+}
+
+
+@pytest.fixture
+def tagged_examples(make_examples):
+    """Examples with a tag for each word besides."""
+
+    def make(nlp):
+        examples = make_examples(nlp)
+        for eg in examples:
+            for token in eg.reference:
+                token.tag_ = "NAME" if token.text[0].isupper() else "WORD"
+        return examples
+
+    return make
+
+
+def test_components_that_share_a_tok2vec(tagged_examples):
+    nlp = make_shared_nlp("first", "second", tagger=True)
+    examples = tagged_examples(nlp)
+    losses = train(nlp, examples, steps=60)
+    assert all(losses[name] < 0.01 for name in ("first", "second"))
+    scores = nlp.evaluate(examples)
+    assert (scores["rels_strict_f"], scores["tag_acc"]) == (1.0, 1.0)
+
+
+def test_every_listener_teaches_the_shared_tok2vec(make_examples):
+    """Its gradient is the sum of those of the components that listen."""
+    both = make_shared_nlp("first", "second")
+    both.initialize(lambda: make_examples(both))
+    gradients = []
+    for names in (("first", "second"), ("first",), ("second",)):
+        nlp = make_shared_nlp(*names)
+        for name in ("tok2vec", *names):
+            nlp.get_pipe(name).from_bytes(both.get_pipe(name).to_bytes())
+        nlp.update(make_examples(nlp), sgd=False, drop=0.0)
+        nodes = nlp.get_pipe("tok2vec").model.walk()
+        gradients.append([node.get_grad(name) for node in nodes for name in node.param_names if node.has_grad(name)])
+    assert gradients[0]
+    for total, first, second in zip(*gradients, strict=True):
+        np.testing.assert_allclose(total, first + second, atol=1e-4)
+
+
+def test_shared_tok2vec_with_empty_documents(make_examples):
+    nlp = make_shared_nlp("first", "second")
+    examples = make_examples(nlp, [("", [], []), *TRAIN_DATA, ("", [], [])])
+    losses = train(nlp, examples, steps=2)
+    assert losses["tok2vec"] > 0.0
+    assert [doc.text for doc in nlp.pipe(["", "Ada", ""])] == ["", "Ada", ""]
+
+
+def test_frozen_tok2vec(make_examples):
+    """In frozen_components and annotating_components of the [training] block."""
+    nlp = make_shared_nlp("tabcnn")
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    before, sgd = parameters_of(nlp.get_pipe("tok2vec")), Adam(0.01)
+    losses = [nlp.update(examples, sgd=sgd, exclude=["tok2vec"], annotates=["tok2vec"])["tabcnn"] for _ in range(20)]
+    assert losses[-1] < losses[0] / 2
+    assert are_equal(parameters_of(nlp.get_pipe("tok2vec")), before)
+
+
+def test_listener_can_be_replaced(make_examples, tmp_path):
+    nlp = make_shared_nlp("tabcnn")
+    train(nlp, make_examples(nlp), steps=5)
+    expected = [describe(doc) for doc in nlp.pipe(TEXTS)]
+    nlp.replace_listeners("tok2vec", "tabcnn", ["model.tok2vec"])
+    nlp.remove_pipe("tok2vec")
+    nlp.to_disk(tmp_path)
+    for copy in (nlp, spacy.load(tmp_path)):
+        for doc, same in zip(copy.pipe(TEXTS), expected, strict=True):
+            assert_close(describe(doc), same)
+
+
+def test_annotations_of_an_upstream_component_split_sentences(learner, make_examples):
+    learner.add_pipe("sentencizer", first=True)
+    doc = learner(f"{TEXTS[0]} {TEXTS[1]}")
+    assert len(list(doc.sents)) == 2
+    assert facts(doc) == [("Ada Lovelace", "LiveIn", "London"), ("Marie Curie", "LiveIn", "Paris")]
+    assert learner.evaluate(make_examples(learner))["rels_strict_f"] == 1.0
+
+
+# Optimisers
+
+
+@pytest.mark.parametrize("rates, changes", [((0.0, 0.1), True), ((0.1, 0.0), False)])
+def test_head_learn_rate(learner, make_examples, rates, changes):
+    """An update without an optimiser, and a step of this package's AdamW later."""
+    component = learner.get_pipe("tabcnn")
+    before = parameters_of(component)
+    learner.update(make_examples(learner, TRAIN_DATA[:1]), sgd=False)
+    assert are_equal(parameters_of(component), before)
+    sgd = AdamW(rates[0], head_learn_rate=rates[1], weight_decay=0.0)
+    component.finish_update(sgd)
+    sgd.step_schedules()
+    assert are_equal(parameters_of(component), before) != changes
+
+
+def test_update_with_adamw(make_examples):
+    nlp = make_nlp()
+    examples, sgd = make_examples(nlp), AdamW(0.0, head_learn_rate=0.01)
+    nlp.initialize(lambda: examples)
+    losses = []
+    for _ in range(15):
+        losses.append(nlp.update(examples, sgd=sgd, drop=0.0)["tabcnn"])
+        sgd.step_schedules()
+    assert losses[-1] < losses[0] / 2
+
+
+def test_averaged_parameters(learner, make_examples):
+    """As `spacy train` evaluates with them where the optimiser keeps averages."""
+    sgd = Adam(0.01, use_averages=True)
+    for _ in range(2):
+        learner.update(make_examples(learner, TRAIN_DATA[3:]), sgd=sgd)
+    before = parameters_of(learner.get_pipe("tabcnn"))
+    with learner.use_params(sgd.averages):
+        assert not are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
+        learner(TEXTS[0])
+    assert are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
+
+
+# Configs
+
+
+def test_config_of_a_pipeline_rebuilds_it(trained):
+    nlp = load_model_from_config(Config().from_str(trained.config.to_str()))
+    nlp.from_bytes(trained.to_bytes())
+    assert describe(nlp(TEXTS[0])) == describe(trained(TEXTS[0]))

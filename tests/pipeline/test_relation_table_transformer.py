@@ -1,0 +1,240 @@
+"""The component on a transformer, a tiny BERT with random weights that is made on the fly."""
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.util import fix_random_seed, load_model_from_config
+from thinc.api import Adam, Config
+
+from spacy_tabcnn.relations import has_relations
+
+SPECIAL_PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDPIECES = [*SPECIAL_PIECES, "ada", "love", "##lace", "lived", "in", "london", "par", "##is", "marie", "."]
+TEXTS = ["Ada Lovelace lived in London .", "Paris .", "Marie lived in Paris", "Ada"]
+
+TRANSFORMER_CONFIG = """
+[nlp]
+lang = "en"
+pipeline = ["transformer", "tabcnn"]
+
+[components]
+
+[components.transformer]
+factory = "transformer"
+
+[components.transformer.model]
+@architectures = "spacy-transformers.TransformerModel.v3"
+name = ${vars.bert}
+transformer_config = {}
+
+[components.tabcnn]
+factory = "tabcnn"
+
+[components.tabcnn.model]
+@architectures = "spacy-tabcnn.TableModel.v1"
+
+[components.tabcnn.model.head]
+@architectures = "spacy-tabcnn.TableCNN.v1"
+hidden = [8]
+
+[vars]
+bert = null
+"""
+LISTENER_CONFIG = """
+[components.tabcnn.model.tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+
+[components.tabcnn.model.tok2vec.pooling]
+@layers = "reduce_max.v1"
+"""
+CONCATENATE_CONFIG = """
+[components.tabcnn.model.tok2vec]
+@layers = "concatenate.v1"
+
+[components.tabcnn.model.tok2vec.*.encoder]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+
+[components.tabcnn.model.tok2vec.*.encoder.pooling]
+@layers = "reduce_max.v1"
+
+[components.tabcnn.model.tok2vec.*.surface]
+@architectures = "spacy.MultiHashEmbed.v2"
+width = 8
+attrs = ["SHAPE", "PREFIX"]
+rows = [50, 50]
+include_static_vectors = false
+"""
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory):
+    """A folder with a BERT of two layers."""
+    # Imported here, since importing transformers is slow and other tests do without.
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    path = tmp_path_factory.mktemp("bert")
+    (path / "vocab.txt").write_text("\n".join(WORDPIECES))
+    BertTokenizerFast(str(path / "vocab.txt")).save_pretrained(path)
+    config = BertConfig(
+        vocab_size=len(WORDPIECES),
+        hidden_size=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=8,
+        max_position_embeddings=64,
+    )
+    torch.manual_seed(0)
+    BertModel(config).save_pretrained(path)
+    return str(path)
+
+
+@pytest.fixture(params=[LISTENER_CONFIG, CONCATENATE_CONFIG], ids=["listener", "concatenate"])
+def tok2vec_config(request):
+    return request.param
+
+
+@pytest.fixture
+def make_nlp(bert):
+    def make(tok2vec_config=LISTENER_CONFIG, **overrides):
+        text = TRANSFORMER_CONFIG + tok2vec_config
+        config = Config().from_str(text, overrides={"vars.bert": bert, **overrides})
+        del config["vars"]
+        return load_model_from_config(config, auto_fill=True)
+
+    return make
+
+
+@pytest.fixture
+def make_examples(make_doc):
+    data = [
+        (TEXTS[0], [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")]),
+        (TEXTS[1], [(0, 1, "LOC")], []),
+        (TEXTS[2], [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn")]),
+    ]
+
+    def make(nlp, n_empty=0):
+        docs = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
+        docs[1:1] = [make_doc("", [], [], vocab=nlp.vocab) for _ in range(n_empty)]
+        return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in docs]
+
+    return make
+
+
+def train(nlp, examples, *, steps=3, drop=0.0, **options):
+    """Initialise a pipeline and train it: the losses of each step."""
+    fix_random_seed(0)
+    nlp.initialize(lambda: examples)
+    sgd = Adam(0.01)
+    return [nlp.update(examples, sgd=sgd, drop=drop, **options) for _ in range(steps)]
+
+
+def weights_of(nlp):
+    """Copies of the weights of the encoder and of the head."""
+    encoder = nlp.get_pipe("transformer").model.transformer
+    head = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
+    return [[parameter.detach().numpy().copy() for parameter in module.parameters()] for module in (encoder, head)]
+
+
+def are_equal(arrays, others):
+    return all(np.array_equal(one, other) for one, other in zip(arrays, others, strict=True))
+
+
+def score(nlp, texts):
+    """The logits of the tables of some texts: tags and relations."""
+    docs = nlp.get_pipe("transformer").pipe([nlp.make_doc(text) for text in texts])
+    return nlp.get_pipe("tabcnn").predict(docs)[:2]
+
+
+def test_both_parts_learn(make_nlp, make_examples, tok2vec_config):
+    nlp = make_nlp(tok2vec_config)
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    before = weights_of(nlp)
+    losses = train(nlp, examples, steps=20)
+    assert losses[-1]["tabcnn"] < losses[0]["tabcnn"] / 2
+    assert not any(are_equal(*parts) for parts in zip(before, weights_of(nlp), strict=True))
+
+
+def test_same_seed_same_model(make_nlp, make_examples):
+    weights = []
+    for _ in range(2):
+        nlp = make_nlp()
+        train(nlp, make_examples(nlp), drop=0.3)
+        weights.append(weights_of(nlp))
+    for first, second in zip(*weights, strict=True):
+        assert are_equal(first, second)
+
+
+def test_batches_do_not_change_scores(make_nlp, make_examples, tok2vec_config):
+    """The encoder pads its batches; the table must not see it."""
+    nlp = make_nlp(tok2vec_config)
+    train(nlp, make_examples(nlp))
+    together = score(nlp, TEXTS)
+    alone = zip(*(score(nlp, [text]) for text in TEXTS), strict=True)
+    for one, others in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, np.concatenate(others), atol=1e-5)
+
+
+@pytest.mark.parametrize("texts", [[""], ["", ""], ["", *TEXTS, ""]])
+def test_predicting_empty_documents(make_nlp, make_examples, tok2vec_config, texts):
+    nlp = make_nlp(tok2vec_config)
+    train(nlp, make_examples(nlp), steps=1)
+    docs = list(nlp.pipe(texts))
+    assert [doc.text for doc in docs] == texts
+    assert all(has_relations(doc) for doc in docs)
+
+
+def test_learning_from_empty_documents(make_nlp, make_examples):
+    """They change nothing."""
+    weights = []
+    for n_empty in (0, 2):
+        nlp = make_nlp()
+        train(nlp, make_examples(nlp, n_empty), steps=1)
+        weights.append(weights_of(nlp))
+    for first, second in zip(*weights, strict=True):
+        for one, other in zip(first, second, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_frozen_transformer(make_nlp, make_examples, tok2vec_config):
+    """In frozen_components and annotating_components of the [training] block."""
+    nlp = make_nlp(tok2vec_config)
+    nlp.initialize(lambda: make_examples(nlp))
+    before = weights_of(nlp)
+    losses = train(nlp, make_examples(nlp), steps=20, exclude=["transformer"], annotates=["transformer"])
+    assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
+    after = weights_of(nlp)
+    assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])
+
+
+@pytest.mark.parametrize("n_layers", [0, 1])
+def test_earlier_layers_of_the_encoder(make_nlp, make_examples, n_layers):
+    """The paper's study of layers: `transformer_config = {"num_hidden_layers": 1}`."""
+    nlp = make_nlp(**{"components.transformer.model.transformer_config": {"num_hidden_layers": n_layers}})
+    train(nlp, make_examples(nlp), steps=1)
+    assert len(nlp.get_pipe("transformer").model.transformer.encoder.layer) == n_layers
+    assert has_relations(nlp(TEXTS[0]))
+
+
+def test_saving(make_nlp, make_examples, tmp_path, tok2vec_config):
+    nlp = make_nlp(tok2vec_config)
+    train(nlp, make_examples(nlp), steps=5)
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path)
+    for logits, same in zip(score(nlp, TEXTS), score(other, TEXTS), strict=True):
+        np.testing.assert_array_equal(logits, same)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.usefixtures("fork_guard")
+def test_worker_processes(make_nlp, make_examples):
+    nlp = make_nlp()
+    train(nlp, make_examples(nlp), steps=1)
+    docs = list(nlp.pipe(TEXTS * 2, n_process=2, batch_size=2))
+    assert [doc.text for doc in docs] == TEXTS * 2
+    assert all(has_relations(doc) for doc in docs)

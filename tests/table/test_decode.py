@@ -1,0 +1,253 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from spacy_tabcnn.labels import OUTSIDE, LabelScheme
+from spacy_tabcnn.table.decode import (
+    EntityPrediction,
+    RelationPrediction,
+    decode_relations,
+    decode_tables,
+    viterbi,
+)
+from spacy_tabcnn.table.loss import log_softmax
+from spacy_tabcnn.table.types import TableLogits, cell_index, count_cells
+
+SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [("PER", "LOC")], "Knows": [("PER", "PER")]})
+OPTIONS = [
+    {},
+    {"aggregation": "any"},
+    {"min_score": 0.4},
+    {"aggregation": "any", "min_score": 0.4},
+    {"type_constraints": False},
+]
+
+
+def make_logits(lengths, seed=0, scheme=SCHEME):
+    random = np.random.default_rng(seed)
+    lengths = np.array(lengths, dtype=np.int64)
+    return TableLogits(
+        2.0 * random.standard_normal((lengths.sum(), scheme.n_tags)),
+        2.0 * random.standard_normal((count_cells(lengths).sum(), scheme.n_relations)),
+        lengths,
+    )
+
+
+def split(logits):
+    """The logits of each sentence of a batch alone."""
+    words = np.split(logits.tags, np.cumsum(logits.lengths)[:-1])
+    cells = np.split(logits.relations, np.cumsum(count_cells(logits.lengths))[:-1])
+    return [TableLogits(tags, relations, np.array([len(tags)])) for tags, relations in zip(words, cells, strict=True)]
+
+
+def probabilities(cells):
+    """Log-probabilities of the relation labels of a sentence, given as the probabilities of its cells."""
+    return np.log(np.array(cells))
+
+
+def entity(start, end, label="PER"):
+    return EntityPrediction(start, end, label, 1.0)
+
+
+# Entities
+
+
+def is_valid(tags, scheme):
+    """Whether a tag sequence is BILOU, by reading it word by word."""
+    is_open = None
+    for tag in tags:
+        kind, prefix = divmod(tag - 1, 4)
+        starts = tag == OUTSIDE or prefix in (0, 3)
+        if starts != (is_open is None) or (not starts and kind != is_open):
+            return False
+        if tag != OUTSIDE:
+            is_open = kind if prefix in (0, 1) else None
+    return is_open is None
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_viterbi_finds_the_best_of_all_valid_sequences(length):
+    sequences = [tags for tags in itertools.product(range(SCHEME.n_tags), repeat=length) if is_valid(tags, SCHEME)]
+    for seed in range(10):
+        log_probs = log_softmax(make_logits([length], seed).tags)
+        scores = log_probs[np.arange(length), np.array(sequences)].sum(axis=1)
+        assert viterbi(log_probs, np.array([length]), SCHEME).tolist() == list(sequences[scores.argmax()])
+
+
+def test_viterbi_corrects_the_most_probable_tags():
+    """An I without a B: the most probable tags are no BILOU sequence."""
+    probs = np.full((3, SCHEME.n_tags), 0.01)
+    probs[0, [OUTSIDE, 1]] = 0.5, 0.4  # "O", or "B-PER"
+    probs[1, 2] = probs[2, 3] = 0.9  # "I-PER", "L-PER"
+    assert viterbi(np.log(probs), np.array([3]), SCHEME).tolist() == [1, 2, 3]
+
+
+def test_viterbi_without_entity_types():
+    assert viterbi(np.zeros((2, 1)), np.array([2]), LabelScheme()).tolist() == [OUTSIDE, OUTSIDE]
+
+
+def test_entity_score_is_the_geometric_mean_of_its_tags():
+    probs = np.full((3, SCHEME.n_tags), 0.01)
+    probs[0, OUTSIDE] = 0.92
+    probs[1, 1], probs[2, 3] = 0.92, 0.6
+    probs[2, OUTSIDE] += 0.32
+    logits = TableLogits(np.log(probs), np.zeros((3, SCHEME.n_relations)), np.array([3]))
+    ((prediction,), _) = decode_tables(logits, SCHEME)[0]
+    assert prediction[:3] == (1, 3, "PER")
+    assert prediction.score == pytest.approx((0.92 * 0.6) ** 0.5)
+
+
+# Batches
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_batch_equals_its_sentences_one_by_one(options):
+    logits = make_logits([5, 1, 9, 2, 1, 7, 20, 12, 16])
+    together = decode_tables(logits, SCHEME, **options)
+    alone = [decode_tables(one, SCHEME, **options)[0] for one in split(logits)]
+    assert sum(len(relations) for _, relations in together) > 3
+    for prediction, expected in zip(together, alone, strict=True):
+        assert [ent[:3] for ent in prediction.entities] == [ent[:3] for ent in expected.entities]
+        assert [rel[:3] for rel in prediction.relations] == [rel[:3] for rel in expected.relations]
+        for found, same in zip(itertools.chain(*prediction), itertools.chain(*expected), strict=True):
+            assert found.score == pytest.approx(same.score, abs=1e-9)
+
+
+def test_scores_are_probabilities():
+    for options in OPTIONS:
+        for prediction in decode_tables(make_logits([12, 12]), SCHEME, **options):
+            assert all(0.0 < item.score <= 1.0 for item in itertools.chain(*prediction))
+
+
+def test_scores_of_certain_logits_are_one():
+    tags, relations = np.full((2, SCHEME.n_tags), -1e4, "f"), np.full((1, SCHEME.n_relations), -1e4, "f")
+    tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
+    (prediction,) = decode_tables(TableLogits(tags, relations, np.array([2])), SCHEME)
+    assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
+
+
+def test_empty_batch():
+    assert decode_tables(make_logits([]), SCHEME) == []
+
+
+def test_scheme_without_relations():
+    scheme = LabelScheme(["PER", "LOC"])
+    (prediction,) = decode_tables(make_logits([12], scheme=scheme), scheme)
+    assert len(prediction.entities) > 2
+    assert prediction.relations == []
+
+
+# Relations: which label a pair gets
+
+CERTAIN, LIKELY, UNLIKELY = [0.02, 0.92, 0.02, 0.02, 0.02], [0.3, 0.6, 0.04, 0.03, 0.03], [0.9, 0.06, 0.02, 0.01, 0.01]
+
+
+def relate(cells, entities, n_words, **options):
+    options = {"type_constraints": False, **options}
+    return decode_relations(probabilities(cells), np.array([n_words]), [entities], SCHEME, **options)[0]
+
+
+def test_direction():
+    cells = np.full((1, 5), 0.02)
+    cells[0, 1:3] = 0.2, 0.74
+    assert relate(cells, [entity(0, 1, "LOC"), entity(1, 2)], 2) == [
+        RelationPrediction(1, 0, "LiveIn", pytest.approx(0.74))
+    ]
+
+
+def test_mean_is_the_normalised_geometric_mean_over_the_cells():
+    """Two words by one word: rows 0 and 1, column 2; the cell (0, 1) within the entity does not count."""
+    cells = [UNLIKELY, LIKELY, CERTAIN]
+    expected = np.sqrt(np.array(LIKELY) * np.array(CERTAIN))
+    (relation,) = relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3)
+    assert relation == (0, 1, "LiveIn", pytest.approx((expected / expected.sum())[1]))
+
+
+def test_mean_needs_the_cells_to_agree_and_any_does_not():
+    cells = [UNLIKELY, UNLIKELY, LIKELY]
+    entities = [entity(0, 2), entity(2, 3, "LOC")]
+    assert relate(cells, entities, 3, aggregation="mean") == []
+    assert relate(cells, entities, 3, aggregation="any") == [(0, 1, "LiveIn", pytest.approx(0.6))]
+
+
+def test_any_ignores_cells_whose_best_label_is_none():
+    """A relation has to be the most probable label of a cell, not only more probable than in other cells."""
+    cells = [UNLIKELY, [0.5, 0.45, 0.03, 0.01, 0.01], UNLIKELY]
+    assert relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3, aggregation="any") == []
+
+
+def test_any_takes_the_most_probable_label_of_all_cells():
+    knows = [0.1, 0.05, 0.05, 0.7, 0.1]
+    assert relate([UNLIKELY, LIKELY, knows], [entity(0, 2), entity(2, 3)], 3, aggregation="any") == [
+        (0, 1, "Knows", pytest.approx(0.7))
+    ]
+
+
+def test_cells_are_those_of_the_pairs_words():
+    """Each pair of a sentence gets the label of its own block of cells."""
+    n, spans = 7, [entity(0, 2), entity(3, 4), entity(5, 7)]
+    labels = {(0, 1): 1, (0, 2): 4, (1, 2): 2}
+    cells = np.full((int(count_cells(np.int64(n))), 5), 0.01)
+    cells[:, 0] = 0.96
+    for (left, right), label in labels.items():
+        for row in range(spans[left].start, spans[left].end):
+            for col in range(spans[right].start, spans[right].end):
+                cells[cell_index(row, col, n)] = np.where(np.arange(5) == label, 0.96, 0.01)
+    found = relate(cells, spans, n)
+    assert [relation[:3] for relation in found] == [(0, 1, "LiveIn"), (2, 0, "Knows"), (2, 1, "LiveIn")]
+
+
+# Relations: the least score
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "any"])
+def test_min_score_is_the_least_probability_of_a_relation(aggregation):
+    options = {"cells": [LIKELY], "entities": [entity(0, 1), entity(1, 2)], "n_words": 2, "aggregation": aggregation}
+    assert len(relate(min_score=0.59, **options)) == 1
+    assert relate(min_score=0.61, **options) == []
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "any"])
+def test_min_score_replaces_the_contest_with_none(aggregation):
+    options = {"cells": [UNLIKELY], "entities": [entity(0, 1), entity(1, 2)], "n_words": 2, "aggregation": aggregation}
+    assert relate(min_score=None, **options) == []
+    assert relate(min_score=0.05, **options) == [(0, 1, "LiveIn", pytest.approx(0.06))]
+
+
+def test_pair_gets_at_most_one_relation():
+    assert len(relate([LIKELY], [entity(0, 1), entity(1, 2)], 2, min_score=0.0)) == 1
+
+
+def test_min_score_of_zero_keeps_type_constraints():
+    options = {"cells": [LIKELY], "entities": [entity(0, 1, "LOC"), entity(1, 2, "LOC")], "n_words": 2}
+    assert relate(min_score=0.0, type_constraints=True, **options) == []
+
+
+# Relations: type constraints
+
+
+@pytest.mark.parametrize("aggregation", ["mean", "any"])
+@pytest.mark.parametrize(
+    "types, expected",
+    [
+        (("PER", "LOC"), [(0, 1, "LiveIn")]),
+        (("LOC", "PER"), [(1, 0, "LiveIn")]),
+        (("PER", "PER"), []),
+        (("LOC", "LOC"), []),
+    ],
+)
+def test_type_constraints_leave_the_allowed_labels(types, expected, aggregation):
+    """Both directions of LiveIn are probable; only the one from a PER to a LOC is allowed."""
+    cells = [[0.1, 0.4, 0.4, 0.05, 0.05]]
+    if aggregation == "any":
+        cells[0][1 if types[0] == "PER" else 2] += 0.01
+    entities = [entity(0, 1, types[0]), entity(1, 2, types[1])]
+    found = relate(cells, entities, 2, type_constraints=True, aggregation=aggregation)
+    assert [relation[:3] for relation in found] == expected
+
+
+def test_without_type_constraints_any_pair_may_be_joined():
+    entities = [entity(0, 1, "LOC"), entity(1, 2, "LOC")]
+    assert relate([LIKELY], entities, 2, type_constraints=True) == []
+    assert [relation[:3] for relation in relate([LIKELY], entities, 2)] == [(0, 1, "LiveIn")]

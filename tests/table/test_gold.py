@@ -1,0 +1,266 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+
+from spacy_tabcnn.labels import LabelScheme
+from spacy_tabcnn.table.gold import MISSING, gold_tables
+from spacy_tabcnn.table.types import cell_index
+
+NONE, LIVE_IN, LIVE_IN_BACKWARDS, WORK_FOR, WORK_FOR_BACKWARDS = range(5)
+OUT, B_PER, I_PER, L_PER, U_PER, B_LOC, I_LOC, L_LOC, U_LOC = range(9)
+SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [], "WorkFor": []})
+
+
+def make_example(reference, predicted=None):
+    if predicted is None:
+        predicted = Doc(reference.vocab, words=[token.text for token in reference])
+    return Example(predicted, reference)
+
+
+def fill(reference, predicted=None):
+    return gold_tables(make_example(reference, predicted), SCHEME)
+
+
+def labelled_cells(table):
+    """The cells of a table that hold a relation, as {(row, column): label}."""
+    n = len(table.tags)
+    cells = {(i, j): int(table.relations[cell_index(i, j, n)]) for i in range(n) for j in range(i + 1, n)}
+    return {cell: label for cell, label in cells.items() if label not in (NONE, MISSING)}
+
+
+# The paper's table
+
+
+def test_figure_1(make_doc):
+    """(John Smith, LiveIn, London): every word of the head with every word of the tail, above the diagonal."""
+    doc = make_doc("John Smith lives in London", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
+    (table,), skipped = fill(doc)
+    assert table.tags.tolist() == [B_PER, L_PER, OUT, OUT, U_LOC]
+    assert table.relations.tolist() == [
+        # John: Smith, lives, in, London
+        *(NONE, NONE, NONE, LIVE_IN),
+        # Smith: lives, in, London
+        *(NONE, NONE, LIVE_IN),
+        # lives: in, London
+        *(NONE, NONE),
+        # in: London
+        NONE,
+    ]
+    assert not skipped
+
+
+def test_head_after_tail(make_doc):
+    doc = make_doc("London is home to John", [(0, 1, "LOC"), (4, 5, "PER")], [(1, 0, "LiveIn")])
+    (table,), _ = fill(doc)
+    assert labelled_cells(table) == {(0, 4): LIVE_IN_BACKWARDS}
+
+
+def test_entities_of_several_words(make_doc):
+    doc = make_doc(
+        "Mary Jane Watson left New York for Rome",
+        [(0, 3, "PER"), (4, 6, "LOC"), (7, 8, "LOC")],
+        [(0, 1, "LiveIn")],
+    )
+    (table,), _ = fill(doc)
+    assert table.tags.tolist() == [B_PER, I_PER, L_PER, OUT, B_LOC, L_LOC, OUT, U_LOC]
+    assert labelled_cells(table) == {(row, col): LIVE_IN for row in (0, 1, 2) for col in (4, 5)}
+
+
+def test_entity_in_several_relations(make_doc):
+    doc = make_doc(
+        "Ada Bob Rome",
+        [(0, 1, "PER"), (1, 2, "PER"), (2, 3, "LOC")],
+        [(0, 2, "LiveIn"), (1, 2, "LiveIn"), (1, 0, "WorkFor")],
+    )
+    (table,), _ = fill(doc)
+    assert labelled_cells(table) == {(0, 2): LIVE_IN, (1, 2): LIVE_IN, (0, 1): WORK_FOR_BACKWARDS}
+
+
+def test_unlabelled_arguments_are_the_entities_with_their_boundaries(make_doc):
+    doc = make_doc("Ada likes Rome", [(0, 1, "PER"), (2, 3, "LOC")])
+    doc._.relations = [(doc[0:1], doc[2:3], "LiveIn")]
+    (table,), skipped = fill(doc)
+    assert labelled_cells(table) == {(0, 2): LIVE_IN}
+    assert not skipped
+
+
+@pytest.mark.parametrize("words, n_tables", [("", 0), ("Ada", 1)])
+def test_shortest_documents(make_doc, words, n_tables):
+    tables, skipped = fill(make_doc(words, [], []))
+    assert [(table.tags.shape, table.relations.shape) for table in tables] == [((1,), (0,))] * n_tables
+    assert not skipped
+
+
+# Missing annotation
+
+
+def test_nothing_annotated(make_doc):
+    (table,), skipped = fill(make_doc("Ada likes Rome"))
+    assert table.tags.tolist() == [MISSING] * 3
+    assert table.relations.tolist() == [MISSING] * 3
+    assert not skipped
+
+
+def test_annotated_as_holding_none(make_doc):
+    (table,), _ = fill(make_doc("Ada likes Rome", [], []))
+    assert table.tags.tolist() == [OUT] * 3
+    assert table.relations.tolist() == [NONE] * 3
+
+
+def test_entities_without_relations_annotated(make_doc):
+    (table,), _ = fill(make_doc("Ada likes Rome", [(0, 1, "PER")]))
+    assert table.tags.tolist() == [U_PER, OUT, OUT]
+    assert table.relations.tolist() == [MISSING] * 3
+
+
+def test_partly_missing_entities(make_doc):
+    doc = make_doc("Ada likes Rome", None, [])
+    doc.set_ents([Span(doc, 0, 1, "PER")], missing=[doc[2:3]], default="outside")
+    (table,), _ = fill(doc)
+    assert table.tags.tolist() == [U_PER, OUT, MISSING]
+
+
+def test_partly_missing_entities_on_other_tokens(make_doc):
+    doc = make_doc("Ada likes New York", None, [])
+    doc.set_ents([Span(doc, 0, 1, "PER")], missing=[doc[2:4]], default="outside")
+    predicted = Doc(doc.vocab, words=["Ada", "likes", "New York"])
+    (table,), _ = fill(doc, predicted)
+    assert table.tags.tolist() == [U_PER, OUT, MISSING]
+
+
+# Other tokens in the predicted document
+
+
+def test_alignment_to_finer_tokens(make_doc):
+    doc = make_doc(["Ada", "likes", "New York"], [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn")])
+    (table,), skipped = fill(
+        doc, Doc(doc.vocab, words=["A", "da", "likes", "New", "York"], spaces=[False] + [True] * 4)
+    )
+    assert table.tags.tolist() == [B_PER, L_PER, OUT, B_LOC, L_LOC]
+    assert labelled_cells(table) == {(row, col): LIVE_IN for row in (0, 1) for col in (3, 4)}
+    assert not skipped
+
+
+def test_alignment_to_coarser_tokens(make_doc):
+    doc = make_doc("Ada likes New York", [(0, 1, "PER"), (2, 4, "LOC")], [(0, 1, "LiveIn")])
+    (table,), skipped = fill(doc, Doc(doc.vocab, words=["Ada", "likes", "New York"]))
+    assert table.tags.tolist() == [U_PER, OUT, U_LOC]
+    assert labelled_cells(table) == {(0, 2): LIVE_IN}
+    assert not skipped
+
+
+# Sentences
+
+
+def test_each_sentence_has_its_table(make_doc):
+    doc = make_doc(
+        "Ada likes Rome . Bob likes it .",
+        [(0, 1, "PER"), (2, 3, "LOC"), (4, 5, "PER")],
+        [(0, 1, "LiveIn")],
+    )
+    predicted = make_doc("Ada likes Rome . Bob likes it .", sent_starts=[i in (0, 4) for i in range(8)])
+    tables, skipped = fill(doc, predicted)
+    assert [table.tags.tolist() for table in tables] == [[U_PER, OUT, U_LOC, OUT], [U_PER, OUT, OUT, OUT]]
+    assert [labelled_cells(table) for table in tables] == [{(0, 2): LIVE_IN}, {}]
+    assert not skipped
+
+
+def test_relation_in_the_second_sentence(make_doc):
+    words = "It rained . Ada likes Rome"
+    doc = make_doc(words, [(3, 4, "PER"), (5, 6, "LOC")], [(0, 1, "LiveIn")])
+    tables, _ = fill(doc, make_doc(words, sent_starts=[i in (0, 3) for i in range(6)]))
+    assert [labelled_cells(table) for table in tables] == [{}, {(0, 2): LIVE_IN}]
+
+
+def test_boundaries_of_the_reference_do_not_count(make_doc):
+    doc = make_doc("Ada . Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn")])
+    doc[2].is_sent_start = True
+    (table,), skipped = fill(doc, make_doc("Ada . Rome"))
+    assert labelled_cells(table) == {(0, 2): LIVE_IN}
+    assert not skipped
+
+
+# What the table cannot hold is counted
+
+
+def test_unknown_types(make_doc):
+    doc = make_doc(
+        "Ada Bob 1843 1844 Rome",
+        [(0, 1, "PER"), (1, 2, "PER"), (2, 3, "DATE"), (3, 4, "DATE"), (4, 5, "LOC")],
+        [(0, 1, "Knows"), (0, 4, "LiveIn")],
+    )
+    (table,), skipped = fill(doc)
+    assert table.tags.tolist() == [U_PER, U_PER, OUT, OUT, U_LOC]
+    assert labelled_cells(table) == {(0, 4): LIVE_IN}
+    assert skipped == {"entities of the unknown type 'DATE'": 2, "relations of the unknown type 'Knows'": 1}
+
+
+def test_entity_that_does_not_match_the_tokens(make_doc):
+    doc = make_doc("Ada likes New York", [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn")])
+    (table,), skipped = fill(doc, Doc(doc.vocab, words=["Ada", "likes", "New York"]))
+    assert table.tags[0] == U_PER
+    assert labelled_cells(table) == {}
+    assert skipped == {
+        "entities that do not match the tokens": 1,
+        "relations of a span that is not an entity in the table": 1,
+    }
+
+
+def test_entity_across_sentences(make_doc):
+    doc = make_doc("Ada St. Ives", [(0, 1, "PER"), (1, 3, "LOC")], [(0, 1, "LiveIn")])
+    predicted = make_doc("Ada St. Ives", sent_starts=[True, False, True])
+    tables, skipped = fill(doc, predicted)
+    assert [labelled_cells(table) for table in tables] == [{}, {}]
+    assert skipped == {
+        "entities across sentences": 1,
+        "relations of a span that is not an entity in the table": 1,
+    }
+
+
+def test_relation_across_sentences(make_doc):
+    doc = make_doc("Ada . Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn")])
+    _, skipped = fill(doc, make_doc("Ada . Rome", sent_starts=[True, False, True]))
+    assert skipped == {"relations across sentences": 1}
+
+
+def test_relation_of_a_span_that_is_no_entity(make_doc):
+    doc = make_doc("Ada Lovelace likes Rome", [(0, 2, "PER"), (3, 4, "LOC")])
+    doc._.relations = [(doc[1:2], doc[3:4], "LiveIn")]
+    (table,), skipped = fill(doc)
+    assert labelled_cells(table) == {}
+    assert skipped == {"relations of a span that is not an entity in the table": 1}
+
+
+def test_relation_where_entities_are_not_annotated(make_doc):
+    doc = make_doc("Ada likes Rome")
+    doc._.relations = [(doc[0:1], doc[2:3], "LiveIn")]
+    _, skipped = fill(doc)
+    assert skipped == {"relations of a span that is not an entity in the table": 1}
+
+
+def test_relation_of_an_entity_with_itself(make_doc):
+    _, skipped = fill(make_doc("Ada", [(0, 1, "PER")], [(0, 0, "WorkFor")]))
+    assert skipped == {"relations of an entity with itself": 1}
+
+
+@pytest.mark.parametrize("second", [(0, 1, "WorkFor"), (1, 0, "LiveIn")])
+def test_second_label_of_a_pair(make_doc, second):
+    doc = make_doc("Ada likes Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn"), second])
+    (table,), skipped = fill(doc)
+    assert labelled_cells(table) == {(0, 2): LIVE_IN}
+    assert skipped == {"relations beyond the first of a pair of entities": 1}
+
+
+def test_relation_given_twice_is_no_loss(make_doc):
+    doc = make_doc("Ada likes Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn"), (0, 1, "LiveIn")])
+    (table,), skipped = fill(doc)
+    assert labelled_cells(table) == {(0, 2): LIVE_IN}
+    assert skipped == Counter()
+
+
+def test_tables_are_int64(make_doc):
+    (table,), _ = fill(make_doc("Ada likes Rome", [], []))
+    assert table.tags.dtype == table.relations.dtype == np.int64

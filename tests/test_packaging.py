@@ -1,0 +1,135 @@
+"""Wheels: of a trained pipeline, and of the project itself."""
+
+import importlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+from zipfile import ZipFile
+
+import pytest
+from packaging.requirements import Requirement
+from spacy.tokens import DocBin
+from spacy.vocab import Vocab
+
+from spacy_tabcnn import __version__
+from spacy_tabcnn.relations import RELATIONS_KEY
+
+ROOT = Path(__file__).parents[1]
+# What a build may take from the source tree; some of it must stay out.
+SOURCES = (
+    "LICENSE",
+    "MANIFEST.in",
+    "README.md",
+    "assets/sample",
+    "configs",
+    "pyproject.toml",
+    "setup.cfg",
+    "spacy_tabcnn",
+    "tests",
+)
+
+
+def read_annotations(path):
+    """Entities, and relations and scores as they are stored, of the documents of a .spacy file."""
+    docs = DocBin().from_disk(path).get_docs(Vocab())
+    return [(doc.text, doc.to_json()["ents"], doc.user_data) for doc in docs]
+
+
+@pytest.fixture(scope="module")
+def model_wheel(run_spacy, tiny_run, tmp_path_factory):
+    """The wheel that `spacy package` makes of a trained pipeline."""
+    folder = tmp_path_factory.mktemp("packages")
+
+    def run_without_isolation(command, **options):
+        # An isolated build would download setuptools.
+        assert command[1:3] == ["-m", "build"]
+        return subprocess.run([*command, "--no-isolation"], stdout=subprocess.DEVNULL, **options)
+
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        # spaCy leaves it to the garbage collector to close what it writes.
+        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
+        # `spacy.cli.package` is a function too, which hides the module.
+        module = importlib.import_module("spacy.cli.package")
+        patch.setattr(module, "subprocess", SimpleNamespace(run=run_without_isolation))
+        result = run_spacy("package", tiny_run / "model-last", folder, "--build", "wheel", "--name", "tiny")
+    assert result.exit_code == 0, result.output
+    return folder / "en_tiny-0.0.0" / "dist" / "en_tiny-0.0.0-py3-none-any.whl"
+
+
+@pytest.fixture(scope="module")
+def project_build(tmp_path_factory):
+    """A folder with the names of the files in the project's `sdist` and in its `wheel`, which is built from it."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    subprocess.run([sys.executable, "-m", "build", "--no-isolation", folder], stdout=subprocess.DEVNULL, check=True)
+    return folder / "dist"
+
+
+@pytest.fixture(scope="module")
+def sdist_names(project_build):
+    [path] = project_build.glob("*.tar.gz")
+    with tarfile.open(path) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+@pytest.fixture(scope="module")
+def wheel_names(project_build):
+    [path] = project_build.glob("*.whl")
+    with ZipFile(path) as archive:
+        return set(archive.namelist())
+
+
+def test_a_packaged_pipeline_requires_this_library(model_wheel):
+    with ZipFile(model_wheel) as archive:
+        metadata = archive.read("en_tiny-0.0.0.dist-info/METADATA").decode()
+    lines = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
+    requirements = {item.name: item for item in (Requirement(line.partition(" ")[2]) for line in lines)}
+    assert set(requirements) == {"spacy", "spacy-tabcnn"}
+    assert __version__ in requirements["spacy-tabcnn"].specifier
+
+
+def test_a_packaged_pipeline_predicts_the_same_where_it_is_installed(
+    run_spacy, model_wheel, tiny_run, tiny_corpus, tmp_path
+):
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path]
+    subprocess.run([*pip, model_wheel], check=True)
+    # By its name, which no other folder than that of the installation can provide.
+    apply = [sys.executable, "-m", "spacy", "apply", "en_tiny", tiny_corpus, tmp_path / "installed.spacy"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    subprocess.run(apply, env=environment, cwd=tmp_path, capture_output=True, check=True)
+    run_spacy("apply", tiny_run / "model-last", tiny_corpus, tmp_path / "trained.spacy")
+    trained = read_annotations(tmp_path / "trained.spacy")
+    assert read_annotations(tmp_path / "installed.spacy") == trained
+    assert sum(len(user_data[RELATIONS_KEY]) for _, _, user_data in trained) == 9
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel_names):
+    assert {name.split("/")[0] for name in wheel_names} == {
+        "spacy_tabcnn",
+        f"spacy_tabcnn-{__version__}.dist-info",
+    }
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "spacy_tabcnn").rglob("*.py")}
+    assert {name for name in wheel_names if name.endswith(".py")} == modules
+
+
+def test_the_wheel_says_that_the_package_is_typed(wheel_names):
+    assert "spacy_tabcnn/py.typed" in wheel_names
+
+
+def test_the_wheel_holds_the_licence(wheel_names):
+    assert f"spacy_tabcnn-{__version__}.dist-info/licenses/LICENSE" in wheel_names
+
+
+def test_the_sdist_can_be_built_from_and_holds_no_tests(sdist_names):
+    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "spacy_tabcnn/py.typed"} <= sdist_names
+    assert not [name for name in sdist_names if name.startswith(("tests", "configs/test"))]

@@ -1,0 +1,290 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from spacy.tokens import Doc, DocBin, Span
+
+from spacy_tabcnn import Relation
+from spacy_tabcnn.relations import (
+    get_entity_score,
+    has_relations,
+    register_extensions,
+    set_entity_scores,
+)
+
+WORDS = "Ada Lovelace lived in London ."
+
+
+@pytest.fixture
+def doc(make_doc):
+    return make_doc(WORDS, [(0, 2, "PER"), (4, 5, "LOC")])
+
+
+def as_tuples(doc):
+    return [
+        (head.text, head.label_, tail.text, tail.label_, label, score) for head, tail, label, score in doc._.relations
+    ]
+
+
+ADA_LIVES_IN_LONDON = ("Ada Lovelace", "PER", "London", "LOC", "LiveIn", 0.5)
+
+
+# Setting and reading
+
+
+def test_set_from_relation(doc):
+    person, place = doc.ents
+    doc._.relations = [Relation(person, place, "LiveIn", 0.5)]
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+def test_set_from_tuple_with_score(doc):
+    person, place = doc.ents
+    doc._.relations = [(person, place, "LiveIn", 0.5)]
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+def test_set_from_tuple_without_score(doc):
+    person, place = doc.ents
+    doc._.relations = [(person, place, "LiveIn")]
+    assert doc._.relations[0].score == 1.0
+
+
+def test_set_from_any_iterable_of_sequences(doc):
+    person, place = doc.ents
+    doc._.relations = (relation for relation in [[person, place, "LiveIn", np.float32(0.5)]])
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+def test_setting_replaces_and_keeps_the_order(doc):
+    person, place = doc.ents
+    doc._.relations = [(person, place, "Old")]
+    doc._.relations = [(place, person, "B"), (person, place, "A"), (person, place, "B")]
+    assert [relation.label for relation in doc._.relations] == ["B", "A", "B"]
+    assert doc._.relations[0].head.text == "London"
+
+
+def test_getter_returns_spans_of_the_document(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    relation = doc._.relations[0]
+    assert isinstance(relation, Relation)
+    for span, bounds in ((relation.head, (0, 2)), (relation.tail, (4, 5))):
+        assert isinstance(span, Span) and span.doc is doc
+        assert (span.start, span.end) == bounds
+
+
+def test_unlabelled_span_takes_the_type_of_its_entity(doc):
+    doc._.relations = [(doc[0:2], doc[4:5], "LiveIn", 0.5)]
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+def test_unlabelled_span_that_is_no_entity_stays_unlabelled(doc):
+    doc._.relations = [(doc[0:1], doc[4:5], "LiveIn")]
+    assert doc._.relations[0].head.label_ == ""
+
+
+def test_label_of_a_span_is_kept_against_that_of_the_entity(doc):
+    doc._.relations = [(Span(doc, 0, 2, label="Countess"), doc[4:5], "LiveIn")]
+    assert doc._.relations[0].head.label_ == "Countess"
+
+
+def test_unset_differs_from_empty(doc):
+    assert doc._.relations == []
+    assert not has_relations(doc)
+    doc._.relations = []
+    assert doc._.relations == []
+    assert has_relations(doc)
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("item", ["LiveIn", 7, (), ("Ada", "London"), ("Ada", "London", "LiveIn", 0.5, 1), {"head": 0}])
+def test_other_forms_are_refused(doc, item):
+    with pytest.raises(ValueError, match=r"item 0 is .*expected a Relation or a tuple"):
+        doc._.relations = [item]
+
+
+@pytest.mark.parametrize("relations", [None, 7])
+def test_what_is_no_list_is_refused(doc, relations):
+    with pytest.raises(ValueError, match=r"is no list of relations; set \[\]"):
+        doc._.relations = relations
+
+
+def test_argument_that_is_no_span_is_refused(doc):
+    with pytest.raises(ValueError, match="the tail of item 0 is London; expected a Span"):
+        doc._.relations = [(doc[0:2], doc[4], "LiveIn")]
+
+
+def test_empty_span_is_refused(doc):
+    with pytest.raises(ValueError, match="the head of item 0 is ; expected a Span of words"):
+        doc._.relations = [(doc[0:0], doc[4:5], "LiveIn")]
+
+
+def test_span_of_another_document_is_refused(doc, make_doc):
+    other = make_doc(WORDS)
+    with pytest.raises(ValueError, match="the head of item 1 is Ada Lovelace; expected a Span of words of this"):
+        doc._.relations = [(doc[0:2], doc[4:5], "LiveIn"), (other[0:2], doc[4:5], "LiveIn")]
+
+
+@pytest.mark.parametrize("label", ["", None, 3])
+def test_label_that_is_no_string_is_refused(doc, label):
+    with pytest.raises(ValueError, match="the label of item 0"):
+        doc._.relations = [(doc[0:2], doc[4:5], label)]
+
+
+@pytest.mark.parametrize("score", ["high", None, -0.1, 1.1, float("nan")])
+def test_score_that_is_no_probability_is_refused(doc, score):
+    with pytest.raises(ValueError, match=r"the score of item 0 is .*expected a probability"):
+        doc._.relations = [(doc[0:2], doc[4:5], "LiveIn", score)]
+
+
+def test_refusal_leaves_the_document_as_it_was(doc):
+    doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
+    with pytest.raises(ValueError, match="item 1"):
+        doc._.relations = [(*doc.ents, "Visit"), "LiveIn"]
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+# Entity scores
+
+
+def test_entity_score(doc):
+    set_entity_scores(doc, doc.ents, [0.75, 0.5])
+    assert [ent._.entity_score for ent in doc.ents] == [0.75, 0.5]
+
+
+def test_entity_score_belongs_to_boundaries_and_type(doc):
+    set_entity_scores(doc, doc.ents, [0.75, 0.5])
+    assert doc[0:1]._.entity_score is None
+    assert get_entity_score(Span(doc, 0, 2, label="LOC")) is None
+
+
+def test_entity_score_of_an_annotated_entity_is_none(doc):
+    assert doc.ents[0]._.entity_score is None
+
+
+# Storage
+
+
+def through_bytes(doc):
+    return Doc(doc.vocab).from_bytes(doc.to_bytes())
+
+
+def through_docbin(doc):
+    docbin = DocBin(docs=[doc], store_user_data=True)
+    return next(iter(DocBin().from_bytes(docbin.to_bytes()).get_docs(doc.vocab)))
+
+
+def through_pickle(doc):
+    return pickle.loads(pickle.dumps(doc))
+
+
+@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+def test_annotation_survives(doc, through):
+    doc._.relations = [(doc[0:2], doc[4:5], "LiveIn", 0.5)]
+    set_entity_scores(doc, doc.ents, [0.75, 0.5])
+    other = through(doc)
+    assert as_tuples(other) == [ADA_LIVES_IN_LONDON]
+    assert other._.relations[0].head.doc is other
+    assert [ent._.entity_score for ent in other.ents] == [0.75, 0.5]
+
+
+@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+def test_empty_and_missing_annotation_survive(doc, through):
+    assert not has_relations(through(doc))
+    doc._.relations = []
+    assert has_relations(through(doc))
+
+
+def test_copy_is_independent(doc):
+    doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
+    other = doc.copy()
+    other._.relations = []
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+
+
+def test_docbin_without_user_data_loses_relations(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    other = next(iter(DocBin(docs=[doc]).get_docs(doc.vocab)))
+    assert len(other.ents) == 2
+    assert not has_relations(other)
+
+
+# Limits that the module states
+
+
+def test_json_leaves_relations_out(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    other = Doc(doc.vocab).from_json(doc.to_json())
+    assert [ent.label_ for ent in other.ents] == ["PER", "LOC"]
+    assert not has_relations(other)
+
+
+def test_json_refuses_relations(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    with pytest.raises(ValueError, match="E107"):
+        doc.to_json(underscore=["relations"])
+
+
+def test_json_keeps_that_there_are_no_relations(doc):
+    doc._.relations = []
+    other = Doc(doc.vocab).from_json(doc.to_json(underscore=["relations"]))
+    assert has_relations(other)
+
+
+def test_as_doc_leaves_relations_out(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    assert not has_relations(doc[0:5].as_doc())
+
+
+def test_from_docs_drops_relations_with_spacys_warning(doc):
+    doc._.relations = [(*doc.ents, "LiveIn")]
+    with pytest.warns(UserWarning, match="W102"):
+        merged = Doc.from_docs([doc, doc])
+    assert not has_relations(merged)
+
+
+# Registration and imports
+
+
+def test_extensions_are_registered_again_where_they_are_missing(doc):
+    """As in a spawned worker process."""
+    removed = [Doc.remove_extension("relations"), Span.remove_extension("entity_score")]
+    assert all(removed)
+    register_extensions()
+    doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
+    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
+    assert doc.ents[0]._.entity_score is None
+
+
+def test_extension_of_the_user_is_left_alone(doc):
+    removed = Doc.remove_extension("relations")
+    try:
+        Doc.set_extension("relations", default="mine")
+        register_extensions()
+        assert doc._.relations == "mine"
+    finally:
+        Doc.set_extension("relations", getter=removed[2], setter=removed[3], force=True)
+
+
+def test_imports_are_light():
+    """Importing the package loads nothing but itself and spaCy, and loading all its entry points, as spaCy's discovery
+    does, does not load transformers."""
+    code = """
+import sys
+import spacy
+before = set(sys.modules)
+import spacy_tabcnn
+loaded = {name for name in set(sys.modules) - before if name.split(".")[0] != "spacy_tabcnn"}
+assert not loaded, loaded
+from importlib.metadata import distribution
+entry_points = [entry_point.load() for entry_point in distribution("spacy-tabcnn").entry_points]
+assert len(entry_points) > 5
+heavy = {"transformers", "spacy_transformers", "tokenizers"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
