@@ -607,9 +607,16 @@ def test_settings_are_saved(tmp_path):
     }
 
 
+def test_config_overrides_settings_of_a_saved_pipeline(trained, tmp_path):
+    trained.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, config={"components": {"tabcnn": {"min_score": 0.25, "aggregation": "any"}}})
+    cfg = trained.get_pipe("tabcnn").cfg
+    assert loaded.get_pipe("tabcnn").cfg == {**cfg, "min_score": 0.25, "aggregation": "any"}
+
+
 def test_find_threshold(learner, make_examples, tmp_path):
     """`spacy find-threshold MODEL DATA tabcnn min_score rels_strict_f`."""
-    learner.get_pipe("tabcnn").cfg["type_constraints"] = False
+    learner.get_pipe_config("tabcnn")["type_constraints"] = False
     learner.to_disk(tmp_path / "model")
     docs = [eg.reference for eg in make_examples(learner)]
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
