@@ -1,6 +1,7 @@
 """Fixtures for the whole suite."""
 
 import importlib
+import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -26,17 +27,19 @@ def _single_thread() -> None:
 @pytest.fixture
 def fork_guard() -> Iterator[None]:
     """For tests that start worker processes: torch's thread pool runs before they do, as in a user's program, and a
-    test that hangs (the processes wait in vain for threads that they do not inherit) fails after two minutes."""
+    test that hangs (the processes wait in vain for threads that they do not inherit) fails after a minute."""
     if not hasattr(signal, "SIGALRM"):
         pytest.skip("needs a timer that interrupts waiting")
 
     def stop(*args: object) -> None:
+        for process in multiprocessing.active_children():
+            process.kill()  # spaCy would wait for it before the error gets through
         raise TimeoutError("no answer from the worker processes")
 
     torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(120)
+    signal.alarm(60)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)

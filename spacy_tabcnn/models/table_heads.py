@@ -134,8 +134,9 @@ def forward(
 
 def init(model: Model[HeadInput, TableLogits], X: Any = None, Y: TableLogits | None = None) -> None:
     if Y is not None:
-        model.set_dim("n_tags", Y.tags.shape[1])
-        model.set_dim("n_relations", Y.relations.shape[1])
+        # The module is built anew, so a head that was initialised before may get other labels.
+        model.set_dim("n_tags", Y.tags.shape[1], force=True)
+        model.set_dim("n_relations", Y.relations.shape[1], force=True)
     cast(TableHeadShim, model.shims[0]).build(
         {
             "width": model.get_dim("nI"),

@@ -21,7 +21,8 @@ def build_table_model(
     tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings e_i (paper, equation 1), (words, width) a document.
     head (Model[HeadInput, TableLogits]): Scores the tables of all sentences of a batch.
     RETURNS (Model[list[Doc], TableLogits]): Scores the tables of all sentences of a batch of documents. To initialise
-        it, pass documents as X and logits of the wanted numbers of labels as Y.
+        it, pass documents as X and logits of the wanted numbers of labels as Y. Empty documents are fine, but for one
+        case: training on them where a transformer's output is concatenated with other features.
     """
     return Model(
         "table_model",

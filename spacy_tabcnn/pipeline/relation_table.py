@@ -326,8 +326,9 @@ class RelationTable(TrainablePipe):
         given = _labels_of(get_examples()) if labels is None else LabelScheme.from_dict(labels)
         for label in given.entities:
             scheme.add_entity(label)
+        unconstrained = {label for label, pairs in scheme.relations.items() if not pairs}
         for label, pairs in given.relations.items():
-            scheme.add_relation(label, pairs)
+            scheme.add_relation(label, () if label in unconstrained else pairs)
         if not scheme.entities:
             raise ValueError(
                 f"Component '{self.name}': the training data holds no entities. Check that the corpus was converted "

@@ -142,11 +142,12 @@ def decode_relations(
     ]
     if not pairs or not scheme.relations:
         return relations
-    scores = _aggregate(log_probs, lengths, entities, pairs, aggregation, votes_only=min_score is None)
+    allowed = np.ones((len(pairs), scheme.n_relations), dtype=bool)
     if type_constraints:
         index = {label: i for i, label in enumerate(scheme.entities)}
         types = np.array([[index[entities[s][e].label] for e in (left, right)] for s, left, right in pairs])
-        scores = np.where(scheme.allowed_relations()[types[:, 0], types[:, 1]], scores, -np.inf)
+        allowed = scheme.allowed_relations()[types[:, 0], types[:, 1]]
+    scores = _aggregate(log_probs, lengths, entities, pairs, allowed, aggregation, votes_only=min_score is None)
     first = NO_RELATION if aggregation == "mean" and min_score is None else NO_RELATION + 1
     labels = first + scores[:, first:].argmax(axis=1)
     probs = np.exp(scores[np.arange(len(pairs)), labels])
@@ -164,11 +165,13 @@ def _aggregate(
     lengths: Ints1d,
     entities: list[list[EntityPrediction]],
     pairs: list[tuple[int, int, int]],
+    allowed: NDArray[np.bool_],
     aggregation: Aggregation,
     *,
     votes_only: bool,
 ) -> NDArray[np.float64]:
-    """Log-probabilities of each pair's relation labels, over its cells: (pairs, relation labels)."""
+    """Log-probabilities of each pair's relation labels, over its cells: (pairs, relation labels), as `allowed`; minus
+    infinity for labels that are not allowed."""
     sentence = np.array([s for s, _, _ in pairs])
     row, n_rows = np.array([_extent(entities[s][left]) for s, left, _ in pairs]).T
     col, n_cols = np.array([_extent(entities[s][right]) for s, _, right in pairs]).T
@@ -180,7 +183,8 @@ def _aggregate(
     cells = cells_before[sentence][pair] + cell_index(row[pair] + down, col[pair] + right, lengths[sentence][pair])
     cell_scores = np.asarray(log_probs, dtype=np.float64)[cells]
     if aggregation == "mean":
-        return log_softmax(np.add.reduceat(cell_scores, first) / n_cells[:, None])
+        return np.where(allowed, log_softmax(np.add.reduceat(cell_scores, first) / n_cells[:, None]), -np.inf)
+    cell_scores = np.where(allowed[pair], cell_scores, -np.inf)
     if votes_only:
         winner = cell_scores.argmax(axis=1)[:, None] == np.arange(cell_scores.shape[1])
         cell_scores = np.where(winner, cell_scores, -np.inf)

@@ -1,10 +1,11 @@
 """Example -> gold tables."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 from spacy.training import Example
 
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
@@ -32,7 +33,8 @@ def gold_tables(example: Example, scheme: LabelScheme) -> tuple[list[GoldTable],
     section 2.1, figure 1).
 
     example (Example): The tables are laid out over the words and sentences of its predicted document; entities and
-        relations come from its reference. `doc.ents` or `doc._.relations` that were never set are missing.
+        relations come from its reference. `doc.ents` or `doc._.relations` that were never set are missing, and so are
+        the tags of an entity that cannot be represented.
     scheme (LabelScheme): The labels.
     RETURNS (tuple[list[GoldTable], Counter[str]]): A table per sentence, and how many entities and relations could
         not be represented, by reason.
@@ -46,15 +48,17 @@ def gold_tables(example: Example, scheme: LabelScheme) -> tuple[list[GoldTable],
     placed: set[tuple[int, int]] = set()  # spans of the predicted document that are tagged
     if reference.has_annotation("ENT_IOB"):
         tags[:] = OUTSIDE
-        tags[spans.unannotated()] = MISSING
+        tags[spans.words_of(token for token in reference if token.ent_iob == 0)] = MISSING
         for ent in reference.ents:
             span = spans.align(ent)
             if ent.label_ not in scheme.entities:
                 skipped[f"entities of the unknown type {ent.label_!r}"] += 1
             elif span is None:
                 skipped["entities that do not match the tokens"] += 1
+                tags[spans.words_of(ent)] = MISSING
             elif _sentence_of(span, bounds) is None:
                 skipped["entities across sentences"] += 1
+                tags[spans.words_of(ent)] = MISSING
             else:
                 tags[span[0] : span[1]] = scheme.span_tags(ent.label_, span[1] - span[0])
                 placed.add(span)
@@ -98,12 +102,11 @@ class _Aligner:
         aligned = self.example.get_aligned_spans_y2x([span], allow_overlap=True)
         return (aligned[0].start, aligned[0].end) if aligned else None
 
-    def unannotated(self) -> list[int]:
-        """The predicted document's words whose entity annotation is missing in the reference."""
-        missing = [token.i for token in self.example.reference if token.ent_iob == 0]
-        if self.same_words or not missing:
-            return missing
-        return [int(i) for token in missing for i in self.example.alignment.y2x[token]]
+    def words_of(self, tokens: Iterable[Token]) -> list[int]:
+        """The predicted document's words that hold any part of the reference's tokens."""
+        if self.same_words:
+            return [token.i for token in tokens]
+        return [int(i) for token in tokens for i in self.example.alignment.y2x[token.i]]
 
 
 def _words(doc: Doc) -> list[str]:

@@ -80,6 +80,13 @@ def test_initialize_again_starts_anew():
     assert not np.allclose(head.predict(make_inputs()).tags, before.tags)
 
 
+def test_initialize_again_with_other_labels():
+    head = make_head()
+    head.initialize(Y=make_labels(N_TAGS + 4, N_RELATIONS + 2))
+    logits = head.predict(make_inputs())
+    assert (logits.tags.shape[1], logits.relations.shape[1]) == (N_TAGS + 4, N_RELATIONS + 2)
+
+
 # Scoring
 
 

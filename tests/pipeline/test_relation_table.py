@@ -8,7 +8,7 @@ import pytest
 import spacy
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
@@ -204,6 +204,13 @@ def test_implicit_labels_follow_explicit_ones(make_examples):
     assert component.labels == ("PER", "LOC", "ORG", "Visit", "LiveIn", "WorkFor")
 
 
+def test_explicit_relation_stays_unconstrained(make_examples):
+    nlp = make_nlp()
+    nlp.get_pipe("tabcnn").add_label("LiveIn", kind="relation")
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.get_pipe("tabcnn").label_data["relations"] == {"LiveIn": [], "WorkFor": [["PER", "ORG"]]}
+
+
 def test_label_data_round_trip(make_examples):
     """As `spacy init labels` writes it and [initialize.components] reads it."""
     nlp, other = make_nlp(), make_nlp()
@@ -244,6 +251,13 @@ def test_initialise_again(learner, make_examples):
     learner.initialize(lambda: make_examples(learner))
     assert not are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
     assert learner.get_pipe("tabcnn").label_data == LABEL_DATA
+
+
+def test_initialise_again_with_new_labels(learner, make_examples):
+    data = [*TRAIN_DATA, ("Ada met Bob in 1843", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "DATE")], [(0, 1, "Met")])]
+    learner.initialize(lambda: make_examples(learner, data))
+    assert learner.get_pipe("tabcnn").labels == ("LOC", "ORG", "PER", "DATE", "LiveIn", "WorkFor", "Met")
+    assert learner.update(make_examples(learner, data), sgd=Adam(0.01))["tabcnn"] > 0.0
 
 
 # Predicting
@@ -357,6 +371,15 @@ def test_error_handler_gets_the_documents_that_failed(learner, monkeypatch):
     learner.set_error_handler(lambda name, pipe, docs, error: failed.append((name, len(docs), type(error))))
     assert list(learner.pipe(TEXTS[:2])) == []
     assert failed == [("tabcnn", 2, ZeroDivisionError)]
+
+
+@pytest.mark.parametrize("annotate", [lambda nlp: nlp(TEXTS[0]), lambda nlp: next(nlp.pipe(TEXTS[:1]))])
+def test_extensions_are_registered_again_where_they_are_missing(trained, annotate):
+    """As in a spawned worker process."""
+    assert Doc.remove_extension("relations") and Span.remove_extension("entity_score")
+    doc = annotate(trained)
+    assert facts(doc) == [("Ada Lovelace", "LiveIn", "London")]
+    assert doc.ents[0]._.entity_score > 0.5
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -201,7 +201,7 @@ def test_unknown_types(make_doc):
 def test_entity_that_does_not_match_the_tokens(make_doc):
     doc = make_doc("Ada likes New York", [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn")])
     (table,), skipped = fill(doc, Doc(doc.vocab, words=["Ada", "likes", "New York"]))
-    assert table.tags[0] == U_PER
+    assert table.tags.tolist() == [U_PER, OUT, MISSING]
     assert labelled_cells(table) == {}
     assert skipped == {
         "entities that do not match the tokens": 1,
@@ -213,6 +213,7 @@ def test_entity_across_sentences(make_doc):
     doc = make_doc("Ada St. Ives", [(0, 1, "PER"), (1, 3, "LOC")], [(0, 1, "LiveIn")])
     predicted = make_doc("Ada St. Ives", sent_starts=[True, False, True])
     tables, skipped = fill(doc, predicted)
+    assert [table.tags.tolist() for table in tables] == [[U_PER, MISSING], [MISSING]]
     assert [labelled_cells(table) for table in tables] == [{}, {}]
     assert skipped == {
         "entities across sentences": 1,
