@@ -1,10 +1,11 @@
 """What all formats share: reading files, checking fields, moving annotations between plain data and a Doc."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..relations import Relation, get_relations, has_relations, set_relations
@@ -197,6 +198,66 @@ def get_relation_indices(sentence: Any, n_entities: int, where: str) -> list[Rel
                 )
         relations.append((arguments["head"], arguments["tail"], get_label(relation, "type", here)))
     return relations
+
+
+def sentences_to_docs(
+    sentences: Any,
+    nlp: Language,
+    *,
+    get_entities: Callable[[Any, int, str], list[EntityOffsets]],
+    source: str,
+    strict: bool,
+) -> tuple[list[Doc], ConversionReport]:
+    """Turn a JSON array of sentences with the fields `tokens`, `relations` and `orig_id` into annotated documents.
+
+    sentences (Any): The decoded JSON array.
+    nlp (Language): Gives the vocabulary.
+    get_entities (Callable): Reads the entities of a sentence, given its number of tokens and its place in the file.
+    source (str): The file, for messages.
+    strict (bool): Stop at the first thing that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RAISES (ValueError): If the data is malformed, or in strict mode.
+    """
+    report = ConversionReport(source, strict)
+    docs = []
+    for index, sentence in enumerate(check_array(sentences, source)):
+        where = locate(source, index, sentence)
+        doc = Doc(nlp.vocab, words=get_tokens(sentence, where))
+        entities = get_entities(sentence, len(doc), where)
+        relations = get_relation_indices(sentence, len(entities), where)
+        docs.append(annotate(doc, entities, relations, orig_id=sentence.get(ORIG_ID), report=report, where=where))
+    return docs, report
+
+
+def docs_to_sentences(
+    docs: Iterable[Doc],
+    *,
+    entity_field: Callable[[Doc, list[EntityOffsets]], dict[str, Any]],
+    source: str,
+    strict: bool,
+) -> tuple[list[dict[str, Any]], ConversionReport]:
+    """Turn documents into a JSON array of sentences; the inverse of `sentences_to_docs`.
+
+    docs (Iterable[Doc]): Annotated documents.
+    entity_field (Callable): Makes the field that holds a document's entities.
+    source (str): The file they come from, for messages.
+    strict (bool): Stop at the first thing that cannot be represented.
+    RETURNS (tuple[list[dict], ConversionReport]): The JSON array, and what was written and left out.
+    RAISES (ValueError): In strict mode.
+    """
+    report = ConversionReport(source, strict)
+    sentences = []
+    for index, doc in enumerate(docs):
+        entities, relations = extract(doc, report=report, where=locate(source, index, doc.user_data))
+        sentence = {
+            "tokens": [token.text for token in doc],
+            **entity_field(doc, entities),
+            "relations": [{"type": label, "head": head, "tail": tail} for head, tail, label in relations],
+        }
+        if ORIG_ID in doc.user_data:
+            sentence[ORIG_ID] = doc.user_data[ORIG_ID]
+        sentences.append(sentence)
+    return sentences, report
 
 
 def annotate(

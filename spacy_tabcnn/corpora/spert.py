@@ -11,18 +11,7 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import (
-    ORIG_ID,
-    EntityOffsets,
-    annotate,
-    check_array,
-    extract,
-    get_field,
-    get_label,
-    get_relation_indices,
-    get_tokens,
-    locate,
-)
+from .annotations import EntityOffsets, docs_to_sentences, get_field, get_label, sentences_to_docs
 from .report import ConversionReport
 
 
@@ -38,16 +27,7 @@ def spert_to_docs(
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
-    docs = []
-    for index, sentence in enumerate(check_array(sentences, source)):
-        where = locate(source, index, sentence)
-        doc = Doc(nlp.vocab, words=get_tokens(sentence, where))
-        entities = _get_entities(sentence, len(doc), where)
-        relations = get_relation_indices(sentence, len(entities), where)
-        orig_id = sentence.get(ORIG_ID)
-        docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
-    return docs, report
+    return sentences_to_docs(sentences, nlp, get_entities=_get_entities, source=source, strict=strict)
 
 
 def docs_to_spert(
@@ -62,19 +42,7 @@ def docs_to_spert(
     RETURNS (tuple[list[dict], ConversionReport]): The JSON array, and what was written and left out.
     RAISES (ValueError): In strict mode.
     """
-    report = ConversionReport(source, strict)
-    sentences = []
-    for index, doc in enumerate(docs):
-        entities, relations = extract(doc, report=report, where=locate(source, index, doc.user_data))
-        sentence: dict[str, Any] = {
-            "tokens": [token.text for token in doc],
-            "entities": [{"type": label, "start": start, "end": end} for start, end, label in entities],
-            "relations": [{"type": label, "head": head, "tail": tail} for head, tail, label in relations],
-        }
-        if ORIG_ID in doc.user_data:
-            sentence[ORIG_ID] = doc.user_data[ORIG_ID]
-        sentences.append(sentence)
-    return sentences, report
+    return docs_to_sentences(docs, entity_field=_entity_field, source=source, strict=strict)
 
 
 def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffsets]:
@@ -89,3 +57,7 @@ def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffset
             )
         entities.append((start, end, get_label(entity, "type", here)))
     return entities
+
+
+def _entity_field(doc: Doc, entities: list[EntityOffsets]) -> dict[str, Any]:
+    return {"entities": [{"type": label, "start": start, "end": end} for start, end, label in entities]}

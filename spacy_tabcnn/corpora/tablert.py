@@ -9,18 +9,9 @@ from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training.iob_utils import doc_to_biluo_tags
 
-from .annotations import (
-    ORIG_ID,
-    EntityOffsets,
-    annotate,
-    check_array,
-    extract,
-    get_field,
-    get_relation_indices,
-    get_tokens,
-    locate,
-)
+from .annotations import EntityOffsets, docs_to_sentences, get_field, sentences_to_docs
 from .report import ConversionReport
 
 
@@ -36,19 +27,7 @@ def tablert_to_docs(
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
-    docs = []
-    for index, sentence in enumerate(check_array(sentences, source)):
-        where = locate(source, index, sentence)
-        doc = Doc(nlp.vocab, words=get_tokens(sentence, where))
-        tags = get_field(sentence, "tags", list, where)
-        if len(tags) != len(doc):
-            raise ValueError(f"{where}: {len(tags)} tags for {len(doc)} tokens. Give each token one tag")
-        entities = _read_bilou(tags, where)
-        relations = get_relation_indices(sentence, len(entities), where)
-        orig_id = sentence.get(ORIG_ID)
-        docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
-    return docs, report
+    return sentences_to_docs(sentences, nlp, get_entities=_get_entities, source=source, strict=strict)
 
 
 def docs_to_tablert(
@@ -63,22 +42,13 @@ def docs_to_tablert(
     RETURNS (tuple[list[dict], ConversionReport]): The JSON array, and what was written and left out.
     RAISES (ValueError): In strict mode.
     """
-    report = ConversionReport(source, strict)
-    sentences = []
-    for index, doc in enumerate(docs):
-        entities, relations = extract(doc, report=report, where=locate(source, index, doc.user_data))
-        sentence: dict[str, Any] = {
-            "tokens": [token.text for token in doc],
-            "tags": _write_bilou(entities, len(doc)),
-            "relations": [{"head": head, "tail": tail, "type": label} for head, tail, label in relations],
-        }
-        if ORIG_ID in doc.user_data:
-            sentence[ORIG_ID] = doc.user_data[ORIG_ID]
-        sentences.append(sentence)
-    return sentences, report
+    return docs_to_sentences(docs, entity_field=_entity_field, source=source, strict=strict)
 
 
-def _read_bilou(tags: list[Any], where: str) -> list[EntityOffsets]:
+def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffsets]:
+    tags = get_field(sentence, "tags", list, where)
+    if len(tags) != n_tokens:
+        raise ValueError(f"{where}: {len(tags)} tags for {n_tokens} tokens. Give each token one tag")
     entities: list[EntityOffsets] = []
     start, open_label = 0, ""
     for position, tag in enumerate(tags):
@@ -102,11 +72,5 @@ def _read_bilou(tags: list[Any], where: str) -> list[EntityOffsets]:
     return entities
 
 
-def _write_bilou(entities: Iterable[EntityOffsets], n_tokens: int) -> list[str]:
-    tags = ["O"] * n_tokens
-    for start, end, label in entities:
-        if end - start == 1:
-            tags[start] = f"U-{label}"
-        else:
-            tags[start:end] = [f"B-{label}", *[f"I-{label}"] * (end - start - 2), f"L-{label}"]
-    return tags
+def _entity_field(doc: Doc, entities: list[EntityOffsets]) -> dict[str, Any]:
+    return {"tags": ["O" if tag == "-" else tag for tag in doc_to_biluo_tags(doc)]}  # "-" is spaCy's "not annotated"

@@ -9,7 +9,7 @@ from spacy.scorer import PRFScore
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_tabcnn.relations import get_relations, has_relations
+from ..relations import get_relations, has_relations
 
 # A predicted or gold thing in a form that two documents share, and the type it is counted under.
 Item = tuple[Hashable, str]
