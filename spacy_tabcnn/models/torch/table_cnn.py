@@ -1,23 +1,28 @@
 """The paper's table head: a 2-D CNN over the table of word pairs (section 2.2, equations 2-6), without the table.
 
-Written plainly, the head convolves an n x n x 2d tensor per sentence. Here the same numbers come from three facts:
+Written plainly, the head convolves an n x n x 2d tensor per sentence. Here the same numbers come from four facts:
 
-1. The input cell (i, j) is [e_i ; e_j], so the first convolution is a sum of a term that depends on the row word and
-   one that depends on the column word. Each is a 1-D convolution over the sentence; zero padding only takes terms
-   away near the border, in k patterns per axis (for n >= k). See `TableCNN._first_layer`.
+1. The input cell (i, j) is [e_i ; e_j], so the first convolution is a sum of a vector of the row's word and one of
+   the column's word: 1-D convolutions over the sentence, whose kernels are the 2-D kernel summed along the other axis.
+   Zero padding only shortens that sum near the border. See `_WordVectors`.
 2. Only cells on and above the diagonal are read, so each layer is computed on that band of the table alone, widened
    by what the windows of the following layers reach. See `_Band`.
 3. Sentences are ragged, not padded: all words of a batch end to end, all cells of a batch end to end. Each sentence
    keeps its own border, so a batch gives what its sentences give one by one.
+4. A cell of the first layer is made sooner from its two vectors than read from memory, so forward and backward pass
+   both make the cells chunk by chunk, in the cache, and never hold them all. See `_Convolution`.
 """
 
+import functools
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
 
 
 class TableCNN(nn.Module):
@@ -66,156 +71,492 @@ class TableCNN(nn.Module):
         """Score the tables of a batch of sentences.
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
-        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: the cells are laid out there.
+        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
             (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
         RAISES (ValueError): If the lengths do not add up to the number of words.
         """
-        layout = _Layout.of(lengths.cpu())
-        if len(layout.position) != len(words):
-            raise ValueError(
-                f"TableCNN: the lengths add up to {len(layout.position)} words, but {len(words)} embeddings came"
-            )
-        if not len(words):
+        lengths = lengths.cpu()
+        n_words = int(lengths.sum())
+        if n_words != len(words):
+            raise ValueError(f"TableCNN: the lengths add up to {n_words} words, but {len(words)} embeddings came")
+        if not n_words:
             return words.new_zeros(0, self.tagger.out_features), words.new_zeros(0, self.tagger.in_features)
-        reach = self.kernel_size // 2
-        last = len(self.convs) - 1
-        bands = [_Band.of(layout, lowest=-2 * reach * (last - layer)) for layer in range(last + 1)]
+        device = words.device.type
+        precision = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else words.dtype
+        # Left to autocast, sums would be rounded too: below, each product is told its precision instead.
+        with torch.autocast(device, enabled=False):
+            layout = _Layout.of(lengths, words.device)
+            words = F.dropout(words, self.dropout, self.training)
+            pairs = _Pairs.of(layout, self.kernel_size // 2, margin=self._reach_from(0))
+            vectors = self._word_vectors(words, layout, pairs, precision)
+            cells, band = self._band_cells(vectors, range(n_words), layout, pairs, precision)
+            diagonal, above = band.diagonal_and_above()
+            return self.tagger(cells.index_select(0, diagonal)), cells.index_select(0, above)
 
-        words = F.dropout(words, self.dropout, self.training)
-        cells = self._first_layer(words, layout, bands[0])
-        for layer in range(1, last + 1):
-            cells = self._convolve(cells, layer, layout, bands[layer - 1], bands[layer])
-            if layer < last:
-                cells = F.relu(cells)
-                if self.training:
-                    sentence = layout.sentence[bands[layer].row].to(cells.device)
-                    cells = cells * F.embedding(sentence, self._channel_mask(layout, cells))
-
-        # In the last band, the cells j >= i, the diagonal is the first cell of each row.
-        on_diagonal = torch.zeros(len(cells), dtype=torch.bool)
-        on_diagonal[bands[last].row_start] = True
-        diagonal, above = on_diagonal.nonzero()[:, 0], (~on_diagonal).nonzero()[:, 0]
-        return self.tagger(cells[diagonal.to(cells.device)]), cells[above.to(cells.device)]
-
-    def _first_layer(self, words: Tensor, layout: "_Layout", band: "_Band") -> Tensor:
-        """First convolution and ReLU on the cells of a band: (cells, hidden[0]).
-
-        With the kernel split into the half that reads e_i and the half that reads e_j, and h, w from -a to a,
-
-            H1[i, j] = b + sum of Row_w[i] over 0 <= j+w < n  +  sum of Col_h[j] over 0 <= i+h < n
-            Row_w[i] = sum over h of Krow[:, :, h, w] e_(i+h)
-            Col_h[j] = sum over w of Kcol[:, :, h, w] e_(j+w)
-
-        Which terms the border leaves depends on the other axis's position alone, so each word gets one row vector
-        and one column vector per border pattern, and a cell is the sum of one of each.
-        """
-        conv, k, (n_words, width) = self._conv(0), self.kernel_size, words.shape
-        n_channels = conv.out_channels
-        bias = cast(Tensor, conv.bias)
-        device = words.device
-
-        # The window of k words round each word: (words, k * width).
-        window = torch.arange(k) - k // 2
-        inside = layout.inside(window)
-        index = torch.where(inside, torch.arange(n_words)[:, None] + window, n_words)
-        windows = F.embedding(index.to(device), F.pad(words, (0, 0, 0, 1))).reshape(n_words, k * width)
-        row_kernel = conv.weight[:, :width].permute(2, 1, 3, 0).reshape(k * width, k * n_channels)
-        col_kernel = conv.weight[:, width:].permute(3, 1, 2, 0).reshape(k * width, k * n_channels)
-        row_terms = (windows @ row_kernel).view(n_words, k, n_channels)
-        col_terms = (windows @ col_kernel).view(n_words, k, n_channels)
-
-        # A border pattern is the set of window offsets that stay inside the sentence: (patterns, k).
-        patterns, pattern = torch.unique(inside, dim=0, return_inverse=True)
-        n_patterns = len(patterns)
-        patterns = patterns.to(device, words.dtype)
-        row_vectors = patterns @ row_terms + bias  # (words, patterns, channels)
-        col_vectors = patterns @ col_terms
+    def _word_vectors(self, words: Tensor, layout: "_Layout", pairs: "_Pairs", precision: torch.dtype) -> Tensor:
+        """Row and column vectors of the first layer: (vectors, hidden[0]), in the order that `_Pairs` defines."""
+        conv = cast(nn.Conv2d, self.convs[0])
+        neighbours = layout.neighbours(self.kernel_size)
+        windows = F.pad(words, (0, 0, 1, 0)).index_select(0, neighbours.flatten()).view(len(words), -1)
+        vectors: Tensor = _WordVectors.apply(windows, conv.weight, conv.bias, pairs.near, precision)
         if self.training:
             # Masking both summands masks their sum, on far fewer rows than there are cells; ReLU keeps zeros zero.
-            mask = F.embedding(layout.sentence.to(device), self._channel_mask(layout, row_vectors))[:, None]
-            row_vectors, col_vectors = row_vectors * mask, col_vectors * mask
+            mask = self._channel_mask(layout, vectors)
+            vectors = vectors * mask.index_select(0, layout.sentence.index_select(0, pairs.word))
+        return vectors
 
-        vectors = torch.cat([row_vectors.flatten(0, 1), col_vectors.flatten(0, 1)])
-        summands = torch.stack(
-            [
-                band.row * n_patterns + pattern[band.col],
-                (n_words + band.col) * n_patterns + pattern[band.row],
-            ],
-            dim=1,
-        )
-        return F.relu(F.embedding_bag(summands.to(device), vectors, mode="sum"))
+    def _band_cells(
+        self, vectors: Tensor, rows: range, layout: "_Layout", pairs: "_Pairs", precision: torch.dtype
+    ) -> tuple[Tensor, "_Band"]:
+        """Last layer's cells j >= i in some rows of the batch's tables: (cells, n_relations), and their band."""
+        last = len(self.convs) - 1
+        bands = [
+            _Band.of(layout, layout.widen(rows, self._reach_from(layer) // 2), lowest=-self._reach_from(layer))
+            for layer in range(last + 1)
+        ]
+        cells, source = vectors, cast(_Source, pairs)
+        for layer in range(1, last + 1):
+            conv = cast(nn.Conv2d, self.convs[layer])
+            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 2).to(precision)
+            step = _Step(layout, bands[layer - 1], bands[layer], self.kernel_size, source)
+            cells = _Convolution.apply(cells, kernel, conv.bias, step)
+            mask = self._channel_mask(layout, cells) if self.training and layer < last else None
+            source = _Activations(layout, mask)
+        return cells, bands[last]
 
-    def _convolve(self, cells: Tensor, layer: int, layout: "_Layout", source: "_Band", target: "_Band") -> Tensor:
-        """A following convolution, from the cells of one band to those of the next: (cells, channels).
-
-        One product gives each source cell's contribution through each of the k*k kernel positions; a target cell
-        sums the contributions of its window. Cells outside the sentence contribute nothing, as zero padding does.
-        """
-        conv, k = self._conv(layer), self.kernel_size
-        kernel = conv.weight.permute(1, 2, 3, 0).reshape(conv.in_channels, k * k * conv.out_channels)
-        contributions = (cells @ kernel).view(len(cells) * k * k, conv.out_channels)
-        window = torch.arange(k) - k // 2
-        down, right = window.repeat_interleave(k), window.repeat(k)
-        row = target.row[:, None] + down
-        inside = layout.inside(down)[target.row] & layout.inside(right)[target.col]
-        row = torch.where(inside, row, 0)
-        cell = source.row_start[row] + target.col[:, None] + right - source.row_first[row]
-        # No target lies above the first row, so the first cell never contributes through the kernel's last
-        # position: its slot is free to mean "outside".
-        outside = k * k - 1
-        slot = torch.where(inside, cell * k * k + torch.arange(k * k), outside)
-        padding = outside if k > 1 else None
-        return F.embedding_bag(slot.to(cells.device), contributions, mode="sum", padding_idx=padding) + cast(
-            Tensor, conv.bias
-        )
-
-    def _conv(self, layer: int) -> nn.Conv2d:
-        return cast(nn.Conv2d, self.convs[layer])
+    def _reach_from(self, layer: int) -> int:
+        """How far below the diagonal the cells of a layer are read by those on it through the layers that follow."""
+        return 2 * (self.kernel_size // 2) * (len(self.convs) - 1 - layer)
 
     def _channel_mask(self, layout: "_Layout", activations: Tensor) -> Tensor:
         """Dropout's factor for each channel of each sentence: (batch, channels)."""
-        return F.dropout(activations.new_ones(layout.batch_size, activations.shape[-1]), self.dropout)
+        return F.dropout(activations.new_ones(len(layout.lengths), activations.shape[-1]), self.dropout)
 
 
 class _Layout(NamedTuple):
-    """Where each word of a batch stands: int64 tensors of shape (words,) on the CPU."""
+    """Where each word of a batch stands: int64 tensors of shape (words,) on the embeddings' device.
 
-    batch_size: int
+    The same numbers on the CPU decide on sizes and chunks, so that a GPU is never waited for.
+    """
+
+    lengths: Tensor  # (batch,) on the CPU
+    host: Tensor  # (3, words) on the CPU: the three that follow
     sentence: Tensor  # index of its sentence
-    length: Tensor  # length of its sentence
-    position: Tensor  # index in its sentence
+    before: Tensor  # number of words before it in its sentence
+    after: Tensor  # number of words after it in its sentence
 
     @classmethod
-    def of(cls, lengths: Tensor) -> "_Layout":
+    def of(cls, lengths: Tensor, device: torch.device) -> "_Layout":
         sentence = torch.repeat_interleave(lengths)
-        start = lengths.cumsum(0) - lengths
-        return cls(len(lengths), sentence, lengths[sentence], torch.arange(len(sentence)) - start[sentence])
+        before = torch.arange(len(sentence)) - (lengths.cumsum(0) - lengths)[sentence]
+        host = torch.stack([sentence, before, lengths[sentence] - 1 - before])
+        return cls(lengths, host, *host.to(device, non_blocking=True).unbind())
+
+    def words(self, rows: range | None = None) -> Tensor:
+        rows = rows or range(len(self.sentence))
+        return torch.arange(rows.start, rows.stop, device=self.sentence.device)
 
     def inside(self, offsets: Tensor) -> Tensor:
         """Tell whether a word's neighbour at each offset is in the same sentence: bool (words, offsets)."""
-        neighbour = self.position[:, None] + offsets
-        return (neighbour >= 0) & (neighbour < self.length[:, None])
+        return (offsets >= -self.before[:, None]) & (offsets <= self.after[:, None])
+
+    def neighbours(self, kernel_size: int) -> Tensor:
+        """Number the k words round each word from 1 on, with 0 for those outside its sentence: (words, k)."""
+        offsets = self.words(range(kernel_size)) - kernel_size // 2
+        return (self.words()[:, None] + offsets + 1) * self.inside(offsets)
+
+    def widen(self, rows: range, reach: int) -> range:
+        """Add the rows of the same sentences up to `reach` rows before and after."""
+        _, before, _ = self.host[:, rows.start].tolist()
+        _, _, after = self.host[:, rows.stop - 1].tolist()
+        return range(rows.start - min(reach, before), rows.stop + min(reach, after))
 
 
 class _Band(NamedTuple):
-    """The cells with j - i >= lowest of a batch of tables, row by row: int64 tensors on the CPU.
+    """The cells with j - i >= lowest in some rows of a batch of tables, row by row.
 
     Rows and columns are named by the index of their word in the batch.
     """
 
-    row: Tensor  # (cells,)
-    col: Tensor  # (cells,)
-    row_start: Tensor  # (words,) index of the first cell of each row
-    row_first: Tensor  # (words,) column of that cell
+    rows: range
+    lowest: int
+    starts: list[int]  # (rows + 1,) index of the first cell of each row, then the number of cells
+    n_cells: Tensor  # (rows,) on the embeddings' device
+    origin: Tensor  # (rows,) on the embeddings' device: cell (i, j) has the index origin[i] + j
 
     @classmethod
-    def of(cls, layout: _Layout, *, lowest: int) -> "_Band":
-        word = torch.arange(len(layout.position))
-        first = (layout.position + lowest).clamp(min=0)
-        n_cells = layout.length - first
-        row_start = n_cells.cumsum(0) - n_cells
-        row_first = word - layout.position + first
-        row = torch.repeat_interleave(n_cells)
-        col = torch.arange(len(row)) - row_start[row] + row_first[row]
-        return cls(row, col, row_start, row_first)
+    def of(cls, layout: _Layout, rows: range, *, lowest: int) -> "_Band":
+        words = slice(rows.start, rows.stop)
+
+        def count(before: Tensor, after: Tensor) -> Tensor:
+            return after + 1 + before.clamp(max=-lowest)
+
+        _, before, after = layout.host[:, words]
+        starts = [0, *count(before, after).cumsum(0).tolist()]
+        n_cells = count(layout.before[words], layout.after[words])
+        first_col = layout.words(rows) - layout.before[words].clamp(max=-lowest)
+        return cls(rows, lowest, starts, n_cells, n_cells.cumsum(0) - n_cells - first_col)
+
+    def split(self, n_cells: int) -> Iterator[range]:
+        """Divide the rows so that each part has at most so many cells, or one row."""
+        stop = 0
+        while stop < len(self.rows):
+            start = stop
+            stop = max(start + 1, bisect_right(self.starts, self.starts[start] + n_cells) - 1)
+            yield self.rows[start:stop]
+
+    def local(self, rows: range) -> slice:
+        """Where some rows stand among those of the band."""
+        return slice(rows.start - self.rows.start, rows.stop - self.rows.start)
+
+    def span(self, rows: range) -> slice:
+        """Where the cells of some rows stand among those of the band."""
+        local = self.local(rows)
+        return slice(self.starts[local.start], self.starts[local.stop])
+
+    def cells(self, rows: range) -> tuple[Tensor, Tensor]:
+        """Give the row and the column of each cell of some rows."""
+        local, span = self.local(rows), self.span(rows)
+        row = torch.repeat_interleave(self.n_cells[local], output_size=span.stop - span.start)
+        cell = torch.arange(span.start, span.stop, device=row.device)
+        return row + rows.start, cell - self.origin[local].index_select(0, row)
+
+    def diagonal_and_above(self) -> tuple[Tensor, Tensor]:
+        """Give the indices of the cells i = j and i < j of a band that begins on the diagonal."""
+        n_above = self.starts[-1] - len(self.rows)
+        row = torch.repeat_interleave(self.n_cells - 1, output_size=n_above)
+        return self.n_cells.cumsum(0) - self.n_cells, torch.arange(n_above, device=row.device) + row + 1
+
+
+class _Source(Protocol):
+    """What a layer's input cells are computed from, again in the backward pass rather than stored."""
+
+    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
+        """Compute the cells of some rows of a band: (cells, channels)."""
+
+    def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
+        """Add to the source's gradient what the cells' gradient brings; the latter may be overwritten."""
+
+
+class _Pairs(NamedTuple):
+    """Which two of the `_WordVectors` add up to each cell of the first layer.
+
+    All words have vectors for each number of window offsets that the border's far side cuts off (the last columns for
+    a row's word, the first rows for a column's word). Cells that the near side cuts lie in the corners of the band, so
+    only the first words of a sentence, or the last, have vectors for these.
+    """
+
+    reach: int
+    layout: _Layout
+    near: Tensor  # (2, near words) the first words of each sentence; the last words of each sentence
+    near_index: Tensor  # (2, words) where a word that is near stands among them
+    code: Tensor  # (2, words) what a row's word adds for a column, and a column's word for a row, to its own index
+
+    @classmethod
+    def of(cls, layout: _Layout, reach: int, *, margin: int) -> "_Pairs":
+        lengths, device, n_words = layout.lengths, layout.sentence.device, len(layout.sentence)
+        n_near = lengths.clamp(max=reach + margin) if reach else torch.zeros_like(lengths)
+        start = n_near.cumsum(0) - n_near
+        sentence = torch.repeat_interleave(n_near)
+        distance = torch.arange(len(sentence)) - start[sentence]
+        stop = lengths.cumsum(0)[sentence]
+        near = torch.stack([stop - lengths[sentence] + distance, stop - 1 - distance])
+        near_index = start[layout.host[0]] + layout.host[1:]
+
+        cut = (reach - torch.stack([layout.before, layout.after])).clamp(min=0)
+        near_cut, far_cut = cut, cut.flip(0)
+        in_corner = (reach + 1) * n_words + ((near_cut - 1) * (reach + 1) + far_cut) * near.shape[1]
+        n_vectors = (reach + 1) * (n_words + reach * near.shape[1])
+        code = torch.where(near_cut > 0, in_corner, far_cut * n_words)
+        code[1] += n_vectors
+        return cls(
+            reach,
+            layout,
+            near.to(device, non_blocking=True),
+            near_index.to(device, non_blocking=True),
+            code,
+        )
+
+    @property
+    def word(self) -> Tensor:
+        """The word of each vector."""
+        by_axis = [
+            [self.layout.words()] * (self.reach + 1) + [near] * (self.reach * (self.reach + 1)) for near in self.near
+        ]
+        return torch.cat([*by_axis[0], *by_axis[1]])
+
+    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
+        return F.embedding_bag(torch.stack(self.summands(band, rows), dim=1), source, mode="sum").relu_()
+
+    def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
+        d_cells.mul_(cells.sign())
+        for summand in self.summands(band, rows):
+            d_source.index_add_(0, summand, d_cells)
+
+    def summands(self, band: _Band, rows: range) -> tuple[Tensor, Tensor]:
+        """Give the indices of the two vectors of each cell."""
+        row, col = band.cells(rows)
+        near_row = torch.where(self.layout.before[col] < self.reach, self.near_index[0, row], row)
+        near_col = torch.where(self.layout.after[row] < self.reach, self.near_index[1, col], col)
+        return near_row + self.code[0, col], near_col + self.code[1, row]
+
+
+class _Activations(NamedTuple):
+    """The ReLU of a layer's output, and dropout's factors if the layer is trained."""
+
+    layout: _Layout
+    mask: Tensor | None  # (batch, channels)
+
+    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
+        cells = F.relu(source[band.span(rows)])
+        return cells if self.mask is None else cells.mul_(self.factors(band, rows))
+
+    def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
+        d_cells.mul_(cells.sign())
+        if self.mask is not None:
+            d_cells.mul_(self.factors(band, rows))
+        d_source[band.span(rows)] = d_cells
+
+    def factors(self, band: _Band, rows: range) -> Tensor:
+        row, _ = band.cells(rows)
+        return cast(Tensor, self.mask).index_select(0, self.layout.sentence.index_select(0, row))
+
+
+class _WordVectors(Function):
+    """The first convolution, computed on words: the row vectors and column vectors of `_Pairs`.
+
+    With the kernel split into the half that reads e_i and the half that reads e_j, and h, w from -a to a,
+
+        H1[i, j] = b + sum of Row_w[i] over 0 <= j+w < n  +  sum of Col_h[j] over 0 <= i+h < n
+        Row_w[i] = sum over h of Krow[:, :, h, w] e_(i+h)
+        Col_h[j] = sum over w of Kcol[:, :, h, w] e_(j+w)
+
+    where e outside the sentence is zero. Both sums run over one interval of offsets, so they are differences of two
+    prefix sums: over w from -a on for rows and, mirrored, over h from a down for columns. A prefix sum of the kernel is
+    a kernel, so each costs one product of all windows of k words. Those that begin at -a and lack only the far end,
+    a + 1 of them, are needed for all words; the a that are subtracted, at the near end of the sentence only.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, windows: Tensor, weight: Tensor, bias: Tensor, near: Tensor, precision: torch.dtype
+    ) -> Tensor:
+        """windows: (words, k * width), weight: (channels, 2 * width, k, k). RETURNS: (vectors, channels)."""
+        ctx.save_for_backward(windows, weight, near)
+        ctx.precision = precision
+        n_channels, k = len(weight), weight.shape[-1]
+        reach, n_words, n_near = k // 2, len(windows), near.shape[1]
+        windows = windows.to(precision)
+        near_windows = [windows.index_select(0, words) for words in near]
+        vectors = bias.new_empty(2, (reach + 1) * (n_words + reach * n_near), n_channels)
+        far, corner = _split_vectors(vectors, n_words, n_near, reach)
+        cut = vectors.new_empty(2, reach, n_near, n_channels)
+        for block, kernels in _prefix_kernels(weight, precision):
+            for axis, offset in itertools.product(range(2), range(k)):
+                kernel = kernels[:, axis, offset].t()
+                if offset < reach:
+                    _multiply(cut[axis, offset, :, block], near_windows[axis], kernel, precision)
+                else:
+                    _multiply(far[axis, 2 * reach - offset, :, block], windows, kernel, precision)
+        far[0] += bias
+        for axis in range(2):
+            torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
+        return vectors.flatten(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        windows, weight, near = ctx.saved_tensors
+        (n_words, n_inputs), k = windows.shape, weight.shape[-1]
+        reach = k // 2
+        far, corner = _split_vectors(d_outputs[0].unflatten(0, (2, -1)), n_words, near.shape[1], reach)
+        d_far, d_cut = far.clone(), -corner.sum(2)
+        for axis in range(2):
+            d_far[axis].index_add_(1, near[axis], corner[axis].sum(0))
+        d_bias = d_far[0].sum((0, 1))
+        d_windows = torch.zeros_like(windows)
+        d_near = windows.new_zeros(2, near.shape[1], n_inputs)
+        near_windows = windows[near]
+        d_weight = torch.empty_like(weight)
+        prefix_sums = _prefix_sums(weight)
+        for block, kernels in _prefix_kernels(weight, ctx.precision):
+            d_kernels = weight.new_empty(kernels.shape)
+            for axis, offset in itertools.product(range(2), range(k)):
+                if offset < reach:
+                    d, x, d_x = d_cut[axis, offset, :, block], near_windows[axis], d_near[axis]
+                else:
+                    d, x, d_x = d_far[axis, 2 * reach - offset, :, block], windows, d_windows
+                _multiply(d_kernels[:, axis, offset], d.t(), x, ctx.precision)
+                _multiply(d_x, d, kernels[:, axis, offset], ctx.precision, add=True)
+            by_position = d_kernels.view(len(d_kernels), 2, k * k, -1)
+            d_weight[block] = (by_position.mT @ prefix_sums).view_as(weight[block])
+        d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
+        return d_windows, d_weight, d_bias, None, None
+
+
+class _Convolution(Function):
+    """A following convolution, from the cells of one band to those of the next.
+
+    One product gives each source cell's contribution through each of the k*k kernel positions; a target cell sums the
+    contributions of its window. Cells outside the sentence contribute nothing, as zero padding does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, source: Tensor, kernel: Tensor, bias: Tensor, step: "_Step") -> Tensor:
+        """kernel: (k * k * channels, source channels). RETURNS: (target cells, channels)."""
+        ctx.save_for_backward(source, kernel)
+        ctx.step = step
+        n_out = len(bias)
+        targets = bias.repeat(step.target.starts[-1], 1)
+        buffer = kernel.new_zeros(0)
+        for rows in step.split(kernel):
+            cells = step.make.activations(source, step.source, rows)
+            # The first and the last row stay zero: what lies outside the chunk is read from them.
+            if len(buffer) < len(cells) + 2:
+                buffer = kernel.new_empty(len(cells) + 2, len(kernel))
+            contributions = buffer[: len(cells) + 2]
+            contributions[:: len(cells) + 1] = 0
+            torch.mm(cells.to(kernel.dtype), kernel.t(), out=contributions[1:-1])
+            reached, slots = step.slots(rows)
+            targets[step.target.span(reached)] += F.embedding_bag(
+                slots, contributions.view(-1, n_out).to(targets.dtype), mode="sum"
+            )
+        return targets
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (source, kernel), step, (d_targets,) = ctx.saved_tensors, ctx.step, d_outputs
+        d_source = torch.zeros_like(source)
+        d_kernel = d_targets.new_zeros(kernel.shape)
+        for rows in step.split(kernel):
+            cells = step.make.activations(source, step.source, rows)
+            reaching, indices = step.target_indices(rows)
+            padded = F.pad(d_targets[step.target.span(reaching)], (0, 0, 1, 0))
+            d_contributions = padded.index_select(0, indices.flatten()).view(len(cells), -1)
+            _multiply(d_kernel, d_contributions.t(), cells, kernel.dtype, add=True)
+            d_cells = torch.empty_like(cells)
+            _multiply(d_cells, d_contributions, kernel, kernel.dtype)
+            step.make.add_gradient(d_source, d_cells, cells, step.source, rows)
+        return d_source, d_kernel.to(kernel.dtype), d_targets.sum(0), None
+
+
+class _Step:
+    """From one band to the next: which cells a kernel of k*k positions connects, chunk by chunk of the source."""
+
+    def __init__(self, layout: _Layout, source: _Band, target: _Band, kernel_size: int, make: _Source):
+        self.layout, self.source, self.target, self.make = layout, source, target, make
+        self.reach = kernel_size // 2
+        offsets = layout.words(range(kernel_size)) - self.reach
+        self.down, self.right = offsets.repeat_interleave(kernel_size), offsets.repeat(kernel_size)
+
+    def split(self, kernel: Tensor) -> Iterator[range]:
+        return self.source.split(_chunk_size(kernel.device) // sum(kernel.shape))
+
+    @functools.cached_property
+    def window(self) -> "_Neighbours":
+        return _Neighbours(self.layout, self.target, self.source, self.down, self.right)
+
+    @functools.cached_property
+    def readers(self) -> "_Neighbours":
+        return _Neighbours(self.layout, self.source, self.target, -self.down, -self.right)
+
+    def slots(self, rows: range) -> tuple[range, Tensor]:
+        """Find the target rows that some source rows reach, and where the contributions to their cells stand.
+
+        RETURNS (tuple[range, Tensor]): The target rows, and for each of their cells the slots of its window among the
+            chunk's contributions, where one more cell before and after stands for all outside: (cells, k * k).
+        """
+        reached = self.layout.widen(rows, self.reach)
+        reached = range(max(reached.start, self.target.rows.start), min(reached.stop, self.target.rows.stop))
+        chunk = self.source.span(rows)
+        cells = self.window.of(reached).sub_(chunk.start - 1).clamp_(0, chunk.stop - chunk.start + 1)
+        n_positions = len(self.down)
+        return reached, cells.mul_(n_positions).add_(torch.arange(n_positions, device=cells.device))
+
+    def target_indices(self, rows: range) -> tuple[range, Tensor]:
+        """Find the target rows that some source rows reach, and which of their cells each source cell contributes to.
+
+        RETURNS (tuple[range, Tensor]): The target rows, and for each source cell the indices, counted from 1, of the
+            cells among them that see it through each kernel position, or 0 for none: (cells, k * k).
+        """
+        reached = self.layout.widen(rows, self.reach)
+        return reached, self.readers.of(rows).sub_(self.target.span(reached).start - 1).clamp_(min=0)
+
+
+class _Neighbours:
+    """Finds the neighbours (i + down, j + right) in another band of each cell (i, j) of a band.
+
+    A neighbour's index is a term of the row plus a term of the column, either far below 0 where it leaves the sentence.
+    """
+
+    outside = -(2**60)
+
+    def __init__(self, layout: _Layout, band: _Band, other: _Band, down: Tensor, right: Tensor):
+        words = slice(band.rows.start, band.rows.stop)
+        row = (layout.words(band.rows)[:, None] + down - other.rows.start).clamp(0, len(other.rows) - 1)
+        self.row_terms = (other.origin[row] + right).where(layout.inside(down)[words], self.outside)
+        self.col_terms = layout.words()[:, None].where(layout.inside(right), self.outside)
+        self.band = band
+        # Where the other band is narrower, some neighbours lie below it.
+        self.lowest = other.lowest + down - right if other.lowest > band.lowest else None
+
+    def of(self, rows: range) -> Tensor:
+        """Give the indices for the cells of some rows, below 0 for none: (cells, neighbours)."""
+        row, col = self.band.cells(rows)
+        cells = self.row_terms.index_select(0, row - self.band.rows.start)
+        cells += self.col_terms.index_select(0, col)
+        if self.lowest is not None:
+            cells.masked_fill_((col - row)[:, None] < self.lowest, self.outside)
+        return cells
+
+
+def _split_vectors(vectors: Tensor, n_words: int, n_near: int, reach: int) -> tuple[Tensor, Tensor]:
+    """Views of the vectors of `_Pairs` (2, vectors, channels), rows' then columns'.
+
+    RETURNS (tuple[Tensor, Tensor]): Those that the far side cuts by 0 to a offsets (2, a + 1, words, channels), and
+        those that the near side cuts by 1 to a more (2, a, a + 1, near words, channels).
+    """
+    far, corner = vectors.split([(reach + 1) * n_words, reach * (reach + 1) * n_near], dim=1)
+    return far.unflatten(1, (reach + 1, n_words)), corner.unflatten(1, (reach, reach + 1, n_near))
+
+
+def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
+    """Compute the first convolution's kernels of 1-D convolutions, some output channels at a time.
+
+    RETURNS (Iterator[tuple[slice, Tensor]]): Channels, and for each the kernels of rows and columns that sum up to 1
+        to k offsets of the other axis: (channels, 2, k, k * width).
+    """
+    n_channels, n_inputs, k, _ = weight.shape
+    prefix_sums = _prefix_sums(weight)
+    size = max(1, _chunk_size(weight.device) // weight[0].numel())
+    for start in range(0, n_channels, size):
+        block = slice(start, start + size)
+        by_position = weight[block].reshape(-1, 2, n_inputs // 2, k * k)
+        yield block, (prefix_sums @ by_position.mT).to(precision).view(-1, 2, k, k * n_inputs // 2)
+
+
+def _prefix_sums(weight: Tensor) -> Tensor:
+    """Matrices that take the k * k positions of a kernel, h by w, to prefix sums along one axis: (2, k * k, k * k).
+
+    For rows, the sums of the first 1 to k columns w, with h next; for columns, of the last 1 to k rows h, with w next.
+    """
+    k = weight.shape[-1]
+    up_to, each = weight.new_ones(k, k).tril(), torch.eye(k, dtype=weight.dtype, device=weight.device)
+    rows, cols = torch.einsum("sw,gh->sghw", up_to, each), torch.einsum("sh,gw->sghw", up_to.flip(1), each)
+    return torch.stack([rows, cols]).view(2, k * k, k * k)
+
+
+def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
+    """Write or add a matrix product computed in some precision to a matrix of perhaps another."""
+    left, right = left.to(precision), right.to(precision)
+    if precision == out.dtype:
+        torch.addmm(out, left, right, beta=int(add), out=out)
+    elif add:
+        out += left @ right
+    else:
+        out.copy_(left @ right)
+
+
+def _chunk_size(device: torch.device) -> int:
+    """How many floats to work on at a time: what a CPU's cache holds, or enough to keep a GPU busy."""
+    return 2**20 if device.type == "cpu" else 2**26
