@@ -46,14 +46,12 @@ def forward(
     embeddings, backprop_tok2vec = tok2vec(docs, is_train)
     words = model.ops.xp.concatenate([array for array in embeddings if len(array)])
     windows = Windows(sentence_lengths(docs), model.attrs["max_length"])
-    rows = model.ops.asarray1i(windows.words()) if windows.overlap else slice(None)
-    logits, backprop_head = head(HeadInput(words[rows], windows.lengths), is_train)
+    word_of_row = model.ops.xp.asarray(windows.words(), dtype="int32")  # a word has several where windows overlap
+    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths), is_train)
 
     def backprop(d_logits: TableLogits) -> list[Doc]:
-        d_words = backprop_head(d_logits).words
-        if windows.overlap:
-            d_rows, d_words = d_words, model.ops.alloc2f(*words.shape)
-            model.ops.scatter_add(d_words, rows, d_rows)
+        d_words = model.ops.alloc2f(*words.shape)
+        model.ops.scatter_add(d_words, word_of_row, backprop_head(d_logits).words)
         ends = np.cumsum([len(array) for array in embeddings])
         d_embeddings = [
             d_words[end - len(array) : end] if len(array) else array

@@ -193,9 +193,11 @@ def decode_relations(
     counts = np.array([len(spans) for spans in entities], dtype=np.int64)
     sentence = np.repeat(np.arange(len(entities)), counts)
     type_index = {label: i for i, label in enumerate(scheme.entities)}
-    start, end, kind = np.array(
-        [(ent.start, ent.end, type_index[ent.label]) for spans in entities for ent in spans], dtype=np.int64
-    ).reshape(-1, 3).T
+    start, end, kind = (
+        np.array([(ent.start, ent.end, type_index[ent.label]) for spans in entities for ent in spans], dtype=np.int64)
+        .reshape(-1, 3)
+        .T
+    )
     left, right = _pairs(windows, sentence, start, end)
     if not len(left) or not scheme.relations:
         return relations
@@ -203,14 +205,10 @@ def decode_relations(
     if type_constraints:
         allowed = scheme.allowed_relations()[kind[left], kind[right]]
 
-    n_rows, n_cols = end[left] - start[left], end[right] - start[right]
-    n_cells = n_rows * n_cols
-    first = np.cumsum(n_cells) - n_cells
-    pair = np.repeat(np.arange(len(left)), n_cells)
-    down, along = np.divmod(np.arange(len(pair)) - first[pair], n_cols[pair])
-    cells = windows.cells(sentence[left][pair], start[left][pair] + down, start[right][pair] + along)
+    spans = np.stack([start, end], axis=1)
+    cells, pair = windows.blocks(sentence[left], spans[left], spans[right])
     log_probs = log_softmax(_take(logits, cells))
-    scores = _aggregate(log_probs, first, pair, allowed, aggregation, votes_only=min_score is None)
+    scores = _aggregate(log_probs, pair, allowed, aggregation, votes_only=min_score is None)
 
     lowest = NO_RELATION if aggregation == "mean" and min_score is None else NO_RELATION + 1
     labels = lowest + scores[:, lowest:].argmax(axis=1)
@@ -238,15 +236,15 @@ def _pairs(windows: Windows, sentence: Ints1d, start: Ints1d, end: Ints1d) -> tu
 
 def _aggregate(
     cell_scores: Floats2d,
-    first: Ints1d,
     pair: Ints1d,
     allowed: NDArray[np.bool_],
     aggregation: Aggregation,
     *,
     votes_only: bool,
 ) -> Floats2d:
-    """Log-probabilities of each pair's relation labels, over its cells, the first of which is given: (pairs, relation
+    """Log-probabilities of each pair's relation labels, over its cells, which come pair by pair: (pairs, relation
     labels), as `allowed`; minus infinity for labels that are not allowed."""
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
     if aggregation == "mean":
         means = np.add.reduceat(cell_scores, first) / np.bincount(pair)[:, None]
         return np.where(allowed, log_softmax(means), -np.inf)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.tokens import Doc, Span, Token
+from spacy.tokens import Span
 from spacy.training import Example
 
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
@@ -61,24 +61,22 @@ def gold_tables(
     placed: dict[tuple[int, int], int] = {}  # spans of the predicted document that are tagged, and their sentences
     if reference.has_annotation("ENT_IOB"):
         tags[:] = OUTSIDE
-        tags[spans.words_of(token for token in reference if token.ent_iob == 0)] = MISSING
+        tags[spans.words_of(np.flatnonzero(reference.to_array("ENT_IOB") == 0).tolist())] = MISSING
         for ent in reference.ents:
             span = spans.align(ent)
             if ent.label_ not in scheme.entities:
                 skipped[f"entities of the unknown type {ent.label_!r}"] += 1
             elif span is None:
                 skipped["entities that do not match the tokens"] += 1
-                tags[spans.words_of(ent)] = MISSING
+                tags[spans.words_of(range(ent.start, ent.end))] = MISSING
             elif (sentence := sentence_of(span)) is None:
                 skipped["entities across sentences"] += 1
-                tags[spans.words_of(ent)] = MISSING
+                tags[spans.words_of(range(ent.start, ent.end))] = MISSING
             else:
                 tags[span[0] : span[1]] = scheme.span_tags(ent.label_, span[1] - span[0])
                 placed[span] = sentence
 
-    windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), max_length)
-    unlabelled = NO_RELATION if has_relations(reference) else MISSING
-    labels = np.where(_counting_cells(windows), unlabelled, MISSING)
+    pairs: dict[tuple[int, tuple[int, int], tuple[int, int]], int] = {}  # sentence, left and right entity: label
     for relation in get_relations(reference):
         head, tail = spans.align(relation.head), spans.align(relation.tail)
         if relation.label not in scheme.relations:
@@ -87,68 +85,76 @@ def gold_tables(
             skipped["relations of a span that is not an entity in the table"] += 1
         elif head == tail:
             skipped["relations of an entity with itself"] += 1
-        elif (sentence := placed[head]) != placed[tail]:
+        elif placed[head] != placed[tail]:
             skipped["relations across sentences"] += 1
-        elif (cells := _pair_cells(min(head, tail), max(head, tail), windows, sentence, starts[sentence])) is None:
-            skipped[f"relations across windows (max_length is {max_length})"] += 1
         else:
             label = scheme.relation_index(relation.label, head_first=head < tail)
-            if labels[cells[0]] not in (NO_RELATION, label):
+            if pairs.setdefault((placed[head], min(head, tail), max(head, tail)), label) != label:
                 skipped["relations beyond the first of a pair of entities"] += 1
-            else:
-                labels[cells] = label
 
-    counts = np.zeros(len(windows.words()), dtype=bool)
-    counts[windows.rows()] = True
-    tags_of_rows = np.where(counts, tags[windows.words()], MISSING)
-    tables = zip(_split(tags_of_rows, windows.lengths), _split(labels, count_cells(windows.lengths)), strict=True)
+    windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), max_length)
+    relations = np.full(
+        int(count_cells(windows.lengths).sum()), NO_RELATION if has_relations(reference) else MISSING, dtype=np.int64
+    )
+    if windows.overlap:
+        tags = np.where(_owned_rows(windows), tags[windows.words()], MISSING)
+        relations[~_owned_cells(windows)] = MISSING
+    if pairs:
+        sentences = np.array([sentence for sentence, _, _ in pairs])
+        ends = np.array([pair for _, *pair in pairs]) - np.array(starts)[sentences, None, None]  # (pairs, 2, 2)
+        fits = windows.reach(sentences, ends[:, 0, 0]) >= ends[:, 1, 1]
+        if not fits.all():
+            skipped[f"relations across windows (max_length is {max_length})"] += int((~fits).sum())
+        cells, pair_of_cell = windows.blocks(sentences[fits], ends[fits, 0], ends[fits, 1])
+        relations[cells] = np.array(list(pairs.values()))[fits][pair_of_cell]
+    tables = zip(_split(tags, windows.lengths), _split(relations, count_cells(windows.lengths)), strict=True)
     return [GoldTable(*table) for table in tables], skipped
 
 
 class _Aligner:
-    """Maps spans of an example's reference to (start, end) in its predicted document."""
+    """Maps spans and words of an example's reference to its predicted document."""
 
     def __init__(self, example: Example):
-        self.example = example
-        self.same_words = _words(example.predicted) == _words(example.reference)
+        self.predicted = example.predicted
+        same_words = np.array_equal(example.predicted.to_array("ORTH"), example.reference.to_array("ORTH"))
+        # The example checks the documents for changes whenever it is asked, which takes longer the longer they are.
+        self.alignment = None if same_words else example.alignment.y2x
 
     def align(self, span: Span) -> tuple[int, int] | None:
-        if self.same_words:
+        """The predicted document's span of the same text, by the rule of `Example.get_aligned_spans_y2x`."""
+        if self.alignment is None:
             return span.start, span.end
-        aligned = self.example.get_aligned_spans_y2x([span], allow_overlap=True)
-        return (aligned[0].start, aligned[0].end) if aligned else None
+        words = self.alignment[span.start : span.end].tolist()
+        if not words or _letters(self.predicted[words[0] : words[-1] + 1]) != _letters(span):
+            return None
+        return words[0], words[-1] + 1
 
-    def words_of(self, tokens: Iterable[Token]) -> list[int]:
-        """The predicted document's words that hold any part of the reference's tokens."""
-        if self.same_words:
-            return [token.i for token in tokens]
-        return [int(i) for token in tokens for i in self.example.alignment.y2x[token.i]]
-
-
-def _words(doc: Doc) -> list[str]:
-    return [token.text for token in doc]
+    def words_of(self, words: Iterable[int]) -> list[int]:
+        """The predicted document's words that hold any part of the reference's words."""
+        if self.alignment is None:
+            return list(words)
+        return [int(i) for word in words for i in self.alignment[word]]
 
 
-def _pair_cells(
-    left: tuple[int, int], right: tuple[int, int], windows: Windows, sentence: int, offset: int
-) -> Ints1d | None:
-    """The cells of two spans of a sentence that starts at the offset; None if no window holds both."""
-    if windows.reach(sentence, left[0] - offset) < right[1] - offset:
-        return None
-    rows, cols = np.arange(*left) - offset, np.arange(*right) - offset
-    return windows.cells(sentence, rows[:, None], cols).ravel()
+def _letters(span: Span) -> str:
+    return span.text.lower().strip().replace(" ", "")
 
 
-def _counting_cells(windows: Windows) -> NDArray[np.bool_]:
-    """Tell which of the windows' cells count: bool (cells,)."""
-    counts = np.ones(int(count_cells(windows.lengths).sum()), dtype=bool)
-    if windows.overlap:
-        ends = np.cumsum(count_cells(windows.lengths))
-        for window, (start, length, end) in enumerate(zip(windows.starts, windows.lengths, ends, strict=True)):
-            row, col = np.triu_indices(length, 1)
-            owner = windows.owner(windows.sentences[window], start + row, start + col)
-            counts[end - len(row) : end] = owner == window
-    return counts
+def _owned_rows(windows: Windows) -> NDArray[np.bool_]:
+    """Tell of which words the windows are the owners: bool (sum of their lengths,)."""
+    owned = np.zeros(int(windows.lengths.sum()), dtype=bool)
+    owned[windows.rows()] = True
+    return owned
+
+
+def _owned_cells(windows: Windows) -> NDArray[np.bool_]:
+    """Tell of which cells the windows are the owners: bool (cells,)."""
+    owned = []
+    columns = (windows.sentences.tolist(), windows.starts.tolist(), windows.lengths.tolist())
+    for window, (sentence, start, length) in enumerate(zip(*columns, strict=True)):
+        row, col = np.triu_indices(length, 1)
+        owned.append(windows.owner(sentence, start + row, start + col) == window)
+    return np.concatenate(owned)
 
 
 def _split(labels: Ints1d, lengths: Ints1d) -> list[Ints1d]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 # Floats of a numpy or a cupy array, (rows, columns). thinc's own Floats2d knows too few of their methods.
 Floats2d: TypeAlias = Any
 Ints1d: TypeAlias = NDArray[np.int64]
+Ints2d: TypeAlias = NDArray[np.int64]
 
 
 class TableLogits(NamedTuple):

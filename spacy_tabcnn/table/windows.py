@@ -1,9 +1,9 @@
 """Which words of a document share a table.
 
 A sentence is one table, as in the paper. But a table grows with the square of its words, so a sentence of more than
-`max_length` words is cut into windows of that many, a new one every `max_length // 2` words, and each window is a table.
-Then several tables hold the same word or the same cell (i, j), and one rule, in training as in prediction, says which
-of them counts: the one in which the cell is furthest from a cut (the word i is the cell (i, i)).
+`max_length` words is cut into windows of that many, a new one every `max_length // 2` words, and each is a table. Then
+several tables hold the same word or the same cell (i, j), and one rule, in training as in prediction, says which of
+them counts, the owner: the one in which the cell is furthest from a cut (the word i is the cell (i, i)).
 
 Hence any entity can be found, and any relation between entities that share a window: from the first word of the one to
 the last of the other, `max_length - max_length // 2` words always share one, and more than `max_length` never do.
@@ -12,7 +12,7 @@ the last of the other, `max_length - max_length // 2` words always share one, an
 import numpy as np
 from spacy.tokens import Doc
 
-from .types import Ints1d, cell_index, count_cells
+from .types import Ints1d, Ints2d, cell_index, count_cells
 
 # Longer than the sentences of the corpora that relation extraction is measured on, so that these stay whole.
 DEFAULT_MAX_LENGTH = 256
@@ -100,6 +100,20 @@ class Windows:
         start = self.starts[window]
         return self._first_cell[window] + cell_index(row - start, col - start, self.lengths[window])
 
+    def blocks(self, sentence: Ints1d, left: Ints2d, right: Ints2d) -> tuple[Ints1d, Ints1d]:
+        """Find the cells of pairs of spans, all words of the left one by all words of the right one.
+
+        sentence (Ints1d): Index of each pair's sentence, (pairs,).
+        left (Ints2d): Start and end (exclusive) of each left span in its sentence, (pairs, 2).
+        right (Ints2d): Those of each right span, (pairs, 2). A window has to hold both.
+        RETURNS (tuple[Ints1d, Ints1d]): Index of each cell as `cells` gives it, pair by pair, and of its pair.
+        """
+        n_rows, n_cols = left[:, 1] - left[:, 0], right[:, 1] - right[:, 0]
+        n_cells = n_rows * n_cols
+        pair = np.repeat(np.arange(len(sentence)), n_cells)
+        down, along = np.divmod(np.arange(len(pair)) - (np.cumsum(n_cells) - n_cells)[pair], n_cols[pair])
+        return self.cells(sentence[pair], left[pair, 0] + down, right[pair, 0] + along), pair
+
     def reach(self, sentence: Ints1d | int, position: Ints1d | int) -> Ints1d:
         """Tell how far the last window that holds a word goes.
 
@@ -120,4 +134,4 @@ class Windows:
         RETURNS (Ints1d): Index of the window. Where no window holds the cell, that of some window.
         """
         nearest = (row + col - (self.max_length - 1) + self.stride) // (2 * self.stride)
-        return self._first[sentence] + np.clip(nearest, 0, self._counts[sentence] - 1)
+        return self._first[sentence] + np.maximum(np.minimum(nearest, self._counts[sentence] - 1), 0)

@@ -218,7 +218,9 @@ def test_each_cell_is_labelled_in_one_window(make_doc):
 
 
 def test_relation_is_labelled_where_its_cells_count(make_doc):
-    doc = make_doc("a b Ada Bob c Rome", [(2, 3, "PER"), (3, 4, "PER"), (5, 6, "LOC")], [(0, 1, "WorkFor"), (0, 2, "LiveIn")])
+    doc = make_doc(
+        "a b Ada Bob c Rome", [(2, 3, "PER"), (3, 4, "PER"), (5, 6, "LOC")], [(0, 1, "WorkFor"), (0, 2, "LiveIn")]
+    )
     tables, skipped = fill(doc, max_length=4)
     assert [labelled_cells(table) for table in tables] == [{}, {(0, 1): WORK_FOR, (0, 3): LIVE_IN}]
     assert not skipped

@@ -151,9 +151,7 @@ def test_long_document():
     doc = Doc(VOCAB, words=["word"] * 1000)
     starts = np.flatnonzero(random.random(990) < 0.2)
     ends = np.minimum(starts + random.integers(1, 6, len(starts)), np.append(starts[1:], 1000))
-    doc.set_ents(
-        [Span(doc, start, end, str(random.choice(ENTITIES))) for start, end in zip(starts, ends, strict=True)]
-    )
+    doc.set_ents([Span(doc, start, end, str(random.choice(ENTITIES))) for start, end in zip(starts, ends, strict=True)])
     pairs = [(left, right) for left in doc.ents for right in doc.ents if 0 < right.end - left.start <= 20]
     pairs = [pair for pair in pairs if pair[0].start < pair[1].start and random.random() < 0.3]
     set_relations(doc, [(*pair[:: random.choice([1, -1])], str(random.choice(RELATIONS))) for pair in pairs])
