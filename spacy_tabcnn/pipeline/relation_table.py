@@ -70,10 +70,10 @@ def make_relation_table(
     min_score (float | None): Least probability of a relation. None: it must beat "none".
     type_constraints (bool): Whether a relation may only join pairs of entity types that it joins in the training
         data.
-    max_length (int): Most words of a table. A longer sentence (without sentence boundaries, document) is cut into
-        windows of so many words, a new one every `max_length // 2` words. Its entities are found as in a sentence of
-        one table, and the relations of entities that share a window: those over up to half of `max_length` always do,
-        those over more than `max_length` never. Time and memory grow with `max_length` times the words.
+    max_length (int): Most words of a table, at least 2. A longer sentence, or a document without sentence boundaries,
+        is cut into windows of so many words, a new one every `max_length // 2` words. This hides no entity and no
+        relation over up to half of `max_length` words; one over more than `max_length` words cannot be found. Time and
+        memory grow with `max_length` times the words. By default longer than any sentence of the usual corpora.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
@@ -226,7 +226,7 @@ class RelationTable(TrainablePipe):
         """Score the tables of documents, without changing them.
 
         docs (Iterable[Doc]): The documents.
-        RETURNS (TableLogits): The logits of the tables of all their sentences.
+        RETURNS (TableLogits): The logits of the tables of their sentences' windows.
         """
         docs = list(docs)
         self._require_initialized()

@@ -212,14 +212,15 @@ def decode_relations(
 
     lowest = NO_RELATION if aggregation == "mean" and min_score is None else NO_RELATION + 1
     labels = lowest + scores[:, lowest:].argmax(axis=1)
-    probs = np.exp(scores[np.arange(len(labels)), labels])
+    probs = np.exp(scores[np.arange(len(labels)), labels], dtype=np.float64)
     threshold = np.nextafter(0, 1) if min_score is None else max(min_score, np.nextafter(0, 1))
     found = np.flatnonzero((labels != NO_RELATION) & (probs >= threshold))
     first_entity = (np.cumsum(counts) - counts)[sentence]
     rank = np.arange(len(start)) - first_entity  # of each entity in its sentence
+    names = [scheme.relation_label(index) for index in range(NO_RELATION + 1, scheme.n_relations)]
     columns = (sentence[left], rank[left], rank[right], labels, probs)
     for s, one, other, index, prob in zip(*(column[found].tolist() for column in columns), strict=True):
-        label, head_first = scheme.relation_label(index)
+        label, head_first = names[index - NO_RELATION - 1]
         head, tail = (one, other) if head_first else (other, one)
         relations[s].append(RelationPrediction(head, tail, label, prob))
     return relations
