@@ -73,7 +73,7 @@ def make_relation_table(
     max_length (int): Most words of a table, at least 2. A longer sentence, or a document without sentence boundaries,
         is cut into windows of so many words, a new one every `max_length // 2` words. This hides no entity and no
         relation over up to half of `max_length` words; one over more than `max_length` words cannot be found. Time and
-        memory grow with `max_length` times the words. By default longer than any sentence of the usual corpora.
+        memory grow with `max_length` times the words. The default leaves ordinary sentences whole.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
