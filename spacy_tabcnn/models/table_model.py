@@ -9,7 +9,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..table.types import TableLogits
-from ..table.windows import sentence_lengths
+from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
 from .table_heads import HeadInput
 
 
@@ -19,16 +19,18 @@ def build_table_model(
     """Join word embeddings and a table head. Registered as `spacy-tabcnn.TableModel.v1`.
 
     tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings e_i (paper, equation 1), (words, width) a document.
-    head (Model[HeadInput, TableLogits]): Scores the tables of all sentences of a batch.
-    RETURNS (Model[list[Doc], TableLogits]): Scores the tables of all sentences of a batch of documents. To initialise
-        it, pass documents as X and logits of the wanted numbers of labels as Y. Empty documents are fine, but for one
-        case: training on them where a transformer's output is concatenated with other features.
+    head (Model[HeadInput, TableLogits]): Scores the tables of a batch.
+    RETURNS (Model[list[Doc], TableLogits]): Scores the tables of a batch of documents, those of the `Windows` of their
+        sentences, cut at its attribute `max_length`. To initialise it, pass documents as X and logits of the wanted
+        numbers of labels as Y. Empty documents are fine, but for one case: training on them where a transformer's
+        output is concatenated with other features.
     """
     return Model(
         "table_model",
         forward,
         init=init,
         layers=[tok2vec, head],
+        attrs={"max_length": DEFAULT_MAX_LENGTH},
         refs={"tok2vec": tok2vec, "head": head},
     )
 
@@ -43,10 +45,13 @@ def forward(
         docs = [doc for doc in docs if len(doc)]
     embeddings, backprop_tok2vec = tok2vec(docs, is_train)
     words = model.ops.xp.concatenate([array for array in embeddings if len(array)])
-    logits, backprop_head = head(HeadInput(words, sentence_lengths(docs)), is_train)
+    windows = Windows(sentence_lengths(docs), model.attrs["max_length"])
+    word_of_row = model.ops.xp.asarray(windows.words(), dtype="int32")  # a word has several where windows overlap
+    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths), is_train)
 
     def backprop(d_logits: TableLogits) -> list[Doc]:
-        d_words = backprop_head(d_logits).words
+        d_words = model.ops.alloc2f(*words.shape)
+        model.ops.scatter_add(d_words, word_of_row, backprop_head(d_logits).words)
         ends = np.cumsum([len(array) for array in embeddings])
         d_embeddings = [
             d_words[end - len(array) : end] if len(array) else array

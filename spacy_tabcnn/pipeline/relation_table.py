@@ -15,6 +15,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc, Span
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import minibatch
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
@@ -24,7 +25,7 @@ from ..table.decode import Aggregation, decode_tables
 from ..table.gold import gold_tables
 from ..table.loss import table_loss
 from ..table.types import TableLogits
-from ..table.windows import sentence_bounds
+from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
 from ..training.optimizer import AdamW
 
 relation_table_default_config = """
@@ -47,6 +48,7 @@ kernel_size = 3
 hidden = [512]
 dropout = null
 """
+MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
 DEFAULT_TABLE_MODEL = Config().from_str(relation_table_default_config)["model"]
 
 
@@ -57,6 +59,7 @@ def make_relation_table(
     aggregation: Aggregation,
     min_score: float | None,
     type_constraints: bool,
+    max_length: int,
     scorer: Callable | None,
 ) -> "RelationTable":
     """Make a relation table component; `[components.NAME] factory = "relation_table"` or `"tabcnn"` in a config.
@@ -67,6 +70,10 @@ def make_relation_table(
     min_score (float | None): Least probability of a relation. None: it must beat "none".
     type_constraints (bool): Whether a relation may only join pairs of entity types that it joins in the training
         data.
+    max_length (int): Most words of a table, at least 2. A longer sentence, or a document without sentence boundaries,
+        is cut into windows of so many words, a new one every `max_length // 2` words. This hides no entity and no
+        relation over up to half of `max_length` words; one over more than `max_length` words cannot be found. Time and
+        memory grow with `max_length` times the words. The default leaves ordinary sentences whole.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
@@ -76,6 +83,7 @@ def make_relation_table(
         aggregation=aggregation,
         min_score=min_score,
         type_constraints=type_constraints,
+        max_length=max_length,
         scorer=scorer,
     )
 
@@ -90,6 +98,7 @@ for _name in ("relation_table", "tabcnn"):
             "aggregation": "mean",
             "min_score": None,
             "type_constraints": True,
+            "max_length": DEFAULT_MAX_LENGTH,
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
         default_score_weights={
@@ -117,7 +126,7 @@ class RelationTable(TrainablePipe):
     the diagonal holds BILOU tags, cell (i, j) the directed relation between words i and j (paper, section 2).
 
     Sets `doc.ents`, replacing what was there, and `doc._.relations`. Where sentence boundaries are set, each sentence
-    gets its own table; else a document is one table.
+    gets its own table; else a document is one table. What is longer than `max_length` words is cut into several tables.
     """
 
     def __init__(
@@ -129,6 +138,7 @@ class RelationTable(TrainablePipe):
         aggregation: Aggregation = "mean",
         min_score: float | None = None,
         type_constraints: bool = True,
+        max_length: int = DEFAULT_MAX_LENGTH,
         scorer: Callable | None = None,
     ):
         """Initialise a relation table component; see `make_relation_table`.
@@ -139,6 +149,8 @@ class RelationTable(TrainablePipe):
             raise ValueError(f"Component '{name}': aggregation is {aggregation!r}; expected 'mean' or 'any'")
         if min_score is not None and not 0.0 <= min_score <= 1.0:
             raise ValueError(f"Component '{name}': min_score is {min_score!r}; expected a probability or null")
+        if max_length < 2:
+            raise ValueError(f"Component '{name}': max_length is {max_length!r}; expected at least 2 words")
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -147,6 +159,7 @@ class RelationTable(TrainablePipe):
             "aggregation": aggregation,
             "min_score": min_score,
             "type_constraints": type_constraints,
+            "max_length": max_length,
         }
         self.scorer = scorer
         self._reported: set[str] = set()
@@ -199,23 +212,27 @@ class RelationTable(TrainablePipe):
         """Annotate a stream of documents.
 
         stream (Iterable[Doc]): The documents.
-        batch_size (int): How many to score at once.
+        batch_size (int): How many to score at once; fewer where they are so long that their logits would take more
+            than 256 MiB.
         YIELDS (Doc): The documents, in order.
         """
         # Before the first document is drawn through the pipeline, hence before an upstream component uses torch.
         _prepare_worker()
-        return super().pipe(stream, batch_size=batch_size)
+        for docs in minibatch(stream, size=batch_size):
+            for part in self._parts(docs):
+                yield from super().pipe(part, batch_size=len(part))
 
     def predict(self, docs: Iterable[Doc]) -> TableLogits:
         """Score the tables of documents, without changing them.
 
         docs (Iterable[Doc]): The documents.
-        RETURNS (TableLogits): The logits of the tables of all their sentences.
+        RETURNS (TableLogits): The logits of the tables of their sentences' windows.
         """
         docs = list(docs)
         self._require_initialized()
         if not any(len(doc) for doc in docs):
             return self._empty_logits(self.label_scheme)
+        self.model.attrs["max_length"] = self.cfg["max_length"]
         return self.model.predict(docs)
 
     def set_annotations(self, docs: Iterable[Doc], logits: TableLogits) -> None:
@@ -224,12 +241,11 @@ class RelationTable(TrainablePipe):
         docs (Iterable[Doc]): The documents.
         logits (TableLogits): What `predict` returned for them.
         """
-        logits = TableLogits(
-            self.model.ops.to_numpy(logits.tags), self.model.ops.to_numpy(logits.relations), logits.lengths
-        )
+        docs = list(docs)
         predictions = iter(
             decode_tables(
                 logits,
+                Windows(sentence_lengths(docs), self.cfg["max_length"]),
                 self.label_scheme,
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
@@ -275,6 +291,7 @@ class RelationTable(TrainablePipe):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
+        self.model.attrs["max_length"] = self.cfg["max_length"]
         logits, backprop = self.model.begin_update(docs)
         loss, d_logits = self.get_loss(examples, logits)
         backprop(d_logits)
@@ -300,7 +317,7 @@ class RelationTable(TrainablePipe):
         scheme = self.label_scheme
         gold, skipped = [], Counter[str]()
         for eg in examples:
-            tables, eg_skipped = gold_tables(eg, scheme)
+            tables, eg_skipped = gold_tables(eg, scheme, max_length=self.cfg["max_length"])
             gold.extend(tables)
             skipped += eg_skipped
         self._report(skipped)
@@ -342,7 +359,7 @@ class RelationTable(TrainablePipe):
         for eg in get_examples():
             if len(sample) < 10:
                 sample.append(eg.x)
-            skipped += gold_tables(eg, scheme)[1]
+            skipped += gold_tables(eg, scheme, max_length=self.cfg["max_length"])[1]
             unannotated += bool(eg.reference.ents) and not has_relations(eg.reference)
         if unannotated:
             skipped[
@@ -389,6 +406,20 @@ class RelationTable(TrainablePipe):
         self.cfg["labels"] = scheme.to_dict()
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
+
+    def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
+        """Divide a batch, so that the logits of each part, if it has several documents, stay below a bound."""
+        part: list[Doc] = []
+        size = 0
+        for doc in docs:
+            # No more cells than this, wherever the sentences begin.
+            n_logits = len(doc) * min(len(doc), self.cfg["max_length"]) * self.label_scheme.n_relations
+            if part and size + n_logits > MAX_LOGITS:
+                yield part
+                part, size = [], 0
+            part.append(doc)
+            size += n_logits
+        yield part
 
     def _empty_logits(self, scheme: LabelScheme) -> TableLogits:
         ops = self.model.ops

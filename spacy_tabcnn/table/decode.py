@@ -4,10 +4,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from thinc.util import get_array_module, to_numpy
 
 from ..labels import NO_RELATION, LabelScheme
 from .loss import log_softmax
-from .types import Floats2d, Ints1d, TableLogits, cell_index, count_cells
+from .types import Floats2d, Ints1d, TableLogits
+from .windows import Windows
 
 Aggregation = Literal["mean", "any"]
 
@@ -39,6 +41,7 @@ class TablePrediction(NamedTuple):
 
 def decode_tables(
     logits: TableLogits,
+    windows: Windows,
     scheme: LabelScheme,
     *,
     aggregation: Aggregation = "mean",
@@ -47,10 +50,13 @@ def decode_tables(
 ) -> list[TablePrediction]:
     """Read entities and relations off a batch of tables.
 
-    Entities are the most probable valid BILOU sequence of the diagonal. Each pair of entities gets the one relation
-    that its cells, all words of the one by all words of the other, agree on.
+    Entities are the most probable valid BILOU sequence of a sentence's words, over all its windows. Each pair of
+    entities that share a window gets the one relation that its cells, all words of the one by all words of the other,
+    agree on.
 
-    logits (TableLogits): Logits of a batch of tables, as numpy arrays.
+    logits (TableLogits): Logits of a batch of tables.
+    windows (Windows): The tables' sentences. Of a word or a cell that several windows hold, the logits of its owner
+        are read.
     scheme (LabelScheme): The labels.
     aggregation (str): "mean": a pair's probabilities are the normalised geometric mean over its cells. "any": one
         cell is enough, as in the paper; the most probable label of all cells counts.
@@ -58,22 +64,17 @@ def decode_tables(
         With None, if it beats "none", in the mean or in any cell.
     type_constraints (bool): Whether a relation may only join the pairs of entity types that the scheme lists.
     RETURNS (list[TablePrediction]): The prediction for each sentence.
+    RAISES (ValueError): If the logits are not those of the windows.
     """
-    lengths = logits.lengths
-    tag_log_probs = log_softmax(logits.tags)
-    tags = viterbi(tag_log_probs, lengths, scheme)
-    best = np.take_along_axis(tag_log_probs, tags[:, None], axis=1)[:, 0] if len(tags) else np.zeros(0)
-    entities = []
-    for start, end in _slices(lengths):
-        entities.append(
-            [
-                EntityPrediction(first, last, label, float(np.exp(best[start + first : start + last].mean())))
-                for first, last, label in scheme.tagged_spans(tags[start:end])
-            ]
+    if not np.array_equal(logits.lengths, windows.lengths):
+        raise ValueError(
+            f"decode_tables: logits of {len(logits.lengths)} tables, {logits.lengths.sum()} words in all, for "
+            f"{len(windows.lengths)} windows, {windows.lengths.sum()} words in all"
         )
+    entities = decode_entities(_take(logits.tags, windows.rows()), windows.sentence_lengths, scheme)
     relations = decode_relations(
-        log_softmax(logits.relations),
-        lengths,
+        logits.relations,
+        windows,
         entities,
         scheme,
         aggregation=aggregation,
@@ -81,6 +82,37 @@ def decode_tables(
         type_constraints=type_constraints,
     )
     return [TablePrediction(*prediction) for prediction in zip(entities, relations, strict=True)]
+
+
+def decode_entities(logits: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> list[list[EntityPrediction]]:
+    """Find the entities of a batch of sentences; see `decode_tables`.
+
+    logits (Floats2d): Logits of the tags, (words, tags), the sentences end to end.
+    lengths (Ints1d): Words of each sentence.
+    scheme (LabelScheme): The labels.
+    RETURNS (list[list[EntityPrediction]]): The entities of each sentence, in text order.
+    """
+    entities: list[list[EntityPrediction]] = [[] for _ in lengths]
+    log_probs = log_softmax(logits) if len(logits) else logits
+    tags = viterbi(log_probs, lengths, scheme)
+    spans = scheme.tagged_spans(tags)
+    if not spans:
+        return entities
+    starts = np.array([start for start, _, _ in spans])
+    ends = np.array([end for _, end, _ in spans])
+    # Every second sum is that of an entity, the others are those of the words between. No sum starts at the last
+    # item, which is there since the last entity may end with the last word.
+    best = np.append(np.take_along_axis(log_probs, tags[:, None], axis=1)[:, 0], 0.0)
+    sums = np.add.reduceat(best, np.stack([starts, ends], axis=1).ravel())[::2]
+    scores = np.exp(sums / (ends - starts))
+    first_word = np.cumsum(lengths) - lengths
+    sentences = np.searchsorted(first_word, starts, side="right") - 1
+    offsets = first_word[sentences].tolist()
+    for sentence, offset, (start, end, label), score in zip(
+        sentences.tolist(), offsets, spans, scores.tolist(), strict=True
+    ):
+        entities[sentence].append(EntityPrediction(start - offset, end - offset, label, score))
+    return entities
 
 
 def viterbi(log_probs: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d:
@@ -94,31 +126,55 @@ def viterbi(log_probs: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d
     if not len(log_probs):
         return np.zeros(0, dtype=np.int64)
     may_start, may_follow, may_end = scheme.tag_transitions()
-    penalty = np.where(may_follow, 0.0, -np.inf)  # (tags, next tags)
-    # All sentences advance together; a sentence that has ended keeps its scores.
-    n_steps, n_sentences = int(lengths.max()), len(lengths)
-    first = np.cumsum(lengths) - lengths
-    padded = np.zeros((n_steps, n_sentences, scheme.n_tags))
-    sentence = np.repeat(np.arange(n_sentences), lengths)
-    padded[np.arange(len(log_probs)) - first[sentence], sentence] = log_probs
-    scores = padded[0] + np.where(may_start, 0.0, -np.inf)
-    previous = np.zeros((n_steps, n_sentences, scheme.n_tags), dtype=np.int64)
-    for step in range(1, n_steps):
-        paths = scores[:, :, None] + penalty
-        previous[step] = paths.argmax(axis=1)
-        running = (step < lengths)[:, None]
-        scores = np.where(running, paths.max(axis=1) + padded[step], scores)
+    sentence = np.repeat(np.arange(len(lengths)), lengths)
+    is_first, is_last = np.diff(sentence, prepend=-1) > 0, np.diff(sentence, append=len(lengths)) > 0
+    tags = log_probs.argmax(axis=1)
+    # Where the most probable tags of the words are a valid sequence, none is better.
+    fits = np.where(is_first, may_start[tags], may_follow[np.roll(tags, 1), tags]) & (~is_last | may_end[tags])
+    to_search = np.bincount(sentence[~fits], minlength=len(lengths)) > 0
+    if to_search.any():
+        searched = to_search[sentence]
+        tags[searched] = _search(log_probs[searched], lengths[to_search], scheme)
+    return tags
+
+
+def _search(log_probs: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d:
+    """Viterbi's algorithm. All sentences advance together, the longest first, so that those that go on are always the
+    first ones; the words lie step by step, without padding."""
+    may_start, may_follow, may_end = scheme.tag_transitions()
+    # Many tags may follow the same ones (an O, B or U those that close): the best of these is found once for all.
+    predecessors, group = np.unique(may_follow.T, axis=0, return_inverse=True)  # (groups, tags)
+    group = group.reshape(-1)
+    penalty = np.where(predecessors, 0.0, -np.inf)
+    rank = np.argsort(np.argsort(-lengths, kind="stable"))
+    sentence = np.repeat(np.arange(len(lengths)), lengths)
+    step = np.arange(len(log_probs)) - (np.cumsum(lengths) - lengths)[sentence]
+    n_running = np.bincount(step)
+    begin = np.cumsum(n_running) - n_running
+    place = begin[step] + rank[sentence]
+    word_scores = np.zeros(log_probs.shape)
+    word_scores[place] = log_probs
+
+    slices = [slice(first, first + n) for first, n in zip(begin.tolist(), n_running.tolist(), strict=True)]
+    scores = word_scores[slices[0]] + np.where(may_start, 0.0, -np.inf)
+    previous = np.zeros((len(log_probs), len(predecessors)), dtype=np.int64)
+    for words in slices[1:]:
+        running = slice(words.stop - words.start)
+        paths = scores[running, None] + penalty  # (sentences, groups, tags)
+        previous[words] = paths.argmax(axis=2)
+        scores[running] = paths.max(axis=2)[:, group] + word_scores[words]
     tag = (scores + np.where(may_end, 0.0, -np.inf)).argmax(axis=1)
-    tags = np.zeros((n_steps, n_sentences), dtype=np.int64)
-    for step in range(n_steps - 1, -1, -1):
-        tags[step] = tag
-        tag = np.where((step > 0) & (step < lengths), previous[step, np.arange(n_sentences), tag], tag)
-    return tags[np.arange(len(log_probs)) - first[sentence], sentence]
+    tags = np.zeros(len(log_probs), dtype=np.int64)
+    for words in reversed(slices):
+        running = slice(words.stop - words.start)
+        tags[words] = tag[running]
+        tag[running] = previous[words][np.arange(len(tag[running])), group[tag[running]]]
+    return tags[place]
 
 
 def decode_relations(
-    log_probs: Floats2d,
-    lengths: Ints1d,
+    logits: Floats2d,
+    windows: Windows,
     entities: list[list[EntityPrediction]],
     scheme: LabelScheme,
     *,
@@ -128,62 +184,71 @@ def decode_relations(
 ) -> list[list[RelationPrediction]]:
     """Find the relations between given entities; see `decode_tables`.
 
-    log_probs (Floats2d): Log-probabilities of the relation labels, (cells, relation labels).
-    lengths (Ints1d): Words of each sentence.
+    logits (Floats2d): Logits of the relation labels, (cells, relation labels).
+    windows (Windows): The tables' sentences.
     entities (list[list[EntityPrediction]]): The entities of each sentence, in text order, not overlapping.
     RETURNS (list[list[RelationPrediction]]): The relations of each sentence, by the order of their entities.
     """
     relations: list[list[RelationPrediction]] = [[] for _ in entities]
-    pairs = [
-        (sentence, left, right)
-        for sentence, spans in enumerate(entities)
-        for left in range(len(spans))
-        for right in range(left + 1, len(spans))
-    ]
-    if not pairs or not scheme.relations:
+    counts = np.array([len(spans) for spans in entities], dtype=np.int64)
+    sentence = np.repeat(np.arange(len(entities)), counts)
+    type_index = {label: i for i, label in enumerate(scheme.entities)}
+    start, end, kind = (
+        np.array([(ent.start, ent.end, type_index[ent.label]) for spans in entities for ent in spans], dtype=np.int64)
+        .reshape(-1, 3)
+        .T
+    )
+    left, right = _pairs(windows, sentence, start, end)
+    if not len(left) or not scheme.relations:
         return relations
-    allowed = np.ones((len(pairs), scheme.n_relations), dtype=bool)
+    allowed = np.ones((len(left), scheme.n_relations), dtype=bool)
     if type_constraints:
-        index = {label: i for i, label in enumerate(scheme.entities)}
-        types = np.array([[index[entities[s][e].label] for e in (left, right)] for s, left, right in pairs])
-        allowed = scheme.allowed_relations()[types[:, 0], types[:, 1]]
-    scores = _aggregate(log_probs, lengths, entities, pairs, allowed, aggregation, votes_only=min_score is None)
-    first = NO_RELATION if aggregation == "mean" and min_score is None else NO_RELATION + 1
-    labels = first + scores[:, first:].argmax(axis=1)
-    probs = np.exp(scores[np.arange(len(pairs)), labels])
+        allowed = scheme.allowed_relations()[kind[left], kind[right]]
+
+    spans = np.stack([start, end], axis=1)
+    cells, pair = windows.blocks(sentence[left], spans[left], spans[right])
+    log_probs = log_softmax(_take(logits, cells))
+    scores = _aggregate(log_probs, pair, allowed, aggregation, votes_only=min_score is None)
+
+    lowest = NO_RELATION if aggregation == "mean" and min_score is None else NO_RELATION + 1
+    labels = lowest + scores[:, lowest:].argmax(axis=1)
+    probs = np.exp(scores[np.arange(len(labels)), labels], dtype=np.float64)
     threshold = np.nextafter(0, 1) if min_score is None else max(min_score, np.nextafter(0, 1))
-    for pair in np.flatnonzero((labels != NO_RELATION) & (probs >= threshold)):
-        sentence, left, right = pairs[pair]
-        label, head_first = scheme.relation_label(int(labels[pair]))
-        head, tail = (left, right) if head_first else (right, left)
-        relations[sentence].append(RelationPrediction(head, tail, label, float(probs[pair])))
+    found = np.flatnonzero((labels != NO_RELATION) & (probs >= threshold))
+    first_entity = (np.cumsum(counts) - counts)[sentence]
+    rank = np.arange(len(start)) - first_entity  # of each entity in its sentence
+    names = [scheme.relation_label(index) for index in range(NO_RELATION + 1, scheme.n_relations)]
+    columns = (sentence[left], rank[left], rank[right], labels, probs)
+    for s, one, other, index, prob in zip(*(column[found].tolist() for column in columns), strict=True):
+        label, head_first = names[index - NO_RELATION - 1]
+        head, tail = (one, other) if head_first else (other, one)
+        relations[s].append(RelationPrediction(head, tail, label, prob))
     return relations
 
 
+def _pairs(windows: Windows, sentence: Ints1d, start: Ints1d, end: Ints1d) -> tuple[Ints1d, Ints1d]:
+    """List the pairs of entities that share a window, as indices of the left and of the right one."""
+    offset = (np.cumsum(windows.sentence_lengths) - windows.sentence_lengths)[sentence]
+    last = np.searchsorted(offset + end, offset + windows.reach(sentence, start), side="right")
+    n_right = np.maximum(last - np.arange(len(start)) - 1, 0)
+    left = np.repeat(np.arange(len(start)), n_right)
+    return left, left + 1 + np.arange(len(left)) - (np.cumsum(n_right) - n_right)[left]
+
+
 def _aggregate(
-    log_probs: Floats2d,
-    lengths: Ints1d,
-    entities: list[list[EntityPrediction]],
-    pairs: list[tuple[int, int, int]],
+    cell_scores: Floats2d,
+    pair: Ints1d,
     allowed: NDArray[np.bool_],
     aggregation: Aggregation,
     *,
     votes_only: bool,
-) -> NDArray[np.float64]:
-    """Log-probabilities of each pair's relation labels, over its cells: (pairs, relation labels), as `allowed`; minus
-    infinity for labels that are not allowed."""
-    sentence = np.array([s for s, _, _ in pairs])
-    row, n_rows = np.array([_extent(entities[s][left]) for s, left, _ in pairs]).T
-    col, n_cols = np.array([_extent(entities[s][right]) for s, _, right in pairs]).T
-    n_cells = n_rows * n_cols
-    first = np.cumsum(n_cells) - n_cells
-    pair = np.repeat(np.arange(len(pairs)), n_cells)
-    down, right = np.divmod(np.arange(len(pair)) - first[pair], n_cols[pair])
-    cells_before = np.cumsum(count_cells(lengths)) - count_cells(lengths)
-    cells = cells_before[sentence][pair] + cell_index(row[pair] + down, col[pair] + right, lengths[sentence][pair])
-    cell_scores = np.asarray(log_probs, dtype=np.float64)[cells]
+) -> Floats2d:
+    """Log-probabilities of each pair's relation labels, over its cells, which come pair by pair: (pairs, relation
+    labels), as `allowed`; minus infinity for labels that are not allowed."""
+    first = np.flatnonzero(np.diff(pair, prepend=-1))
     if aggregation == "mean":
-        return np.where(allowed, log_softmax(np.add.reduceat(cell_scores, first) / n_cells[:, None]), -np.inf)
+        means = np.add.reduceat(cell_scores, first) / np.bincount(pair)[:, None]
+        return np.where(allowed, log_softmax(means), -np.inf)
     cell_scores = np.where(allowed[pair], cell_scores, -np.inf)
     if votes_only:
         winner = cell_scores.argmax(axis=1)[:, None] == np.arange(cell_scores.shape[1])
@@ -191,10 +256,6 @@ def _aggregate(
     return np.maximum.reduceat(cell_scores, first)
 
 
-def _extent(entity: EntityPrediction) -> tuple[int, int]:
-    return entity.start, entity.end - entity.start
-
-
-def _slices(lengths: Ints1d) -> list[tuple[int, int]]:
-    ends = np.cumsum(lengths)
-    return list(zip((ends - lengths).tolist(), ends.tolist(), strict=True))
+def _take(logits: Floats2d, rows: Ints1d) -> Floats2d:
+    """Rows of a numpy or cupy array, as a numpy array."""
+    return to_numpy(logits[get_array_module(logits).asarray(rows)])

@@ -11,7 +11,7 @@ def table_loss(logits: TableLogits, gold: list[GoldTable]) -> tuple[float, Table
     """Sum the cross-entropy of all tags and of all cells i < j (paper, section 2.2), and find its gradient.
 
     logits (TableLogits): Logits of a batch of tables.
-    gold (list[GoldTable]): The gold table of each sentence; missing annotations have no loss.
+    gold (list[GoldTable]): The gold table of each window; missing annotations have no loss.
     RETURNS (tuple[float, TableLogits]): The loss in nats, and its gradient with respect to the logits.
     RAISES (ValueError): If gold and logits are of different size.
     """

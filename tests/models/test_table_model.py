@@ -101,6 +101,17 @@ def test_empty_documents_have_no_table(docs, make_doc, empty_width):
         np.testing.assert_allclose(logits.relations, expected.relations, atol=1e-6)
 
 
+def test_long_sentences_have_a_table_for_each_window(docs):
+    """Each gives what it gives as a sentence of its own."""
+    model = make_model(docs)
+    model.attrs["max_length"] = 2
+    logits = model.predict(docs)
+    assert logits.lengths.tolist() == [2, 2, 2, 1, 2, 2, 2]
+    alone = [model.predict([docs[0][start : start + 2].as_doc()]) for start in range(3)]
+    np.testing.assert_allclose(logits.tags[:6], np.concatenate([one.tags for one in alone]), atol=1e-6)
+    np.testing.assert_allclose(logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-6)
+
+
 # Gradients
 
 
@@ -136,6 +147,23 @@ def test_gradient_of_the_embeddings_equals_autograd(docs):
     expected_loss.backward()
     assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
     assert [len(gradient) for gradient in gradients] == [4, 1, 5]
+    np.testing.assert_allclose(np.concatenate(gradients), words.grad.numpy(), atol=1e-5)
+
+
+def test_gradient_of_a_word_is_summed_over_its_windows(docs):
+    """The second document's window and those of the first, (0, 2), (1, 3) and (2, 4)."""
+    model = make_model(docs)
+    model.attrs["max_length"] = 2
+    logits, backprop = model.begin_update(docs[:2])
+    _, d_logits = table_loss(logits, make_gold(logits.lengths))
+    backprop(d_logits)
+
+    words = torch.tensor(np.concatenate(model.get_ref("tok2vec").predict(docs[:2])), requires_grad=True)
+    rows = words[[0, 1, 1, 2, 2, 3, 4]]
+    tags, relations = model.get_ref("head").shims[0]._model(rows, torch.tensor(logits.lengths))
+    torch.autograd.backward([tags, relations], [torch.tensor(d_logits.tags), torch.tensor(d_logits.relations)])
+    gradients = model.get_ref("tok2vec").attrs["gradients"]
+    assert [len(gradient) for gradient in gradients] == [4, 1]
     np.testing.assert_allclose(np.concatenate(gradients), words.grad.numpy(), atol=1e-5)
 
 

@@ -13,6 +13,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
+from spacy_tabcnn.pipeline import relation_table
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import has_relations, set_entity_scores
 from spacy_tabcnn.table.types import TableLogits
@@ -152,6 +153,7 @@ def test_pipeline_analysis_knows_what_is_assigned():
     [
         ({"min_score": 1.5}, "Component 'mine': min_score is 1.5; expected a probability or null"),
         ({"min_score": -0.1}, "Component 'mine': min_score is -0.1"),
+        ({"max_length": 1}, "Component 'mine': max_length is 1; expected at least 2 words"),
     ],
 )
 def test_values_out_of_range_are_refused(config, message):
@@ -342,6 +344,21 @@ def test_sentences_get_their_own_tables(trained):
 @pytest.mark.parametrize("batch_size", [1, 3, 100])
 def test_batches_do_not_change_predictions(trained, batch_size):
     for doc, text in zip(trained.pipe(TEXTS, batch_size=batch_size), TEXTS, strict=True):
+        assert_close(describe(doc), describe(trained(text)))
+
+
+def test_batch_of_long_documents_is_scored_in_parts(trained, monkeypatch):
+    """In order, and as many at once as the bound allows: here the five logits for each of 6 * 6 + 7 * 7 cells."""
+    sizes = []
+    monkeypatch.setattr(relation_table, "MAX_LOGITS", 5 * (6 * 6 + 7 * 7))
+    predict = RelationTable.predict
+    monkeypatch.setattr(RelationTable, "predict", lambda self, docs: sizes.append(len(docs)) or predict(self, docs))
+    texts = [*TEXTS, "", TEXTS[0], TEXTS[1], TEXTS[1]]
+    docs = list(trained.pipe(texts))
+    assert [len(doc) for doc in docs] == [6, 7, 11, 5, 7, 2, 1, 0, 0, 6, 7, 7]
+    assert sizes == [2, 1, 6, 2, 1]
+    assert [doc.text for doc in docs] == texts
+    for doc, text in zip(docs, texts, strict=True):
         assert_close(describe(doc), describe(trained(text)))
 
 
@@ -600,6 +617,42 @@ def test_config_type_constraints(make_doc, type_constraints, expected):
     assert facts(doc) == expected
 
 
+LONG_TEXT = "Ada Lovelace , who was born long before anyone had heard of computers , lived in London ."
+
+
+@pytest.mark.parametrize("max_length, expected", [(64, [("Ada Lovelace", "LiveIn", "London")]), (8, [])])
+def test_config_max_length(make_examples, max_length, expected):
+    """Entities are found in windows, relations over more words than a window are neither learned nor found."""
+    nlp = make_nlp(max_length=max_length)
+    examples = make_examples(nlp, [*TRAIN_DATA, (LONG_TEXT, [(0, 2, "PER"), (16, 17, "LOC")], [(0, 1, "LiveIn")])])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert train(nlp, examples, steps=60)["tabcnn"] < 0.1
+    doc = nlp(LONG_TEXT)
+    assert [ent.text for ent in doc.ents] == ["Ada Lovelace", "London"]
+    assert facts(doc) == expected
+    assert [str(warning.message) for warning in caught] == (
+        [] if expected else ["Component 'tabcnn' cannot learn from: 2 relations across windows (max_length is 8)"]
+    )
+
+
+def test_windows_find_what_a_whole_table_finds(trained, tmp_path):
+    """In a pipeline that is loaded with another max_length."""
+    trained.to_disk(tmp_path)
+    windowed = spacy.load(tmp_path, config={"components": {"tabcnn": {"max_length": 20}}})
+    text = " ".join(TEXTS[:3] * 2)
+    doc, whole = windowed(text), trained(text)
+    assert windowed.get_pipe("tabcnn").predict([doc]).lengths.tolist() == [20, 20, 20, 18]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [(ent.text, ent.label_) for ent in whole.ents]
+    near = [
+        fact
+        for fact, (head, tail, _, _) in zip(facts(whole), whole._.relations, strict=True)
+        if max(head.end, tail.end) - min(head.start, tail.start) <= 10
+    ]
+    assert len(near) > 3
+    assert set(near) <= set(facts(doc))
+
+
 def test_config_scorer(make_examples):
     nlp = make_nlp(scorer=None)
     train(nlp, make_examples(nlp), steps=1)
@@ -617,7 +670,7 @@ def test_config_model(make_examples):
 
 
 def test_settings_are_saved(tmp_path):
-    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False)
+    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False, max_length=64)
     nlp.get_pipe("tabcnn").add_label("PER")
     nlp.initialize()
     nlp.to_disk(tmp_path)
@@ -627,6 +680,7 @@ def test_settings_are_saved(tmp_path):
         "aggregation": "any",
         "min_score": 0.25,
         "type_constraints": False,
+        "max_length": 64,
     }
 
 

@@ -13,6 +13,7 @@ from spacy_tabcnn.table.decode import (
 )
 from spacy_tabcnn.table.loss import log_softmax
 from spacy_tabcnn.table.types import TableLogits, cell_index, count_cells
+from spacy_tabcnn.table.windows import DEFAULT_MAX_LENGTH, Windows
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [("PER", "LOC")], "Knows": [("PER", "PER")]})
 OPTIONS = [
@@ -32,6 +33,11 @@ def make_logits(lengths, seed=0, scheme=SCHEME):
         2.0 * random.standard_normal((count_cells(lengths).sum(), scheme.n_relations)),
         lengths,
     )
+
+
+def decode(logits, scheme=SCHEME, **options):
+    """Decode tables of a sentence each."""
+    return decode_tables(logits, Windows(logits.lengths, DEFAULT_MAX_LENGTH), scheme, **options)
 
 
 def split(logits):
@@ -93,7 +99,7 @@ def test_entity_score_is_the_geometric_mean_of_its_tags():
     probs[1, 1], probs[2, 3] = 0.92, 0.6
     probs[2, OUTSIDE] += 0.32
     logits = TableLogits(np.log(probs), np.zeros((3, SCHEME.n_relations)), np.array([3]))
-    ((prediction,), _) = decode_tables(logits, SCHEME)[0]
+    ((prediction,), _) = decode(logits)[0]
     assert prediction[:3] == (1, 3, "PER")
     assert prediction.score == pytest.approx((0.92 * 0.6) ** 0.5)
 
@@ -104,8 +110,8 @@ def test_entity_score_is_the_geometric_mean_of_its_tags():
 @pytest.mark.parametrize("options", OPTIONS)
 def test_batch_equals_its_sentences_one_by_one(options):
     logits = make_logits([5, 1, 9, 2, 1, 7, 20, 12, 16])
-    together = decode_tables(logits, SCHEME, **options)
-    alone = [decode_tables(one, SCHEME, **options)[0] for one in split(logits)]
+    together = decode(logits, **options)
+    alone = [decode(one, **options)[0] for one in split(logits)]
     assert sum(len(relations) for _, relations in together) > 3
     for prediction, expected in zip(together, alone, strict=True):
         assert [ent[:3] for ent in prediction.entities] == [ent[:3] for ent in expected.entities]
@@ -116,26 +122,77 @@ def test_batch_equals_its_sentences_one_by_one(options):
 
 def test_scores_are_probabilities():
     for options in OPTIONS:
-        for prediction in decode_tables(make_logits([12, 12]), SCHEME, **options):
+        for prediction in decode(make_logits([12, 12]), **options):
             assert all(0.0 < item.score <= 1.0 for item in itertools.chain(*prediction))
 
 
 def test_scores_of_certain_logits_are_one():
     tags, relations = np.full((2, SCHEME.n_tags), -1e4, "f"), np.full((1, SCHEME.n_relations), -1e4, "f")
     tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
-    (prediction,) = decode_tables(TableLogits(tags, relations, np.array([2])), SCHEME)
+    (prediction,) = decode(TableLogits(tags, relations, np.array([2])))
     assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
 
 
 def test_empty_batch():
-    assert decode_tables(make_logits([]), SCHEME) == []
+    assert decode(make_logits([])) == []
 
 
 def test_scheme_without_relations():
     scheme = LabelScheme(["PER", "LOC"])
-    (prediction,) = decode_tables(make_logits([12], scheme=scheme), scheme)
+    (prediction,) = decode(make_logits([12], scheme=scheme), scheme)
     assert len(prediction.entities) > 2
     assert prediction.relations == []
+
+
+def test_logits_of_other_windows_are_refused():
+    with pytest.raises(ValueError, match="logits of 1 tables, 9 words in all, for 4 windows, 15 words in all"):
+        decode_tables(make_logits([9]), Windows(np.array([9]), 4), SCHEME)
+
+
+# Windows. Six words in windows of four: (0, 4) and (2, 6), which own the words 0-2 and 3-5.
+
+
+def decode_windows(n_words, spans, related, *, max_length):
+    """Decode windows of a sentence in which each cell that counts, and no other, says that the entities of some spans
+    are LiveIn, given as their pairs of positions."""
+    windows = Windows(np.array([n_words]), max_length)
+    words, owned = windows.words(), windows.rows()
+    tags = np.full((len(words), SCHEME.n_tags), 0.01)
+    tags[:, 8] = 0.9  # the other copies say U-LOC
+    sentence_tags = np.zeros(n_words, dtype=np.int64)
+    for start, end in spans:
+        sentence_tags[start:end] = SCHEME.span_tags("PER", end - start)
+    tags[owned] = np.where(np.arange(SCHEME.n_tags) == sentence_tags[:, None], 0.9, 0.01)
+    relations = np.full((int(count_cells(windows.lengths).sum()), SCHEME.n_relations), 0.02)
+    relations[:, 3] = 0.9  # the other copies say Knows
+    for i, j in itertools.combinations(range(n_words), 2):
+        if windows.reach(0, i) > j:
+            label = 1 if any(i in range(*spans[a]) and j in range(*spans[b]) for a, b in related) else 0
+            relations[windows.cells(0, i, j)] = np.where(np.arange(SCHEME.n_relations) == label, 0.9, 0.02)
+    logits = TableLogits(np.log(tags), np.log(relations), windows.lengths)
+    (prediction,) = decode_tables(logits, windows, SCHEME, type_constraints=False)
+    return [ent[:2] for ent in prediction.entities], [relation[:3] for relation in prediction.relations]
+
+
+def test_words_and_cells_are_read_where_they_count():
+    spans = [(1, 2), (2, 3), (3, 4), (5, 6)]
+    assert decode_windows(6, spans, [(0, 1), (1, 3)], max_length=4) == (spans, [(0, 1, "LiveIn"), (1, 3, "LiveIn")])
+
+
+def test_entity_longer_than_a_window():
+    assert decode_windows(12, [(1, 11)], [], max_length=4)[0] == [(1, 11)]
+
+
+def test_entities_that_share_no_window_are_not_related():
+    """The words 1 and 4 do not, 2 and 5 do."""
+    spans = [(1, 2), (2, 3), (4, 5), (5, 6)]
+    _, relations = decode_windows(6, spans, list(itertools.combinations(range(4), 2)), max_length=4)
+    assert [relation[:2] for relation in relations] == [(0, 1), (1, 2), (1, 3), (2, 3)]
+
+
+def test_pair_whose_cells_count_in_several_windows():
+    """Of the cells (1, 3) and (2, 3) the first window owns the former, the second the latter."""
+    assert decode_windows(6, [(1, 3), (3, 4)], [(0, 1)], max_length=4)[1] == [(0, 1, "LiveIn")]
 
 
 # Relations: which label a pair gets
@@ -145,7 +202,8 @@ CERTAIN, LIKELY, UNLIKELY = [0.02, 0.92, 0.02, 0.02, 0.02], [0.3, 0.6, 0.04, 0.0
 
 def relate(cells, entities, n_words, **options):
     options = {"type_constraints": False, **options}
-    return decode_relations(probabilities(cells), np.array([n_words]), [entities], SCHEME, **options)[0]
+    windows = Windows(np.array([n_words]), DEFAULT_MAX_LENGTH)
+    return decode_relations(probabilities(cells), windows, [entities], SCHEME, **options)[0]
 
 
 def test_direction():

@@ -20,8 +20,8 @@ def make_example(reference, predicted=None):
     return Example(predicted, reference)
 
 
-def fill(reference, predicted=None):
-    return gold_tables(make_example(reference, predicted), SCHEME)
+def fill(reference, predicted=None, **options):
+    return gold_tables(make_example(reference, predicted), SCHEME, **options)
 
 
 def labelled_cells(table):
@@ -181,6 +181,70 @@ def test_boundaries_of_the_reference_do_not_count(make_doc):
     (table,), skipped = fill(doc, make_doc("Ada . Rome"))
     assert labelled_cells(table) == {(0, 2): LIVE_IN}
     assert not skipped
+
+
+# Windows. Seven words in windows of four: (0, 4), (2, 6) and (4, 7), which own the words 0-2, 3-4 and 5-6.
+
+
+def test_each_word_has_its_tag_in_one_window(make_doc):
+    tables, skipped = fill(make_doc("a b Ada c d e Rome", [(2, 3, "PER"), (6, 7, "LOC")], []), max_length=4)
+    assert [table.tags.tolist() for table in tables] == [
+        [OUT, OUT, U_PER, MISSING],
+        [MISSING, OUT, OUT, MISSING],
+        [MISSING, OUT, U_LOC],
+    ]
+    assert not skipped
+
+
+def test_entity_over_several_windows(make_doc):
+    tables, skipped = fill(make_doc("a Ada Maria King of Love lace", [(1, 7, "PER")], []), max_length=4)
+    assert [table.tags.tolist() for table in tables] == [
+        [OUT, B_PER, I_PER, MISSING],
+        [MISSING, I_PER, I_PER, MISSING],
+        [MISSING, I_PER, L_PER],
+    ]
+    assert not skipped
+
+
+def test_each_cell_is_labelled_in_one_window(make_doc):
+    """Here (2, 3) is as far from the cut before it in the second window as from the one after it in the first."""
+    tables, _ = fill(make_doc("a b c d e f", [], []), max_length=4)
+    assert [table.relations.tolist() for table in tables] == [
+        # (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)
+        [NONE, NONE, NONE, NONE, NONE, MISSING],
+        # (2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (4, 5)
+        [NONE] * 6,
+    ]
+
+
+def test_relation_is_labelled_where_its_cells_count(make_doc):
+    doc = make_doc(
+        "a b Ada Bob c Rome", [(2, 3, "PER"), (3, 4, "PER"), (5, 6, "LOC")], [(0, 1, "WorkFor"), (0, 2, "LiveIn")]
+    )
+    tables, skipped = fill(doc, max_length=4)
+    assert [labelled_cells(table) for table in tables] == [{}, {(0, 1): WORK_FOR, (0, 3): LIVE_IN}]
+    assert not skipped
+
+
+def test_windows_of_the_second_sentence(make_doc):
+    words = "Rain . Ada c Rome d e f"
+    doc = make_doc(words, [(2, 3, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
+    tables, skipped = fill(doc, make_doc(words, sent_starts=[i in (0, 2) for i in range(8)]), max_length=4)
+    assert [len(table.tags) for table in tables] == [2, 4, 4]
+    assert [labelled_cells(table) for table in tables] == [{}, {(0, 2): LIVE_IN}, {}]
+    assert not skipped
+
+
+def test_missing_relations_in_windows(make_doc):
+    tables, _ = fill(make_doc("a b c d e f", []), max_length=4)
+    assert [set(table.relations.tolist()) for table in tables] == [{MISSING}, {MISSING}]
+
+
+def test_relation_across_windows(make_doc):
+    doc = make_doc("a Ada b c Rome d", [(1, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
+    tables, skipped = fill(doc, max_length=4)
+    assert [labelled_cells(table) for table in tables] == [{}, {}]
+    assert skipped == {"relations across windows (max_length is 4)": 1}
 
 
 # What the table cannot hold is counted

@@ -17,8 +17,9 @@ from spacy_tabcnn.corpora.doccano import doccano_to_docs
 from spacy_tabcnn.labels import LabelScheme
 from spacy_tabcnn.relations import set_relations
 from spacy_tabcnn.table.decode import decode_tables
-from spacy_tabcnn.table.gold import gold_tables
+from spacy_tabcnn.table.gold import MISSING, gold_tables
 from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
 VOCAB = Vocab()
@@ -43,21 +44,29 @@ def annotation(doc):
     return entities, sorted(relations)
 
 
-def decode_gold(doc, scheme, **options):
-    """Decode logits that say what the gold tables of a document say."""
-    tables, skipped = gold_tables(Example(Doc(doc.vocab, words=[token.text for token in doc]), doc), scheme)
+def decode_gold(doc, scheme, *, max_length=DEFAULT_MAX_LENGTH, **options):
+    """Decode logits that say what the gold tables of a document say, and nothing where these are silent."""
+    example = Example(Doc(doc.vocab, words=[token.text for token in doc]), doc)
+    tables, skipped = gold_tables(example, scheme, max_length=max_length)
     logits = TableLogits(
-        np.concatenate([10.0 * np.eye(scheme.n_tags)[table.tags] for table in tables]),
-        np.concatenate([10.0 * np.eye(scheme.n_relations)[table.relations] for table in tables]),
+        certain(np.concatenate([table.tags for table in tables]), scheme.n_tags),
+        certain(np.concatenate([table.relations for table in tables]), scheme.n_relations),
         np.array([len(table.tags) for table in tables]),
     )
-    (prediction,) = decode_tables(logits, scheme, **options)
+    windows = Windows(sentence_lengths([doc]), max_length)
+    (prediction,) = decode_tables(logits, windows, scheme, **options)
     entities = [(ent.start, ent.end, ent.label) for ent in prediction.entities]
     relations = [
         (*entities[relation.head][:2], *entities[relation.tail][:2], relation.label)
         for relation in prediction.relations
     ]
     return (entities, sorted(relations)), skipped
+
+
+def certain(labels, n_labels):
+    """Logits of known labels; of missing ones, logits that would show if they were read."""
+    noise = np.random.default_rng(0).normal(scale=20.0, size=(len(labels), n_labels))
+    return np.where((labels == MISSING)[:, None], noise, 10.0 * np.eye(n_labels)[labels])
 
 
 @pytest.fixture(scope="module", params=["train", "dev"])
@@ -79,10 +88,10 @@ def test_sample_corpus(sample, options):
 
 
 @st.composite
-def annotated_docs(draw):
+def annotated_docs(draw, max_words=12, max_entities=4):
     """Documents with entities that do not overlap and at most one relation for each pair of them."""
-    n_words = draw(st.integers(1, 12))
-    bounds = sorted(draw(st.sets(st.integers(0, n_words), max_size=8)))
+    n_words = draw(st.integers(1, max_words))
+    bounds = sorted(draw(st.sets(st.integers(0, n_words), max_size=2 * max_entities)))
     bounds = bounds[: len(bounds) // 2 * 2]
     doc = Doc(VOCAB, words=["word"] * n_words)
     doc.set_ents(
@@ -118,3 +127,35 @@ def test_adjacent_entities():
     set_relations(doc, [(doc.ents[2], doc.ents[0], "r")])
     found, _ = decode_gold(doc, scheme_of([doc]))
     assert found == ([(0, 2, "A"), (2, 3, "A"), (3, 4, "A")], [(3, 4, 0, 2, "r")])
+
+
+# Windows
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(annotated_docs(max_words=30, max_entities=8), st.integers(2, 12))
+def test_random_documents_in_windows(doc, max_length):
+    """All entities come back, and all relations but those that are counted."""
+    (entities, relations), skipped = decode_gold(doc, scheme_of([doc]), max_length=max_length)
+    all_entities, all_relations = annotation(doc)
+    assert entities == all_entities
+    assert set(relations) <= set(all_relations)
+    assert len(relations) + skipped.total() == len(all_relations)
+    for head_start, head_end, tail_start, tail_end, label in set(all_relations) - set(relations):
+        assert max(head_end, tail_end) - min(head_start, tail_start) > max_length - max_length // 2, label
+
+
+def test_long_document():
+    """A thousand words in windows of forty, with relations over up to twenty."""
+    random = np.random.default_rng(0)
+    doc = Doc(VOCAB, words=["word"] * 1000)
+    starts = np.flatnonzero(random.random(990) < 0.2)
+    ends = np.minimum(starts + random.integers(1, 6, len(starts)), np.append(starts[1:], 1000))
+    doc.set_ents([Span(doc, start, end, str(random.choice(ENTITIES))) for start, end in zip(starts, ends, strict=True)])
+    pairs = [(left, right) for left in doc.ents for right in doc.ents if 0 < right.end - left.start <= 20]
+    pairs = [pair for pair in pairs if pair[0].start < pair[1].start and random.random() < 0.3]
+    set_relations(doc, [(*pair[:: random.choice([1, -1])], str(random.choice(RELATIONS))) for pair in pairs])
+    assert len(pairs) > 100
+    found, skipped = decode_gold(doc, scheme_of([doc]), max_length=40)
+    assert found == annotation(doc)
+    assert not skipped
