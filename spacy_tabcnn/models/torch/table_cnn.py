@@ -367,31 +367,43 @@ class _WordVectors(Function):
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         windows, weight, near = ctx.saved_tensors
-        (n_words, n_inputs), k = windows.shape, weight.shape[-1]
+        needs_words = ctx.needs_input_grad[0]
+        n_words, k = len(windows), weight.shape[-1]
         reach = k // 2
-        far, corner = _split_vectors(d_outputs[0].unflatten(0, (2, -1)), n_words, near.shape[1], reach)
-        d_far, d_cut = far.clone(), -corner.sum(2)
+        d_vectors = d_outputs[0].unflatten(0, (2, -1)).clone()
+        d_far, d_corner = _split_vectors(d_vectors, n_words, near.shape[1], reach)
         for axis in range(2):
-            d_far[axis].index_add_(1, near[axis], corner[axis].sum(0))
+            d_far[axis].index_add_(1, near[axis], d_corner[axis].sum(0))
+        d_cut = -d_corner.sum(2)
         d_bias = d_far[0].sum((0, 1))
-        d_windows = torch.zeros_like(windows)
-        d_near = windows.new_zeros(2, near.shape[1], n_inputs)
+        # An offset's own kernel is in the prefix sums that end at it or later: what those get adds up.
+        d_far_offset, d_cut_offset = d_far.cumsum(1), d_cut.flip(1).cumsum(1).flip(1)
+        d_windows, d_weight = torch.zeros_like(windows), torch.empty_like(weight)
         near_windows = windows[near]
-        d_weight = torch.empty_like(weight)
-        prefix_sums = _prefix_sums(weight)
+        d_near = torch.zeros_like(near_windows)
         for block, kernels in _prefix_kernels(weight, ctx.precision):
             d_kernels = weight.new_empty(kernels.shape)
-            for axis, offset in itertools.product(range(2), range(k)):
-                if offset < reach:
-                    d, x, d_x = d_cut[axis, offset, :, block], near_windows[axis], d_near[axis]
+            for axis, offset in itertools.product(range(2), range(k - 1, -1, -1)):
+                d_kernel = d_kernels[:, axis, offset]
+                if offset >= reach:
+                    d_far_block = d_far_offset[axis, 2 * reach - offset, :, block]
+                    _multiply(d_kernel, d_far_block.t(), windows, ctx.precision)
+                    if needs_words:
+                        d_far_block = d_far[axis, 2 * reach - offset, :, block]
+                        _multiply(d_windows, d_far_block, kernels[:, axis, offset], ctx.precision, add=True)
                 else:
-                    d, x, d_x = d_far[axis, 2 * reach - offset, :, block], windows, d_windows
-                _multiply(d_kernels[:, axis, offset], d.t(), x, ctx.precision)
-                _multiply(d_x, d, kernels[:, axis, offset], ctx.precision, add=True)
-            by_position = d_kernels.view(len(d_kernels), 2, k * k, -1)
-            d_weight[block] = (by_position.mT @ prefix_sums).view_as(weight[block])
+                    d_kernel.copy_(d_kernels[:, axis, reach])
+                    d_cut_block = d_cut_offset[axis, offset, :, block]
+                    _multiply(d_kernel, d_cut_block.t(), near_windows[axis], ctx.precision, add=True)
+                    if needs_words:
+                        d_cut_block = d_cut[axis, offset, :, block]
+                        _multiply(d_near[axis], d_cut_block, kernels[:, axis, offset], ctx.precision, add=True)
+            d_rows, d_cols = d_kernels.unflatten(3, (k, -1)).unbind(1)
+            d_row_weight, d_col_weight = d_weight[block].chunk(2, dim=1)
+            d_row_weight.copy_(d_rows.permute(0, 3, 2, 1))
+            d_col_weight.copy_(d_cols.flip(1).permute(0, 3, 1, 2))
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
-        return d_windows, d_weight, d_bias, None, None
+        return d_windows if needs_words else None, d_weight, d_bias, None, None
 
 
 class _Convolution(Function):
