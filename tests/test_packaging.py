@@ -26,6 +26,7 @@ SOURCES = (
     "MANIFEST.in",
     "README.md",
     "assets/sample",
+    "benchmarks",
     "configs",
     "pyproject.toml",
     "setup.cfg",
@@ -132,4 +133,4 @@ def test_the_wheel_holds_the_licence(wheel_names):
 
 def test_the_sdist_can_be_built_from_and_holds_no_tests(sdist_names):
     assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "spacy_tabcnn/py.typed"} <= sdist_names
-    assert not [name for name in sdist_names if name.startswith(("tests", "configs/test"))]
+    assert not [name for name in sdist_names if name.startswith(("tests", "benchmarks", "configs/test"))]

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, cast
 
 import srsly
 import torch
-from thinc.api import ArgsKwargs, Model, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
-from thinc.optimizers import Optimizer
+from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
 from torch import nn
 
 from ..table.types import Floats2d, Ints1d, TableLogits
+from .shim import TorchShim
 from .torch.table_cnn import TableCNN
 
 
@@ -63,7 +63,7 @@ def build_torch_head(
     )
 
 
-class TableHeadShim(PyTorchShim):
+class TableHeadShim(TorchShim):
     """A torch module that is built when its dimensions are known: at initialisation or from a saved model.
 
     make_module (Callable): Builds the module from its dimensions; see `build_torch_head`.
@@ -90,10 +90,6 @@ class TableHeadShim(PyTorchShim):
             return self
         self.build(dims)
         return super().from_bytes(bytes_data)
-
-    def finish_update(self, optimizer: Optimizer) -> None:
-        if self._model is not None:
-            super().finish_update(optimizer)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         if self._model is not None:

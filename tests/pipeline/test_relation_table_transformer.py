@@ -9,6 +9,7 @@ from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
 from spacy_tabcnn.relations import has_relations
+from spacy_tabcnn.training.optimizer import AdamW
 
 TEXTS = ["Ada Lovelace lived in London .", "Paris .", "Marie lived in Paris", "Ada"]
 
@@ -23,9 +24,15 @@ pipeline = ["transformer", "tabcnn"]
 factory = "transformer"
 
 [components.transformer.model]
-@architectures = "spacy-transformers.TransformerModel.v3"
+@architectures = "spacy-tabcnn.TransformerModel.v1"
 name = ${vars.encoder}
+tokenizer_config = {"use_fast": true}
 transformer_config = {}
+
+[components.transformer.model.get_spans]
+@span_getters = "spacy-transformers.strided_spans.v1"
+window = 128
+stride = 96
 
 [components.tabcnn]
 factory = "tabcnn"
@@ -185,6 +192,33 @@ def test_frozen_transformer(make_nlp, make_examples, tok2vec_config):
     assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
     after = weights_of(nlp)
     assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])
+
+
+def test_frozen_transformer_reads_a_sentence_once(make_nlp, make_examples):
+    nlp = make_nlp(**{"components.transformer.model.cache_mb": 1})
+    nlp.initialize(lambda: make_examples(nlp))
+    n_sequences = []
+    nlp.get_pipe("transformer").model.transformer.register_forward_pre_hook(
+        lambda _, args, kwargs: n_sequences.append(len(kwargs["attention_mask"])), with_kwargs=True
+    )
+    train(nlp, make_examples(nlp), steps=5, exclude=["transformer"], annotates=["transformer"])
+    assert sum(n_sequences) == len(make_examples(nlp))
+
+
+def test_averaged_weights_of_encoder_and_head(make_nlp, make_examples):
+    """They are evaluated and saved in the place of the latest ones."""
+    nlp = make_nlp()
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    sgd = AdamW(0.01, use_averages=True)
+    for _ in range(3):
+        nlp.update(examples, sgd=sgd)
+        sgd.step_schedules()
+    latest = weights_of(nlp)
+    with nlp.use_params(sgd.averages):
+        averaged = weights_of(nlp)
+    assert not any(are_equal(*parts) for parts in zip(latest, averaged, strict=True))
+    assert all(are_equal(*parts) for parts in zip(latest, weights_of(nlp), strict=True))
 
 
 def test_earlier_layers_of_the_encoder(make_nlp, make_examples):

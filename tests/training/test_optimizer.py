@@ -17,7 +17,7 @@ from thinc.api import (
     use_ops,
 )
 
-from spacy_tabcnn.training.optimizer import AdamW
+from spacy_tabcnn.training.optimizer import AVERAGE_EVERY, AdamW
 from spacy_tabcnn.training.schedules import warmup_linear
 
 CONFIG = """
@@ -341,6 +341,58 @@ def test_resized_parameter_starts_afresh():
     assert model.get_param("W").ravel() == pytest.approx([0.9, 1.1], rel=1e-3)
 
 
+@pytest.mark.parametrize("name", ["__call__", "for_head"])
+def test_given_gradient_counts_the_same(name):
+    weights = []
+    for give_gradient in (False, True):
+        model = Linear(2, 3).initialize()
+        model.get_param("W").fill(1.0)
+        optimizer = AdamW(0.1)
+        collect = getattr(optimizer, name)
+        for sign in (1.0, -0.5):
+            gradient = np.full((2, 3), sign, dtype="float32")
+            collect((1, "W"), model.get_param("W"), gradient, give_gradient=give_gradient)
+            assert gradient.any() == give_gradient
+            optimizer.step_schedules()
+        weights.append(model.get_param("W"))
+    assert np.array_equal(*weights)
+
+
+def test_averages_follow_the_weights():
+    model = Linear(1, 1).initialize()
+    optimizer = AdamW(0.1, use_averages=True)
+    expected = []
+    for step in range(5 * AVERAGE_EVERY):
+        set_gradient(model, W=[[math.cos(step)]])
+        model.finish_update(optimizer)
+        optimizer.step_schedules()
+        if step % AVERAGE_EVERY == 0:
+            weight, n_before = model.get_param("W").item(), len(expected)
+            # As thinc's own optimizer averages: over about the last ninth of the updates.
+            share = (1 + n_before) / (10 + n_before)
+            expected.append(share * (expected[-1] if expected else weight) + (1 - share) * weight)
+    assert optimizer.averages[model.id, "W"].item() == pytest.approx(expected[-1], rel=1e-5)
+    assert expected[-1] != pytest.approx(model.get_param("W").item(), rel=1e-2)
+
+
+def test_averages_take_the_place_of_the_weights_for_a_while():
+    thinc_layer, torch_layer = Linear(2, 4).initialize(), PyTorchWrapper(torch.nn.Linear(4, 2))
+    models = (thinc_layer, torch_layer)
+    optimizer = AdamW(0.1, use_averages=True)
+    for X, Y in make_batches(3):
+        for model in models:
+            backprop(model, X, Y)
+            model.finish_update(optimizer)
+        optimizer.step_schedules()
+    X = make_batches(1)[0][0]
+    for model in models:
+        latest = model.predict(X).copy()
+        with model.use_params(optimizer.averages):
+            averaged = model.predict(X).copy()
+        assert not np.allclose(latest, averaged)
+        assert np.array_equal(latest, model.predict(X))
+
+
 def test_array_that_is_not_contiguous_is_replaced():
     model = Linear(2, 3).initialize()
     wider = np.zeros((2, 5), dtype="float32")
@@ -383,8 +435,7 @@ def test_config_resolves():
     assert isinstance(optimizer, AdamW) and isinstance(optimizer, Optimizer)
     assert (optimizer.learn_rate, optimizer.head_learn_rate) == pytest.approx((0.000025, 0.0005))
     assert (optimizer.L2, optimizer.grad_clip) == (0.02, 2.0)
-    # spaCy evaluates with averaged weights where an optimizer keeps any.
-    assert not optimizer.averages
+    assert optimizer.averages is None
 
 
 def test_trains_a_spacy_pipeline():

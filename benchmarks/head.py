@@ -1,0 +1,269 @@
+"""The table head against the same head computed as it is written: time and memory."""
+
+import itertools
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import torch
+import typer
+from torch import Tensor
+
+from spacy_tabcnn.models.torch.table_cnn import TableCNN
+
+from .common import (
+    OutputOption,
+    RepeatsOption,
+    Report,
+    Row,
+    SeedOption,
+    failures_named,
+    in_fresh_process,
+    interleave,
+    median_ratio,
+    peak_memory,
+    publish,
+    resident_memory,
+    to_mebibytes,
+)
+from .dense import DenseTableCNN
+from .pipelines import SAMPLE_TRAIN, DataOption, describe_corpus, read_corpus, sample_batches
+
+BATCH_SIZE = 8
+LENGTHS = (10, 25, 50, 100, 200, 400)
+KERNEL_SIZES = (3, 5)
+HIDDEN = ((512,), (512, 256))
+MODULES: dict[str, type[TableCNN]] = {"head": TableCNN, "dense": DenseTableCNN}
+
+
+class Case(NamedTuple):
+    """What a row measures.
+
+    title (str): Name of the input.
+    batches (list[list[int]]): Lengths of the sentences of each batch.
+    kernel_size (int): Width and height of the kernels.
+    hidden (tuple[int, ...]): Channels of the hidden layers.
+    """
+
+    title: str
+    batches: list[list[int]]
+    kernel_size: int
+    hidden: tuple[int, ...]
+
+
+class Sizes(NamedTuple):
+    """Width of the word embeddings and numbers of labels: those of MiniLM-L6 and of CoNLL04."""
+
+    width: int = 384
+    n_tags: int = 17
+    n_relations: int = 11
+
+
+def make_cases(batches: list[list[int]], *, quick: bool) -> list[Case]:
+    """Lay out the measurements.
+
+    batches (list[list[int]]): Lengths of the sentences of each batch of real ones.
+    quick (bool): Whether to confine them to two inputs and the smallest head.
+    RETURNS (list[Case]): The batches and single sentences, by every head.
+    """
+    inputs = {f"{BATCH_SIZE} sentences": batches}
+    inputs |= {f"n = {n}": [[n]] for n in ((50,) if quick else LENGTHS)}
+    heads = [(3, (512,))] if quick else list(itertools.product(KERNEL_SIZES, HIDDEN))
+    return [Case(title, lengths, k, hidden) for k, hidden in heads for title, lengths in inputs.items()]
+
+
+def measure_case(
+    case: Case, *, repeats: int, max_seconds: float, seed: int, memory: bool, sizes: Sizes | None = None
+) -> list[Row]:
+    """Compare both heads on one input.
+
+    case (Case): The input and the head.
+    repeats (int): Number of rounds.
+    max_seconds (float): The time after which no further round starts.
+    seed (int): Seed of the weights and of the embeddings.
+    memory (bool): Whether to measure memory too, each time in a process of its own.
+    sizes (Sizes | None): Width and numbers of labels.
+    RETURNS (list[Row]): A row for the forward pass and one for forward and backward.
+    """
+    sizes = sizes or Sizes()
+    modules = {name: make_module(name, case, sizes, seed) for name in MODULES}
+    inputs = make_inputs(case.batches, sizes.width, seed)
+    difference = max_difference(modules["head"], modules["dense"], inputs)
+    rows = []
+    for mode, backward in (("forward", False), ("forward + backward", True)):
+        passes = {name: make_pass(module, inputs, backward=backward) for name, module in modules.items()}
+        seconds = interleave(passes, repeats=repeats, max_seconds=max_seconds)
+        row: Row = {
+            "input": case.title,
+            "k": case.kernel_size,
+            "L": len(case.hidden) + 1,
+            "pass": mode,
+            "dense_ms": 1000 * statistics.median(seconds["dense"]) / len(inputs),
+            "head_ms": 1000 * statistics.median(seconds["head"]) / len(inputs),
+            "dense/head": median_ratio(seconds["dense"], seconds["head"]),
+            "rounds": len(seconds["head"]),
+        }
+        if memory:
+            for name in ("dense", "head"):
+                peak = in_fresh_process(measure_memory, name, case, sizes, seed, backward)
+                row[f"{name}_MiB"] = to_mebibytes(peak)
+        rows.append({**row, "difference": difference})
+    return rows
+
+
+def make_module(name: str, case: Case, sizes: Sizes, seed: int) -> TableCNN:
+    """Build a head; heads of the same seed have the same weights.
+
+    name (str): "head" or "dense".
+    case (Case): Its kernels and hidden layers.
+    sizes (Sizes): Its other sizes.
+    seed (int): Seed of the weights.
+    RETURNS (TableCNN): The head.
+    """
+    torch.manual_seed(seed)
+    return MODULES[name](*sizes, kernel_size=case.kernel_size, hidden=case.hidden)
+
+
+def make_inputs(batches: list[list[int]], width: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Draw word embeddings.
+
+    batches (list[list[int]]): Lengths of the sentences of each batch.
+    width (int): Width of an embedding.
+    seed (int): Seed of the embeddings.
+    RETURNS (list[tuple[Tensor, Tensor]]): The words, float (words, width), and the lengths of each batch.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return [(torch.randn(sum(lengths), width, generator=generator), torch.tensor(lengths)) for lengths in batches]
+
+
+def make_pass(module: TableCNN, inputs: list[tuple[Tensor, Tensor]], *, backward: bool) -> Callable[[], None]:
+    """Make the call to measure.
+
+    module (TableCNN): A head.
+    inputs (list[tuple[Tensor, Tensor]]): The words and lengths of each batch.
+    backward (bool): Whether to find the gradients too, those of the words included, with dropout.
+    RETURNS (Callable[[], None]): Scores each batch.
+    """
+
+    def predict() -> None:
+        module.eval()
+        with torch.inference_mode():
+            for words, lengths in inputs:
+                module(words, lengths)
+
+    def update() -> None:
+        module.train()
+        for words, lengths in inputs:
+            module.zero_grad()
+            outputs = module(words.detach().requires_grad_(), lengths)
+            torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+
+    return update if backward else predict
+
+
+def max_difference(head: TableCNN, dense: TableCNN, inputs: list[tuple[Tensor, Tensor]]) -> float | None:
+    """Compare the logits of two heads.
+
+    head (TableCNN): A head.
+    dense (TableCNN): The reference, with the same weights.
+    inputs (list[tuple[Tensor, Tensor]]): The words and lengths of each batch.
+    RETURNS (float | None): The greatest difference of any logit. None for batches of several sentences, where the
+        reference's padding leaks.
+    """
+    if any(len(lengths) > 1 for _, lengths in inputs):
+        return None
+    head.eval()
+    dense.eval()
+    with torch.inference_mode():
+        pairs = [pair for words in inputs for pair in zip(head(*words), dense(*words), strict=True)]
+    return max(float((a - b).abs().max()) for a, b in pairs if a.numel())
+
+
+def measure_memory(name: str, case: Case, sizes: Sizes, seed: int, backward: bool) -> int | None:
+    """Measure the peak memory of one pass; to be called in a fresh process.
+
+    name (str): "head" or "dense".
+    case (Case): The input and the head.
+    sizes (Sizes): Width and numbers of labels.
+    seed (int): Seed of the weights and of the embeddings.
+    backward (bool): Whether to find the gradients too.
+    RETURNS (int | None): Bytes above those before the pass, which hold the weights and the embeddings.
+    """
+    module = make_module(name, case, sizes, seed)
+    # What the first call of all sets up for good, such as threads and compiled kernels, is not the input's.
+    make_pass(module, make_inputs([[2]], sizes.width, seed), backward=backward)()
+    run = make_pass(module, make_inputs(case.batches, sizes.width, seed), backward=backward)
+    before = resident_memory()
+    peak = peak_memory(run)
+    return None if before is None or peak is None else peak - before
+
+
+def benchmark_head(
+    data: Path, *, batches: int, repeats: int, max_seconds: float, seed: int, quick: bool, memory: bool
+) -> Report:
+    """Compare both heads on batches of real lengths and on single sentences.
+
+    data (Path): The corpus whose sentences give the batches' lengths.
+    batches (int): Number of batches; a pass runs all of them.
+    repeats (int): Number of rounds.
+    max_seconds (float): The time for one comparison after which no further round starts.
+    seed (int): Seed of the weights, the embeddings and the choice of sentences.
+    quick (bool): Whether to confine the benchmark to two inputs and the smallest head.
+    memory (bool): Whether to measure memory too.
+    RETURNS (Report): The result.
+    """
+    docs = read_corpus(data)
+    lengths = [[len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)]
+    rows = [
+        row
+        for case in make_cases(lengths, quick=quick)
+        for row in measure_case(case, repeats=repeats, max_seconds=max_seconds, seed=seed, memory=memory)
+    ]
+    settings = {
+        "data": describe_corpus(data, docs),
+        "encoder": "none: random embeddings",
+        **Sizes()._asdict(),
+        "batches": len(lengths),
+        "seed": seed,
+    }
+    forward, both = rows[:2]
+    headline = {
+        f"dense/head, {forward['input']}, k = 3, L = 2, forward": forward["dense/head"],
+        f"dense/head, {both['input']}, k = 3, L = 2, forward + backward": both["dense/head"],
+        "greatest difference of a logit": max(row["difference"] for row in rows if row["difference"] is not None),
+    }
+    return Report(settings, headline, {"Milliseconds and peak MiB a batch": rows})
+
+
+def head_cli(
+    *,
+    data: DataOption = SAMPLE_TRAIN,
+    output: OutputOption = None,
+    repeats: RepeatsOption = 5,
+    batches: Annotated[int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")] = 5,
+    max_seconds: Annotated[
+        float, typer.Option("--max-seconds", help="Time after which a comparison starts no further round")
+    ] = 120.0,
+    seed: SeedOption = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Two inputs and the smallest head only")] = False,
+    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")] = True,
+) -> None:
+    """
+    Time and memory of the table head, against a plain Conv2d stack over the padded batch's table of word pairs.
+    """
+    with failures_named("head"):
+        report = benchmark_head(
+            data,
+            batches=batches,
+            repeats=repeats,
+            max_seconds=max_seconds,
+            seed=seed,
+            quick=quick,
+            memory=memory,
+        )
+    publish("head", report, output)
+
+
+if __name__ == "__main__":
+    typer.run(head_cli)

@@ -1,0 +1,203 @@
+"""Speed of a pipeline on texts, against the least its encoder could take."""
+
+import statistics
+from collections import deque
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import torch
+import typer
+from spacy.language import Language
+from spacy.tokens import Doc
+from torch import Tensor
+
+from .common import OutputOption, RepeatsOption, Report, Row, failures_named, interleave, median_ratio, publish
+from .parts import profiled, share_rows
+from .pipelines import (
+    MINILM,
+    MINILM_CONFIG,
+    SAMPLE_DEV,
+    SAMPLE_TRAIN,
+    ConfigOption,
+    DataOption,
+    EncoderOption,
+    ModelOption,
+    TrainOption,
+    count_words,
+    describe_corpus,
+    find_transformer,
+    load_pipeline,
+    read_corpus,
+)
+
+
+def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
+    """Make documents of the gold tokens alone.
+
+    nlp (Language): Gives the vocabulary.
+    docs (list[Doc]): Annotated documents.
+    RETURNS (list[Doc]): Documents of the same words without annotation.
+    """
+    return [
+        Doc(nlp.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+        for doc in docs
+    ]
+
+
+def consume(nlp: Language, inputs: list[str] | list[Doc]) -> None:
+    """Annotate a corpus and drop the result.
+
+    nlp (Language): The pipeline.
+    inputs (list[str] | list[Doc]): Texts or documents.
+    """
+    deque(nlp.pipe(inputs), maxlen=0)
+
+
+def encoded_subwords(nlp: Language, encoder: torch.nn.Module, docs: list[Doc]) -> list[list[int]]:
+    """Record what a pipeline gives to its encoder.
+
+    nlp (Language): The pipeline.
+    encoder (Module): Its Hugging Face model.
+    docs (list[Doc]): The documents to annotate.
+    RETURNS (list[list[int]]): The ids of the sub-words of each sequence, without padding.
+    """
+    sequences: list[list[int]] = []
+
+    def record(module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        ids = kwargs["input_ids"]
+        mask = kwargs.get("attention_mask")
+        mask = torch.ones_like(ids) if mask is None else mask
+        sequences.extend(row[kept].tolist() for row, kept in zip(ids, mask.bool(), strict=True))
+
+    hook = encoder.register_forward_pre_hook(record, with_kwargs=True)
+    try:
+        consume(nlp, docs)
+    finally:
+        hook.remove()
+    return sequences
+
+
+def length_sorted_batches(sequences: list[list[int]], max_subwords: int) -> list[tuple[Tensor, Tensor]]:
+    """Batch sequences of about the same length.
+
+    sequences (list[list[int]]): The ids of the sub-words of each sequence.
+    max_subwords (int): Greatest size of a batch, padding included; a longer sequence makes a batch of its own.
+    RETURNS (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch, int64 (batch, length).
+    """
+    batches: list[list[list[int]]] = []
+    for sequence in sorted(sequences, key=len):
+        # Sorted, so that this sequence is the longest of its batch.
+        if batches and (len(batches[-1]) + 1) * len(sequence) <= max_subwords:
+            batches[-1].append(sequence)
+        else:
+            batches.append([sequence])
+    padded = []
+    for batch in batches:
+        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(sequence) for sequence in batch], batch_first=True)
+        lengths = torch.tensor([len(sequence) for sequence in batch])
+        padded.append((ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()))
+    return padded
+
+
+def make_limit(encoder: torch.nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Callable[[], None]:
+    """Make the pass that no pipeline on this encoder can beat: its forward pass over the sub-words, and no more.
+
+    encoder (Module): The Hugging Face model.
+    batches (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch.
+    RETURNS (Callable[[], None]): The pass.
+    """
+    device = next(encoder.parameters()).device
+
+    def run() -> None:
+        encoder.eval()
+        with torch.inference_mode():
+            for ids, mask in batches:
+                encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
+
+    return run
+
+
+def benchmark_pipeline(nlp: Language, docs: list[Doc], *, repeats: int, max_subwords: int) -> Report:
+    """Time a pipeline on raw texts and on gold tokens, and the limit that its encoder sets.
+
+    nlp (Language): The pipeline.
+    docs (list[Doc]): Documents; their annotation is not used.
+    repeats (int): Number of rounds.
+    max_subwords (int): Greatest size of a batch of the limit, padding included.
+    RETURNS (Report): The result.
+    """
+    texts, gold = [doc.text for doc in docs], copy_words(nlp, docs)
+    n_words = {"raw text": count_words(map(nlp.make_doc, texts)), "gold tokens": count_words(gold)}
+    contenders: dict[str, Callable[[], object]] = {
+        "raw text": lambda: consume(nlp, texts),
+        "gold tokens": lambda: consume(nlp, gold),
+    }
+    settings: Row = {"batch_size": nlp.batch_size}
+    transformer = find_transformer(nlp)
+    if transformer is not None:
+        encoder = transformer.model.transformer
+        sequences = encoded_subwords(nlp, encoder, copy_words(nlp, docs))
+        batches = length_sorted_batches(sequences, max_subwords)
+        contenders["limit"] = make_limit(encoder, batches)
+        settings["subwords"] = sum(map(len, sequences))
+        settings["limit"] = (
+            f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of at most "
+            f"{max_subwords} padded sub-words, {sum(ids.numel() for ids, _ in batches)} in all"
+        )
+    seconds = interleave(contenders, repeats=repeats)
+    settings["predicted"] = (
+        f"{sum(len(doc.ents) for doc in gold)} entities, {sum(len(doc._.relations) for doc in gold)} relations"
+    )
+
+    rows: list[Row] = []
+    headline: Row = {}
+    for name, spent in seconds.items():
+        median = statistics.median(spent)
+        words = n_words.get(name, n_words["gold tokens"])
+        ratio = median_ratio(spent, seconds["limit"]) if "limit" in seconds else None
+        rows.append(
+            {
+                "input": name,
+                "seconds": median,
+                "sentences/s": len(docs) / median,
+                "words/s": words / median,
+                "time/limit": ratio,
+            }
+        )
+        if name != "limit":
+            headline[f"words/s, {name}"] = words / median
+            headline[f"time/limit, {name}"] = ratio
+    tables = {f"Speed on {len(docs)} documents": rows}
+    for name in n_words:
+        with profiled(nlp) as timer:
+            contenders[name]()
+        tables[f"Parts of one profiled pass, {name}"] = share_rows(timer.seconds)
+    return Report(settings, headline, tables)
+
+
+def pipeline_cli(
+    *,
+    model: ModelOption = None,
+    config: ConfigOption = MINILM_CONFIG,
+    encoder: EncoderOption = MINILM,
+    train: TrainOption = SAMPLE_TRAIN,
+    data: DataOption = SAMPLE_DEV,
+    output: OutputOption = None,
+    repeats: RepeatsOption = 5,
+    max_subwords: Annotated[
+        int, typer.Option("--max-subwords", min=1, help="Padded sub-words of a batch of the limit")
+    ] = 1024,
+) -> None:
+    """
+    Words per second of a pipeline and of its parts, against the raw encoder's forward pass over the same sub-words.
+    """
+    with failures_named("pipeline"):
+        docs = read_corpus(data)
+        nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
+        report = benchmark_pipeline(nlp, docs, repeats=repeats, max_subwords=max_subwords)
+    settings = {"data": describe_corpus(data, docs), **description, **report.settings}
+    publish("pipeline", report._replace(settings=settings), output)
+
+
+if __name__ == "__main__":
+    typer.run(pipeline_cli)

@@ -1,0 +1,170 @@
+"""Corpora and pipelines for the benchmarks."""
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import spacy
+import typer
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training.initialize import init_nlp
+from spacy.util import load_config
+from spacy.vocab import Vocab
+from thinc.api import Config
+
+from spacy_tabcnn.corpora.docbin import read_docbin
+from spacy_tabcnn.pipeline.relation_table import RelationTable
+
+SAMPLE_TRAIN = Path("corpus/sample/train.spacy")
+SAMPLE_DEV = Path("corpus/sample/dev.spacy")
+MINILM = "encoders/minilm"
+MINILM_CONFIG = Path("configs/conll04_minilm.cfg")
+
+DataOption = Annotated[Path, typer.Option("--data", help="Sentences to measure on: a .spacy file")]
+TrainOption = Annotated[Path, typer.Option("--train", help="Training corpus, which gives the labels: a .spacy file")]
+EncoderOption = Annotated[str, typer.Option("--encoder", help="Folder or Hugging Face name of the encoder")]
+ConfigOption = Annotated[Path, typer.Option("--config", help="Config of the pipeline")]
+ModelOption = Annotated[
+    Path | None, typer.Option("--model", help="Trained pipeline, instead of --config, --encoder and --train")
+]
+
+
+def read_corpus(path: Path) -> list[Doc]:
+    """Read the documents that have words.
+
+    path (Path): A .spacy file.
+    RETURNS (list[Doc]): Its documents.
+    RAISES (ValueError): If the file does not exist or is not a .spacy file, or if it has no words.
+    """
+    check_corpus(path)
+    docs = [doc for doc in read_docbin(path, Vocab()) if len(doc)]
+    if not docs:
+        raise ValueError(f"{path}: no document with words. Convert the corpus again with `spacy tabcnn convert`")
+    return docs
+
+
+def check_corpus(path: Path) -> None:
+    """Say how to make a corpus that is missing.
+
+    path (Path): A .spacy file.
+    RAISES (ValueError): If it does not exist.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"{path}: no such file. Make the sample corpus with `python -m spacy project run convert`, CoNLL04 with "
+            "`python -m spacy project run convert-conll04`, another corpus with `python -m spacy tabcnn convert`"
+        )
+
+
+def describe_corpus(path: Path, docs: list[Doc]) -> str:
+    """Name a corpus and its size.
+
+    path (Path): Its file.
+    docs (list[Doc]): Its documents.
+    RETURNS (str): The description.
+    """
+    return f"{path}: {len(docs)} documents, {count_words(docs)} words"
+
+
+def count_words(docs: Iterable[Doc]) -> int:
+    """Count words.
+
+    docs (Iterable[Doc]): Documents.
+    RETURNS (int): Their number of words.
+    """
+    return sum(len(doc) for doc in docs)
+
+
+def sample_batches(docs: list[Doc], n_batches: int, size: int, seed: int) -> list[list[Doc]]:
+    """Draw batches of different documents.
+
+    docs (list[Doc]): The documents.
+    n_batches (int): How many batches to draw, if there are enough documents.
+    size (int): Documents of a batch.
+    seed (int): Determines the choice.
+    RETURNS (list[list[Doc]]): The batches, all of the full size.
+    RAISES (ValueError): If there are too few documents for one batch.
+    """
+    if len(docs) < size:
+        raise ValueError(f"the corpus has {len(docs)} documents; expected at least {size}, a batch")
+    shuffled = random.Random(seed).sample(docs, len(docs))
+    return [shuffled[i : i + size] for i in range(0, len(docs) - size + 1, size)][:n_batches]
+
+
+def read_config(path: Path, *, encoder: str, train: Path) -> Config:
+    """Read the config of a pipeline and set its paths.
+
+    path (Path): The config.
+    encoder (str): Folder or name of the encoder, for configs that have `paths.encoder`.
+    train (Path): The training corpus.
+    RETURNS (Config): The config, its variables not yet filled in.
+    RAISES (OSError): If there is no such config.
+    RAISES (ValueError): If there is no such corpus, or MiniLM is wanted and has not been copied.
+    """
+    check_corpus(train)
+    config = load_config(path)
+    config["paths"].update(train=str(train), dev=str(train))
+    if "encoder" in config["paths"]:
+        if encoder == MINILM and not Path(encoder).is_dir():
+            raise ValueError(f"{encoder}: no such folder. Make it with `python -m spacy tabcnn encoder {encoder}`")
+        config["paths"]["encoder"] = encoder
+    return config
+
+
+def load_pipeline(model: Path | None, *, config: Path, encoder: str, train: Path) -> tuple[Language, dict[str, str]]:
+    """Load a trained pipeline, or initialise one.
+
+    model (Path | None): The trained pipeline.
+    config (Path): Without one, the config of the pipeline.
+    encoder (str): Its encoder.
+    train (Path): Its training corpus, which gives the labels.
+    RETURNS (tuple[Language, dict[str, str]]): The pipeline, and its description for a report.
+    RAISES (OSError): If there is no such pipeline or config.
+    RAISES (ValueError): If there is no such corpus or encoder.
+    """
+    if model is not None:
+        nlp = spacy.load(model)
+        return nlp, {"pipeline": f"{model}, trained", "encoder": describe_encoder(nlp)}
+    nlp = init_nlp(read_config(config, encoder=encoder, train=train))
+    return nlp, {"pipeline": f"{config}, initialised on {train}, not trained", "encoder": describe_encoder(nlp)}
+
+
+def find_component(nlp: Language) -> RelationTable:
+    """Find the table component of a pipeline.
+
+    nlp (Language): The pipeline.
+    RETURNS (RelationTable): The component.
+    RAISES (ValueError): If there is none.
+    """
+    for _, pipe in nlp.pipeline:
+        if isinstance(pipe, RelationTable):
+            return pipe
+    raise ValueError(f"the pipeline has the components {nlp.pipe_names}; expected 'tabcnn' or 'relation_table'")
+
+
+def find_transformer(nlp: Language) -> Any | None:
+    """Find the shared encoder of a pipeline.
+
+    nlp (Language): The pipeline.
+    RETURNS (Any | None): The component, if there is one. Its model's first layer holds the Hugging Face encoder.
+    """
+    for name, pipe in nlp.pipeline:
+        if nlp.get_pipe_meta(name).factory == "transformer":
+            return pipe
+    return None
+
+
+def describe_encoder(nlp: Language) -> str:
+    """Name the encoder of a pipeline.
+
+    nlp (Language): The pipeline.
+    RETURNS (str): Its name and its size.
+    """
+    transformer = find_transformer(nlp)
+    if transformer is None:
+        return "none: the component's own tok2vec"
+    encoder = transformer.model.transformer
+    n_parameters = sum(parameter.numel() for parameter in encoder.parameters())
+    return f"{transformer.model.attrs['name']}, {type(encoder).__name__}, {n_parameters / 1e6:.1f} million parameters"

@@ -1,0 +1,221 @@
+"""The encoder: spacy-transformers' model with less padding, bfloat16 on any device, and a cache for a frozen one."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, cast
+
+import torch
+import torch.nn.functional as F
+from spacy_transformers.data_classes import HFObjects
+from spacy_transformers.layers.hf_shim import HFShim
+from thinc.api import ArgsKwargs
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput, ModelOutput
+
+from .precision import autocast
+from .shim import TorchShim
+
+# Sub-words that the encoder could read in the time that one more pass costs on a CPU, and what fits its caches. A GPU
+# takes the whole batch in one pass.
+PASS_COST = 32
+PASS_SIZE = 1024
+OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
+
+
+class EncoderShim(TorchShim, HFShim):
+    """Runs a Hugging Face encoder on a padded batch, pass by pass over sequences of similar length.
+
+    hf_objects (HFObjects): The encoder and its tokenizer, or their settings.
+    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
+    cache_size (int): Bytes of output to keep.
+    """
+
+    def __init__(self, hf_objects: HFObjects, *, use_bfloat16: bool = False, cache_size: int = 0):
+        super().__init__(hf_objects)
+        self.use_bfloat16 = use_bfloat16
+        self.cache = OutputCache(cache_size)
+
+    def predict(self, inputs: ArgsKwargs) -> ModelOutput:
+        self._model.eval()
+        try:
+            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
+                if self._model.config.output_attentions:
+                    return self._encode(inputs.kwargs)
+                return self.cache.complete(inputs.kwargs, self._encode)
+        finally:
+            self._model.train()
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[ModelOutput, Callable[[ArgsKwargs], ArgsKwargs]]:
+        self._model.train()
+        with autocast(self.device, enabled=self.use_bfloat16):
+            output = self._encode(inputs.kwargs)
+
+        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
+            torch.autograd.backward(*gradients.args, **gradients.kwargs)
+            return inputs
+
+        return output, backprop
+
+    def finish_update(self, optimizer: Callable[..., Any]) -> None:
+        self.cache.clear()
+        super().finish_update(optimizer)
+
+    @contextmanager
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        self.cache.clear()
+        with super().use_params(params):
+            yield
+        self.cache.clear()
+
+    def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
+        self.cache.clear()
+        return cast(EncoderShim, super().from_bytes(bytes_data))
+
+    def _encode(self, inputs: dict[str, Tensor]) -> ModelOutput:
+        """Encode a padded batch: the encoder's outputs of shape (sequences, sub-words, width)."""
+        mask = inputs["attention_mask"]
+        config = self._model.config
+        if mask.device.type != "cpu" or config.output_attentions or not mask[:, 0].all():
+            passes = [torch.arange(len(mask))]
+        else:
+            passes = plan_passes(mask.sum(dim=1).long())
+        if torch.is_grad_enabled() and len(passes) > 1:
+            # Each lookup costs a dense gradient of the whole vocabulary's embeddings, so there is one for all passes.
+            inputs = dict(inputs)
+            inputs["inputs_embeds"] = self._model.get_input_embeddings()(inputs.pop("input_ids"))
+        outputs = []
+        for rows in passes:
+            longest = int(mask[rows].sum(dim=1).max()) if len(passes) > 1 else mask.shape[1]
+            output = self._model(**{name: array[rows, :longest] for name, array in inputs.items()})
+            outputs.append({name: value for name, value in output.items() if name in OUTPUTS})
+        return join_passes(outputs, passes, n_subwords=mask.shape[1])
+
+
+class OutputCache:
+    """The outputs of the sequences that were encoded last, as long as the weights stay the same.
+
+    size (int): Bytes to keep; 0 for no cache.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self.n_bytes = 0
+        self._entries: OrderedDict[bytes, _Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.n_bytes = 0
+
+    def complete(self, inputs: dict[str, Tensor], encode: Callable[[dict[str, Tensor]], ModelOutput]) -> ModelOutput:
+        """Encode the sequences of a padded batch that are not in the cache, and put all into one output.
+
+        inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask", each
+            (sequences, sub-words).
+        encode (Callable): The encoder.
+        RETURNS (ModelOutput): Its outputs by name: arrays (sequences, sub-words, width), or tuples of such.
+        """
+        if not self.size:
+            return encode(inputs)
+        # One transfer for the batch.
+        lengths = inputs["attention_mask"].sum(dim=1).long().tolist()
+        table = torch.stack([array.long() for array in inputs.values()], dim=1).cpu().numpy()
+        keys = [row[:, :length].tobytes() for row, length in zip(table, lengths, strict=True)]
+        found = {key: self._entries[key] for key in keys if key in self._entries}
+        rows = [i for i, key in enumerate(keys) if key not in found]
+        if rows:
+            output = encode({name: array[rows] for name, array in inputs.items()})
+            for place, i in enumerate(rows):
+                found[keys[i]] = _Entry.of(output, place, lengths[i])
+        for key in keys:
+            self._keep(key, found[key])
+        return _pad([found[key] for key in keys], n_subwords=table.shape[2])
+
+    def _keep(self, key: bytes, entry: "_Entry") -> None:
+        if key in self._entries:
+            self._entries.move_to_end(key)
+            return
+        self._entries[key] = entry
+        self.n_bytes += entry.n_bytes
+        while self.n_bytes > self.size:
+            self.n_bytes -= self._entries.popitem(last=False)[1].n_bytes
+
+
+class _Entry(NamedTuple):
+    """A sequence's outputs by name: arrays (sub-words, width), or tuples of such."""
+
+    outputs: dict[str, Any]
+    n_bytes: int
+
+    @classmethod
+    def of(cls, output: ModelOutput, row: int, length: int) -> "_Entry":
+        arrays: list[Tensor] = []
+
+        def cut(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(cut(part) for part in value)
+            # A view would keep the whole batch in memory.
+            arrays.append(value[row, :length].clone())
+            return arrays[-1]
+
+        outputs = {name: cut(value) for name, value in output.items()}
+        return cls(outputs, sum(array.nbytes for array in arrays))
+
+
+def _pad(entries: list[_Entry], *, n_subwords: int) -> ModelOutput:
+    def pad(parts: list[Any]) -> Any:
+        if isinstance(parts[0], tuple):
+            return tuple(pad(list(arrays)) for arrays in zip(*parts, strict=True))
+        batch = parts[0].new_zeros(len(parts), n_subwords, parts[0].shape[1])
+        for row, part in zip(batch, parts, strict=True):
+            row[: len(part)] = part
+        return batch
+
+    return BaseModelOutput(**{name: pad([entry.outputs[name] for entry in entries]) for name in entries[0].outputs})
+
+
+def plan_passes(lengths: Tensor) -> list[Tensor]:
+    """Divide the sequences of a batch into groups of similar length.
+
+    A group ends where padding one more sequence to its length would bring its padding to more than the price of a
+    pass, `PASS_COST`, or its size to more than `PASS_SIZE`.
+
+    lengths (Tensor): Sub-words of each sequence, int64 (sequences,).
+    RETURNS (list[Tensor]): The sequences' indices, int64, sorted, the longest group first.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    groups: list[list[int]] = []
+    longest = padding = 0
+    for row, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        padding += longest - length
+        if not groups or padding > PASS_COST or (len(groups[-1]) + 1) * longest > PASS_SIZE:
+            groups.append([])
+            longest, padding = length, 0
+        groups[-1].append(row)
+    return [torch.tensor(sorted(group)) for group in groups]
+
+
+def join_passes(outputs: list[dict[str, Any]], passes: list[Tensor], *, n_subwords: int) -> ModelOutput:
+    """Put the outputs of several passes back into one padded batch, in float32.
+
+    outputs (list[dict[str, Any]]): By name, the outputs of each pass: arrays (sequences, sub-words, width), or tuples
+        of such.
+    passes (list[Tensor]): The sequences of each pass; those of a single one in order.
+    n_subwords (int): Sub-words of the padded batch.
+    RETURNS (ModelOutput): By name, the outputs of the batch, zero in the padding.
+    """
+    inverse = torch.argsort(torch.cat(passes))
+
+    def join(parts: list[Any]) -> Any:
+        if isinstance(parts[0], tuple):
+            return tuple(join(list(arrays)) for arrays in zip(*parts, strict=True))
+        if len(parts) == 1:
+            return parts[0].float()
+        padded = [F.pad(part, (0, 0, 0, n_subwords - part.shape[1])) for part in parts]
+        return torch.cat(padded)[inverse.to(parts[0].device)].float()
+
+    return BaseModelOutput(**{name: join([output[name] for output in outputs]) for name in outputs[0]})
