@@ -11,6 +11,7 @@ from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2
 from torch import nn
 
 from ..table.types import Floats2d, Ints1d, TableLogits
+from .precision import autocast
 from .shim import TorchShim
 from .torch.table_cnn import TableCNN
 
@@ -24,7 +25,12 @@ class HeadInput(NamedTuple):
 
 
 def build_table_cnn(
-    *, kernel_size: int = 3, hidden: list[int] | None = None, dropout: float | None = None
+    *,
+    kernel_size: int = 3,
+    hidden: list[int] | None = None,
+    dropout: float | None = None,
+    separable: bool = False,
+    mixed_precision: bool = False,
 ) -> Model[HeadInput, TableLogits]:
     """Build the paper's CNN over word pairs (section 2.2). Registered as `spacy-tabcnn.TableCNN.v1`.
 
@@ -32,16 +38,25 @@ def build_table_cnn(
     hidden (list[int] | None): Channels of the hidden layers (paper, table 5); [512] by default.
     dropout (float | None): Dropout of the word embeddings and of the hidden layers' channels. By default that of the
         `[training]` block.
+    separable (bool): Whether each layer after the first is a depthwise convolution (kernel_size x kernel_size, each
+        channel for itself) and then a pointwise one (1 x 1), as MobileNets do it and the paper's future work proposes.
+        Spares most of the weights of these layers, and with two hidden layers or more also most of the time.
+    mixed_precision (bool): Whether to compute matrix products in bfloat16, in training and prediction. Sums, logits and
+        the loss stay in float32, and so does everything on a device without fast bfloat16.
     RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
     """
     make_module = functools.partial(
-        TableCNN, kernel_size=kernel_size, hidden=[512] if hidden is None else hidden, dropout=dropout or 0.0
+        TableCNN,
+        kernel_size=kernel_size,
+        hidden=[512] if hidden is None else hidden,
+        dropout=dropout or 0.0,
+        separable=separable,
     )
-    return build_torch_head("table_cnn", make_module, dropout=dropout)
+    return build_torch_head("table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision)
 
 
 def build_torch_head(
-    name: str, make_module: Callable[..., nn.Module], *, dropout: float | None
+    name: str, make_module: Callable[..., nn.Module], *, dropout: float | None, mixed_precision: bool = False
 ) -> Model[HeadInput, TableLogits]:
     """Wrap a torch module as a table head.
 
@@ -49,6 +64,7 @@ def build_torch_head(
     make_module (Callable): Called with `width`, `n_tags` and `n_relations`, returns a module with an attribute
         `dropout` and the signature of `TableCNN.forward`.
     dropout (float | None): Dropout in training; None follows spaCy's `set_dropout_rate`.
+    mixed_precision (bool): Whether to run the module under `precision.autocast`.
     RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the embeddings' width), n_tags and
         n_relations; the latter two come from a sample of logits given to `initialize` as Y.
     """
@@ -59,7 +75,7 @@ def build_torch_head(
         init=init,
         dims={"nI": None, "n_tags": None, "n_relations": None},
         attrs=attrs,
-        shims=[TableHeadShim(make_module)],
+        shims=[TableHeadShim(make_module, use_bfloat16=mixed_precision)],
     )
 
 
@@ -67,11 +83,34 @@ class TableHeadShim(TorchShim):
     """A torch module that is built when its dimensions are known: at initialisation or from a saved model.
 
     make_module (Callable): Builds the module from its dimensions; see `build_torch_head`.
+    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
     """
 
-    def __init__(self, make_module: Callable[..., nn.Module]):
+    def __init__(self, make_module: Callable[..., nn.Module], *, use_bfloat16: bool = False):
         super().__init__(None, deserialize_model=load_weights)
         self.make_module = make_module
+        self.use_bfloat16 = use_bfloat16
+
+    def predict(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        self._model.eval()
+        try:
+            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
+                return self._model(*inputs.args, **inputs.kwargs)
+        finally:
+            self._model.train()
+
+    def begin_update(
+        self, inputs: ArgsKwargs
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], Callable[[ArgsKwargs], ArgsKwargs]]:
+        self._model.train()
+        with autocast(self.device, enabled=self.use_bfloat16):
+            outputs = self._model(*inputs.args, **inputs.kwargs)
+
+        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
+            torch.autograd.backward(*gradients.args, **gradients.kwargs)
+            return inputs
+
+        return outputs, backprop
 
     def build(self, dims: dict[str, int]) -> None:
         """Make the module.
@@ -121,8 +160,8 @@ def forward(
 
     def backprop(d_logits: TableLogits) -> HeadInput:
         gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
-        d_inputs = backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
-        return HeadInput(torch2xp(d_inputs.args[0], ops=model.ops), inputs.lengths)
+        backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
+        return HeadInput(torch2xp(words.grad, ops=model.ops), inputs.lengths)
 
     tags, relations = (torch2xp(output, ops=model.ops) for output in outputs)
     return TableLogits(tags, relations, inputs.lengths), backprop

@@ -9,6 +9,7 @@ import srsly
 import torch
 from thinc.api import Adam, set_dropout_rate
 
+from spacy_tabcnn.models import table_heads
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
 from spacy_tabcnn.models.torch.table_cnn import TableCNN
 from spacy_tabcnn.table.types import TableLogits
@@ -65,6 +66,11 @@ def test_hidden(options, hidden):
 def test_kernel_size():
     kernels = [conv.kernel_size for conv in make_head(kernel_size=5).shims[0]._model.convs]
     assert kernels == [(5, 5), (5, 5)]
+
+
+def test_separable():
+    convs = make_head(separable=True).shims[0]._model.convs
+    assert [[conv.kernel_size for conv in layer] for layer in convs[1:]] == [[(3, 3), (1, 1)]]
 
 
 @pytest.mark.parametrize("options", [{"kernel_size": 4}, {"hidden": []}, {"dropout": 1.0}, {"dropout": -0.1}])
@@ -151,6 +157,36 @@ def test_finish_update_changes_the_parameters_and_clears_the_gradients():
 
 def test_finish_update_before_the_module_is_built():
     make_head(initialize=False).finish_update(Adam(0.01))
+
+
+# Mixed precision
+
+
+@pytest.fixture
+def any_device_has_bfloat16(monkeypatch):
+    def autocast(device, *, enabled):
+        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    monkeypatch.setattr(table_heads, "autocast", autocast)
+
+
+@pytest.mark.parametrize("mixed_precision", [False, True])
+def test_mixed_precision_reaches_both_modes(any_device_has_bfloat16, mixed_precision):
+    head, plain = (make_head(mixed_precision=mixed, dropout=0.0) for mixed in (mixed_precision, False))
+    expected = plain.predict(make_inputs())
+    for logits in (head.predict(make_inputs()), head.begin_update(make_inputs())[0]):
+        assert logits.tags.dtype == logits.relations.dtype == np.float32
+        difference = np.abs(logits.relations - expected.relations).max()
+        assert 1e-4 < difference < 2e-2 if mixed_precision else difference < 1e-6
+
+
+def test_mixed_precision_keeps_weights_and_gradients_in_float32(any_device_has_bfloat16):
+    head = make_head(mixed_precision=True, dropout=0.0)
+    logits, backprop = head.begin_update(make_inputs())
+    d_inputs = backprop(logits)
+    head.finish_update(Adam(0.01))
+    assert d_inputs.words.dtype == np.float32
+    assert {parameter.dtype for parameter in head.shims[0]._model.parameters()} == {torch.float32}
 
 
 # Dropout

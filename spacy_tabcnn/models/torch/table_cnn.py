@@ -16,7 +16,7 @@ Written plainly, the head convolves an n x n x 2d tensor per sentence. Here the 
 import functools
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, cast
 
 import torch
@@ -35,6 +35,8 @@ class TableCNN(nn.Module):
     hidden (Sequence[int]): Channels of the L - 1 hidden layers (paper, table 5); at least one.
     dropout (float): Share of the word embeddings' elements that training drops, and of each hidden layer's
         channels, which it drops in all cells of a sentence alike.
+    separable (bool): Whether each layer after the first is a depthwise convolution, k x k per channel, and a pointwise
+        one, 1 x 1 (paper, section 5: future work).
     RAISES (ValueError): If a size cannot be built.
     """
 
@@ -47,6 +49,7 @@ class TableCNN(nn.Module):
         kernel_size: int = 3,
         hidden: Sequence[int] = (512,),
         dropout: float = 0.3,
+        separable: bool = False,
     ):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -60,10 +63,15 @@ class TableCNN(nn.Module):
             raise ValueError(f"TableCNN: dropout is {dropout}; expected a share from 0 up to, but not including, 1")
         channels = [2 * width, *hidden, n_relations]
         self.kernel_size = kernel_size
+        self.hidden = tuple(hidden)
         self.dropout = dropout
         self.convs = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
-            for n_in, n_out in itertools.pairwise(channels)
+            nn.Sequential(
+                nn.Conv2d(n_in, n_in, kernel_size, padding=kernel_size // 2, groups=n_in), nn.Conv2d(n_in, n_out, 1)
+            )
+            if separable and layer > 0
+            else nn.Conv2d(n_in, n_out, kernel_size, padding=kernel_size // 2)
+            for layer, (n_in, n_out) in enumerate(itertools.pairwise(channels))
         )
         self.tagger = nn.Linear(n_relations, n_tags)
 
@@ -90,9 +98,10 @@ class TableCNN(nn.Module):
             words = F.dropout(words, self.dropout, self.training)
             pairs = _Pairs.of(layout, self.kernel_size // 2, margin=self._reach_from(0))
             vectors = self._word_vectors(words, layout, pairs, precision)
-            cells, band = self._band_cells(vectors, range(n_words), layout, pairs, precision)
-            diagonal, above = band.diagonal_and_above()
-            return self.tagger(cells.index_select(0, diagonal)), cells.index_select(0, above)
+            tags, relations = zip(
+                *(self._logits(vectors, rows, layout, pairs, precision) for rows in self._parts(layout)), strict=True
+            )
+            return torch.cat(tags), torch.cat(relations)
 
     def _word_vectors(self, words: Tensor, layout: "_Layout", pairs: "_Pairs", precision: torch.dtype) -> Tensor:
         """Row and column vectors of the first layer: (vectors, hidden[0]), in the order that `_Pairs` defines."""
@@ -106,10 +115,22 @@ class TableCNN(nn.Module):
             vectors = vectors * mask.index_select(0, layout.sentence.index_select(0, pairs.word))
         return vectors
 
-    def _band_cells(
+    def _parts(self, layout: "_Layout") -> Iterable[range]:
+        """Divide the batch's rows so that the hidden layers that have to be stored, from the second on, stay small.
+
+        A part computes the rows round it again that its neighbours compute too, so training, which has to store all
+        parts for the backward pass anyway, does not divide.
+        """
+        rows = range(len(layout.sentence))
+        if torch.is_grad_enabled() or len(self.hidden) == 1:
+            return [rows]
+        stored = _Band.of(layout, rows, lowest=-self._reach_from(1))
+        return stored.split(8 * _chunk_size(layout.sentence.device) // sum(self.hidden))
+
+    def _logits(
         self, vectors: Tensor, rows: range, layout: "_Layout", pairs: "_Pairs", precision: torch.dtype
-    ) -> tuple[Tensor, "_Band"]:
-        """Last layer's cells j >= i in some rows of the batch's tables: (cells, n_relations), and their band."""
+    ) -> tuple[Tensor, Tensor]:
+        """Tag and relation logits of some rows of the batch's tables, from the vectors of the first layer."""
         last = len(self.convs) - 1
         bands = [
             _Band.of(layout, layout.widen(rows, self._reach_from(layer) // 2), lowest=-self._reach_from(layer))
@@ -117,13 +138,28 @@ class TableCNN(nn.Module):
         ]
         cells, source = vectors, cast(_Source, pairs)
         for layer in range(1, last + 1):
-            conv = cast(nn.Conv2d, self.convs[layer])
-            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 2).to(precision)
             step = _Step(layout, bands[layer - 1], bands[layer], self.kernel_size, source)
-            cells = _Convolution.apply(cells, kernel, conv.bias, step)
+            cells = self._convolve(cells, layer, step, precision)
             mask = self._channel_mask(layout, cells) if self.training and layer < last else None
             source = _Activations(layout, mask)
-        return cells, bands[last]
+        diagonal, above = bands[last].diagonal_and_above()
+        return self.tagger(cells.index_select(0, diagonal)), cells.index_select(0, above)
+
+    def _convolve(self, source: Tensor, layer: int, step: "_Step", precision: torch.dtype) -> Tensor:
+        """Output of a following layer: (target cells, channels)."""
+        conv = self.convs[layer]
+        if isinstance(conv, nn.Conv2d):
+            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 1).to(precision)
+            return _Convolution.apply(source, kernel, conv.bias, step)
+        depthwise, pointwise = (cast(nn.Conv2d, part) for part in cast(nn.Sequential, conv))
+        by_position, by_channel = depthwise.weight.flatten(1).t(), pointwise.weight.flatten(1)
+        depthwise_bias, pointwise_bias = cast(Tensor, depthwise.bias), cast(Tensor, pointwise.bias)
+        if layer == len(self.hidden):
+            # With as few channels as there are labels, one product with both kernels' product is faster than two steps.
+            kernel = (by_position[:, None] * by_channel).to(precision)
+            return _Convolution.apply(source, kernel, by_channel @ depthwise_bias + pointwise_bias, step)
+        cells = _Convolution.apply(source, by_position, depthwise_bias, step)
+        return F.linear(cells.to(precision), by_channel.to(precision), pointwise_bias.to(precision)).to(cells.dtype)
 
     def _reach_from(self, layer: int) -> int:
         """How far below the diagonal the cells of a layer are read by those on it through the layers that follow."""
@@ -187,16 +223,13 @@ class _Band(NamedTuple):
 
     @classmethod
     def of(cls, layout: _Layout, rows: range, *, lowest: int) -> "_Band":
-        words = slice(rows.start, rows.stop)
-
-        def count(before: Tensor, after: Tensor) -> Tensor:
-            return after + 1 + before.clamp(max=-lowest)
-
-        _, before, after = layout.host[:, words]
-        starts = [0, *count(before, after).cumsum(0).tolist()]
-        n_cells = count(layout.before[words], layout.after[words])
-        first_col = layout.words(rows) - layout.before[words].clamp(max=-lowest)
-        return cls(rows, lowest, starts, n_cells, n_cells.cumsum(0) - n_cells - first_col)
+        _, before, after = layout.host[:, rows.start : rows.stop]
+        n_before = before.clamp(max=-lowest)
+        n_cells = n_before + 1 + after
+        stops = n_cells.cumsum(0)
+        first_col = torch.arange(rows.start, rows.stop) - n_before
+        by_row = torch.stack([n_cells, stops - n_cells - first_col])
+        return cls(rows, lowest, [0, *stops.tolist()], *by_row.to(layout.sentence.device, non_blocking=True))
 
     def split(self, n_cells: int) -> Iterator[range]:
         """Divide the rows so that each part has at most so many cells, or one row."""
@@ -367,60 +400,77 @@ class _WordVectors(Function):
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         windows, weight, near = ctx.saved_tensors
-        (n_words, n_inputs), k = windows.shape, weight.shape[-1]
+        needs_words = ctx.needs_input_grad[0]
+        n_words, k = len(windows), weight.shape[-1]
         reach = k // 2
-        far, corner = _split_vectors(d_outputs[0].unflatten(0, (2, -1)), n_words, near.shape[1], reach)
-        d_far, d_cut = far.clone(), -corner.sum(2)
+        d_vectors = d_outputs[0].unflatten(0, (2, -1)).clone()
+        d_far, d_corner = _split_vectors(d_vectors, n_words, near.shape[1], reach)
         for axis in range(2):
-            d_far[axis].index_add_(1, near[axis], corner[axis].sum(0))
+            d_far[axis].index_add_(1, near[axis], d_corner[axis].sum(0))
+        d_cut = -d_corner.sum(2)
         d_bias = d_far[0].sum((0, 1))
-        d_windows = torch.zeros_like(windows)
-        d_near = windows.new_zeros(2, near.shape[1], n_inputs)
+        # An offset's own kernel is in the prefix sums that end at it or later: what those get adds up.
+        d_far_offset, d_cut_offset = d_far.cumsum(1), d_cut.flip(1).cumsum(1).flip(1)
+        d_windows, d_weight = torch.zeros_like(windows), torch.empty_like(weight)
         near_windows = windows[near]
-        d_weight = torch.empty_like(weight)
-        prefix_sums = _prefix_sums(weight)
+        d_near = torch.zeros_like(near_windows)
         for block, kernels in _prefix_kernels(weight, ctx.precision):
             d_kernels = weight.new_empty(kernels.shape)
-            for axis, offset in itertools.product(range(2), range(k)):
-                if offset < reach:
-                    d, x, d_x = d_cut[axis, offset, :, block], near_windows[axis], d_near[axis]
+            for axis, offset in itertools.product(range(2), range(k - 1, -1, -1)):
+                d_kernel = d_kernels[:, axis, offset]
+                if offset >= reach:
+                    d_far_block = d_far_offset[axis, 2 * reach - offset, :, block]
+                    _multiply(d_kernel, d_far_block.t(), windows, ctx.precision)
+                    if needs_words:
+                        d_far_block = d_far[axis, 2 * reach - offset, :, block]
+                        _multiply(d_windows, d_far_block, kernels[:, axis, offset], ctx.precision, add=True)
                 else:
-                    d, x, d_x = d_far[axis, 2 * reach - offset, :, block], windows, d_windows
-                _multiply(d_kernels[:, axis, offset], d.t(), x, ctx.precision)
-                _multiply(d_x, d, kernels[:, axis, offset], ctx.precision, add=True)
-            by_position = d_kernels.view(len(d_kernels), 2, k * k, -1)
-            d_weight[block] = (by_position.mT @ prefix_sums).view_as(weight[block])
+                    d_kernel.copy_(d_kernels[:, axis, reach])
+                    d_cut_block = d_cut_offset[axis, offset, :, block]
+                    _multiply(d_kernel, d_cut_block.t(), near_windows[axis], ctx.precision, add=True)
+                    if needs_words:
+                        d_cut_block = d_cut[axis, offset, :, block]
+                        _multiply(d_near[axis], d_cut_block, kernels[:, axis, offset], ctx.precision, add=True)
+            d_rows, d_cols = d_kernels.unflatten(3, (k, -1)).unbind(1)
+            d_row_weight, d_col_weight = d_weight[block].chunk(2, dim=1)
+            d_row_weight.copy_(d_rows.permute(0, 3, 2, 1))
+            d_col_weight.copy_(d_cols.flip(1).permute(0, 3, 1, 2))
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
-        return d_windows, d_weight, d_bias, None, None
+        return d_windows if needs_words else None, d_weight, d_bias, None, None
 
 
 class _Convolution(Function):
     """A following convolution, from the cells of one band to those of the next.
 
-    One product gives each source cell's contribution through each of the k*k kernel positions; a target cell sums the
-    contributions of its window. Cells outside the sentence contribute nothing, as zero padding does.
+    First each source cell's contribution through each of the k*k kernel positions is computed, then a target cell sums
+    the contributions of its window. Cells outside the sentence contribute nothing, as zero padding does.
     """
 
     @staticmethod
     def forward(ctx: Any, source: Tensor, kernel: Tensor, bias: Tensor, step: "_Step") -> Tensor:
-        """kernel: (k * k * channels, source channels). RETURNS: (target cells, channels)."""
+        """kernel: (k * k, channels, source channels), or for a depthwise convolution (k * k, channels).
+
+        RETURNS: (target cells, channels).
+        """
         ctx.save_for_backward(source, kernel)
         ctx.step = step
-        n_out = len(bias)
+        n_positions, n_channels = kernel.shape[:2]
         targets = bias.repeat(step.target.starts[-1], 1)
-        buffer = kernel.new_zeros(0)
+        buffer = kernel.new_empty(0)
         for rows in step.split(kernel):
             cells = step.make.activations(source, step.source, rows)
-            # The first and the last row stay zero: what lies outside the chunk is read from them.
             if len(buffer) < len(cells) + 2:
-                buffer = kernel.new_empty(len(cells) + 2, len(kernel))
+                buffer = kernel.new_empty(len(cells) + 2, n_positions * n_channels)
             contributions = buffer[: len(cells) + 2]
-            contributions[:: len(cells) + 1] = 0
-            torch.mm(cells.to(kernel.dtype), kernel.t(), out=contributions[1:-1])
+            # What lies outside the chunk is read from the first and the last row.
+            contributions[0] = contributions[-1] = 0
+            if kernel.dim() == 2:
+                torch.mul(cells[:, None], kernel, out=contributions[1:-1].unflatten(1, kernel.shape))
+            else:
+                torch.mm(cells.to(kernel.dtype), kernel.flatten(0, 1).t(), out=contributions[1:-1])
             reached, slots = step.slots(rows)
-            targets[step.target.span(reached)] += F.embedding_bag(
-                slots, contributions.view(-1, n_out).to(targets.dtype), mode="sum"
-            )
+            by_slot = contributions.view(-1, n_channels).to(targets.dtype)
+            targets[step.target.span(reached)] += F.embedding_bag(slots, by_slot, mode="sum")
         return targets
 
     @staticmethod
@@ -430,12 +480,17 @@ class _Convolution(Function):
         d_kernel = d_targets.new_zeros(kernel.shape)
         for rows in step.split(kernel):
             cells = step.make.activations(source, step.source, rows)
-            reaching, indices = step.target_indices(rows)
-            padded = F.pad(d_targets[step.target.span(reaching)], (0, 0, 1, 0))
-            d_contributions = padded.index_select(0, indices.flatten()).view(len(cells), -1)
-            _multiply(d_kernel, d_contributions.t(), cells, kernel.dtype, add=True)
-            d_cells = torch.empty_like(cells)
-            _multiply(d_cells, d_contributions, kernel, kernel.dtype)
+            reached, indices = step.target_indices(rows)
+            d_reached = F.pad(d_targets[step.target.span(reached)], (0, 0, 1, 0))
+            d_contributions = d_reached.index_select(0, indices.flatten()).view(len(cells), -1)
+            if kernel.dim() == 2:
+                by_position = d_contributions.unflatten(1, kernel.shape)
+                d_kernel += (by_position * cells[:, None]).sum(0)
+                d_cells = by_position.mul_(kernel).sum(1)
+            else:
+                d_cells = torch.empty_like(cells)
+                _multiply(d_kernel.flatten(0, 1), d_contributions.t(), cells, kernel.dtype, add=True)
+                _multiply(d_cells, d_contributions, kernel.flatten(0, 1), kernel.dtype)
             step.make.add_gradient(d_source, d_cells, cells, step.source, rows)
         return d_source, d_kernel.to(kernel.dtype), d_targets.sum(0), None
 
@@ -450,7 +505,9 @@ class _Step:
         self.down, self.right = offsets.repeat_interleave(kernel_size), offsets.repeat(kernel_size)
 
     def split(self, kernel: Tensor) -> Iterator[range]:
-        return self.source.split(_chunk_size(kernel.device) // sum(kernel.shape))
+        """Divide the source's rows so that a chunk's cells and their contributions fit in the cache."""
+        n_positions, n_channels = kernel.shape[:2]
+        return self.source.split(_chunk_size(kernel.device) // (kernel.shape[-1] + n_positions * n_channels))
 
     @functools.cached_property
     def window(self) -> "_Neighbours":
@@ -559,4 +616,4 @@ def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, 
 
 def _chunk_size(device: torch.device) -> int:
     """How many floats to work on at a time: what a CPU's cache holds, or enough to keep a GPU busy."""
-    return 2**20 if device.type == "cpu" else 2**26
+    return 2**21 if device.type == "cpu" else 2**26

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from spacy_tabcnn.models.torch import table_cnn
 from spacy_tabcnn.models.torch.table_cnn import TableCNN
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
@@ -24,7 +25,7 @@ def dense_head(head, words):
     table = torch.cat([words[:, None].expand(n, n, -1), words[None].expand(n, n, -1)], dim=-1)
     x = table.permute(2, 0, 1)[None]
     for layer, conv in enumerate(head.convs):
-        x = F.conv2d(x if layer == 0 else F.relu(x), conv.weight, conv.bias, padding=head.kernel_size // 2)
+        x = conv(x if layer == 0 else F.relu(x))
     cells = x[0].permute(1, 2, 0)
     above = torch.triu(torch.ones(n, n, dtype=torch.bool), diagonal=1)
     return head.tagger(cells[range(n), range(n)]), cells[above]
@@ -35,10 +36,11 @@ def dense_batch(head, words, lengths):
     return torch.cat(tags), torch.cat(relations)
 
 
+@pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("hidden", [(8,), (8, 7), (8, 7, 4)])
-def test_equals_dense_convolution(kernel_size, hidden):
-    head = make_head(kernel_size=kernel_size, hidden=hidden).eval()
+def test_equals_dense_convolution(kernel_size, hidden, separable):
+    head = make_head(kernel_size=kernel_size, hidden=hidden, separable=separable).eval()
     lengths = list(range(1, 61)) if len(hidden) < 3 else [1, 2, 3, 8, 20]
     words = make_words(lengths)
     with torch.no_grad():
@@ -49,9 +51,11 @@ def test_equals_dense_convolution(kernel_size, hidden):
         torch.testing.assert_close(a, e, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("hidden", [(8,), (8, 7)])
-def test_gradients_equal_dense_convolution(hidden):
-    head = make_head(hidden=hidden, dropout=0.0)
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+@pytest.mark.parametrize("hidden", [(8,), (8, 7), (8, 7, 4)])
+def test_gradients_equal_dense_convolution(kernel_size, hidden, separable):
+    head = make_head(kernel_size=kernel_size, hidden=hidden, separable=separable, dropout=0.0)
     lengths = [4, 1, 9, 2]
     gradients = []
     for forward in (
@@ -67,10 +71,63 @@ def test_gradients_equal_dense_convolution(hidden):
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_analytic_gradient_equals_finite_differences():
-    head = make_head(hidden=(4, 3), dropout=0.0).double()
-    words = make_words([3, 1, 4]).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: head(x, torch.tensor([3, 1, 4])), (words,))
+@pytest.mark.parametrize("separable", [False, True])
+def test_analytic_gradient_equals_finite_differences(separable):
+    head = make_head(hidden=(4, 3), separable=separable, dropout=0.0).double()
+    words = make_words([1, 4]).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: head(x, torch.tensor([1, 4])), (words,))
+
+
+@pytest.mark.parametrize("chunk_size", [1, 1000, 3000])
+@pytest.mark.parametrize("hidden", [(8,), (8, 7, 4)])
+def test_chunks_change_neither_scores_nor_gradients(monkeypatch, hidden, chunk_size):
+    """Of one row, of parts of sentences, and of several sentences."""
+    head = make_head(hidden=hidden, dropout=0.0)
+    lengths = [4, 1, 2, 12, 3]
+    results = []
+    for size in (2**30, chunk_size):
+        monkeypatch.setattr(table_cnn, "_chunk_size", lambda device, size=size: size)
+        head.zero_grad()
+        words = make_words(lengths).requires_grad_()
+        tags, relations = head(words, torch.tensor(lengths))
+        (tags.sin().sum() + relations.cos().sum()).backward()
+        with torch.no_grad():
+            predicted = head(words, torch.tensor(lengths))
+        gradients = [words.grad, *(parameter.grad.clone() for parameter in head.parameters())]
+        results.append([tags, relations, *predicted, *gradients])
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_words_that_need_no_gradient_get_none():
+    head = make_head(dropout=0.0)
+    gradients = []
+    for requires_grad in (True, False):
+        head.zero_grad()
+        words = make_words([4, 9]).requires_grad_(requires_grad)
+        head(words, torch.tensor([4, 9]))[1].sin().sum().backward()
+        gradients.append([conv.weight.grad.clone() for conv in head.convs])
+    assert words.grad is None
+    torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("hidden", [(64,), (64, 48)])
+def test_bfloat16_products_give_float32_logits(hidden, separable):
+    head = make_head(hidden=hidden, separable=separable, dropout=0.0)
+    lengths = torch.tensor([7, 1, 23])
+    results = []
+    for enabled in (False, True):
+        head.zero_grad()
+        words = make_words([7, 1, 23]).requires_grad_()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            tags, relations = head(words, lengths)
+        relations.sin().sum().backward()
+        results.append([tags, relations, words.grad, *(conv.grad for conv in head.convs.parameters())])
+    errors = [(mixed - exact).norm() / exact.norm() for exact, mixed in zip(*results, strict=True)]
+    assert all(array.dtype == torch.float32 for array in results[1])
+    assert 1e-4 < max(errors[:2]) < 2e-2
+    assert max(errors[2:]) < 6e-2
 
 
 def test_batch_composition_and_order_do_not_change_scores():
@@ -115,8 +172,26 @@ def test_weights_have_the_shapes_of_plain_layers():
     }
 
 
-def test_dropout_acts_in_training_only():
-    head = make_head(dropout=0.5)
+def test_separable_weights_have_the_shapes_of_plain_layers():
+    head = TableCNN(WIDTH, N_TAGS, N_RELATIONS, hidden=(8, 7), separable=True)
+    shapes = {name: tuple(parameter.shape) for name, parameter in head.convs.named_parameters()}
+    assert shapes == {
+        "0.weight": (8, 2 * WIDTH, 3, 3),
+        "0.bias": (8,),
+        "1.0.weight": (8, 1, 3, 3),
+        "1.0.bias": (8,),
+        "1.1.weight": (7, 8, 1, 1),
+        "1.1.bias": (7,),
+        "2.0.weight": (7, 1, 3, 3),
+        "2.0.bias": (7,),
+        "2.1.weight": (N_RELATIONS, 7, 1, 1),
+        "2.1.bias": (N_RELATIONS,),
+    }
+
+
+@pytest.mark.parametrize("separable", [False, True])
+def test_dropout_acts_in_training_only(separable):
+    head = make_head(hidden=(8, 8), separable=separable, dropout=0.5)
     words, lengths = make_words([9]), torch.tensor([9])
     head.train()
     assert not torch.equal(head(words, lengths)[1], head(words, lengths)[1])
