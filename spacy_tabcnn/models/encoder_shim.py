@@ -13,7 +13,6 @@ from thinc.api import ArgsKwargs
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput, ModelOutput
 
-from .precision import autocast
 from .shim import TorchShim
 
 # Sub-words that the encoder could read in the time that one more pass costs on a CPU, and what fits its caches. A GPU
@@ -36,26 +35,10 @@ class EncoderShim(TorchShim, HFShim):
         self.use_bfloat16 = use_bfloat16
         self.cache = OutputCache(cache_size)
 
-    def predict(self, inputs: ArgsKwargs) -> ModelOutput:
-        self._model.eval()
-        try:
-            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
-                if self._model.config.output_attentions:
-                    return self._encode(inputs.kwargs)
-                return self.cache.complete(inputs.kwargs, self._encode)
-        finally:
-            self._model.train()
-
-    def begin_update(self, inputs: ArgsKwargs) -> tuple[ModelOutput, Callable[[ArgsKwargs], ArgsKwargs]]:
-        self._model.train()
-        with autocast(self.device, enabled=self.use_bfloat16):
-            output = self._encode(inputs.kwargs)
-
-        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
-            torch.autograd.backward(*gradients.args, **gradients.kwargs)
-            return inputs
-
-        return output, backprop
+    def run(self, inputs: ArgsKwargs, *, is_train: bool) -> ModelOutput:
+        if is_train or self._model.config.output_attentions:
+            return self._encode(inputs.kwargs)
+        return self.cache.complete(inputs.kwargs, self._encode)
 
     def finish_update(self, optimizer: Callable[..., Any]) -> None:
         self.cache.clear()

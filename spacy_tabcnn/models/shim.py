@@ -4,17 +4,56 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from thinc.api import PyTorchShim, torch2xp, xp2torch
+import torch
+from thinc.api import ArgsKwargs, PyTorchShim, torch2xp, xp2torch
 
 from ..training.optimizer import AdamW
+from .precision import autocast
 
 
 class TorchShim(PyTorchShim):
-    """A thinc shim whose updates move no memory, and which takes averaged weights whether or not all are averaged.
+    """A thinc shim with mixed precision on any device, whose updates move no memory, and which takes averaged weights
+    whether or not all are averaged.
 
-    thinc's own keeps one array per gradient, which each step copies and fills with zeros, and refuses averages if one
-    parameter of its module, such as those of BERT's pooler, is never updated.
+    thinc's own has mixed precision on CUDA only, keeps one array per gradient, which each step copies and fills with
+    zeros, and refuses averages if one parameter of its module, such as those of BERT's pooler, is never updated.
     """
+
+    use_bfloat16 = False  # for matrix products
+
+    def predict(self, inputs: ArgsKwargs) -> Any:
+        """Run the module in evaluation mode.
+
+        inputs (ArgsKwargs): Its arguments.
+        RETURNS (Any): Its outputs.
+        """
+        self._model.eval()
+        try:
+            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
+                return self.run(inputs, is_train=False)
+        finally:
+            self._model.train()
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[Any, Callable[[ArgsKwargs], ArgsKwargs]]:
+        """Run the module in training mode.
+
+        inputs (ArgsKwargs): Its arguments.
+        RETURNS (tuple[Any, Callable]): Its outputs, and a callback that takes the arguments of
+            `torch.autograd.backward` and returns the inputs, with their gradients.
+        """
+        self._model.train()
+        with autocast(self.device, enabled=self.use_bfloat16):
+            outputs = self.run(inputs, is_train=True)
+
+        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
+            torch.autograd.backward(*gradients.args, **gradients.kwargs)
+            return inputs
+
+        return outputs, backprop
+
+    def run(self, inputs: ArgsKwargs, *, is_train: bool) -> Any:
+        """Call the module; see `predict` and `begin_update`."""
+        return self._model(*inputs.args, **inputs.kwargs)
 
     def finish_update(self, optimizer: Callable[..., Any]) -> None:
         """Hand the gradients over to the optimizer.

@@ -11,7 +11,6 @@ from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2
 from torch import nn
 
 from ..table.types import Floats2d, Ints1d, TableLogits
-from .precision import autocast
 from .shim import TorchShim
 from .torch.table_cnn import TableCNN
 
@@ -91,27 +90,6 @@ class TableHeadShim(TorchShim):
         self.make_module = make_module
         self.use_bfloat16 = use_bfloat16
 
-    def predict(self, inputs: ArgsKwargs) -> tuple[torch.Tensor, torch.Tensor]:
-        self._model.eval()
-        try:
-            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
-                return self._model(*inputs.args, **inputs.kwargs)
-        finally:
-            self._model.train()
-
-    def begin_update(
-        self, inputs: ArgsKwargs
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], Callable[[ArgsKwargs], ArgsKwargs]]:
-        self._model.train()
-        with autocast(self.device, enabled=self.use_bfloat16):
-            outputs = self._model(*inputs.args, **inputs.kwargs)
-
-        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
-            torch.autograd.backward(*gradients.args, **gradients.kwargs)
-            return inputs
-
-        return outputs, backprop
-
     def build(self, dims: dict[str, int]) -> None:
         """Make the module.
 
@@ -161,7 +139,7 @@ def forward(
     def backprop(d_logits: TableLogits) -> HeadInput:
         gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
         backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
-        return HeadInput(torch2xp(words.grad, ops=model.ops), inputs.lengths)
+        return HeadInput(torch2xp(cast(torch.Tensor, words.grad), ops=model.ops), inputs.lengths)
 
     tags, relations = (torch2xp(output, ops=model.ops) for output in outputs)
     return TableLogits(tags, relations, inputs.lengths), backprop

@@ -15,7 +15,7 @@ from spacy_transformers.architectures import create_TransformerModel_v3
 from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
 from thinc.api import SGD, ArgsKwargs
 
-from spacy_tabcnn.models import encoder_shim
+from spacy_tabcnn.models import encoder_shim, shim
 from spacy_tabcnn.models.encoder import build_encoder
 from spacy_tabcnn.models.encoder_shim import PASS_COST, PASS_SIZE, OutputCache, join_passes, plan_passes
 
@@ -235,10 +235,10 @@ def test_an_update_empties_the_cache(make_encoder, docs):
 
 def test_averaged_weights_do_not_see_the_cache(make_encoder, docs):
     model = make_encoder(cache_mb=1)
-    shim = model.layers[0].shims[0]
+    encoder = model.layers[0].shims[0]
     before = hidden_states(model, docs)
     averages = {
-        (shim.id, name): 2 * parameter.detach().numpy() for name, parameter in model.transformer.named_parameters()
+        (encoder.id, name): 2 * parameter.detach().numpy() for name, parameter in model.transformer.named_parameters()
     }
     with model.use_params(averages):
         during = hidden_states(model, docs)
@@ -264,7 +264,7 @@ def test_mixed_precision_reaches_both_modes(make_encoder, docs, monkeypatch, mix
         asked.append(enabled)
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled)
 
-    monkeypatch.setattr(encoder_shim, "autocast", autocast)
+    monkeypatch.setattr(shim, "autocast", autocast)
     model, plain = make_encoder(mixed_precision=mixed_precision), make_encoder()
     asked.clear()
     outputs = [model.predict(docs).model_output, model.begin_update(docs)[0].model_output]
@@ -334,9 +334,9 @@ def test_listeners_can_be_replaced(tiny_encoder, tmp_path):
 
 def test_inputs_with_padding_on_the_left(make_encoder):
     """Nothing is cut off them."""
-    shim = make_encoder().layers[0].shims[0]
+    encoder = make_encoder().layers[0].shims[0]
     ids = torch.tensor([[0, 0, 2, 10, 3], [2, 11, 12, 13, 3]])
     inputs = {"input_ids": ids, "attention_mask": (ids != 0).float()}
-    output = shim.predict(ArgsKwargs(args=(), kwargs=inputs)).last_hidden_state
-    expected = shim._model.eval()(**inputs).last_hidden_state
+    output = encoder.predict(ArgsKwargs(args=(), kwargs=inputs)).last_hidden_state
+    expected = encoder._model.eval()(**inputs).last_hidden_state
     torch.testing.assert_close(output, expected)

@@ -9,7 +9,7 @@ import srsly
 import torch
 from thinc.api import Adam, set_dropout_rate
 
-from spacy_tabcnn.models import table_heads
+from spacy_tabcnn.models import shim
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
 from spacy_tabcnn.models.torch.table_cnn import TableCNN
 from spacy_tabcnn.table.types import TableLogits
@@ -167,7 +167,7 @@ def any_device_has_bfloat16(monkeypatch):
     def autocast(device, *, enabled):
         return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
 
-    monkeypatch.setattr(table_heads, "autocast", autocast)
+    monkeypatch.setattr(shim, "autocast", autocast)
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
@@ -295,8 +295,8 @@ def test_saved_weights_cannot_run_code(tmp_path, wrap):
 def test_saved_sizes_have_to_fit_the_weights():
     head = make_head()
     message = srsly.msgpack_loads(head.to_bytes())
-    shim = srsly.msgpack_loads(message["shims"][0][0])
-    shim["config"]["n_tags"] += 4
-    message["shims"][0][0] = srsly.msgpack_dumps(shim)
+    saved = srsly.msgpack_loads(message["shims"][0][0])
+    saved["config"]["n_tags"] += 4
+    message["shims"][0][0] = srsly.msgpack_dumps(saved)
     with pytest.raises(RuntimeError, match="size mismatch"):
         make_head(initialize=False).from_bytes(srsly.msgpack_dumps(message))
