@@ -161,7 +161,7 @@ def forward(
     def backprop(d_logits: TableLogits) -> HeadInput:
         gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
         backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
-        return HeadInput(torch2xp(words.grad, ops=model.ops), inputs.lengths)
+        return HeadInput(torch2xp(cast(torch.Tensor, words.grad), ops=model.ops), inputs.lengths)
 
     tags, relations = (torch2xp(output, ops=model.ops) for output in outputs)
     return TableLogits(tags, relations, inputs.lengths), backprop
