@@ -378,20 +378,16 @@ class _WordVectors(Function):
         """windows: (words, k * width), weight: (channels, 2 * width, k, k). RETURNS: (vectors, channels)."""
         ctx.save_for_backward(windows, weight, near)
         ctx.precision = precision
-        n_channels, k = len(weight), weight.shape[-1]
-        reach, n_words, n_near = k // 2, len(windows), near.shape[1]
-        windows = windows.to(precision)
-        near_windows = [windows.index_select(0, words) for words in near]
+        n_channels, reach = len(weight), weight.shape[-1] // 2
+        n_words, n_near = len(windows), near.shape[1]
         vectors = bias.new_empty(2, (reach + 1) * (n_words + reach * n_near), n_channels)
         far, corner = _split_vectors(vectors, n_words, n_near, reach)
-        cut = vectors.new_empty(2, reach, n_near, n_channels)
+        cut = bias.new_empty(2, reach, n_near, n_channels)
+        inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
+        sums = _by_offset(cut, far)
         for block, kernels in _prefix_kernels(weight, precision):
-            for axis, offset in itertools.product(range(2), range(k)):
-                kernel = kernels[:, axis, offset].t()
-                if offset < reach:
-                    _multiply(cut[axis, offset, :, block], near_windows[axis], kernel, precision)
-                else:
-                    _multiply(far[axis, 2 * reach - offset, :, block], windows, kernel, precision)
+            for axis, offset in itertools.product(*map(range, kernels.shape[1:3])):
+                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[:, axis, offset].t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -400,43 +396,32 @@ class _WordVectors(Function):
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         windows, weight, near = ctx.saved_tensors
-        needs_words = ctx.needs_input_grad[0]
-        n_words, k = len(windows), weight.shape[-1]
+        precision, needs_words = ctx.precision, ctx.needs_input_grad[0]
+        k = weight.shape[-1]
         reach = k // 2
-        d_vectors = d_outputs[0].unflatten(0, (2, -1)).clone()
-        d_far, d_corner = _split_vectors(d_vectors, n_words, near.shape[1], reach)
+        far, corner = _split_vectors(d_outputs[0].unflatten(0, (2, -1)), len(windows), near.shape[1], reach)
+        d_far, d_cut = far.clone(), -corner.sum(2)
         for axis in range(2):
-            d_far[axis].index_add_(1, near[axis], d_corner[axis].sum(0))
-        d_cut = -d_corner.sum(2)
-        d_bias = d_far[0].sum((0, 1))
-        # An offset's own kernel is in the prefix sums that end at it or later: what those get adds up.
-        d_far_offset, d_cut_offset = d_far.cumsum(1), d_cut.flip(1).cumsum(1).flip(1)
-        d_windows, d_weight = torch.zeros_like(windows), torch.empty_like(weight)
-        near_windows = windows[near]
+            d_far[axis].index_add_(1, near[axis], corner[axis].sum(0))
+        near_windows, d_windows, d_weight = windows[near], torch.zeros_like(windows), torch.empty_like(weight)
         d_near = torch.zeros_like(near_windows)
-        for block, kernels in _prefix_kernels(weight, ctx.precision):
-            d_kernels = weight.new_empty(kernels.shape)
-            for axis, offset in itertools.product(range(2), range(k - 1, -1, -1)):
-                d_kernel = d_kernels[:, axis, offset]
-                if offset >= reach:
-                    d_far_block = d_far_offset[axis, 2 * reach - offset, :, block]
-                    _multiply(d_kernel, d_far_block.t(), windows, ctx.precision)
+        inputs = _inputs_by_offset(near_windows.to(precision), windows.to(precision), reach)
+        d_inputs = _inputs_by_offset(d_near, d_windows, reach)
+        d_sums = _by_offset(d_cut, d_far)
+        for block, kernels in _prefix_kernels(weight, precision):
+            d_rows, d_cols = d_weight[block].chunk(2, dim=1)
+            for axis in range(2):
+                d_kernel = weight.new_zeros(len(kernels), kernels.shape[-1])
+                for offset in reversed(range(k)):
+                    # The kernel at an offset is part of the prefix sums that end there or later.
+                    d_sum = d_sums[axis][offset][:, block]
+                    _multiply(d_kernel, d_sum.t(), inputs[axis][offset], precision, add=True)
+                    d_position = d_cols[:, :, k - 1 - offset] if axis else d_rows[..., offset]
+                    d_position.copy_(d_kernel.unflatten(1, (k, -1)).mT)
                     if needs_words:
-                        d_far_block = d_far[axis, 2 * reach - offset, :, block]
-                        _multiply(d_windows, d_far_block, kernels[:, axis, offset], ctx.precision, add=True)
-                else:
-                    d_kernel.copy_(d_kernels[:, axis, reach])
-                    d_cut_block = d_cut_offset[axis, offset, :, block]
-                    _multiply(d_kernel, d_cut_block.t(), near_windows[axis], ctx.precision, add=True)
-                    if needs_words:
-                        d_cut_block = d_cut[axis, offset, :, block]
-                        _multiply(d_near[axis], d_cut_block, kernels[:, axis, offset], ctx.precision, add=True)
-            d_rows, d_cols = d_kernels.unflatten(3, (k, -1)).unbind(1)
-            d_row_weight, d_col_weight = d_weight[block].chunk(2, dim=1)
-            d_row_weight.copy_(d_rows.permute(0, 3, 2, 1))
-            d_col_weight.copy_(d_cols.flip(1).permute(0, 3, 1, 2))
+                        _multiply(d_inputs[axis][offset], d_sum, kernels[:, axis, offset], precision, add=True)
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
-        return d_windows if needs_words else None, d_weight, d_bias, None, None
+        return d_windows if needs_words else None, d_weight, far[0].sum((0, 1)) + corner[0].sum((0, 1, 2)), None, None
 
 
 class _Convolution(Function):
@@ -575,6 +560,20 @@ def _split_vectors(vectors: Tensor, n_words: int, n_near: int, reach: int) -> tu
     """
     far, corner = vectors.split([(reach + 1) * n_words, reach * (reach + 1) * n_near], dim=1)
     return far.unflatten(1, (reach + 1, n_words)), corner.unflatten(1, (reach, reach + 1, n_near))
+
+
+def _by_offset(near: Tensor, far: Tensor) -> list[list[Tensor]]:
+    """Views of matrices of words for each axis and each offset from -a to a.
+
+    near (Tensor): For the offsets from -a to -1 (2, a, near words, columns).
+    far (Tensor): For the offsets from a down to 0 (2, a + 1, words, columns).
+    """
+    return [[*before, *others.unbind()[::-1]] for before, others in zip(near, far, strict=True)]
+
+
+def _inputs_by_offset(near: Tensor, far: Tensor, reach: int) -> list[list[Tensor]]:
+    """The same for matrices near (2, near words, columns) and far (words, columns) that all offsets share."""
+    return _by_offset(near[:, None].expand(-1, reach, -1, -1), far.expand(2, reach + 1, -1, -1))
 
 
 def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> Iterator[tuple[slice, Tensor]]:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_tabcnn.models.torch import table_cnn
 from spacy_tabcnn.models.torch.table_cnn import TableCNN
@@ -97,6 +98,38 @@ def test_chunks_change_neither_scores_nor_gradients(monkeypatch, hidden, chunk_s
         results.append([tags, relations, *predicted, *gradients])
     for actual, expected in zip(*results, strict=True):
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+class LargestTensor(TorchDispatchMode):
+    """Remembers how many elements the largest tensor has that any operation returns."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.size = max(self.size, result.numel())
+        return result
+
+
+def test_neither_pass_holds_all_hidden_cells(monkeypatch):
+    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 20_000)
+    head = make_head(hidden=(128,))
+    n = 100
+    words = make_words([n]).requires_grad_()
+    with LargestTensor() as largest:
+        _, relations = head(words, torch.tensor([n]))
+        relations.sum().backward()
+    assert relations.numel() <= largest.size < n * n * 128 / 20
+
+
+def test_prediction_in_parts_holds_no_hidden_layer(monkeypatch):
+    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 5_000)
+    head = make_head(hidden=(64, 128), kernel_size=1).eval()
+    n = 100
+    with torch.no_grad(), LargestTensor() as largest:
+        head(make_words([n]), torch.tensor([n]))
+    assert largest.size < n * n * 128 / 20
 
 
 def test_words_that_need_no_gradient_get_none():
