@@ -3,7 +3,7 @@
 import importlib
 import multiprocessing
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,33 @@ def make_doc(vocab: Vocab) -> Callable[..., Doc]:
         return doc
 
     return make
+
+
+@pytest.fixture(scope="session")
+def assert_same_annotations() -> Callable[[Iterable[Doc], Iterable[Doc]], None]:
+    """Check that documents hold the same entities and relations, with the same scores to 5 digits: sums of numbers
+    change in the seventh with the size of a batch and the place of an array in memory."""
+
+    def parts(docs: Iterable[Doc]) -> tuple[list[object], list[float]]:
+        spans, scores = [], []
+        for doc in docs:
+            relations = doc._.relations
+            spans.append(
+                (
+                    doc.text,
+                    [(ent.start, ent.end, ent.label_) for ent in doc.ents],
+                    [(rel.head.start, rel.tail.start, rel.label) for rel in relations],
+                )
+            )
+            scores += [*(ent._.entity_score for ent in doc.ents), *(rel.score for rel in relations)]
+        return spans, scores
+
+    def check(docs: Iterable[Doc], others: Iterable[Doc]) -> None:
+        (spans, scores), (other_spans, other_scores) = parts(docs), parts(others)
+        assert spans == other_spans
+        assert scores == pytest.approx(other_scores, abs=1e-5)
+
+    return check
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,6 @@ from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from spacy_tabcnn import __version__
-from spacy_tabcnn.relations import RELATIONS_KEY
 
 ROOT = Path(__file__).parents[1]
 # What a build may take from the source tree; some of it must stay out.
@@ -35,10 +34,8 @@ SOURCES = (
 )
 
 
-def read_annotations(path):
-    """Entities, and relations and scores as they are stored, of the documents of a .spacy file."""
-    docs = DocBin().from_disk(path).get_docs(Vocab())
-    return [(doc.text, doc.to_json()["ents"], doc.user_data) for doc in docs]
+def read_docs(path):
+    return list(DocBin().from_disk(path).get_docs(Vocab()))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +97,7 @@ def test_a_packaged_pipeline_requires_this_library(model_wheel):
 
 
 def test_a_packaged_pipeline_predicts_the_same_where_it_is_installed(
-    run_spacy, model_wheel, tiny_run, tiny_corpus, tmp_path
+    run_spacy, assert_same_annotations, model_wheel, tiny_run, tiny_corpus, tmp_path
 ):
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path]
     subprocess.run([*pip, model_wheel], check=True)
@@ -109,9 +106,9 @@ def test_a_packaged_pipeline_predicts_the_same_where_it_is_installed(
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     subprocess.run(apply, env=environment, cwd=tmp_path, capture_output=True, check=True)
     run_spacy("apply", tiny_run / "model-last", tiny_corpus, tmp_path / "trained.spacy")
-    trained = read_annotations(tmp_path / "trained.spacy")
-    assert read_annotations(tmp_path / "installed.spacy") == trained
-    assert sum(len(user_data[RELATIONS_KEY]) for _, _, user_data in trained) == 9
+    trained = read_docs(tmp_path / "trained.spacy")
+    assert_same_annotations(read_docs(tmp_path / "installed.spacy"), trained)
+    assert sum(len(doc._.relations) for doc in trained) == 9
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel_names):
