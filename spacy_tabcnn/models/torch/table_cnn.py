@@ -269,7 +269,7 @@ class _Source(Protocol):
         """Compute the cells of some rows of a band: (cells, channels)."""
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
-        """Add to the source's gradient what the cells' gradient brings; the latter may be overwritten."""
+        """Add to the source's gradient what comes from the cells'; the cells and their gradient are overwritten."""
 
 
 class _Pairs(NamedTuple):
@@ -323,7 +323,7 @@ class _Pairs(NamedTuple):
         return F.embedding_bag(torch.stack(self.summands(band, rows), dim=1), source, mode="sum").relu_()
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
-        d_cells.mul_(cells.sign())
+        d_cells.mul_(cells.sign_())
         for summand in self.summands(band, rows):
             d_source.index_add_(0, summand, d_cells)
 
@@ -346,7 +346,7 @@ class _Activations(NamedTuple):
         return cells if self.mask is None else cells.mul_(self.factors(band, rows))
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
-        d_cells.mul_(cells.sign())
+        d_cells.mul_(cells.sign_())
         if self.mask is not None:
             d_cells.mul_(self.factors(band, rows))
         d_source[band.span(rows)] = d_cells
@@ -490,9 +490,13 @@ class _Step:
         self.down, self.right = offsets.repeat_interleave(kernel_size), offsets.repeat(kernel_size)
 
     def split(self, kernel: Tensor) -> Iterator[range]:
-        """Divide the source's rows so that a chunk's cells and their contributions fit in the cache."""
+        """Divide the source's rows so that a chunk's cells and their contributions fit in the cache.
+
+        The contributions of a matrix product count a quarter: it would be too narrow to be fast if they had to fit.
+        """
         n_positions, n_channels = kernel.shape[:2]
-        return self.source.split(_chunk_size(kernel.device) // (kernel.shape[-1] + n_positions * n_channels))
+        n_contributions = n_positions * n_channels // (1 if kernel.dim() == 2 else 4)
+        return self.source.split(_chunk_size(kernel.device) // (kernel.shape[-1] + n_contributions))
 
     @functools.cached_property
     def window(self) -> "_Neighbours":

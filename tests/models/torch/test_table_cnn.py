@@ -74,9 +74,16 @@ def test_gradients_equal_dense_convolution(kernel_size, hidden, separable):
 
 @pytest.mark.parametrize("separable", [False, True])
 def test_analytic_gradient_equals_finite_differences(separable):
-    head = make_head(hidden=(4, 3), separable=separable, dropout=0.0).double()
+    """Of the words and the last bias but one, under dropout."""
+    head = make_head(hidden=(4, 5), separable=separable, dropout=0.3).double()
     words = make_words([1, 4]).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: head(x, torch.tensor([1, 4])), (words,))
+
+    def forward(*inputs):
+        torch.manual_seed(1)
+        return head(inputs[0], torch.tensor([1, 4]))
+
+    hidden_bias = list(head.convs[1].parameters())[-1]
+    assert torch.autograd.gradcheck(forward, (words, hidden_bias))
 
 
 @pytest.mark.parametrize("chunk_size", [1, 1000, 3000])
