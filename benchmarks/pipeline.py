@@ -21,12 +21,14 @@ from .pipelines import (
     ConfigOption,
     DataOption,
     EncoderOption,
+    MixedPrecisionOption,
     ModelOption,
     TrainOption,
     count_words,
     describe_corpus,
     find_transformer,
     load_pipeline,
+    mixed_precision,
     read_corpus,
 )
 
@@ -99,39 +101,52 @@ def length_sorted_batches(sequences: list[list[int]], max_subwords: int) -> list
     return padded
 
 
-def make_limit(encoder: torch.nn.Module, batches: list[tuple[Tensor, Tensor]]) -> Callable[[], None]:
+def make_limit(
+    encoder: torch.nn.Module, batches: list[tuple[Tensor, Tensor]], *, use_bfloat16: bool = False
+) -> Callable[[], None]:
     """Make the pass that no pipeline on this encoder can beat: its forward pass over the sub-words, and no more.
 
     encoder (Module): The Hugging Face model.
     batches (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch.
+    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
     RETURNS (Callable[[], None]): The pass.
     """
     device = next(encoder.parameters()).device
 
     def run() -> None:
         encoder.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bfloat16):
             for ids, mask in batches:
                 encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
 
     return run
 
 
-def benchmark_pipeline(nlp: Language, docs: list[Doc], *, repeats: int, max_subwords: int) -> Report:
-    """Time a pipeline on raw texts and on gold tokens, and the limit that its encoder sets.
+def benchmark_pipeline(
+    nlp: Language, docs: list[Doc], *, repeats: int, max_subwords: int, with_bfloat16: bool = False
+) -> Report:
+    """Time a pipeline on raw texts and on gold tokens in float32, and the limit that its encoder sets.
 
     nlp (Language): The pipeline.
     docs (list[Doc]): Documents; their annotation is not used.
     repeats (int): Number of rounds.
     max_subwords (int): Greatest size of a batch of the limit, padding included.
+    with_bfloat16 (bool): Whether to time gold tokens and limit in mixed precision too.
     RETURNS (Report): The result.
     """
     texts, gold = [doc.text for doc in docs], copy_words(nlp, docs)
     n_words = {"raw text": count_words(map(nlp.make_doc, texts)), "gold tokens": count_words(gold)}
+
+    def annotate(inputs: list[str] | list[Doc], use_bfloat16: bool = False) -> None:
+        with mixed_precision(nlp, use_bfloat16):
+            consume(nlp, inputs)
+
     contenders: dict[str, Callable[[], object]] = {
-        "raw text": lambda: consume(nlp, texts),
-        "gold tokens": lambda: consume(nlp, gold),
+        "raw text": lambda: annotate(texts),
+        "gold tokens": lambda: annotate(gold),
     }
+    if with_bfloat16:
+        contenders["gold tokens, bfloat16"] = lambda: annotate(gold, True)
     settings: Row = {"batch_size": nlp.batch_size}
     transformer = find_transformer(nlp)
     if transformer is not None:
@@ -139,6 +154,8 @@ def benchmark_pipeline(nlp: Language, docs: list[Doc], *, repeats: int, max_subw
         sequences = encoded_subwords(nlp, encoder, copy_words(nlp, docs))
         batches = length_sorted_batches(sequences, max_subwords)
         contenders["limit"] = make_limit(encoder, batches)
+        if with_bfloat16:
+            contenders["limit, bfloat16"] = make_limit(encoder, batches, use_bfloat16=True)
         settings["subwords"] = sum(map(len, sequences))
         settings["limit"] = (
             f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of at most "
@@ -164,11 +181,11 @@ def benchmark_pipeline(nlp: Language, docs: list[Doc], *, repeats: int, max_subw
                 "time/limit": ratio,
             }
         )
-        if name != "limit":
+        if not name.startswith("limit"):
             headline[f"words/s, {name}"] = words / median
             headline[f"time/limit, {name}"] = ratio
     tables = {f"Speed on {len(docs)} documents": rows}
-    for name in n_words:
+    for name in (name for name in contenders if not name.startswith("limit")):
         with profiled(nlp) as timer:
             contenders[name]()
         tables[f"Parts of one profiled pass, {name}"] = share_rows(timer.seconds)
@@ -186,7 +203,8 @@ def pipeline_cli(
     repeats: RepeatsOption = 5,
     max_subwords: Annotated[
         int, typer.Option("--max-subwords", min=1, help="Padded sub-words of a batch of the limit")
-    ] = 1024,
+    ] = 512,
+    with_bfloat16: MixedPrecisionOption = False,
 ) -> None:
     """
     Words per second of a pipeline and of its parts, against the raw encoder's forward pass over the same sub-words.
@@ -194,7 +212,7 @@ def pipeline_cli(
     with failures_named("pipeline"):
         docs = read_corpus(data)
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
-        report = benchmark_pipeline(nlp, docs, repeats=repeats, max_subwords=max_subwords)
+        report = benchmark_pipeline(nlp, docs, repeats=repeats, max_subwords=max_subwords, with_bfloat16=with_bfloat16)
     settings = {"data": describe_corpus(data, docs), **description, **report.settings}
     publish("pipeline", report._replace(settings=settings), output)
 

@@ -1,7 +1,8 @@
 """Corpora and pipelines for the benchmarks."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +13,11 @@ from spacy.tokens import Doc
 from spacy.training.initialize import init_nlp
 from spacy.util import load_config
 from spacy.vocab import Vocab
-from thinc.api import Config
+from thinc.api import Config, Model, get_torch_default_device
 
 from spacy_tabcnn.corpora.docbin import read_docbin
+from spacy_tabcnn.models.precision import has_bfloat16
+from spacy_tabcnn.models.shim import TorchShim
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 
 SAMPLE_TRAIN = Path("corpus/sample/train.spacy")
@@ -29,6 +32,8 @@ ConfigOption = Annotated[Path, typer.Option("--config", help="Config of the pipe
 ModelOption = Annotated[
     Path | None, typer.Option("--model", help="Trained pipeline, instead of --config, --encoder and --train")
 ]
+
+MixedPrecisionOption = Annotated[bool, typer.Option("--mixed-precision", help="Measure mixed precision (bfloat16) too")]
 
 
 def read_corpus(path: Path) -> list[Doc]:
@@ -125,10 +130,40 @@ def load_pipeline(model: Path | None, *, config: Path, encoder: str, train: Path
     RAISES (ValueError): If there is no such corpus or encoder.
     """
     if model is not None:
-        nlp = spacy.load(model)
-        return nlp, {"pipeline": f"{model}, trained", "encoder": describe_encoder(nlp)}
-    nlp = init_nlp(read_config(config, encoder=encoder, train=train))
-    return nlp, {"pipeline": f"{config}, initialised on {train}, not trained", "encoder": describe_encoder(nlp)}
+        nlp, description = spacy.load(model), f"{model}, trained"
+    else:
+        nlp = init_nlp(read_config(config, encoder=encoder, train=train))
+        description = f"{config}, initialised on {train}, not trained"
+    transformer = find_transformer(nlp)
+    if transformer is not None and hasattr(shim := transformer.model.layers[0].shims[0], "cache"):
+        # What is measured again and again must be computed again and again.
+        shim.cache.size = 0
+    return nlp, {"pipeline": description, "encoder": describe_encoder(nlp)}
+
+
+@contextmanager
+def mixed_precision(nlp: Language, enabled: bool = True) -> Iterator[None]:
+    """Compute matrix products in bfloat16 within a block, whatever the pipeline's settings are.
+
+    nlp (Language): The pipeline.
+    enabled (bool): False for float32.
+    RAISES (ValueError): If the device is no faster in bfloat16.
+    """
+    device = get_torch_default_device()
+    if enabled and not has_bfloat16(device):
+        raise ValueError(f"--mixed-precision: this device ({device.type}) computes no faster in bfloat16; leave it out")
+    models = (getattr(pipe, "model", None) for _, pipe in nlp.pipeline)
+    nodes = (node for model in models if isinstance(model, Model) for node in model.walk())
+    shims = {id(shim): shim for node in nodes for shim in node.shims}
+    own = [shim for shim in shims.values() if isinstance(shim, TorchShim)]
+    before = [shim.use_bfloat16 for shim in own]
+    for shim in own:
+        shim.use_bfloat16 = enabled
+    try:
+        yield
+    finally:
+        for shim, value in zip(own, before, strict=True):
+            shim.use_bfloat16 = value
 
 
 def find_component(nlp: Language) -> RelationTable:

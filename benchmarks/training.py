@@ -39,10 +39,12 @@ from .pipelines import (
     SAMPLE_TRAIN,
     ConfigOption,
     EncoderOption,
+    MixedPrecisionOption,
     TrainOption,
     describe_corpus,
     describe_encoder,
     find_component,
+    mixed_precision,
     read_config,
     read_corpus,
 )
@@ -60,12 +62,14 @@ class Trainee(NamedTuple):
     optimizer (Optimizer): That of its config.
     batcher (Callable): That of its config.
     dropout (float): That of its config.
+    use_bfloat16 (bool): Whether it computes matrix products in bfloat16.
     """
 
     nlp: Language
     optimizer: Optimizer
     batcher: Callable
     dropout: float
+    use_bfloat16: bool
 
 
 def with_dense_head(config: Config) -> Config:
@@ -86,15 +90,16 @@ def with_dense_head(config: Config) -> Config:
     raise ValueError("no component of the config has the head 'spacy-tabcnn.TableCNN.v1', which the benchmark replaces")
 
 
-def make_trainee(config: Config) -> Trainee:
+def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
     """Initialise a pipeline and its optimiser.
 
     config (Config): The config.
+    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
     RETURNS (Trainee): What `train_epoch` needs.
     """
     nlp = init_nlp(config)
     training = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
-    return Trainee(nlp, training["optimizer"], training["batcher"], training["dropout"])
+    return Trainee(nlp, training["optimizer"], training["batcher"], training["dropout"], use_bfloat16)
 
 
 def train_epoch(trainee: Trainee, reader: Reader, seed: int) -> int:
@@ -107,10 +112,11 @@ def train_epoch(trainee: Trainee, reader: Reader, seed: int) -> int:
     """
     random.seed(seed)
     n_steps = 0
-    for _, batch in create_train_batches(trainee.nlp, reader, trainee.batcher, max_epochs=1):
-        trainee.nlp.update(batch, drop=trainee.dropout, sgd=trainee.optimizer)
-        trainee.optimizer.step_schedules()
-        n_steps += 1
+    with mixed_precision(trainee.nlp, trainee.use_bfloat16):
+        for _, batch in create_train_batches(trainee.nlp, reader, trainee.batcher, max_epochs=1):
+            trainee.nlp.update(batch, drop=trainee.dropout, sgd=trainee.optimizer)
+            trainee.optimizer.step_schedules()
+            n_steps += 1
     return n_steps
 
 
@@ -133,18 +139,23 @@ def profile_epoch(trainee: Trainee, reader: Reader, seed: int) -> dict[str, floa
     return timer.seconds
 
 
-def benchmark_training(config: Config, train: Path, *, sentences: int, repeats: int, seed: int) -> Report:
-    """Time epochs over a sample of the corpus with each head.
+def benchmark_training(
+    config: Config, train: Path, *, sentences: int, repeats: int, seed: int, with_bfloat16: bool = False
+) -> Report:
+    """Time epochs over a sample of the corpus with each head, in float32.
 
     config (Config): The config of the pipeline.
     train (Path): The corpus.
     sentences (int): Size of the sample.
     repeats (int): Number of rounds.
     seed (int): Determines the sample and the order of its examples.
+    with_bfloat16 (bool): Whether to time the head in mixed precision too.
     RETURNS (Report): The result.
     """
     docs = read_corpus(train)
     trainees = {"dense": make_trainee(with_dense_head(config)), "head": make_trainee(config)}
+    if with_bfloat16:
+        trainees["bfloat16"] = make_trainee(config, use_bfloat16=True)
     sample = random.Random(seed).sample(docs, min(sentences, len(docs)))
     with tempfile.TemporaryDirectory() as folder:
         write_docbin(Path(folder, "sample.spacy"), sample)
@@ -152,7 +163,7 @@ def benchmark_training(config: Config, train: Path, *, sentences: int, repeats: 
         contenders = {name: partial(train_epoch, trainee, reader, seed) for name, trainee in trainees.items()}
         seconds = interleave(contenders, repeats=repeats)
         parts = {name: profile_epoch(trainee, reader, seed) for name, trainee in trainees.items()}
-    nlp, _, batcher, _ = trainees["head"]
+    nlp, batcher = trainees["head"].nlp, trainees["head"].batcher
     n_steps = count_steps(nlp, batcher, sample)
     n_epoch_steps = count_steps(nlp, batcher, docs)
 
@@ -166,7 +177,11 @@ def benchmark_training(config: Config, train: Path, *, sentences: int, repeats: 
             "part": part,
             "head_ms/step": 1000 * spent / n_steps,
             "head_percent": 100 * spent / total,
-            "dense_ms/step": 1000 * parts["dense"].get(part, 0.0) / n_steps,
+            **{
+                f"{name}_ms/step": 1000 * spent_by_part.get(part, 0.0) / n_steps
+                for name, spent_by_part in parts.items()
+                if name != "head"
+            },
         }
         for part, spent in sorted(parts["head"].items(), key=lambda item: -item[1])
     ]
@@ -180,6 +195,8 @@ def benchmark_training(config: Config, train: Path, *, sentences: int, repeats: 
     }
     ratio = median_ratio(seconds["dense"], seconds["head"])
     headline = {"seconds/step": rows[1]["seconds/step"], "dense/head, seconds/step": ratio}
+    if with_bfloat16:
+        headline["head/bfloat16, seconds/step"] = median_ratio(seconds["head"], seconds["bfloat16"])
     return Report(settings, headline, {"Training": rows, "Parts of one profiled epoch of the sample": part_rows})
 
 
@@ -203,13 +220,19 @@ def training_cli(
     repeats: RepeatsOption = 5,
     sentences: Annotated[int, typer.Option("--sentences", min=1, help="Documents that a round trains on")] = 80,
     seed: SeedOption = 0,
+    with_bfloat16: MixedPrecisionOption = False,
 ) -> None:
     """
     Seconds per training step and its parts, against the same step with a plain Conv2d stack as head.
     """
     with failures_named("training"):
         report = benchmark_training(
-            read_config(config, encoder=encoder, train=train), train, sentences=sentences, repeats=repeats, seed=seed
+            read_config(config, encoder=encoder, train=train),
+            train,
+            sentences=sentences,
+            repeats=repeats,
+            seed=seed,
+            with_bfloat16=with_bfloat16,
         )
     settings = {"config": str(config), **report.settings}
     publish("training", report._replace(settings=settings), output)

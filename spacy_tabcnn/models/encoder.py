@@ -6,7 +6,7 @@ from typing import Any, cast
 from spacy.tokens import Doc, Span
 from thinc.api import Model
 
-OWN_SETTINGS = ("cache_mb",)
+OWN_SETTINGS = ("frozen", "all_layers", "cache_mb")
 
 
 def build_encoder(
@@ -15,6 +15,8 @@ def build_encoder(
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
     mixed_precision: bool = False,
+    frozen: bool = False,
+    all_layers: bool = False,
     cache_mb: int = 0,
 ) -> Model[list[Doc], Any]:
     """Build an encoder that takes the place of `spacy-transformers.TransformerModel.v3` and gives the same output.
@@ -28,8 +30,12 @@ def build_encoder(
     tokenizer_config (dict | None): Settings of the tokenizer.
     transformer_config (dict | None): Settings of the encoder; {"num_hidden_layers": l} truncates it to layer l.
     mixed_precision (bool): Compute matrix products in bfloat16 where the device is faster in it.
+    frozen (bool): Keep the weights as they are in training: no backward pass, no dropout within the encoder. Unlike a
+        component in `frozen_components`, which spaCy does not initialise, it needs no other setting.
+    all_layers (bool): Pass on the outputs of all layers, the embeddings' first, side by side: (layers + 1) times the
+        width. Every listener needs `spacy-tabcnn.mix_layers.v1` or the like as its pooling then.
     cache_mb (int): Keep up to so many megabytes of output, and encode a sequence only once as long as the weights stay
-        the same: for an encoder in `frozen_components`, which else encodes the corpus in every epoch. 0 for no cache.
+        the same: for a frozen encoder, which else encodes the corpus in every epoch. 0 for no cache.
     RETURNS (Model[list[Doc], FullTransformerBatch]): The encoder.
     RAISES (ValueError): If cache_mb is negative.
     """
@@ -46,17 +52,35 @@ def build_encoder(
     shim = EncoderShim(
         HFObjects(None, None, None, tokenizer_config, transformer_config),
         use_bfloat16=mixed_precision,
+        frozen=frozen,
+        all_layers=all_layers,
         cache_size=cache_mb * 2**20,
     )
     model.layers[0]._shims[0] = shim
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
+    if all_layers:
+        model.attrs["set_transformer"] = _set_transformer
     return model
+
+
+def _set_transformer(model: Model, objects: Any) -> None:
+    """Put a loaded encoder into the model, and widen its output to all layers."""
+    from spacy_transformers.layers.transformer_model import set_pytorch_transformer
+
+    set_pytorch_transformer(model, objects)
+    config = objects.transformer.config
+    model.set_dim("nO", config.hidden_size * (config.num_hidden_layers + 1), force=True)
 
 
 def _replace_listener_cfg(encoder: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
     """spaCy's `replace_listeners` makes a model of spacy-transformers' own, which has none of our settings."""
     from spacy_transformers.layers._util import replace_listener_cfg
 
+    if encoder.get("all_layers"):
+        raise ValueError(
+            "spacy-tabcnn.TransformerModel.v1: listeners to an encoder with all_layers = true cannot be replaced, "
+            "since spacy-transformers' own model passes on the last layer only. Keep the shared encoder"
+        )
     return cast(
         dict[str, Any],
         replace_listener_cfg({key: value for key, value in encoder.items() if key not in OWN_SETTINGS}, listener),

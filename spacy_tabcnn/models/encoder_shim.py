@@ -18,7 +18,7 @@ from .shim import TorchShim
 # Sub-words that the encoder could read in the time that one more pass costs on a CPU, and what fits its caches. A GPU
 # takes the whole batch in one pass.
 PASS_COST = 32
-PASS_SIZE = 1024
+PASS_SIZE = 512
 OUTPUTS = ("last_hidden_state", "hidden_states", "attentions")
 
 
@@ -27,13 +27,30 @@ class EncoderShim(TorchShim, HFShim):
 
     hf_objects (HFObjects): The encoder and its tokenizer, or their settings.
     use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
+    frozen (bool): Whether training leaves the encoder alone.
+    all_layers (bool): Whether the output is that of all layers, side by side.
     cache_size (int): Bytes of output to keep.
     """
 
-    def __init__(self, hf_objects: HFObjects, *, use_bfloat16: bool = False, cache_size: int = 0):
+    def __init__(
+        self,
+        hf_objects: HFObjects,
+        *,
+        use_bfloat16: bool = False,
+        frozen: bool = False,
+        all_layers: bool = False,
+        cache_size: int = 0,
+    ):
         super().__init__(hf_objects)
         self.use_bfloat16 = use_bfloat16
+        self.frozen = frozen
+        self.all_layers = all_layers
         self.cache = OutputCache(cache_size)
+
+    def begin_update(self, inputs: ArgsKwargs) -> tuple[Any, Callable[[ArgsKwargs], ArgsKwargs]]:
+        if self.frozen:
+            return self.predict(inputs), lambda gradients: inputs
+        return super().begin_update(inputs)
 
     def run(self, inputs: ArgsKwargs, *, is_train: bool) -> ModelOutput:
         if is_train or self._model.config.output_attentions:
@@ -41,11 +58,15 @@ class EncoderShim(TorchShim, HFShim):
         return self.cache.complete(inputs.kwargs, self._encode)
 
     def finish_update(self, optimizer: Callable[..., Any]) -> None:
-        self.cache.clear()
-        super().finish_update(optimizer)
+        if not self.frozen:
+            self.cache.clear()
+            super().finish_update(optimizer)
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
+        if self.frozen:
+            yield
+            return
         self.cache.clear()
         with super().use_params(params):
             yield
@@ -70,8 +91,12 @@ class EncoderShim(TorchShim, HFShim):
         outputs = []
         for rows in passes:
             longest = int(mask[rows].sum(dim=1).max()) if len(passes) > 1 else mask.shape[1]
-            output = self._model(**{name: array[rows, :longest] for name, array in inputs.items()})
-            outputs.append({name: value for name, value in output.items() if name in OUTPUTS})
+            parts = {name: array[rows, :longest] for name, array in inputs.items()}
+            if self.all_layers:
+                layers = self._model(**parts, output_hidden_states=True).hidden_states
+                outputs.append({"last_hidden_state": torch.cat(layers, dim=-1)})
+            else:
+                outputs.append({name: value for name, value in self._model(**parts).items() if name in OUTPUTS})
         return join_passes(outputs, passes, n_subwords=mask.shape[1])
 
 

@@ -1,6 +1,7 @@
 """Sub-words -> words."""
 
 from collections.abc import Callable
+from typing import Any
 
 from thinc.api import Model, reduce_max
 from thinc.types import Floats2d, Ragged
@@ -29,3 +30,58 @@ def forward(
         return Ragged(backprop_pooled(d_words[present]).dataXd, subwords.lengths)
 
     return words, backprop
+
+
+def build_mix_layers(n_layers: int, pooling: Model[Ragged, Floats2d]) -> Model[Ragged, Floats2d]:
+    """Build a learned mix of an encoder's layers, pooled. Registered as `spacy-tabcnn.mix_layers.v1`.
+
+    A sub-word's mix is g * sum of softmax(w)_l h_l over its embeddings of the layers l (Peters et al. 2018, "Deep
+    contextualized word representations", equation 1), with one scale g and one weight w_l per layer for the whole task.
+    At first it is the mean.
+
+    n_layers (int): Layers of the encoder that stand side by side, the embeddings' included: 7 for an encoder of 6.
+    pooling (Model[Ragged, Floats2d]): Pools the sub-words of each word.
+    RETURNS (Model[Ragged, Floats2d]): Pools (sub-words, n_layers * width), ragged by word, to (words, width).
+    RAISES (ValueError): If there are fewer than two layers.
+    """
+    if n_layers < 2:
+        raise ValueError(f"spacy-tabcnn.mix_layers.v1: n_layers is {n_layers}; expected at least 2")
+    model: Model[Ragged, Floats2d] = Model(
+        "mix_layers",
+        forward_mix,
+        layers=[pooling],
+        params={"weights": None, "scale": None},
+        attrs={"n_layers": n_layers},
+    )
+    # Not left to `initialize`, which spacy-transformers' listener does not pass on to its pooling.
+    model.set_param("weights", model.ops.alloc1f(n_layers))
+    model.set_param("scale", model.ops.alloc1f(1) + 1)
+    return model
+
+
+def forward_mix(
+    model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
+    n_layers, xp = model.attrs["n_layers"], model.ops.xp
+    layers: Any = subwords.dataXd
+    if layers.shape[1] % n_layers:
+        raise ValueError(
+            f"spacy-tabcnn.mix_layers.v1: the embeddings are {layers.shape[1]} wide, no multiple of n_layers = "
+            f"{n_layers}. Set all_layers = true in the transformer's model, spacy-tabcnn.TransformerModel.v1, and "
+            "n_layers to its number of layers plus one"
+        )
+    layers = layers.reshape(len(layers), n_layers, -1)
+    shares: Any = model.ops.softmax(model.get_param("weights"))
+    scale: Any = model.get_param("scale")
+    mean = xp.einsum("l,slw->sw", shares, layers)
+    pooled, backprop_pooling = model.layers[0](Ragged(mean * scale, subwords.lengths), is_train)
+
+    def backprop(d_words: Floats2d) -> Ragged:
+        d_mixed: Any = backprop_pooling(d_words).dataXd
+        d_shares = scale * xp.einsum("sw,slw->l", d_mixed, layers)
+        model.inc_grad("weights", shares * (d_shares - (shares * d_shares).sum()))
+        model.inc_grad("scale", (d_mixed * mean).sum(keepdims=True).reshape(1))
+        d_layers = (scale * shares)[None, :, None] * d_mixed[:, None]
+        return Ragged(d_layers.reshape(len(d_layers), -1), subwords.lengths)
+
+    return pooled, backprop

@@ -55,6 +55,13 @@ def run_benchmark(run_command: Callable[..., Result], tmp_path: Path) -> Callabl
     return run
 
 
+@pytest.fixture
+def _any_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let devices without fast bfloat16 compute in slow bfloat16."""
+    for module in ("benchmarks.pipelines", "spacy_tabcnn.models.precision"):
+        monkeypatch.setattr(f"{module}.has_bfloat16", lambda device: True)
+
+
 @pytest.fixture(scope="session")
 def tiny_options(tiny_config: Path, tiny_corpus: Path) -> tuple[object, ...]:
     """Options for a pipeline without a transformer."""

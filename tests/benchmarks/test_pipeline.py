@@ -82,3 +82,11 @@ def test_without_a_transformer_there_is_no_limit(run_benchmark, tiny_run, tiny_c
     assert {row["part"] for row in raw_parts} == PARTS | {"tokeniser"}
     n_entities = sum(len(doc.ents) for doc in read_corpus(tiny_corpus))
     assert saved["settings"]["predicted"] == f"{n_entities} entities, 9 relations"
+
+
+@pytest.mark.usefixtures("_any_bfloat16")
+def test_the_command_times_mixed_precision(run_benchmark, transformer_options, tiny_corpus):
+    saved = run_benchmark(pipeline_cli, *transformer_options, "--data", tiny_corpus, "--mixed-precision")
+    names = ["raw text", "gold tokens", "gold tokens, bfloat16", "limit", "limit, bfloat16"]
+    assert [row["input"] for row in next(iter(saved["tables"].values()))] == names
+    assert saved["headline"]["words/s, gold tokens, bfloat16"] > 0

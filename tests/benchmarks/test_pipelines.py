@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin
+from spacy.util import load_config
 from spacy.vocab import Vocab
 
 from benchmarks.pipelines import (
@@ -12,6 +13,7 @@ from benchmarks.pipelines import (
     find_component,
     find_transformer,
     load_pipeline,
+    mixed_precision,
     read_config,
     read_corpus,
     sample_batches,
@@ -81,3 +83,33 @@ def test_a_trained_pipeline_needs_neither_config_nor_corpus(tiny_run):
 def test_a_pipeline_without_the_component_is_refused():
     with pytest.raises(ValueError, match=r"has the components \[\]; expected 'tabcnn'"):
         find_component(spacy.blank("en"))
+
+
+def shims_of(nlp):
+    models = [nlp.get_pipe(name).model for name in nlp.pipe_names]
+    return [shim for model in models for node in model.walk() for shim in node.shims]
+
+
+@pytest.mark.usefixtures("_any_bfloat16")
+def test_mixed_precision_is_for_encoder_and_head_and_for_a_block(tiny_corpus, tiny_encoder):
+    config = ROOT / "configs" / "conll04.cfg"
+    nlp, _ = load_pipeline(None, config=config, encoder=str(tiny_encoder), train=tiny_corpus)
+    with mixed_precision(nlp):
+        assert [shim.use_bfloat16 for shim in shims_of(nlp)] == [True, True]
+    assert [shim.use_bfloat16 for shim in shims_of(nlp)] == [False, False]
+
+
+def test_mixed_precision_is_refused_where_it_is_slower(tiny_config, tiny_corpus, monkeypatch):
+    monkeypatch.setattr("benchmarks.pipelines.has_bfloat16", lambda device: False)
+    nlp, _ = load_pipeline(None, config=tiny_config, encoder=MINILM, train=tiny_corpus)
+    with pytest.raises(ValueError, match="computes no faster in bfloat16"), mixed_precision(nlp):
+        pass
+
+
+def test_nothing_is_measured_from_a_cache(tiny_corpus, tiny_encoder, tmp_path):
+    config = load_config(ROOT / "configs" / "conll04_frozen.cfg")
+    # The tiny encoder has one layer.
+    config["components"]["relation_table"]["model"]["tok2vec"]["*"]["encoder"]["pooling"]["n_layers"] = 2
+    config.to_disk(tmp_path / "frozen.cfg")
+    nlp, _ = load_pipeline(None, config=tmp_path / "frozen.cfg", encoder=str(tiny_encoder), train=tiny_corpus)
+    assert find_transformer(nlp).model.layers[0].shims[0].cache.size == 0

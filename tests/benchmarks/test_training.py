@@ -72,7 +72,16 @@ def test_the_command_needs_no_transformer(run_benchmark, tiny_options):
     assert {row["part"] for row in saved["tables"]["Parts of one profiled epoch of the sample"]} == PARTS
 
 
-@pytest.mark.parametrize("name", ["ace05", "ade", "conll04", "conll04_minilm", "sample", "scierc"])
+@pytest.mark.parametrize("name", ["ace05", "ade", "conll04", "conll04_frozen", "conll04_minilm", "sample", "scierc"])
 def test_every_config_has_the_head_that_is_replaced(name, request):
     config = load_config(request.config.rootpath / "configs" / f"{name}.cfg")
     assert with_dense_head(config) != config
+
+
+@pytest.mark.usefixtures("_any_bfloat16")
+def test_the_command_times_mixed_precision(run_benchmark, tiny_options):
+    saved = run_benchmark(training_cli, *tiny_options, "--mixed-precision")
+    speed, parts = saved["tables"].values()
+    assert [row["head"] for row in speed] == ["dense", "head", "bfloat16"]
+    assert all("bfloat16_ms/step" in row for row in parts)
+    assert "head/bfloat16, seconds/step" in saved["headline"]

@@ -161,6 +161,50 @@ def test_attentions_are_passed_on(make_encoder, docs):
     assert attentions.shape[:2] == (len(docs), 2)
 
 
+@pytest.mark.usefixtures("_many_passes")
+def test_all_layers_side_by_side(make_encoder, any_encoder, docs):
+    reference = create_TransformerModel_v3(
+        str(any_encoder), get_doc_spans, {"use_fast": True}, {"output_hidden_states": True}
+    )
+    reference.initialize()
+    model = make_encoder(any_encoder, all_layers=True)
+    ours, theirs = model.predict(docs).model_output, reference.predict(docs).model_output
+    mask = torch.from_numpy(reference.predict(docs).wordpieces.attention_mask)[:, :, None]
+    expected = torch.cat([torch.as_tensor(layer) for layer in theirs.hidden_states], dim=-1)
+    np.testing.assert_allclose(ours.last_hidden_state * mask, expected * mask, atol=1e-5)
+    assert model.get_dim("nO") == ours.last_hidden_state.shape[-1]
+
+
+@pytest.mark.usefixtures("_many_passes")
+def test_gradients_reach_every_layer(make_encoder, docs):
+    model = make_encoder(all_layers=True)
+    once = gradients(make_encoder(), docs)["embeddings.LayerNorm.bias"]
+    assert not np.allclose(gradients(model, docs)["embeddings.LayerNorm.bias"], once, atol=1e-4)
+
+
+def test_a_frozen_encoder_is_not_updated(make_encoder, docs):
+    model = make_encoder(frozen=True, config={"hidden_dropout_prob": 0.5}, cache_mb=1)
+    before = hidden_states(model, docs)
+    batch, backprop = model.begin_update(docs)
+    np.testing.assert_array_equal(batch.doc_data[0].model_output.last_hidden_state[0][: len(before[0])], before[0])
+    assert backprop(batch) == docs
+    model.finish_update(SGD(0.1))
+    assert all(parameter.grad is None for parameter in model.transformer.parameters())
+    np.testing.assert_array_equal(hidden_states(model, docs)[0], before[0])
+
+
+def test_a_frozen_encoder_keeps_its_cache(make_encoder, docs, count_calls):
+    model = make_encoder(frozen=True, cache_mb=1)
+    encoded = count_calls(model)
+    for _ in range(3):
+        batch, backprop = model.begin_update(docs)
+        backprop(batch)
+        model.finish_update(SGD(0.1))
+        with model.use_params({}):
+            model.predict(docs)
+    assert len(encoded) == len(docs)
+
+
 @given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
 def test_passes_pad_little(lengths):
     passes = plan_passes(torch.tensor(lengths))
@@ -330,6 +374,22 @@ def test_listeners_can_be_replaced(tiny_encoder, tmp_path):
     other = spacy.load(tmp_path)
     logits = other.get_pipe("tabcnn").predict([other.make_doc(TEXTS[0])])
     np.testing.assert_allclose(logits.tags, expected.tags, atol=1e-5)
+
+
+def test_listeners_to_all_layers_stay(tiny_encoder):
+    nlp = spacy.blank("en")
+    encoder = {
+        "@architectures": "spacy-tabcnn.TransformerModel.v1",
+        "name": str(tiny_encoder),
+        "get_spans": {"@span_getters": "spacy-transformers.doc_spans.v1"},
+        "all_layers": True,
+    }
+    nlp.add_pipe("transformer", config={"model": encoder})
+    pooling = {"@layers": "spacy-tabcnn.mix_layers.v1", "n_layers": 2, "pooling": {"@layers": "reduce_mean.v1"}}
+    listener = {"@architectures": "spacy-transformers.TransformerListener.v1", "pooling": pooling, "grad_factor": 1.0}
+    nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}})
+    with pytest.raises(ValueError, match="all_layers = true cannot be replaced"):
+        nlp.replace_listeners("transformer", "tagger", ["model.tok2vec"])
 
 
 def test_inputs_with_padding_on_the_left(make_encoder):

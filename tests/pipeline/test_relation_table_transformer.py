@@ -205,6 +205,29 @@ def test_frozen_transformer_reads_a_sentence_once(make_nlp, make_examples):
     assert sum(n_sequences) == len(make_examples(nlp))
 
 
+def test_frozen_mix_of_layers(make_nlp, make_examples, tmp_path):
+    """The recipe of configs/conll04_frozen.cfg: nothing but the settings of encoder and listener."""
+    pooling = {"@layers": "spacy-tabcnn.mix_layers.v1", "n_layers": 2, "pooling": {"@layers": "reduce_mean.v1"}}
+    nlp = make_nlp(
+        **{
+            "components.transformer.model.frozen": True,
+            "components.transformer.model.all_layers": True,
+            "components.transformer.model.cache_mb": 1,
+            "components.tabcnn.model.tok2vec.pooling": pooling,
+        }
+    )
+    nlp.initialize(lambda: make_examples(nlp))
+    before = weights_of(nlp)
+    losses = train(nlp, make_examples(nlp), steps=20)
+    assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
+    after = weights_of(nlp)
+    assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path)
+    for logits, same in zip(score(nlp, TEXTS), score(other, TEXTS), strict=True):
+        np.testing.assert_array_equal(logits, same)
+
+
 def test_averaged_weights_of_encoder_and_head(make_nlp, make_examples):
     """They are evaluated and saved in the place of the latest ones."""
     nlp = make_nlp()
