@@ -31,9 +31,10 @@ from .dense import DenseTableCNN
 from .pipelines import SAMPLE_TRAIN, DataOption, describe_corpus, read_corpus, sample_batches
 
 BATCH_SIZE = 8
-LENGTHS = (10, 25, 50, 100, 200, 400)
-KERNEL_SIZES = (3, 5)
-HIDDEN = ((512,), (512, 256))
+LENGTHS = [10, 25, 50, 100, 200, 400]
+KERNEL_SIZES = [3, 5]
+HIDDEN = {2: (512,), 3: (512, 256)}  # by the number of layers
+LAYERS = [*HIDDEN]
 MODULES: dict[str, type[TableCNN]] = {"head": TableCNN, "dense": DenseTableCNN}
 
 
@@ -60,17 +61,24 @@ class Sizes(NamedTuple):
     n_relations: int = 11
 
 
-def make_cases(batches: list[list[int]], *, quick: bool) -> list[Case]:
+def make_cases(
+    batches: list[list[int]], *, lengths: list[int], kernel_sizes: list[int], layers: list[int]
+) -> list[Case]:
     """Lay out the measurements.
 
     batches (list[list[int]]): Lengths of the sentences of each batch of real ones.
-    quick (bool): Whether to confine them to two inputs and the smallest head.
+    lengths (list[int]): Lengths of the single sentences.
+    kernel_sizes (list[int]): Odd widths of the kernels.
+    layers (list[int]): Numbers of layers.
     RETURNS (list[Case]): The batches and single sentences, by every head.
+    RAISES (ValueError): If there is no head of so many layers.
     """
-    inputs = {f"{BATCH_SIZE} sentences": batches}
-    inputs |= {f"n = {n}": [[n]] for n in ((50,) if quick else LENGTHS)}
-    heads = [(3, (512,))] if quick else list(itertools.product(KERNEL_SIZES, HIDDEN))
-    return [Case(title, lengths, k, hidden) for k, hidden in heads for title, lengths in inputs.items()]
+    unknown = set(layers) - set(HIDDEN)
+    if unknown:
+        raise ValueError(f"--layers {min(unknown)}: expected one of {', '.join(map(str, HIDDEN))}")
+    inputs = {f"{BATCH_SIZE} sentences": batches, **{f"n = {n}": [[n]] for n in lengths}}
+    heads = itertools.product(kernel_sizes, (HIDDEN[n] for n in layers))
+    return [Case(title, words, k, hidden) for k, hidden in heads for title, words in inputs.items()]
 
 
 def measure_case(
@@ -200,39 +208,51 @@ def measure_memory(name: str, case: Case, sizes: Sizes, seed: int, backward: boo
 
 
 def benchmark_head(
-    data: Path, *, batches: int, repeats: int, max_seconds: float, seed: int, quick: bool, memory: bool
+    data: Path,
+    *,
+    lengths: list[int],
+    kernel_sizes: list[int],
+    layers: list[int],
+    batches: int,
+    repeats: int,
+    max_seconds: float,
+    seed: int,
+    memory: bool,
 ) -> Report:
     """Compare both heads on batches of real lengths and on single sentences.
 
     data (Path): The corpus whose sentences give the batches' lengths.
+    lengths (list[int]): Lengths of the single sentences.
+    kernel_sizes (list[int]): Odd widths of the kernels.
+    layers (list[int]): Numbers of layers.
     batches (int): Number of batches; a pass runs all of them.
     repeats (int): Number of rounds.
     max_seconds (float): The time for one comparison after which no further round starts.
     seed (int): Seed of the weights, the embeddings and the choice of sentences.
-    quick (bool): Whether to confine the benchmark to two inputs and the smallest head.
     memory (bool): Whether to measure memory too.
     RETURNS (Report): The result.
     """
     docs = read_corpus(data)
-    lengths = [[len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)]
+    words = [[len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)]
     rows = [
         row
-        for case in make_cases(lengths, quick=quick)
+        for case in make_cases(words, lengths=lengths, kernel_sizes=kernel_sizes, layers=layers)
         for row in measure_case(case, repeats=repeats, max_seconds=max_seconds, seed=seed, memory=memory)
     ]
     settings = {
         "data": describe_corpus(data, docs),
         "encoder": "none: random embeddings",
         **Sizes()._asdict(),
-        "batches": len(lengths),
+        "batches": len(words),
         "seed": seed,
     }
-    forward, both = rows[:2]
     headline = {
-        f"dense/head, {forward['input']}, k = 3, L = 2, forward": forward["dense/head"],
-        f"dense/head, {both['input']}, k = 3, L = 2, forward + backward": both["dense/head"],
-        "greatest difference of a logit": max(row["difference"] for row in rows if row["difference"] is not None),
+        f"dense/head, {row['input']}, k = {row['k']}, L = {row['L']}, {row['pass']}": row["dense/head"]
+        for row in rows[:2]
     }
+    headline["greatest difference of a logit"] = max(
+        (row["difference"] for row in rows if row["difference"] is not None), default=None
+    )
     return Report(settings, headline, {"Milliseconds and peak MiB a batch": rows})
 
 
@@ -241,12 +261,14 @@ def head_cli(
     data: DataOption = SAMPLE_TRAIN,
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
+    lengths: Annotated[list[int], typer.Option("--length", min=1, help="Words of a single sentence")] = LENGTHS,
+    kernel_sizes: Annotated[list[int], typer.Option("--kernel-size", help="Width of the kernels")] = KERNEL_SIZES,
+    layers: Annotated[list[int], typer.Option("--layers", help="Number of layers: 2 or 3")] = LAYERS,
     batches: Annotated[int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")] = 5,
     max_seconds: Annotated[
         float, typer.Option("--max-seconds", help="Time after which a comparison starts no further round")
     ] = 120.0,
     seed: SeedOption = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Two inputs and the smallest head only")] = False,
     memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")] = True,
 ) -> None:
     """
@@ -255,11 +277,13 @@ def head_cli(
     with failures_named("head"):
         report = benchmark_head(
             data,
+            lengths=lengths,
+            kernel_sizes=kernel_sizes,
+            layers=layers,
             batches=batches,
             repeats=repeats,
             max_seconds=max_seconds,
             seed=seed,
-            quick=quick,
             memory=memory,
         )
     publish("head", report, output)

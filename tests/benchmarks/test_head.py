@@ -13,17 +13,15 @@ def measure(case, **options):
 
 
 def test_every_head_meets_every_input():
-    cases = make_cases([[3, 4], [5, 6]], quick=False)
-    assert len(cases) == len(set(map(str, cases))) == 2 * 2 * (1 + 6)
+    cases = make_cases([[3, 4], [5, 6]], lengths=[10, 400], kernel_sizes=[3, 5], layers=[2, 3])
+    assert len(cases) == len(set(map(str, cases))) == 2 * 2 * (1 + 2)
     assert cases[0] == Case("8 sentences", [[3, 4], [5, 6]], 3, (512,))
     assert cases[-1] == Case("n = 400", [[400]], 5, (512, 256))
 
 
-def test_a_quick_run_has_two_inputs_and_one_head():
-    assert make_cases([[3, 4]], quick=True) == [
-        Case("8 sentences", [[3, 4]], 3, (512,)),
-        Case("n = 50", [[50]], 3, (512,)),
-    ]
+def test_a_head_of_other_layers_is_refused():
+    with pytest.raises(ValueError, match="--layers 4: expected one of 2, 3"):
+        make_cases([[3, 4]], lengths=[10], kernel_sizes=[3], layers=[2, 4])
 
 
 def test_a_case_gives_a_row_a_pass():
@@ -65,10 +63,8 @@ def test_memory_grows_with_the_sentence(backward):
 def test_the_command_reports_time_and_memory(run_benchmark, tiny_corpus, monkeypatch):
     # New processes take seconds to start.
     monkeypatch.setattr("benchmarks.head.in_fresh_process", lambda function, *args: function(*args))
-    monkeypatch.setattr("benchmarks.head.LENGTHS", (10,))
-    monkeypatch.setattr("benchmarks.head.KERNEL_SIZES", (3,))
-    monkeypatch.setattr("benchmarks.head.HIDDEN", ((8,),))
-    saved = run_benchmark(head_cli, "--data", tiny_corpus)
+    monkeypatch.setattr("benchmarks.head.HIDDEN", {2: (8,)})
+    saved = run_benchmark(head_cli, "--data", tiny_corpus, "--length", 10, "--kernel-size", 3, "--layers", 2)
     [rows] = saved["tables"].values()
     assert [(row["input"], row["pass"]) for row in rows] == [
         ("8 sentences", "forward"),
