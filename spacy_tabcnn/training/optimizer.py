@@ -12,6 +12,7 @@ from thinc.util import get_array_module
 
 # Last parts of the names of thinc's and torch's biases. That of a Maxout layer has two dimensions.
 BIAS_NAMES = ("b", "bias")
+CLIP_EPS = 1e-6  # as in `torch.nn.utils.clip_grad_norm_`
 # Steps from one update of the averages to the next. Over a window of hundreds of steps more would change nothing.
 AVERAGE_EVERY = 8
 
@@ -186,10 +187,12 @@ class AdamW(Optimizer):
         pending = dict(self._pending)
         updates = list(pending.values())
         self._pending.clear()
-        norm = torch.nn.utils.clip_grad_norm_([update.leaf for update in updates], self.grad_clip or math.inf)
+        norm = torch.nn.utils.get_total_norm([update.leaf.grad for update in updates])
         if not torch.isfinite(norm):
             self._skip(norm)
             return
+        # The fused kernels divide the gradients as they read them, which spares a pass over all of them.
+        self._adamw.grad_scale = ((norm + CLIP_EPS) / self.grad_clip).clamp_(min=1.0) if self.grad_clip else None
         for group in self._groups.values():
             group["params"] = []
         for leaf, is_head, decays, lr_scale in updates:
