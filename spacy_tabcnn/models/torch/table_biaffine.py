@@ -18,7 +18,9 @@ FORBIDDEN = -1e4
 
 
 class TableBiaffine(nn.Module):
-    """Two steps. Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b, where e_i is its embedding, p_i the maximum of
+    """A tagger that reads its own tags, and a biaffine form per relation label over the words so tagged.
+
+    Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b, where e_i is its embedding, p_i the maximum of
     the embeddings of the words up to i - 1 of the entity that holds word i - 1 (zero if none does), and t_(i-1) the
     embedding of the tag before it. Words i and j have the logit (Q_r z_i + q_r)^T (K_r z_j + k_r) of relation r, where
     z_i is the maximum of [e ; t] over the words of the entity that holds word i, or that of word i alone.
