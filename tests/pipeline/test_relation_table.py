@@ -515,6 +515,22 @@ def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make
     assert losses[0] > losses[1] > losses[2] == 0.0
 
 
+def test_gold_tags_reach_the_head_in_training_only(learner, make_examples):
+    """Those of all words of a window, though each counts in one window only."""
+    component, seen = learner.get_pipe("tabcnn"), []
+    component.cfg["max_length"] = 4
+    module = component.model.get_ref("head").shims[0]._model
+    module.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
+    words, entities, _ = TRAIN_DATA[0]
+    examples = make_examples(learner, [("", [], []), (words, entities, [])])
+    component.update(examples)
+    first, last = component.label_scheme.span_tags("PER", 2)
+    (place,) = component.label_scheme.span_tags("LOC", 1)
+    assert seen[0].tolist() == [first, last, 0, 0, *(0, 0, place, 0)]
+    component.predict([eg.predicted for eg in examples])
+    assert seen[1] is None
+
+
 def test_batch_in_which_nothing_is_gold(learner, make_examples):
     """Annotated as holding no entity and no relation: that is learned."""
     data = [(words, [], []) for words, _, _ in TRAIN_DATA]

@@ -2,12 +2,16 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 
-from spacy_tabcnn.labels import tag_rules
+from spacy_tabcnn.labels import LabelScheme, tag_rules
 from spacy_tabcnn.models.torch import table_biaffine
 from spacy_tabcnn.models.torch.table_biaffine import FORBIDDEN, TableBiaffine
+from spacy_tabcnn.table.decode import decode_tables
+from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.table.windows import Windows
 
 WIDTH, N_RELATIONS = 6, 5
 TAGS = ["O", "B-PER", "I-PER", "L-PER", "U-PER", "B-LOC", "I-LOC", "L-LOC", "U-LOC"]
@@ -193,6 +197,31 @@ def test_best_tags_are_valid_and_those_along_the_path():
         for path in tags.argmax(dim=1).split(LENGTHS):
             assert rules.may_start[path[0]] and rules.may_end[path[-1]]
             assert rules.may_follow[path[:-1], path[1:]].all()
+
+
+def decode(head, seed, max_length):
+    """Tags along the head's own path, and the entities that `decode_tables` reads off its logits."""
+    scheme = LabelScheme(["PER", "LOC"], {"LiveIn": [], "WorkFor": []})
+    windows = Windows(np.array(LENGTHS), max_length)
+    with torch.no_grad():
+        tags, relations = head(make_words(LENGTHS, seed)[windows.words()], torch.tensor(windows.lengths))
+    predictions = decode_tables(TableLogits(tags.numpy(), relations.numpy(), windows.lengths), windows, scheme)
+    entities = [[tuple(entity[:3]) for entity in prediction.entities] for prediction in predictions]
+    return scheme, tags.argmax(dim=1).split(windows.lengths.tolist()), entities
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_entities_read_off_the_logits_are_those_of_the_path(seed):
+    scheme, paths, entities = decode(make_head().eval(), seed, max_length=max(LENGTHS))
+    assert entities == [scheme.tagged_spans(path.numpy()) for path in paths]
+    assert any(end - start > 1 for spans in entities for start, end, _ in spans)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_windows_whose_paths_disagree_can_be_decoded(seed):
+    """Where they meet, no tag may fit both."""
+    _, _, entities = decode(make_head().eval(), seed, max_length=3)
+    assert all(left[1] <= right[0] for spans in entities for left, right in itertools.pairwise(spans))
 
 
 def test_forbidden_tags_have_no_probability_but_finite_logits():
