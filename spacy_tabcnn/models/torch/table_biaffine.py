@@ -76,6 +76,9 @@ class TableBiaffine(nn.Module):
         self.tagger = nn.Linear(2 * width + tag_width, n_tags)
         self.query = nn.Linear(width + tag_width, n_relations * rank)
         self.key = nn.Linear(width + tag_width, n_relations * rank)
+        # So that the first scores, sums of `rank` products, are small whatever the rank; else early steps undo them.
+        for parameter in self.query.parameters():
+            parameter.data /= rank**0.5
         may_start, may_follow, may_end, in_entity, continues = map(torch.from_numpy, rules)
         for name, buffer in (
             ("may_follow", torch.cat([may_follow, may_start[None]])),

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_tabcnn.labels import LabelScheme, tag_rules
 from spacy_tabcnn.models.torch import table_biaffine
@@ -267,6 +268,27 @@ def test_prediction_takes_as_many_steps_as_the_longest_sentence(monkeypatch):
     assert counts[0] == counts[1] == counts[2]
 
 
+class HostReads(TorchDispatchMode):
+    """Counts the operations for which the host would wait for a GPU."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ in ("_local_scalar_dense", "nonzero", "repeat_interleave")
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("is_train", [True, False])
+def test_the_host_waits_as_often_for_long_sentences_as_for_short_ones(is_train):
+    head = make_head().train(is_train)
+    counts = []
+    for lengths in ([2, 1], [60, 45, 7]):
+        with HostReads() as reads:
+            head(make_words(lengths), torch.tensor(lengths))
+        counts.append(reads.count)
+    assert counts[0] == counts[1] > 0
+
+
 @pytest.mark.parametrize("is_train", [True, False])
 def test_empty_sentences_and_batches(is_train):
     head = make_head(dropout=0.0).train(is_train)
@@ -319,6 +341,12 @@ def test_tag_width_and_rank():
         "key.weight": (2 * N_RELATIONS, WIDTH + 7),
         "key.bias": (2 * N_RELATIONS,),
     }
+
+
+@pytest.mark.parametrize("rank", [1, 16, 256])
+def test_first_scores_are_small_whatever_the_rank(rank):
+    _, relations = make_head(rank=rank).eval()(make_words(LENGTHS), torch.tensor(LENGTHS))
+    assert 0.1 < relations.std() < 1.0
 
 
 @pytest.mark.parametrize("options", [{"tag_width": 0}, {"rank": 0}, {"dropout": 1.0}, {"dropout": -0.1}])
