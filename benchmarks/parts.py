@@ -139,7 +139,7 @@ def watch_component(timer: PartTimer, nlp: Language) -> None:
     timer.wrap(module, "decode_tables", "decode")
     timer.wrap(component, "set_annotations", "annotation")
     timer.wrap(module, "gold_tables", "data")
-    timer.wrap(component, "get_loss", "loss")
+    timer.wrap(module, "table_loss", "loss")
 
 
 def watch_transformer(timer: PartTimer, nlp: Language) -> None:

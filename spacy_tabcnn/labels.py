@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,39 @@ from numpy.typing import NDArray
 OUTSIDE = 0  # index of the tag "O"
 NO_RELATION = 0  # index of the relation label "none"
 _PREFIXES = "BILU"
+
+
+class TagRules(NamedTuple):
+    """BILOU as data: what holds for each tag, and for each tag (second axis) after each other (first axis).
+
+    may_start (NDArray): Whether a sentence may start with a tag, bool (tags,).
+    may_follow (NDArray): Whether a tag may be followed by a tag, bool (tags, tags).
+    may_end (NDArray): Whether a sentence may end with a tag, bool (tags,).
+    in_entity (NDArray): Whether the word of a tag belongs to an entity, bool (tags,).
+    continues (NDArray): Whether a tag is followed by one of the same entity, bool (tags, tags). A tag in an entity that
+        does not continue that of the tag before begins one.
+    """
+
+    may_start: NDArray[np.bool_]
+    may_follow: NDArray[np.bool_]
+    may_end: NDArray[np.bool_]
+    in_entity: NDArray[np.bool_]
+    continues: NDArray[np.bool_]
+
+
+def tag_rules(n_tags: int) -> TagRules:
+    """Tell the rules of the tags. They depend on the number of entity types only.
+
+    n_tags (int): Number of tags |E|; see `LabelScheme.n_tags`.
+    RETURNS (TagRules): The rules.
+    """
+    index = np.arange(n_tags)
+    types, prefixes = np.divmod(index - 1, len(_PREFIXES))
+    outside = index == OUTSIDE
+    opens = outside | (prefixes == 0) | (prefixes == 3)
+    closes = outside | (prefixes == 2) | (prefixes == 3)
+    continues = (~opens)[None, :] & (~closes)[:, None] & (types[:, None] == types[None, :])
+    return TagRules(opens, (closes[:, None] & opens[None, :]) | continues, closes, ~outside, continues)
 
 
 @dataclass
@@ -141,13 +174,7 @@ class LabelScheme:
         RETURNS (tuple): Whether a sentence may start with each tag (tags,), whether each tag may be followed by each
             tag (tags, tags), and whether a sentence may end with each tag (tags,).
         """
-        index = np.arange(self.n_tags)
-        types, prefixes = np.divmod(index - 1, len(_PREFIXES))
-        outside = index == OUTSIDE
-        opens = outside | (prefixes == 0) | (prefixes == 3)
-        closes = outside | (prefixes == 2) | (prefixes == 3)
-        continues = (~opens)[None, :] & (~closes)[:, None] & (types[:, None] == types[None, :])
-        return opens, (closes[:, None] & opens[None, :]) | continues, closes
+        return tag_rules(self.n_tags)[:3]
 
     def allowed_relations(self) -> NDArray[np.bool_]:
         """Tell which relation labels the types of two entities allow.

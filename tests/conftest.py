@@ -5,6 +5,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,11 @@ from typer.testing import CliRunner, Result
 from spacy_tabcnn.relations import set_relations
 
 ROOT = Path(__file__).parents[1]
+# Every table head, with options that make it small.
+HEADS: dict[str, dict[str, Any]] = {
+    "spacy-tabcnn.TableCNN.v1": {"hidden": [16]},
+    "spacy-tabcnn.TableBiaffine.v1": {"tag_width": 8, "rank": 8},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -100,6 +106,12 @@ def assert_same_annotations() -> Callable[[Iterable[Doc], Iterable[Doc]], None]:
         assert scores == pytest.approx(other_scores, abs=1e-5)
 
     return check
+
+
+@pytest.fixture(scope="session", params=HEADS)
+def head_config(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The config of a small table head. A test that uses it is part of the suite that every head passes."""
+    return {"@architectures": request.param, **HEADS[request.param]}
 
 
 @pytest.fixture(scope="session")

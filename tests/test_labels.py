@@ -4,7 +4,7 @@ import re
 import numpy as np
 import pytest
 
-from spacy_tabcnn.labels import NO_RELATION, OUTSIDE, LabelScheme
+from spacy_tabcnn.labels import NO_RELATION, OUTSIDE, LabelScheme, tag_rules
 
 ENTITIES = ["PER", "LOC", "ORG"]
 RELATIONS = ["LiveIn", "WorkFor"]
@@ -91,6 +91,18 @@ def test_valid_sequences_and_entities_are_one_to_one():
         for start, end, label in scheme.tagged_spans(np.array(tags)):
             rebuilt[start:end] = scheme.span_tags(label, end - start)
         assert tuple(rebuilt) == tags
+
+
+def test_rules_tell_the_words_of_each_entity():
+    """In every valid sequence, the entities that the rules begin and continue are those that the tags hold."""
+    scheme = LabelScheme(["a", "b"])
+    rules = tag_rules(scheme.n_tags)
+    for tags in itertools.product(range(scheme.n_tags), repeat=4):
+        if rules.may_start[tags[0]] and rules.may_end[tags[-1]] and rules.may_follow[tags[:-1], tags[1:]].all():
+            goes_on = [False, *rules.continues[tags[:-1], tags[1:]]]
+            spans = scheme.tagged_spans(np.array(tags))
+            assert np.flatnonzero(rules.in_entity[list(tags)]).tolist() == [i for s in spans for i in range(*s[:2])]
+            assert np.flatnonzero(goes_on).tolist() == [i for s in spans for i in range(s[0] + 1, s[1])]
 
 
 # Type constraints

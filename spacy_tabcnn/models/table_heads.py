@@ -10,17 +10,25 @@ import torch
 from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
 from torch import nn
 
+from ..labels import tag_rules
 from ..table.types import Floats2d, Ints1d, TableLogits
 from .shim import TorchShim
+from .torch.table_biaffine import TableBiaffine
 from .torch.table_cnn import TableCNN
 
 
 class HeadInput(NamedTuple):
-    """Word embeddings (words, width), the sentences of a batch end to end, and the words of each sentence, int64
-    (sentences,); or the loss's gradient with respect to the embeddings."""
+    """A batch of sentences, or the loss's gradient with respect to their embeddings.
+
+    words (Floats2d): Word embeddings (words, width), the sentences end to end.
+    lengths (Ints1d): Words of each sentence, int64 (sentences,).
+    gold_tags (Ints1d | None): In training, the gold tag of each word, int64 (words,), negative where it is missing: for
+        heads whose scores depend on tags.
+    """
 
     words: Floats2d
     lengths: Ints1d
+    gold_tags: Ints1d | None = None
 
 
 def build_table_cnn(
@@ -54,6 +62,35 @@ def build_table_cnn(
     return build_torch_head("table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision)
 
 
+def build_table_biaffine(
+    *, tag_width: int = 64, rank: int = 64, dropout: float | None = None, mixed_precision: bool = False
+) -> Model[HeadInput, TableLogits]:
+    """Build the head of TabERT, with which the paper compares its own (section 2.1): tags from left to right, each
+    given those before it, then all relations at once. Registered as `spacy-tabcnn.TableBiaffine.v1`.
+
+    tag_width (int): Width of a tag embedding.
+    rank (int): Rows of the matrices Q_r and K_r, which score relation r of the words i and j by
+        (Q_r z_i + q_r)^T (K_r z_j + k_r).
+    dropout (float | None): Dropout of the word and tag embeddings. By default that of the `[training]` block.
+    mixed_precision (bool): Whether to compute matrix products in bfloat16, as `build_table_cnn` does.
+    RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
+    """
+    make_module = functools.partial(make_table_biaffine, tag_width=tag_width, rank=rank, dropout=dropout or 0.0)
+    return build_torch_head("table_biaffine", make_module, dropout=dropout, mixed_precision=mixed_precision)
+
+
+def make_table_biaffine(*, width: int, n_tags: int, n_relations: int, **options: Any) -> TableBiaffine:
+    """Make the module of `build_table_biaffine`. A function of the module, so that a head can be pickled.
+
+    width (int): Width of a word embedding.
+    n_tags (int): Number of tags, whose rules `tag_rules` tells.
+    n_relations (int): Number of relation labels.
+    options (Any): Those of `TableBiaffine`.
+    RETURNS (TableBiaffine): The module.
+    """
+    return TableBiaffine(width, n_relations, tag_rules(n_tags), **options)
+
+
 def build_torch_head(
     name: str, make_module: Callable[..., nn.Module], *, dropout: float | None, mixed_precision: bool = False
 ) -> Model[HeadInput, TableLogits]:
@@ -61,7 +98,7 @@ def build_torch_head(
 
     name (str): Name of the layer.
     make_module (Callable): Called with `width`, `n_tags` and `n_relations`, returns a module with an attribute
-        `dropout` and the signature of `TableCNN.forward`.
+        `dropout` and the signature of `TableBiaffine.forward`.
     dropout (float | None): Dropout in training; None follows spaCy's `set_dropout_rate`.
     mixed_precision (bool): Whether to run the module under `precision.autocast`.
     RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the embeddings' width), n_tags and
@@ -133,7 +170,9 @@ def forward(
         # thinc's set_dropout_rate reaches the layer's attribute; the torch module must be told.
         shim._model.dropout = model.attrs.get("dropout", model.attrs.get("dropout_rate"))
     words = xp2torch(inputs.words, requires_grad=is_train)
-    arguments = ArgsKwargs(args=(words, torch.from_numpy(inputs.lengths)), kwargs={})
+    lengths = torch.from_numpy(inputs.lengths)
+    gold_tags = None if inputs.gold_tags is None else torch.from_numpy(inputs.gold_tags)
+    arguments = ArgsKwargs(args=(words, lengths, gold_tags), kwargs={})
     outputs, backprop_torch = shim(arguments, is_train)
 
     def backprop(d_logits: TableLogits) -> HeadInput:

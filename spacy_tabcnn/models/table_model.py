@@ -1,6 +1,7 @@
 """Documents -> logits of their tables."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from spacy.tokens import Doc
@@ -8,20 +9,32 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..table.types import TableLogits
+from ..table.types import Ints1d, TableLogits
 from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
 from .table_heads import HeadInput
 
 
+class GoldInput(NamedTuple):
+    """Documents to learn from, with what a head may have to know of their gold tables beforehand.
+
+    docs (list[Doc]): The documents.
+    tags (Ints1d): Gold tag of each of their words, int64 (words,), negative where it is missing.
+    """
+
+    docs: list[Doc]
+    tags: Ints1d
+
+
 def build_table_model(
     tok2vec: Model[list[Doc], list[Floats2d]], head: Model[HeadInput, TableLogits]
-) -> Model[list[Doc], TableLogits]:
+) -> Model[list[Doc] | GoldInput, TableLogits]:
     """Join word embeddings and a table head. Registered as `spacy-tabcnn.TableModel.v1`.
 
     tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings e_i (paper, equation 1), (words, width) a document.
     head (Model[HeadInput, TableLogits]): Scores the tables of a batch.
-    RETURNS (Model[list[Doc], TableLogits]): Scores the tables of a batch of documents, those of the `Windows` of their
-        sentences, cut at its attribute `max_length`. To initialise it, pass documents as X and logits of the wanted
+    RETURNS (Model[list[Doc] | GoldInput, TableLogits]): Scores the tables of a batch of documents, those of the
+        `Windows` of their sentences, cut at its attribute `max_length`. Train it with `GoldInput`: a head that follows
+        its own tags has to be told the right ones. To initialise it, pass documents as X and logits of the wanted
         numbers of labels as Y. Empty documents are fine, but for one case: training on them where a transformer's
         output is concatenated with other features.
     """
@@ -36,8 +49,9 @@ def build_table_model(
 
 
 def forward(
-    model: Model[list[Doc], TableLogits], docs: list[Doc], is_train: bool
+    model: Model[list[Doc] | GoldInput, TableLogits], inputs: list[Doc] | GoldInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
+    docs, gold_tags = inputs if isinstance(inputs, GoldInput) else (inputs, None)
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     if not is_train:
         # Embeddings of an empty document can be zero wide, which layers that concatenate refuse. In training an
@@ -46,8 +60,10 @@ def forward(
     embeddings, backprop_tok2vec = tok2vec(docs, is_train)
     words = model.ops.xp.concatenate([array for array in embeddings if len(array)])
     windows = Windows(sentence_lengths(docs), model.attrs["max_length"])
-    word_of_row = model.ops.xp.asarray(windows.words(), dtype="int32")  # a word has several where windows overlap
-    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths), is_train)
+    rows = windows.words()
+    word_of_row = model.ops.xp.asarray(rows, dtype="int32")  # a word has several where windows overlap
+    gold_of_row = None if gold_tags is None else gold_tags[rows]
+    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths, gold_of_row), is_train)
 
     def backprop(d_logits: TableLogits) -> list[Doc]:
         d_words = model.ops.alloc2f(*words.shape)
@@ -62,7 +78,9 @@ def forward(
     return logits, backprop
 
 
-def init(model: Model[list[Doc], TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None) -> None:
+def init(
+    model: Model[list[Doc] | GoldInput, TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None
+) -> None:
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     docs = [doc for doc in X or [] if len(doc)] or [Doc(Vocab(), words=["word"])]
     tok2vec.initialize(X=docs)

@@ -20,9 +20,10 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
 from ..labels import LabelScheme
+from ..models.table_model import GoldInput
 from ..relations import Relation, get_relations, has_relations, register_extensions, set_entity_scores
 from ..table.decode import Aggregation, decode_tables
-from ..table.gold import gold_tables
+from ..table.gold import GoldTable, gold_tables
 from ..table.loss import table_loss
 from ..table.types import TableLogits
 from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
@@ -55,7 +56,7 @@ DEFAULT_TABLE_MODEL = Config().from_str(relation_table_default_config)["model"]
 def make_relation_table(
     nlp: Language,
     name: str,
-    model: Model[list[Doc], TableLogits],
+    model: Model[list[Doc] | GoldInput, TableLogits],
     aggregation: Aggregation,
     min_score: float | None,
     type_constraints: bool,
@@ -64,7 +65,7 @@ def make_relation_table(
 ) -> "RelationTable":
     """Make a relation table component; `[components.NAME] factory = "relation_table"` or `"tabcnn"` in a config.
 
-    model (Model[list[Doc], TableLogits]): Scores the tables of a batch of documents.
+    model (Model[list[Doc] | GoldInput, TableLogits]): Scores the tables of a batch of documents.
     aggregation (str): How the cells of a pair of entities make one relation: "mean" (the normalised geometric mean of
         their probabilities) or "any" (one cell is enough, the paper's rule).
     min_score (float | None): Least probability of a relation. None: it must beat "none".
@@ -132,7 +133,7 @@ class RelationTable(TrainablePipe):
     def __init__(
         self,
         vocab: Vocab,
-        model: Model[list[Doc], TableLogits],
+        model: Model[list[Doc] | GoldInput, TableLogits],
         name: str = "relation_table",
         *,
         aggregation: Aggregation = "mean",
@@ -292,8 +293,11 @@ class RelationTable(TrainablePipe):
         self._require_initialized()
         set_dropout_rate(self.model, drop)
         self.model.attrs["max_length"] = self.cfg["max_length"]
-        logits, backprop = self.model.begin_update(docs)
-        loss, d_logits = self.get_loss(examples, logits)
+        gold = self._gold_tables(examples)
+        windows = Windows(sentence_lengths(docs), self.cfg["max_length"])
+        gold_tags = np.concatenate([table.tags for table in gold])[windows.rows()]
+        logits, backprop = self.model.begin_update(GoldInput(docs, gold_tags))
+        loss, d_logits = table_loss(logits, gold)
         backprop(d_logits)
         if sgd not in (None, False):
             self.finish_update(sgd)
@@ -314,14 +318,7 @@ class RelationTable(TrainablePipe):
         scores (TableLogits): The logits of their predicted documents' tables.
         RETURNS (tuple[float, TableLogits]): The loss, summed over cells, and its gradient.
         """
-        scheme = self.label_scheme
-        gold, skipped = [], Counter[str]()
-        for eg in examples:
-            tables, eg_skipped = gold_tables(eg, scheme, max_length=self.cfg["max_length"])
-            gold.extend(tables)
-            skipped += eg_skipped
-        self._report(skipped)
-        return table_loss(scores, gold)
+        return table_loss(scores, self._gold_tables(examples))
 
     def initialize(
         self,
@@ -406,6 +403,17 @@ class RelationTable(TrainablePipe):
         self.cfg["labels"] = scheme.to_dict()
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
+
+    def _gold_tables(self, examples: Iterable[Example]) -> list[GoldTable]:
+        """Fill the tables of the windows of a batch, and warn of what they cannot hold."""
+        scheme = self.label_scheme
+        gold, skipped = [], Counter[str]()
+        for eg in examples:
+            tables, eg_skipped = gold_tables(eg, scheme, max_length=self.cfg["max_length"])
+            gold.extend(tables)
+            skipped += eg_skipped
+        self._report(skipped)
+        return gold
 
     def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch, so that the logits of each part, if it has several documents, stay below a bound."""

@@ -1,4 +1,4 @@
-"""The thinc side of the head: dimensions, a torch module built late, dropout, gradients, saved weights."""
+"""The thinc side of each head: dimensions, a torch module built late, dropout, gradients, saved weights."""
 
 import pickle
 from io import BytesIO
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import srsly
 import torch
+from spacy.util import registry
 from thinc.api import Adam, set_dropout_rate
 
 from spacy_tabcnn.models import shim
-from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
-from spacy_tabcnn.models.torch.table_cnn import TableCNN
+from spacy_tabcnn.models.table_heads import HeadInput, build_table_biaffine, build_table_cnn
 from spacy_tabcnn.table.types import TableLogits
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
@@ -20,7 +20,7 @@ LENGTHS = np.array([4, 1, 3])
 
 def make_inputs(seed=0):
     words = np.random.default_rng(seed).standard_normal((LENGTHS.sum(), WIDTH)).astype("float32")
-    return HeadInput(words, LENGTHS)
+    return HeadInput(words, LENGTHS, np.random.default_rng(seed).integers(-1, N_TAGS, LENGTHS.sum()))
 
 
 def make_labels(n_tags=N_TAGS, n_relations=N_RELATIONS):
@@ -28,13 +28,28 @@ def make_labels(n_tags=N_TAGS, n_relations=N_RELATIONS):
     return TableLogits(np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), np.zeros(0, np.int64))
 
 
-def make_head(*, dropout=None, initialize=True, **options):
-    torch.manual_seed(0)
-    head = build_table_cnn(**{"hidden": [8], "dropout": dropout, **options})
-    if initialize:
-        head.set_dim("nI", WIDTH)
-        head.initialize(Y=make_labels())
+def initialize(head):
+    head.set_dim("nI", WIDTH)
+    head.initialize(Y=make_labels())
     return head
+
+
+@pytest.fixture
+def make_head(head_config):
+    """Build a head, by default an initialised one."""
+    options = dict(head_config)
+    build = registry.architectures.get(options.pop("@architectures"))
+
+    def make(*, is_initialized=True, **others):
+        torch.manual_seed(0)
+        head = build(**{**options, **others})
+        return initialize(head) if is_initialized else head
+
+    return make
+
+
+def module_of(head):
+    return head.shims[0]._model
 
 
 def assert_same_logits(actual, expected):
@@ -45,48 +60,57 @@ def assert_same_logits(actual, expected):
 # Building
 
 
-def test_the_module_is_built_when_its_sizes_are_known():
-    head = make_head(initialize=False)
-    assert head.shims[0]._model is None
+def test_the_module_is_built_when_its_sizes_are_known(make_head):
+    head = make_head(is_initialized=False)
+    assert module_of(head) is None
     assert [head.has_dim(name) for name in ("nI", "n_tags", "n_relations")] == [None] * 3
-    head.set_dim("nI", WIDTH)
-    head.initialize(Y=make_labels())
-    assert isinstance(head.shims[0]._model, TableCNN)
+    initialize(head)
+    assert module_of(head) is not None
     assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [WIDTH, N_TAGS, N_RELATIONS]
 
 
 @pytest.mark.parametrize("options, hidden", [({}, [512]), ({"hidden": None}, [512]), ({"hidden": [8, 7]}, [8, 7])])
-def test_hidden(options, hidden):
-    head = build_table_cnn(**options)
-    head.set_dim("nI", WIDTH)
-    head.initialize(Y=make_labels())
-    assert [conv.out_channels for conv in head.shims[0]._model.convs] == [*hidden, N_RELATIONS]
+def test_cnn_hidden(options, hidden):
+    head = initialize(build_table_cnn(**options))
+    assert [conv.out_channels for conv in module_of(head).convs] == [*hidden, N_RELATIONS]
 
 
-def test_kernel_size():
-    kernels = [conv.kernel_size for conv in make_head(kernel_size=5).shims[0]._model.convs]
+def test_cnn_kernel_size():
+    kernels = [conv.kernel_size for conv in module_of(initialize(build_table_cnn(kernel_size=5, hidden=[8]))).convs]
     assert kernels == [(5, 5), (5, 5)]
 
 
-def test_separable():
-    convs = make_head(separable=True).shims[0]._model.convs
+def test_cnn_separable():
+    convs = module_of(initialize(build_table_cnn(separable=True, hidden=[8]))).convs
     assert [[conv.kernel_size for conv in layer] for layer in convs[1:]] == [[(3, 3), (1, 1)]]
 
 
-@pytest.mark.parametrize("options", [{"kernel_size": 4}, {"hidden": []}, {"dropout": 1.0}, {"dropout": -0.1}])
-def test_bad_options_are_refused_when_the_module_is_built(options):
+@pytest.mark.parametrize("options, sizes", [({}, (64, 64)), ({"tag_width": 7, "rank": 3}, (7, 3))])
+def test_biaffine_tag_width_and_rank(options, sizes):
+    module = module_of(initialize(build_table_biaffine(**options)))
+    assert (module.tag_embedding.embedding_dim, module.query.out_features // N_RELATIONS) == sizes
+
+
+@pytest.mark.parametrize("options", [{"kernel_size": 4}, {"hidden": []}])
+def test_bad_options_of_the_cnn_are_refused_when_the_module_is_built(options):
     with pytest.raises(ValueError, match="TableCNN"):
-        make_head(**options)
+        initialize(build_table_cnn(**options))
 
 
-def test_initialize_again_starts_anew():
+@pytest.mark.parametrize("dropout", [1.0, -0.1])
+def test_bad_dropout_is_refused_when_the_module_is_built(make_head, dropout):
+    with pytest.raises(ValueError, match=r"Table\w+: dropout is"):
+        make_head(dropout=dropout)
+
+
+def test_initialize_again_starts_anew(make_head):
     head = make_head()
     before = head.predict(make_inputs())
     head.initialize(Y=make_labels())
     assert not np.allclose(head.predict(make_inputs()).tags, before.tags)
 
 
-def test_initialize_again_with_other_labels():
+def test_initialize_again_with_other_labels(make_head):
     head = make_head()
     head.initialize(Y=make_labels(N_TAGS + 4, N_RELATIONS + 2))
     logits = head.predict(make_inputs())
@@ -96,9 +120,9 @@ def test_initialize_again_with_other_labels():
 # Scoring
 
 
-def test_scores_are_those_of_the_module():
+def test_scores_are_those_of_the_module(make_head):
     head, inputs = make_head(), make_inputs()
-    module = head.shims[0]._model.eval()
+    module = module_of(head).eval()
     with torch.no_grad():
         tags, relations = module(torch.tensor(inputs.words), torch.tensor(LENGTHS))
     logits = head.predict(inputs)
@@ -107,13 +131,25 @@ def test_scores_are_those_of_the_module():
     assert logits.tags.shape == (8, N_TAGS) and logits.relations.shape == (9, N_RELATIONS)
 
 
-def test_training_without_dropout_scores_as_prediction_does():
-    head = make_head(dropout=0.0)
+def test_cnn_in_training_without_dropout_scores_as_in_prediction():
+    head = initialize(build_table_cnn(hidden=[8], dropout=0.0))
     logits, _ = head.begin_update(make_inputs())
     assert_same_logits(logits, head.predict(make_inputs()))
 
 
-def test_gradients_equal_autograd():
+def test_gold_tags_do_not_change_predictions(make_head):
+    head, inputs = make_head(), make_inputs()
+    assert_same_logits(head.predict(inputs), head.predict(inputs._replace(gold_tags=None)))
+
+
+@pytest.mark.parametrize("build, uses_gold_tags", [(build_table_cnn, False), (build_table_biaffine, True)])
+def test_gold_tags_reach_the_module_in_training(build, uses_gold_tags):
+    head, inputs = initialize(build(dropout=0.0)), make_inputs()
+    logits = [head.begin_update(inputs._replace(gold_tags=tags))[0].tags for tags in (inputs.gold_tags, None)]
+    assert np.allclose(*logits) != uses_gold_tags
+
+
+def test_gradients_equal_autograd(make_head):
     """Of the embeddings and of every parameter, for an arbitrary gradient of the logits."""
     head, inputs = make_head(dropout=0.0), make_inputs()
     logits, backprop = head.begin_update(inputs)
@@ -121,21 +157,21 @@ def test_gradients_equal_autograd():
     d_tags = random.standard_normal(logits.tags.shape).astype("float32")
     d_relations = random.standard_normal(logits.relations.shape).astype("float32")
     d_inputs = backprop(TableLogits(d_tags, d_relations, LENGTHS))
-    module = head.shims[0]._model
+    module = module_of(head)
     actual = [d_inputs.words, *(parameter.grad.numpy().copy() for parameter in module.parameters())]
 
     module.zero_grad()
     words = torch.tensor(inputs.words, requires_grad=True)
-    tags, relations = module(words, torch.tensor(LENGTHS))
+    tags, relations = module(words, torch.tensor(LENGTHS), torch.tensor(inputs.gold_tags))
     ((tags * torch.tensor(d_tags)).sum() + (relations * torch.tensor(d_relations)).sum()).backward()
     expected = [words.grad.numpy(), *(parameter.grad.numpy() for parameter in module.parameters())]
     for one, other in zip(actual, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_gradients_of_two_passes_add_up():
+def test_gradients_of_two_passes_add_up(make_head):
     head = make_head(dropout=0.0)
-    weight = head.shims[0]._model.tagger.weight
+    weight = module_of(head).tagger.weight
     gradients = []
     for _ in range(2):
         logits, backprop = head.begin_update(make_inputs())
@@ -144,19 +180,19 @@ def test_gradients_of_two_passes_add_up():
     torch.testing.assert_close(gradients[1], 2 * gradients[0])
 
 
-def test_finish_update_changes_the_parameters_and_clears_the_gradients():
+def test_finish_update_changes_the_parameters_and_clears_the_gradients(make_head):
     head = make_head(dropout=0.0)
-    before = {name: parameter.clone() for name, parameter in head.shims[0]._model.named_parameters()}
+    before = {name: parameter.clone() for name, parameter in module_of(head).named_parameters()}
     logits, backprop = head.begin_update(make_inputs())
     backprop(logits)
     head.finish_update(Adam(0.01))
-    for name, parameter in head.shims[0]._model.named_parameters():
+    for name, parameter in module_of(head).named_parameters():
         assert not torch.equal(parameter, before[name]), name
         assert parameter.grad is None, name
 
 
-def test_finish_update_before_the_module_is_built():
-    make_head(initialize=False).finish_update(Adam(0.01))
+def test_finish_update_before_the_module_is_built(make_head):
+    make_head(is_initialized=False).finish_update(Adam(0.01))
 
 
 # Mixed precision
@@ -171,22 +207,22 @@ def any_device_has_bfloat16(monkeypatch):
 
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
-def test_mixed_precision_reaches_both_modes(any_device_has_bfloat16, mixed_precision):
+def test_mixed_precision_reaches_both_modes(make_head, any_device_has_bfloat16, mixed_precision):
     head, plain = (make_head(mixed_precision=mixed, dropout=0.0) for mixed in (mixed_precision, False))
-    expected = plain.predict(make_inputs())
-    for logits in (head.predict(make_inputs()), head.begin_update(make_inputs())[0]):
+    for score in (lambda head: head.predict(make_inputs()), lambda head: head.begin_update(make_inputs())[0]):
+        logits, expected = score(head), score(plain)
         assert logits.tags.dtype == logits.relations.dtype == np.float32
         difference = np.abs(logits.relations - expected.relations).max()
         assert 1e-4 < difference < 2e-2 if mixed_precision else difference < 1e-6
 
 
-def test_mixed_precision_keeps_weights_and_gradients_in_float32(any_device_has_bfloat16):
+def test_mixed_precision_keeps_weights_and_gradients_in_float32(make_head, any_device_has_bfloat16):
     head = make_head(mixed_precision=True, dropout=0.0)
     logits, backprop = head.begin_update(make_inputs())
     d_inputs = backprop(logits)
     head.finish_update(Adam(0.01))
     assert d_inputs.words.dtype == np.float32
-    assert {parameter.dtype for parameter in head.shims[0]._model.parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in module_of(head).parameters()} == {torch.float32}
 
 
 # Dropout
@@ -198,29 +234,29 @@ def is_random(head):
     return not np.array_equal(first.tags, second.tags)
 
 
-def test_dropout_of_the_training_block_reaches_torch():
+def test_dropout_of_the_training_block_reaches_torch(make_head):
     head = make_head()
     set_dropout_rate(head, 0.5)
     assert is_random(head)
-    assert head.shims[0]._model.dropout == 0.5
+    assert module_of(head).dropout == 0.5
     set_dropout_rate(head, 0.0)
     assert not is_random(head)
 
 
-def test_dropout_argument_stands_against_the_training_block():
+def test_dropout_argument_stands_against_the_training_block(make_head):
     head = make_head(dropout=0.5)
     set_dropout_rate(head, 0.0)
     assert is_random(head)
-    assert head.shims[0]._model.dropout == 0.5
+    assert module_of(head).dropout == 0.5
 
 
-def test_dropout_argument_of_zero_stands_against_the_training_block():
+def test_dropout_argument_of_zero_stands_against_the_training_block(make_head):
     head = make_head(dropout=0.0)
     set_dropout_rate(head, 0.5)
     assert not is_random(head)
 
 
-def test_prediction_drops_nothing():
+def test_prediction_drops_nothing(make_head):
     head = make_head(dropout=0.5)
     head.begin_update(make_inputs())
     assert_same_logits(head.predict(make_inputs()), head.predict(make_inputs()))
@@ -229,30 +265,29 @@ def test_prediction_drops_nothing():
 # Saving
 
 
-def test_bytes_before_initialisation():
-    head = make_head(initialize=False).from_bytes(make_head(initialize=False).to_bytes())
-    assert head.shims[0]._model is None
-    head.set_dim("nI", WIDTH)
-    head.initialize(Y=make_labels())
+def test_bytes_before_initialisation(make_head):
+    head = make_head(is_initialized=False).from_bytes(make_head(is_initialized=False).to_bytes())
+    assert module_of(head) is None
+    initialize(head)
     assert head.predict(make_inputs()).tags.shape == (8, N_TAGS)
 
 
-def test_bytes_after_initialisation():
+def test_bytes_after_initialisation(make_head):
     head = make_head()
-    other = make_head(initialize=False).from_bytes(head.to_bytes())
+    other = make_head(is_initialized=False).from_bytes(head.to_bytes())
     assert other.get_dim("n_tags") == N_TAGS
     assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
 
 
-def test_disk(tmp_path):
+def test_disk(make_head, tmp_path):
     head = make_head()
     head.to_disk(tmp_path / "head")
-    other = make_head(initialize=False).from_disk(tmp_path / "head")
+    other = make_head(is_initialized=False).from_disk(tmp_path / "head")
     assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
 
 
-def test_loaded_head_trains_on():
-    head = make_head(initialize=False, dropout=0.0).from_bytes(make_head(dropout=0.0).to_bytes())
+def test_loaded_head_trains_on(make_head):
+    head = make_head(is_initialized=False, dropout=0.0).from_bytes(make_head(dropout=0.0).to_bytes())
     before = head.predict(make_inputs())
     logits, backprop = head.begin_update(make_inputs())
     backprop(logits)
@@ -260,14 +295,14 @@ def test_loaded_head_trains_on():
     assert not np.allclose(head.predict(make_inputs()).tags, before.tags)
 
 
-@pytest.mark.parametrize("initialize", [True, False])
-def test_copies(initialize):
-    head = make_head(initialize=initialize)
+@pytest.mark.parametrize("is_initialized", [True, False])
+def test_copies(make_head, is_initialized):
+    head = make_head(is_initialized=is_initialized)
     for other in (head.copy(), pickle.loads(pickle.dumps(head))):
-        if initialize:
+        if is_initialized:
             assert_same_logits(other.predict(make_inputs()), head.predict(make_inputs()))
         else:
-            assert other.shims[0]._model is None
+            assert module_of(other) is None
 
 
 class Intruder:
@@ -281,22 +316,22 @@ class Intruder:
 
 
 @pytest.mark.parametrize("wrap", [lambda intruder: intruder, lambda intruder: {"tagger.bias": intruder}])
-def test_saved_weights_cannot_run_code(tmp_path, wrap):
+def test_saved_weights_cannot_run_code(make_head, tmp_path, wrap):
     state = BytesIO()
     torch.save(wrap(Intruder(tmp_path / "intruder")), state)
     head = make_head()
     message = srsly.msgpack_loads(head.to_bytes())
     message["shims"][0][0] = srsly.msgpack_dumps({"config": head.shims[0].cfg, "state": state.getvalue()})
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
-        make_head(initialize=False).from_bytes(srsly.msgpack_dumps(message))
+        make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))
     assert not (tmp_path / "intruder").exists()
 
 
-def test_saved_sizes_have_to_fit_the_weights():
+def test_saved_sizes_have_to_fit_the_weights(make_head):
     head = make_head()
     message = srsly.msgpack_loads(head.to_bytes())
     saved = srsly.msgpack_loads(message["shims"][0][0])
     saved["config"]["n_tags"] += 4
     message["shims"][0][0] = srsly.msgpack_dumps(saved)
     with pytest.raises(RuntimeError, match="size mismatch"):
-        make_head(initialize=False).from_bytes(srsly.msgpack_dumps(message))
+        make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))

@@ -82,10 +82,12 @@ def tok2vec_config(request):
 
 @pytest.fixture
 def make_nlp(tiny_encoder):
-    def make(tok2vec_config=LISTENER_CONFIG, **overrides):
+    def make(tok2vec_config=LISTENER_CONFIG, *, head=None, **overrides):
         text = TRANSFORMER_CONFIG + tok2vec_config
         config = Config().from_str(text, overrides={"vars.encoder": str(tiny_encoder), **overrides})
         del config["vars"]
+        if head is not None:
+            config["components"]["tabcnn"]["model"]["head"] = head
         return load_model_from_config(config, auto_fill=True)
 
     return make
@@ -132,8 +134,8 @@ def score(nlp, texts):
     return nlp.get_pipe("tabcnn").predict(docs)[:2]
 
 
-def test_both_parts_learn(make_nlp, make_examples, tok2vec_config):
-    nlp = make_nlp(tok2vec_config)
+def test_both_parts_learn(make_nlp, make_examples, tok2vec_config, head_config):
+    nlp = make_nlp(tok2vec_config, head=head_config)
     examples = make_examples(nlp)
     nlp.initialize(lambda: examples)
     before = weights_of(nlp)
@@ -152,9 +154,9 @@ def test_same_seed_same_model(make_nlp, make_examples):
         assert are_equal(first, second)
 
 
-def test_batches_do_not_change_scores(make_nlp, make_examples, tok2vec_config):
+def test_batches_do_not_change_scores(make_nlp, make_examples, tok2vec_config, head_config):
     """The encoder pads its batches; the table must not see it."""
-    nlp = make_nlp(tok2vec_config)
+    nlp = make_nlp(tok2vec_config, head=head_config)
     train(nlp, make_examples(nlp))
     together = score(nlp, TEXTS)
     alone = zip(*(score(nlp, [text]) for text in TEXTS), strict=True)
