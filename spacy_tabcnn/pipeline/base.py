@@ -22,7 +22,7 @@ from ..labels import LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
 from ..training.optimizer import AdamW
 
-ASSIGNS = ("doc.ents", "token.ent_iob", "token.ent_type", "doc._.relations", "span._.entity_score")
+ASSIGNS = ["doc.ents", "token.ent_iob", "token.ent_type", "doc._.relations", "span._.entity_score"]
 SCORE_WEIGHTS = {
     "ents_f": 0.5,
     "ents_p": 0.0,
