@@ -47,7 +47,8 @@ def build_spert(
 ) -> Model[list[Doc] | SpanInput, SpanLogits]:
     """Build SpERT (Eberts and Ulges, 2020). Registered as `spacy-tabcnn.SpERT.v1`.
 
-    Spans are pooled over words, and words over sub-words, where the original pools spans over sub-words.
+    Spans are pooled over words, and words, by the tok2vec, over sub-words. With `spacy-tabcnn.reduce_max.v1` that is
+    the maximum over the span's sub-words, as in the original.
 
     tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings, (words, width) a document. If it is a listener of
         spacy-transformers, a sentence is represented by [CLS], else by the maximum over its words; see
