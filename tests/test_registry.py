@@ -12,6 +12,8 @@ import spacy
 from spacy.util import registry
 from thinc.api import Config
 
+from spacy_tabcnn.pipeline.base import RelationPipe
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 ENTRY_POINTS = distribution("spacy-tabcnn").entry_points
@@ -76,7 +78,7 @@ def test_registered_functions_carry_the_name_of_the_package_and_a_version(entry_
 @pytest.mark.parametrize("name", FACTORIES)
 def test_factories_make_a_component_in_a_blank_pipeline(name):
     pipe = spacy.blank("en").add_pipe(name)
-    assert type(pipe).__name__ == "RelationTable"
+    assert isinstance(pipe, RelationPipe)
     assert pipe.name == name
 
 
@@ -105,7 +107,8 @@ def test_shipped_configs_train(run_spacy, config, paths, tmp_path):
     steps = ("--training.max_steps", 1, "--training.eval_frequency", 1)
     result = run_spacy("train", config, "--output", tmp_path, *paths, *steps)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "model-last" / "relation_table" / "model").is_file()
+    *_, component = Config().from_disk(config, interpolate=False)["nlp"]["pipeline"]
+    assert (tmp_path / "model-last" / component / "model").is_file()
 
 
 def test_shipped_configs_weigh_entities_and_strict_relations_alike(filled):

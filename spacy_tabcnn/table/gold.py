@@ -1,17 +1,15 @@
 """Example -> gold tables."""
 
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from spacy.tokens import Span
 from spacy.training import Example
 
+from ..alignment import Bounds, align_gold
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
-from ..relations import get_relations, has_relations
+from ..relations import has_relations
 from .types import Ints1d, count_cells
 from .windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds
 
@@ -46,55 +44,26 @@ def gold_tables(
     RETURNS (tuple[list[GoldTable], Counter[str]]): A table per window, and how many entities and relations could
         not be represented, by reason.
     """
-    reference = example.reference
+    aligned, skipped = align_gold(example, scheme)
     bounds = sentence_bounds(example.predicted)
     starts = [start for start, _ in bounds]
-    skipped: Counter[str] = Counter()
-    spans = _Aligner(example)
 
-    def sentence_of(span: tuple[int, int]) -> int | None:
-        """The sentence that holds a span, if one does."""
-        sentence = bisect_right(starts, span[0]) - 1
-        return sentence if span[1] <= bounds[sentence][1] else None
+    tags = np.where(aligned.is_missing, MISSING, OUTSIDE)
+    for (start, end), (label, _) in aligned.entities.items():
+        tags[start:end] = scheme.span_tags(label, end - start)
 
-    tags = np.full(len(example.predicted), MISSING, dtype=np.int64)
-    placed: dict[tuple[int, int], int] = {}  # spans of the predicted document that are tagged, and their sentences
-    if reference.has_annotation("ENT_IOB"):
-        tags[:] = OUTSIDE
-        tags[spans.words_of(np.flatnonzero(reference.to_array("ENT_IOB") == 0).tolist())] = MISSING
-        for ent in reference.ents:
-            span = spans.align(ent)
-            if ent.label_ not in scheme.entities:
-                skipped[f"entities of the unknown type {ent.label_!r}"] += 1
-            elif span is None:
-                skipped["entities that do not match the tokens"] += 1
-                tags[spans.words_of(range(ent.start, ent.end))] = MISSING
-            elif (sentence := sentence_of(span)) is None:
-                skipped["entities across sentences"] += 1
-                tags[spans.words_of(range(ent.start, ent.end))] = MISSING
-            else:
-                tags[span[0] : span[1]] = scheme.span_tags(ent.label_, span[1] - span[0])
-                placed[span] = sentence
-
-    pairs: dict[tuple[int, tuple[int, int], tuple[int, int]], int] = {}  # sentence, left and right entity: label
-    for relation in get_relations(reference):
-        head, tail = spans.align(relation.head), spans.align(relation.tail)
-        if relation.label not in scheme.relations:
-            skipped[f"relations of the unknown type {relation.label!r}"] += 1
-        elif head not in placed or tail not in placed:
-            skipped["relations of a span that is not an entity in the table"] += 1
-        elif head == tail:
-            skipped["relations of an entity with itself"] += 1
-        elif placed[head] != placed[tail]:
-            skipped["relations across sentences"] += 1
-        else:
-            label = scheme.relation_index(relation.label, head_first=head < tail)
-            if pairs.setdefault((placed[head], min(head, tail), max(head, tail)), label) != label:
-                skipped["relations beyond the first of a pair of entities"] += 1
+    pairs: dict[tuple[int, Bounds, Bounds], int] = {}  # sentence, left and right entity: label
+    for head, tail, name in aligned.relations:
+        label_index = scheme.relation_index(name, head_first=head < tail)
+        sentence = aligned.entities[head][1]
+        if pairs.setdefault((sentence, min(head, tail), max(head, tail)), label_index) != label_index:
+            skipped["relations beyond the first of a pair of entities"] += 1
 
     windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), max_length)
     relations = np.full(
-        int(count_cells(windows.lengths).sum()), NO_RELATION if has_relations(reference) else MISSING, dtype=np.int64
+        int(count_cells(windows.lengths).sum()),
+        NO_RELATION if has_relations(example.reference) else MISSING,
+        dtype=np.int64,
     )
     if windows.overlap:
         tags = np.where(_owned_rows(windows), tags[windows.words()], MISSING)
@@ -109,35 +78,6 @@ def gold_tables(
         relations[cells] = np.array(list(pairs.values()))[fits][pair_of_cell]
     tables = zip(_split(tags, windows.lengths), _split(relations, count_cells(windows.lengths)), strict=True)
     return [GoldTable(*table) for table in tables], skipped
-
-
-class _Aligner:
-    """Maps spans and words of an example's reference to its predicted document."""
-
-    def __init__(self, example: Example):
-        self.predicted = example.predicted
-        same_words = np.array_equal(example.predicted.to_array("ORTH"), example.reference.to_array("ORTH"))
-        # The example checks the documents for changes whenever it is asked, which takes longer the longer they are.
-        self.alignment = None if same_words else example.alignment.y2x
-
-    def align(self, span: Span) -> tuple[int, int] | None:
-        """The predicted document's span of the same text, by the rule of `Example.get_aligned_spans_y2x`."""
-        if self.alignment is None:
-            return span.start, span.end
-        words = self.alignment[span.start : span.end].tolist()
-        if not words or _letters(self.predicted[words[0] : words[-1] + 1]) != _letters(span):
-            return None
-        return words[0], words[-1] + 1
-
-    def words_of(self, words: Iterable[int]) -> list[int]:
-        """The predicted document's words that hold any part of the reference's words."""
-        if self.alignment is None:
-            return list(words)
-        return [int(i) for word in words for i in self.alignment[word]]
-
-
-def _letters(span: Span) -> str:
-    return span.text.lower().strip().replace(" ", "")
 
 
 def _owned_rows(windows: Windows) -> NDArray[np.bool_]:

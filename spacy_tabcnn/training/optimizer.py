@@ -187,12 +187,13 @@ class AdamW(Optimizer):
         pending = dict(self._pending)
         updates = list(pending.values())
         self._pending.clear()
-        norm = torch.nn.utils.get_total_norm([update.leaf.grad for update in updates])
+        norm = torch.nn.utils.get_total_norm([cast(torch.Tensor, update.leaf.grad) for update in updates])
         if not torch.isfinite(norm):
             self._skip(norm)
             return
         # The fused kernels divide the gradients as they read them, which spares a pass over all of them.
-        self._adamw.grad_scale = ((norm + CLIP_EPS) / self.grad_clip).clamp_(min=1.0) if self.grad_clip else None
+        scale = ((norm + CLIP_EPS) / self.grad_clip).clamp_(min=1.0) if self.grad_clip else None
+        self._adamw.grad_scale = scale  # type: ignore[attr-defined]
         for group in self._groups.values():
             group["params"] = []
         for leaf, is_head, decays, lr_scale in updates:

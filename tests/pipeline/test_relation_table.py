@@ -564,7 +564,7 @@ def test_warning_at_initialisation_counts(make_examples):
     (warning,) = caught
     assert str(warning.message) == (
         "Component 'tabcnn' cannot learn from: 3 entities of the unknown type 'LOC'; "
-        "3 relations of a span that is not an entity in the table"
+        "3 relations of a span that is not a usable entity"
     )
 
 

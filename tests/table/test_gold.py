@@ -269,7 +269,7 @@ def test_entity_that_does_not_match_the_tokens(make_doc):
     assert labelled_cells(table) == {}
     assert skipped == {
         "entities that do not match the tokens": 1,
-        "relations of a span that is not an entity in the table": 1,
+        "relations of a span that is not a usable entity": 1,
     }
 
 
@@ -281,7 +281,7 @@ def test_entity_across_sentences(make_doc):
     assert [labelled_cells(table) for table in tables] == [{}, {}]
     assert skipped == {
         "entities across sentences": 1,
-        "relations of a span that is not an entity in the table": 1,
+        "relations of a span that is not a usable entity": 1,
     }
 
 
@@ -296,14 +296,14 @@ def test_relation_of_a_span_that_is_no_entity(make_doc):
     doc._.relations = [(doc[1:2], doc[3:4], "LiveIn")]
     (table,), skipped = fill(doc)
     assert labelled_cells(table) == {}
-    assert skipped == {"relations of a span that is not an entity in the table": 1}
+    assert skipped == {"relations of a span that is not a usable entity": 1}
 
 
 def test_relation_where_entities_are_not_annotated(make_doc):
     doc = make_doc("Ada likes Rome")
     doc._.relations = [(doc[0:1], doc[2:3], "LiveIn")]
     _, skipped = fill(doc)
-    assert skipped == {"relations of a span that is not an entity in the table": 1}
+    assert skipped == {"relations of a span that is not a usable entity": 1}
 
 
 def test_relation_of_an_entity_with_itself(make_doc):

@@ -1,0 +1,42 @@
+"""The training objective over sampled candidates."""
+
+from thinc.util import get_array_module
+
+from ..table.gold import MISSING
+from ..table.loss import cross_entropy
+from ..table.types import Floats2d, Ints1d, Ints2d
+from .types import SpanLogits
+
+
+def span_loss(logits: SpanLogits, types: Ints1d, labels: Ints2d) -> tuple[float, SpanLogits]:
+    """Add the mean cross-entropy of the spans' types to the mean binary cross-entropy of the pairs' labels, and find
+    the gradient.
+
+    logits (SpanLogits): Logits of the candidates of a batch.
+    types (Ints1d): Gold type of each span, int64 (spans,); `MISSING` ones have no loss.
+    labels (Ints2d): Gold labels of each pair, 0 or 1, int64 (pairs, relation types); `MISSING` ones have no loss.
+    RETURNS (tuple[float, SpanLogits]): The loss in nats, and its gradient with respect to the logits.
+    Source: Eberts and Ulges (2020), section 3.4.
+    """
+    entity_loss, d_entities = cross_entropy(logits.entities, types)
+    n_spans = max(int((types != MISSING).sum()), 1)
+    relation_loss, d_relations = binary_cross_entropy(logits.relations, labels)
+    n_labels = max(int((labels != MISSING).sum()), 1)
+    d_logits = SpanLogits(logits.spans, d_entities / n_spans, logits.pairs, d_relations / n_labels)
+    return entity_loss / n_spans + relation_loss / n_labels, d_logits
+
+
+def binary_cross_entropy(logits: Floats2d, labels: Ints2d) -> tuple[float, Floats2d]:
+    """Sum the cross-entropy of a sigmoid for each label, and find its gradient.
+
+    logits (Floats2d): (items, labels), numpy or cupy.
+    labels (Ints2d): 0 or 1, int64 (items, labels); `MISSING` ones have neither loss nor gradient.
+    RETURNS (tuple[float, Floats2d]): The loss in nats and the gradient (items, labels).
+    """
+    xp = get_array_module(logits)
+    labels = xp.asarray(labels)
+    known = labels != MISSING
+    softplus = xp.logaddexp(0.0, logits)  # -log(1 - p)
+    loss = ((softplus - labels * logits) * known).sum()
+    gradient = (xp.exp(logits - softplus) - labels) * known
+    return float(loss), gradient.astype(logits.dtype)
