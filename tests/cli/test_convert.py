@@ -142,6 +142,18 @@ def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
     assert [doc.user_data["orig_id"] for doc in docs] == [1, 2]
 
 
+def test_folds_make_a_folder_each(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [CURIE, OVERLAPPING])
+    folds = write(tmp_path / "folds.json", [[2], [1]])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "folds", "--folds", folds)
+    assert result.exit_code == 0
+    assert "2 documents in" in flat(result) and "the folders 0 to 1" in flat(result)
+    assert "entity overlaps a larger entity 1" in flat(result)
+    for name, orig_id in (("0/test", 2), ("0/train", 1), ("1/test", 1), ("1/train", 2)):
+        [doc] = DocBin().from_disk(tmp_path / "folds" / f"{name}.spacy").get_docs(spacy.blank("en").vocab)
+        assert doc.user_data["orig_id"] == orig_id
+
+
 @pytest.mark.parametrize(
     "expect,message",
     [
@@ -170,6 +182,8 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
         (["curie.json", "curie.spacy", "out.spacy"], "the inputs mix .spacy and annotation files"),
         (["curie.json", "out.spacy", "--expect", "922/4"], "--expect is '922/4'; expected sentences/entity"),
         (["curie.json", "out.spacy", "--lang", "zzz"], "zzz"),
+        (["curie.json", "out", "--folds", "absent.json"], "absent.json: no such file"),
+        (["curie.spacy", "out", "--folds", "folds.json"], "--folds makes .spacy files of annotation files"),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
     ],
 )
