@@ -79,3 +79,11 @@ def test_a_missing_fold_is_named_before_any_training(run_spacy, tiny_config, fol
     assert result.exit_code == 1
     assert "2/train.spacy: no such file. Make the folds with" in " ".join(result.output.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_the_config_of_ade_trains_on_a_fold(run_spacy, tiny_config, tiny_encoder, folds, tmp_path):
+    config = tiny_config.parents[1] / "ade.cfg"
+    options = ("--n-folds", 1, "--paths.encoder", tiny_encoder, *ONE_STEP)
+    result = run_spacy("tabcnn", "cross-validate", config, folds, tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    assert "rels_strict_macro_f" in srsly.read_json(tmp_path / "0" / "scores.json")
