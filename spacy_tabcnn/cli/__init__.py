@@ -2,6 +2,7 @@
 
 from ._app import tabcnn_cli
 from .convert import convert, convert_cli
+from .cross_validate import cross_validate, cross_validate_cli
 from .encoder import copy_encoder, encoder_cli
 from .evaluate import evaluate, evaluate_cli
 from .show import show_cli
@@ -10,6 +11,8 @@ __all__ = [
     "convert",
     "convert_cli",
     "copy_encoder",
+    "cross_validate",
+    "cross_validate_cli",
     "encoder_cli",
     "evaluate",
     "evaluate_cli",

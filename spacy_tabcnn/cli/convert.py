@@ -1,5 +1,6 @@
 """`spacy tabcnn convert`: annotation files to .spacy and back."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,7 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
+from ..corpora.folds import read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
 from ..corpora.report import ConversionReport
 from ._app import tabcnn_cli
@@ -36,6 +38,12 @@ def convert_cli(
     strict: Annotated[
         bool, typer.Option("--strict", "-S", help="Stop at the first entity or relation that cannot be kept")
     ] = False,
+    folds: Annotated[
+        Path | None,
+        typer.Option(
+            "--folds", help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds then"
+        ),
+    ] = None,
     expect: Annotated[
         str | None,
         typer.Option(
@@ -50,9 +58,10 @@ def convert_cli(
     Convert entities and relations between annotation files and .spacy files.
 
     Counts what was kept and what had to be left out. Formats: spert (SpERT's
-    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl).
-    The format of a file to read is told from the file unless --format names it.
-    Several inputs are joined into one output.
+    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl),
+    dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents with
+    sentence boundaries). The format of a file to read is told from the file unless
+    --format names it. Several inputs are joined into one output.
 
     EXAMPLES:
 
@@ -63,9 +72,11 @@ def convert_cli(
     spacy tabcnn convert predictions.spacy predictions.json --format spert
 
     spacy tabcnn convert train.json train_tags.json --to tablert
+
+    spacy tabcnn convert all.json corpus/all --folds folds.json
     """
     try:
-        convert(inputs, output, format_name=format_name, to=to, lang=lang, strict=strict, expect=expect)
+        convert(inputs, output, format_name=format_name, to=to, lang=lang, strict=strict, folds=folds, expect=expect)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not convert", str(err), exits=1)
 
@@ -78,6 +89,7 @@ def convert(
     to: str | None = None,
     lang: str = "en",
     strict: bool = False,
+    folds: Path | None = None,
     expect: str | None = None,
 ) -> ConversionReport:
     """Convert annotation files to .spacy or back and print what was read, kept and left out.
@@ -89,6 +101,8 @@ def convert(
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
     strict (bool): Stop at the first thing that cannot be kept.
+    folds (Path | None): JSON file with the ids of the documents of each fold; the output is a folder then, with
+        the folders 0, 1, ... that hold train.spacy and test.spacy each.
     expect (str | None): "sentences/entity types/relation types" to compare the result with.
     RETURNS (ConversionReport): The counts.
     RAISES (ValueError): If an input or an option is malformed, or in strict mode.
@@ -97,13 +111,16 @@ def convert(
     from_docbin = {path.suffix == DOCBIN_SUFFIX for path in inputs}
     if len(from_docbin) > 1:
         raise ValueError("the inputs mix .spacy and annotation files. Convert them one kind at a time")
+    if folds is not None and (True in from_docbin or to is not None):
+        raise ValueError("--folds makes .spacy files of annotation files. Give annotation files, and no --to")
+    ids_of_folds = None if folds is None else read_folds(folds)
     nlp = spacy.blank(lang)
     docs: list[Doc] = []
+    source = ", ".join(str(path) for path in inputs)
     if from_docbin.pop():
         output_format = _get_output_format(output, to or format_name)
         for path in inputs:
             docs.extend(read_docbin(path, nlp.vocab))
-        source = ", ".join(str(path) for path in inputs)
         report = write_annotations(output, docs, format_name=output_format, source=source, strict=strict)
     else:
         report = ConversionReport()
@@ -111,12 +128,20 @@ def convert(
             read, read_report = read_annotations(path, nlp, format_name=format_name, strict=strict)
             docs.extend(read)
             report.merge(read_report)
-        if output.suffix == DOCBIN_SUFFIX and to is None:
+        if ids_of_folds is not None:
+            write_folds(output, docs, ids_of_folds)
+        elif output.suffix == DOCBIN_SUFFIX and to is None:
             write_docbin(output, docs)
         else:
-            # Nothing more can be left out here: what was read from a file can be written to one.
-            write_annotations(output, docs, format_name=_get_output_format(output, to), strict=strict)
+            written = write_annotations(
+                output, docs, format_name=_get_output_format(output, to), source=source, strict=strict
+            )
+            # What is kept is what could be written. What was left out adds up.
+            report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
+            report.merge(written)
     _print_report(report, output)
+    if ids_of_folds is not None:
+        msg.good(f"{len(ids_of_folds)} folds in {output}, the folders 0 to {len(ids_of_folds) - 1}")
     if expected is not None:
         _compare(report, expected)
     return report
@@ -161,7 +186,10 @@ def _print_report(report: ConversionReport, output: Path) -> None:
         for reason, _ in dropped:
             msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
     else:
-        msg.good("Nothing left out")
+        msg.good("No entity or relation left out" if report.ignored else "Nothing left out")
+    if report.ignored:
+        fields = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
+        msg.info(f"Fields not read, with the number of documents that have them: {fields}")
 
 
 def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:

@@ -17,6 +17,14 @@ OVERLAPPING = {
 }
 
 
+DYGIEPP = {
+    "doc_key": "a",
+    "sentences": [["Marie", "Curie", "worked", "."], ["Paris", "shone", "."]],
+    "ner": [[[0, 1, "Peop"]], [[4, 4, "Loc"]]],
+    "relations": [[], []],
+}
+
+
 @pytest.fixture
 def spert(tmp_path):
     """A SpERT file with one sentence."""
@@ -91,6 +99,31 @@ def test_jsonl_output_is_doccano(run_spacy, spert, tmp_path):
     assert read(tmp_path / "curie.jsonl")["text"] == "Marie Curie worked in Paris "
 
 
+def test_dygiepp_is_told_from_its_content(run_spacy, spert, tmp_path):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "docs.json", "--to", "dygiepp")
+    assert result.exit_code == 0
+    result = run_spacy("tabcnn", "convert", tmp_path / "docs.json", tmp_path / "back.json", "--to", "spert")
+    assert result.exit_code == 0
+    assert read(tmp_path / "back.json") == [CURIE]
+
+
+def test_fields_that_are_not_read_are_named(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", {**DYGIEPP, "clusters": [[[0, 1], [4, 4]]]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--strict")
+    assert result.exit_code == 0
+    assert "Fields not read, with the number of documents that have them: clusters (1)" in flat(result)
+
+
+def test_what_the_other_format_cannot_hold_is_counted(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", {**DYGIEPP, "relations": [[[0, 1, 4, 4, "Live_In"]], []]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "b.json", "--to", "dygiepp")
+    assert result.exit_code == 0
+    assert "relation joins entities of two sentences 1" in flat(result)
+    assert "Relations Count --------- ----- all kept 0 all read 1" in flat(result)
+    assert "1 documents in" in flat(result)
+    assert read(tmp_path / "b.json") == DYGIEPP
+
+
 def test_lang_chooses_the_tokenizer(run_spacy, tmp_path):
     path = write(tmp_path / "a.jsonl", {"id": 1, "text": "can't", "entities": [], "relations": []})
     for lang, n_tokens in (("en", 2), ("xx", 1)):
@@ -107,6 +140,18 @@ def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
     assert "entity overlaps a larger entity 1" in flat(result)
     docs = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
     assert [doc.user_data["orig_id"] for doc in docs] == [1, 2]
+
+
+def test_folds_make_a_folder_each(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [CURIE, OVERLAPPING])
+    folds = write(tmp_path / "folds.json", [[2], [1]])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "folds", "--folds", folds)
+    assert result.exit_code == 0
+    assert "2 documents in" in flat(result) and "the folders 0 to 1" in flat(result)
+    assert "entity overlaps a larger entity 1" in flat(result)
+    for name, orig_id in (("0/test", 2), ("0/train", 1), ("1/test", 1), ("1/train", 2)):
+        [doc] = DocBin().from_disk(tmp_path / "folds" / f"{name}.spacy").get_docs(spacy.blank("en").vocab)
+        assert doc.user_data["orig_id"] == orig_id
 
 
 @pytest.mark.parametrize(
@@ -137,6 +182,8 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
         (["curie.json", "curie.spacy", "out.spacy"], "the inputs mix .spacy and annotation files"),
         (["curie.json", "out.spacy", "--expect", "922/4"], "--expect is '922/4'; expected sentences/entity"),
         (["curie.json", "out.spacy", "--lang", "zzz"], "zzz"),
+        (["curie.json", "out", "--folds", "absent.json"], "absent.json: no such file"),
+        (["curie.spacy", "out", "--folds", "folds.json"], "--folds makes .spacy files of annotation files"),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
     ],
 )

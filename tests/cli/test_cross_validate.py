@@ -1,0 +1,89 @@
+import pytest
+import spacy
+import srsly
+
+from spacy_tabcnn.cli import cross_validate
+from spacy_tabcnn.corpora.docbin import read_docbin
+from spacy_tabcnn.corpora.folds import write_folds
+
+ONE_STEP = ("--training.max_steps", 1)
+
+
+@pytest.fixture(scope="module")
+def folds(tiny_corpus, tmp_path_factory):
+    """A folder with two folds of the tiny corpus."""
+    folder = tmp_path_factory.mktemp("folds")
+    docs = list(read_docbin(tiny_corpus, spacy.blank("en").vocab))
+    ids = [doc.user_data["orig_id"] for doc in docs]
+    write_folds(folder, docs, [ids[:5], ids[5:]])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(run_spacy, tiny_config, folds, tmp_path_factory):
+    """The folder of a run over two folds, and what it printed."""
+    folder = tmp_path_factory.mktemp("cross_validate")
+    options = ("--n-folds", 2, "--output", folder / "metrics" / "all.json", *ONE_STEP)
+    result = run_spacy("tabcnn", "cross-validate", tiny_config, folds, folder, *options)
+    assert result.exit_code == 0, result.output
+    return folder, result.output
+
+
+def test_a_pipeline_is_trained_on_each_fold(folds, result):
+    folder, _ = result
+    for fold in ("0", "1"):
+        paths = spacy.load(folder / fold / "model-last").config["paths"]
+        assert paths["train"] == str(folds / fold / "train.spacy")
+        assert paths["dev"] == str(folds / fold / "test.spacy")
+
+
+def test_settings_are_overridden(result):
+    folder, _ = result
+    assert spacy.load(folder / "0" / "model-last").config["training"]["max_steps"] == 1
+
+
+def test_the_scores_are_those_of_evaluate(run_spacy, folds, result, tmp_path):
+    folder, _ = result
+    saved = srsly.read_json(folder / "metrics" / "all.json")
+    for fold in ("0", "1"):
+        data, output = folds / fold / "test.spacy", tmp_path / "scores.json"
+        run_spacy("tabcnn", "evaluate", folder / fold / "model-last", data, "--output", output)
+        for key in ("ents_per_type", "ents_macro_f", "rels_strict_macro_f"):
+            assert saved["folds"][int(fold)][key] == srsly.read_json(output)[key]
+
+
+def test_the_table_has_a_row_for_each_fold_then_mean_and_deviation(result):
+    _, output = result
+    header = "Fold NER micro NER macro RE micro RE macro RE+ micro RE+ macro"
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    rows = lines[lines.index(header) + 2 :]
+    assert [row.split()[0] for row in rows[:4]] == ["0", "1", "mean", "std"]
+    assert all(len(row.split()) == 7 for row in rows[:4])
+
+
+def test_resume_trains_only_what_has_no_scores_and_averages(tiny_config, folds, tmp_path):
+    for fold, score in (("0", 0.5), ("1", 0.75), ("2", 1.0)):
+        (tmp_path / "folds" / fold).mkdir(parents=True)
+        for name in ("train.spacy", "test.spacy"):
+            (tmp_path / "folds" / fold / name).touch()
+        (tmp_path / fold).mkdir()
+        srsly.write_json(tmp_path / fold / "scores.json", {"ents_macro_f": score, "rels_strict_f": None})
+    result = cross_validate(tiny_config, tmp_path / "folds", tmp_path, n_folds=3, resume=True)
+    assert result["mean"] == {"ents_macro_f": 0.75}
+    assert result["std"] == {"ents_macro_f": 0.25}
+    assert cross_validate(tiny_config, tmp_path / "folds", tmp_path, n_folds=1, resume=True)["std"] == {}
+
+
+def test_a_missing_fold_is_named_before_any_training(run_spacy, tiny_config, folds, tmp_path):
+    result = run_spacy("tabcnn", "cross-validate", tiny_config, folds, tmp_path / "out", "--n-folds", 3)
+    assert result.exit_code == 1
+    assert "2/train.spacy: no such file. Make the folds with" in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_config_of_ade_trains_on_a_fold(run_spacy, tiny_config, tiny_encoder, folds, tmp_path):
+    config = tiny_config.parents[1] / "ade.cfg"
+    options = ("--n-folds", 1, "--paths.encoder", tiny_encoder, *ONE_STEP)
+    result = run_spacy("tabcnn", "cross-validate", config, folds, tmp_path, *options)
+    assert result.exit_code == 0, result.output
+    assert "rels_strict_macro_f" in srsly.read_json(tmp_path / "0" / "scores.json")
