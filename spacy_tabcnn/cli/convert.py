@@ -1,5 +1,6 @@
 """`spacy tabcnn convert`: annotation files to .spacy and back."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -50,9 +51,10 @@ def convert_cli(
     Convert entities and relations between annotation files and .spacy files.
 
     Counts what was kept and what had to be left out. Formats: spert (SpERT's
-    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl).
-    The format of a file to read is told from the file unless --format names it.
-    Several inputs are joined into one output.
+    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl),
+    dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents with
+    sentence boundaries). The format of a file to read is told from the file unless
+    --format names it. Several inputs are joined into one output.
 
     EXAMPLES:
 
@@ -99,11 +101,11 @@ def convert(
         raise ValueError("the inputs mix .spacy and annotation files. Convert them one kind at a time")
     nlp = spacy.blank(lang)
     docs: list[Doc] = []
+    source = ", ".join(str(path) for path in inputs)
     if from_docbin.pop():
         output_format = _get_output_format(output, to or format_name)
         for path in inputs:
             docs.extend(read_docbin(path, nlp.vocab))
-        source = ", ".join(str(path) for path in inputs)
         report = write_annotations(output, docs, format_name=output_format, source=source, strict=strict)
     else:
         report = ConversionReport()
@@ -114,8 +116,12 @@ def convert(
         if output.suffix == DOCBIN_SUFFIX and to is None:
             write_docbin(output, docs)
         else:
-            # Nothing more can be left out here: what was read from a file can be written to one.
-            write_annotations(output, docs, format_name=_get_output_format(output, to), strict=strict)
+            written = write_annotations(
+                output, docs, format_name=_get_output_format(output, to), source=source, strict=strict
+            )
+            # What is kept is what could be written. What was left out adds up.
+            report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
+            report.merge(written)
     _print_report(report, output)
     if expected is not None:
         _compare(report, expected)
@@ -161,7 +167,10 @@ def _print_report(report: ConversionReport, output: Path) -> None:
         for reason, _ in dropped:
             msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
     else:
-        msg.good("Nothing left out")
+        msg.good("No entity or relation left out" if report.ignored else "Nothing left out")
+    if report.ignored:
+        fields = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
+        msg.info(f"Fields not read, with the number of documents that have them: {fields}")
 
 
 def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:

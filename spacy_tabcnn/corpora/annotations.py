@@ -67,14 +67,45 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Read the lines of a file, for formats with one JSON object a line.
+    """Read the lines of a file one by one, for formats with one JSON object a line.
 
-    path (str | Path): The file.
+    path (str | Path): The file, with or without a byte order mark.
     YIELDS (str): Each line without its end, blank ones included so that positions are line numbers.
-    RAISES (ValueError): If the file does not exist or is not UTF-8.
+    RAISES (ValueError): If the file does not exist or a line is not UTF-8.
     """
-    # str.splitlines would also split at characters that are valid inside a JSON string, such as U+2028.
-    yield from read_text(path).split("\n")
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file. Check the path")
+    # Split as bytes: as text, characters that are valid inside a JSON string would end a line too, such as U+2028.
+    with path.open("rb") as file_:
+        for number, line in enumerate(file_, start=1):
+            try:
+                yield line.rstrip(b"\r\n").decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as err:
+                raise ValueError(
+                    f"{path}, line {number}: not UTF-8 text (byte {err.start}: {err.reason}). Save the file in UTF-8"
+                ) from err
+
+
+def parse_lines(lines: Iterable[str], source: str) -> Iterator[tuple[str, Any]]:
+    """Decode one JSON value a line.
+
+    lines (Iterable[str]): The lines; blank ones are skipped.
+    source (str): The file, for messages.
+    YIELDS (tuple[str, Any]): File and line, for messages, and the value.
+    RAISES (ValueError): If a line is not JSON.
+    """
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{source}, line {number}"
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as err:
+            raise ValueError(
+                f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
+            ) from err
+        yield where, record
 
 
 def write_json(path: str | Path, data: Any) -> None:
@@ -119,7 +150,7 @@ def check_array(data: Any, source: str) -> list[Any]:
     RAISES (ValueError): If it is not a list.
     """
     if not isinstance(data, list):
-        raise ValueError(f"{source}: holds {_describe(data)} at its top level; expected a JSON array of sentences")
+        raise ValueError(f"{source}: holds {describe(data)} at its top level; expected a JSON array of sentences")
     return data
 
 
@@ -134,13 +165,13 @@ def get_field(record: Any, key: str, kind: type[FieldT], where: str) -> FieldT:
     RAISES (ValueError): If the record is not an object, the field is missing or its value has another type.
     """
     if not isinstance(record, dict):
-        raise ValueError(f"{where}: found {_describe(record)}; expected an object with the field {key!r}")
+        raise ValueError(f"{where}: found {describe(record)}; expected an object with the field {key!r}")
     if key not in record:
         raise ValueError(f"{where}: the field {key!r} is missing; found {sorted(record)}. Add it, or check the format")
     value = record[key]
     # JSON's true and false would pass as integers.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{where}: the field {key!r} is {_describe(value)}; expected {_KINDS[kind]}")
+        raise ValueError(f"{where}: the field {key!r} is {describe(value)}; expected {_KINDS[kind]}")
     return value
 
 
@@ -167,11 +198,23 @@ def get_tokens(record: Any, where: str) -> list[str]:
     RETURNS (list[str]): The tokens; an empty list is valid.
     RAISES (ValueError): If it is missing, or an item is not a string or is empty.
     """
-    tokens = get_field(record, "tokens", list, where)
+    return check_tokens(get_field(record, "tokens", list, where), where)
+
+
+def check_tokens(tokens: Any, where: str) -> list[str]:
+    """Check that a value is a list of tokens.
+
+    tokens (Any): The decoded value; an empty list is valid.
+    where (str): File and sentence, for messages.
+    RETURNS (list[str]): The same value.
+    RAISES (ValueError): If it is not a list, or an item is not a string or is empty.
+    """
+    if not isinstance(tokens, list):
+        raise ValueError(f"{where}: found {describe(tokens)}; expected a list of tokens")
     for position, token in enumerate(tokens):
         if not isinstance(token, str) or not token:
             raise ValueError(
-                f"{where}: token {position} is {_describe(token)}; expected a non-empty string. "
+                f"{where}: token {position} is {describe(token)}; expected a non-empty string. "
                 "Remove or correct it, and count the offsets anew"
             )
     return tokens
@@ -198,6 +241,16 @@ def get_relation_indices(sentence: Any, n_entities: int, where: str) -> list[Rel
                 )
         relations.append((arguments["head"], arguments["tail"], get_label(relation, "type", here)))
     return relations
+
+
+def describe(value: Any) -> str:
+    """Name a JSON value and its type in a message.
+
+    value (Any): The decoded value.
+    RETURNS (str): For example 'a string, "Paris"'.
+    """
+    name = next((name for kind, name in _KINDS.items() if type(value) is kind), type(value).__name__)
+    return f"{name}, {_shorten(json.dumps(value, ensure_ascii=False))}"
 
 
 def sentences_to_docs(
@@ -312,19 +365,32 @@ def annotate(
     return doc
 
 
-def extract(doc: Doc, *, report: ConversionReport, where: str) -> PlainAnnotation:
+def extract(
+    doc: Doc, *, report: ConversionReport, where: str, sentence_of: Sequence[int] | None = None
+) -> PlainAnnotation:
     """Take the entities and relations off a Doc and count them; the inverse of `annotate`.
 
     doc (Doc): An annotated document.
     report (ConversionReport): Counts what is kept and what is left out.
     where (str): File and document, for messages.
+    sentence_of (Sequence[int] | None): The sentence of each token, for a format whose entities and relations must
+        each lie within one; what does not is left out.
     RETURNS (PlainAnnotation): Its entities and relations.
+    RAISES (ValueError): In strict mode.
     """
     if len(doc) and not doc.has_annotation("ENT_IOB"):
         report.drop(Reason.NO_ENTITY_ANNOTATION, where, repr(_shorten(doc.text.strip())))
     if not has_relations(doc):
         report.drop(Reason.NO_RELATION_ANNOTATION, where, repr(_shorten(doc.text.strip())))
-    entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    entities: list[EntityOffsets] = []
+    left_out: set[tuple[int, int]] = set()
+    for ent in doc.ents:
+        offsets = (ent.start, ent.end, ent.label_)
+        if sentence_of is not None and sentence_of[ent.start] != sentence_of[ent.end - 1]:
+            report.drop(Reason.ENTITY_ACROSS_SENTENCES, where, _show(doc, offsets))
+            left_out.add((ent.start, ent.end))
+        else:
+            entities.append(offsets)
     # An argument may have been set without a label of its own: doc[2:4].
     index_of = {(start, end, ""): index for index, (start, end, _) in enumerate(entities)}
     index_of.update((entity, index) for index, entity in enumerate(entities))
@@ -332,12 +398,16 @@ def extract(doc: Doc, *, report: ConversionReport, where: str) -> PlainAnnotatio
     for relation in get_relations(doc):
         head, tail = (index_of.get((span.start, span.end, span.label_)) for span in (relation.head, relation.tail))
         what = f"{relation.label} ({relation.head.text!r} -> {relation.tail.text!r})"
-        if head is None or tail is None:
+        if not left_out.isdisjoint((span.start, span.end) for span in (relation.head, relation.tail)):
+            report.drop(Reason.LOST_ARGUMENT, where, what)
+        elif head is None or tail is None:
             report.drop(Reason.NOT_AN_ENTITY, where, what)
         elif head == tail:
             report.drop(Reason.SELF_RELATION, where, what)
         elif (head, tail, relation.label) in found:
             report.drop(Reason.DUPLICATE_RELATION, where, what)
+        elif sentence_of is not None and sentence_of[relation.head.start] != sentence_of[relation.tail.start]:
+            report.drop(Reason.RELATION_ACROSS_SENTENCES, where, what)
         else:
             found[head, tail, relation.label] = None
     report.n_docs += 1
@@ -376,9 +446,3 @@ def _show(doc: Doc, entity: EntityOffsets) -> str:
 
 def _shorten(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _describe(value: Any) -> str:
-    """Name a JSON value and its type in a message."""
-    name = next((name for kind, name in _KINDS.items() if type(value) is kind), type(value).__name__)
-    return f"{name}, {_shorten(json.dumps(value, ensure_ascii=False))}"

@@ -12,7 +12,16 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import ORIG_ID, EntityOffsets, RelationIndices, annotate, extract, get_field, get_label
+from .annotations import (
+    ORIG_ID,
+    EntityOffsets,
+    RelationIndices,
+    annotate,
+    extract,
+    get_field,
+    get_label,
+    parse_lines,
+)
 from .report import ConversionReport, Reason
 
 ItemId = int | str
@@ -33,16 +42,7 @@ def doccano_to_docs(
     """
     report = ConversionReport(source, strict)
     docs = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{source}, line {number}"
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError as err:
-            raise ValueError(
-                f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
-            ) from err
+    for where, record in parse_lines(lines, source):
         doc = nlp.make_doc(get_field(record, "text", str, where))
         entities, index_of = _get_entities(record, doc, report, where)
         relations = _get_relations(record, index_of, where)

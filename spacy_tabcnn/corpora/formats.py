@@ -1,6 +1,8 @@
 """The annotation formats by name, and reading and writing a file in any of them."""
 
+import json
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +11,7 @@ from spacy.tokens import Doc
 
 from .annotations import read_json, read_lines, write_json, write_lines
 from .doccano import doccano_to_docs, docs_to_doccano
+from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .report import ConversionReport
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
@@ -33,6 +36,7 @@ FORMATS = {
     "spert": Format(read_json, spert_to_docs, docs_to_spert, write_json),
     "tablert": Format(read_json, tablert_to_docs, docs_to_tablert, write_json),
     "doccano": Format(read_lines, doccano_to_docs, docs_to_doccano, write_lines),
+    "dygiepp": Format(read_lines, dygiepp_to_docs, docs_to_dygiepp, write_lines),
 }
 
 
@@ -49,13 +53,16 @@ def get_format(name: str) -> Format:
 
 
 def guess_format(path: str | Path) -> str:
-    """Tell an annotation file's format from its extension and its first sentence.
+    """Tell an annotation file's format from its extension and its first sentence or document.
 
     path (str | Path): The file.
     RETURNS (str): The format's name.
     RAISES (ValueError): If the file cannot be read or looks like none of the formats.
     """
     path = Path(path)
+    # The files of SciERC and ACE05 are named .json too.
+    if path.suffix in (".json", ".jsonl") and "sentences" in _read_first_object(path):
+        return "dygiepp"
     if path.suffix == ".jsonl":
         return "doccano"
     if path.suffix == ".json":
@@ -101,3 +108,13 @@ def write_annotations(
     content, report = format_.render(docs, source=source, strict=strict)
     format_.write(Path(path), content)
     return report
+
+
+def _read_first_object(path: Path) -> dict[str, Any]:
+    """Return the object in the first line of a file that holds one object a line, else an empty one."""
+    first = next((line for line in read_lines(path) if line.strip()), "")
+    # The first line may also be a whole array, which is read elsewhere, or the beginning of a value.
+    if first.lstrip().startswith("{"):
+        with suppress(json.JSONDecodeError):
+            return json.loads(first)
+    return {}

@@ -11,10 +11,12 @@ class Reason(Enum):
     OVERLAP = ("entity", "overlaps a larger entity")
     DUPLICATE_ENTITY = ("entity", "repeats an entity, which keeps the relations of both")
     UNALIGNED = ("entity", "does not begin and end at token boundaries")
+    ENTITY_ACROSS_SENTENCES = ("entity", "crosses the border of a sentence")
     LOST_ARGUMENT = ("relation", "has an entity that was left out")
     NOT_AN_ENTITY = ("relation", "has an argument that is no entity of the document")
     SELF_RELATION = ("relation", "joins an entity with itself")
     DUPLICATE_RELATION = ("relation", "repeats a relation")
+    RELATION_ACROSS_SENTENCES = ("relation", "joins entities of two sentences")
     NO_ENTITY_ANNOTATION = ("document", "has no annotation of entities; written as holding none")
     NO_RELATION_ANNOTATION = ("document", "has no annotation of relations; written as holding none")
 
@@ -40,6 +42,8 @@ class ConversionReport:
     relations (Counter[str]): Relations that were kept, by label.
     dropped (Counter[Reason]): What was left out, by reason.
     examples (dict[Reason, str]): For each reason, where it first occurred and what was left out there.
+    ignored (Counter[str]): Fields that hold something else than entities and relations, with the number of documents
+        that have them. They are no problem in strict mode.
     """
 
     source: str = "<data>"
@@ -49,6 +53,7 @@ class ConversionReport:
     relations: Counter[str] = field(default_factory=Counter)
     dropped: Counter[Reason] = field(default_factory=Counter)
     examples: dict[Reason, str] = field(default_factory=dict)
+    ignored: Counter[str] = field(default_factory=Counter)
 
     @property
     def n_entities_read(self) -> int:
@@ -94,5 +99,6 @@ class ConversionReport:
         self.entities.update(other.entities)
         self.relations.update(other.relations)
         self.dropped.update(other.dropped)
+        self.ignored.update(other.ignored)
         for reason, example in other.examples.items():
             self.examples.setdefault(reason, example)

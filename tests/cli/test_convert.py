@@ -17,6 +17,14 @@ OVERLAPPING = {
 }
 
 
+DYGIEPP = {
+    "doc_key": "a",
+    "sentences": [["Marie", "Curie", "worked", "."], ["Paris", "shone", "."]],
+    "ner": [[[0, 1, "Peop"]], [[4, 4, "Loc"]]],
+    "relations": [[], []],
+}
+
+
 @pytest.fixture
 def spert(tmp_path):
     """A SpERT file with one sentence."""
@@ -89,6 +97,31 @@ def test_one_annotation_format_to_another(run_spacy, spert, tmp_path):
 def test_jsonl_output_is_doccano(run_spacy, spert, tmp_path):
     run_spacy("tabcnn", "convert", spert, tmp_path / "curie.jsonl")
     assert read(tmp_path / "curie.jsonl")["text"] == "Marie Curie worked in Paris "
+
+
+def test_dygiepp_is_told_from_its_content(run_spacy, spert, tmp_path):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "docs.json", "--to", "dygiepp")
+    assert result.exit_code == 0
+    result = run_spacy("tabcnn", "convert", tmp_path / "docs.json", tmp_path / "back.json", "--to", "spert")
+    assert result.exit_code == 0
+    assert read(tmp_path / "back.json") == [CURIE]
+
+
+def test_fields_that_are_not_read_are_named(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", {**DYGIEPP, "clusters": [[[0, 1], [4, 4]]]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--strict")
+    assert result.exit_code == 0
+    assert "Fields not read, with the number of documents that have them: clusters (1)" in flat(result)
+
+
+def test_what_the_other_format_cannot_hold_is_counted(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", {**DYGIEPP, "relations": [[[0, 1, 4, 4, "Live_In"]], []]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "b.json", "--to", "dygiepp")
+    assert result.exit_code == 0
+    assert "relation joins entities of two sentences 1" in flat(result)
+    assert "Relations Count --------- ----- all kept 0 all read 1" in flat(result)
+    assert "1 documents in" in flat(result)
+    assert read(tmp_path / "b.json") == DYGIEPP
 
 
 def test_lang_chooses_the_tokenizer(run_spacy, tmp_path):

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
+from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
@@ -64,6 +65,8 @@ def test_any_spert_file_survives_the_way_through_tablert(sentences):
         ("a.json", SPERT, "spert"),
         ("a.json", [{"tokens": ["a"], "tags": ["O"], "relations": []}], "tablert"),
         ("a.jsonl", [], "doccano"),
+        ("a.jsonl", {"sentences": []}, "dygiepp"),
+        ("a.json", {"sentences": []}, "dygiepp"),
     ],
 )
 def test_the_format_is_guessed(tmp_path, name, content, expected):
@@ -72,7 +75,10 @@ def test_the_format_is_guessed(tmp_path, name, content, expected):
     assert guess_format(path) == expected
 
 
-@pytest.mark.parametrize("name,content", [("a.json", "[]"), ("a.json", "{}"), ("a.txt", "Hello")])
+@pytest.mark.parametrize(
+    "name,content",
+    [("a.json", "[]"), ("a.json", "{}"), ("a.json", '{\n"sentences": []}'), ("a.txt", "Hello")],
+)
 def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
@@ -85,7 +91,9 @@ def test_an_unknown_format_is_refused(nlp, tmp_path):
         read_annotations(tmp_path / "a.json", nlp, format_name="brat")
 
 
-@pytest.mark.parametrize("format_name,name", [("spert", "a.json"), ("tablert", "a.json"), ("doccano", "a.jsonl")])
+@pytest.mark.parametrize(
+    "format_name,name", [("spert", "a.json"), ("tablert", "a.json"), ("doccano", "a.jsonl"), ("dygiepp", "a.json")]
+)
 def test_written_files_are_read_back(nlp, tmp_path, format_name, name):
     docs, _ = spert_to_docs(SPERT, nlp)
     path = tmp_path / "new" / "folder" / name
@@ -98,7 +106,7 @@ def test_written_files_are_read_back(nlp, tmp_path, format_name, name):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize("format_name,name", [("spert", "a.json"), ("doccano", "a.jsonl")])
+@pytest.mark.parametrize("format_name,name", [("spert", "a.json"), ("doccano", "a.jsonl"), ("dygiepp", "a.json")])
 def test_byte_order_marks_and_windows_line_ends_are_tolerated(nlp, tmp_path, encoding, newline, format_name, name):
     docs, _ = spert_to_docs(SPERT * 2, nlp)
     path = tmp_path / name
@@ -121,7 +129,10 @@ def test_files_that_are_no_text_are_refused(nlp, tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes('["Łódź"]'.encode("iso-8859-2"))
     with pytest.raises(ValueError, match=r"a\.json: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"):
-        read_annotations(path, nlp)
+        read_annotations(path, nlp, format_name="spert")
+    path.write_bytes('{}\n["Łódź"]'.encode("iso-8859-2"))
+    with pytest.raises(ValueError, match=r"a\.json, line 2: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"):
+        list(read_lines(path))
 
 
 def test_invalid_json_names_the_line(nlp, tmp_path):

@@ -33,7 +33,9 @@ def test_merge_adds_up():
     second = ConversionReport(n_docs=3, entities=Counter(Loc=1, Org=1))
     first.drop(Reason.OVERLAP, "a.json", "'x'")
     second.drop(Reason.OVERLAP, "b.json", "'y'")
+    first.ignored["clusters"] = second.ignored["clusters"] = 1
     first.merge(second)
     assert (first.n_docs, first.entities, first.relations) == (5, Counter(Loc=2, Org=1), Counter(Kill=1))
     assert first.dropped == {Reason.OVERLAP: 2}
     assert first.examples == {Reason.OVERLAP: "a.json: 'x'"}
+    assert first.ignored == {"clusters": 2}
