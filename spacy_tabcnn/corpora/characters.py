@@ -12,13 +12,13 @@ from .report import ConversionReport, Reason
 class ExtractedDoc(NamedTuple):
     """A document with what is to be written of it.
 
-    index (int): Its position, from 0.
+    position (int): Its place among the documents, from 0.
     doc (Doc): The document.
     spans (list[Span]): Its entities, in text order.
     relations (list[RelationIndices]): Its relations; their arguments are positions in `spans`.
     """
 
-    index: int
+    position: int
     doc: Doc
     spans: list[Span]
     relations: list[RelationIndices]
