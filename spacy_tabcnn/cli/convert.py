@@ -17,12 +17,14 @@ from ..corpora.report import ConversionReport
 from ._app import tabcnn_cli
 
 _FORMAT_NAMES = ", ".join(FORMATS)
+# What an extension stands for if no option names the format to write.
+_OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
 
 
 @tabcnn_cli.command("convert")
 def convert_cli(
-    inputs: Annotated[list[Path], typer.Argument(help="Files to read")],
-    output: Annotated[Path, typer.Argument(help="File to write; its folder is made if needed")],
+    inputs: Annotated[list[Path], typer.Argument(help="Files (brat: or folders) to read")],
+    output: Annotated[Path, typer.Argument(help="File (brat: or folder) to write; made if needed")],
     *,
     format_name: Annotated[
         str | None,
@@ -33,7 +35,7 @@ def convert_cli(
         typer.Option("--to", "-t", help="Annotation format of the output, if the input is an annotation file too"),
     ] = None,
     lang: Annotated[
-        str, typer.Option("--lang", "-l", help="Language whose tokenizer splits raw text (doccano)")
+        str, typer.Option("--lang", "-l", help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)")
     ] = "en",
     strict: Annotated[
         bool, typer.Option("--strict", "-S", help="Stop at the first entity or relation that cannot be kept")
@@ -60,8 +62,10 @@ def convert_cli(
     Counts what was kept and what had to be left out. Formats: spert (SpERT's
     .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl),
     dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents with
-    sentence boundaries). The format of a file to read is told from the file unless
-    --format names it. Several inputs are joined into one output.
+    sentence boundaries), brat (a folder of .txt and .ann files, or one pair), prodigy
+    (.jsonl of Prodigy's rel.manual), labelstudio (Label Studio's .json export). The
+    format of a file to read is told from the file unless --format names it. Several
+    inputs are joined into one output.
 
     EXAMPLES:
 
@@ -154,8 +158,8 @@ def _get_output_format(output: Path, format_name: str | None) -> str:
             f"{output}: a .spacy file cannot hold the format of an option, nor the documents of "
             "another .spacy file. Give an annotation file on one side"
         )
-    if format_name is None and output.suffix == ".jsonl":
-        return "doccano"
+    if format_name is None and output.suffix in _OUTPUT_FORMATS:
+        return _OUTPUT_FORMATS[output.suffix]
     if format_name is None:
         raise ValueError(f"{output}: cannot tell the format to write. Name it: {_FORMAT_NAMES}")
     return format_name
@@ -188,8 +192,8 @@ def _print_report(report: ConversionReport, output: Path) -> None:
     else:
         msg.good("No entity or relation left out" if report.ignored else "Nothing left out")
     if report.ignored:
-        fields = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
-        msg.info(f"Fields not read, with the number of documents that have them: {fields}")
+        ignored = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
+        msg.info(f"Not read: {ignored}")
 
 
 def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:

@@ -12,6 +12,7 @@ from ..relations import Relation, get_relations, has_relations, set_relations
 from .report import ConversionReport, Reason
 
 ORIG_ID = "orig_id"
+BYTE_ORDER_MARK = "\ufeff"
 
 # (start, end, label) in tokens, end exclusive. None stands for an entity that was left out already.
 EntityOffsets = tuple[int, int, str]
@@ -34,17 +35,17 @@ class PlainAnnotation(NamedTuple):
 
 
 def read_text(path: str | Path) -> str:
-    """Read a UTF-8 file, with or without a byte order mark.
+    """Read a UTF-8 file as it is.
 
     path (str | Path): The file.
-    RETURNS (str): Its text.
+    RETURNS (str): Its text, with a byte order mark and Windows line ends where it has them: some offsets count them.
     RAISES (ValueError): If the file does not exist or is not UTF-8.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file. Check the path")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as err:
         raise ValueError(f"{path}: not UTF-8 text (byte {err.start}: {err.reason}). Save the file in UTF-8") from err
 
@@ -56,7 +57,7 @@ def read_json(path: str | Path) -> Any:
     RETURNS (Any): The decoded value.
     RAISES (ValueError): If the file does not exist or is not JSON in UTF-8.
     """
-    text = read_text(path)
+    text = read_text(path).removeprefix(BYTE_ORDER_MARK)
     try:
         return json.loads(text)
     except json.JSONDecodeError as err:

@@ -12,17 +12,9 @@ from typing import Any
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import (
-    ORIG_ID,
-    EntityOffsets,
-    RelationIndices,
-    annotate,
-    extract,
-    get_field,
-    get_label,
-    parse_lines,
-)
-from .report import ConversionReport, Reason
+from .annotations import ORIG_ID, RelationIndices, annotate, get_field, get_label, parse_lines
+from .characters import CharacterEntities, extract_spans
+from .report import ConversionReport
 
 ItemId = int | str
 
@@ -44,10 +36,11 @@ def doccano_to_docs(
     docs = []
     for where, record in parse_lines(lines, source):
         doc = nlp.make_doc(get_field(record, "text", str, where))
-        entities, index_of = _get_entities(record, doc, report, where)
-        relations = _get_relations(record, index_of, where)
+        found = CharacterEntities(doc, report)
+        _get_entities(record, found, where)
+        relations = _get_relations(record, found, where)
         orig_id = record.get("id")
-        docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
+        docs.append(annotate(doc, found.entities, relations, orig_id=orig_id, report=report, where=where))
     return docs, report
 
 
@@ -66,19 +59,18 @@ def docs_to_doccano(
     report = ConversionReport(source, strict)
     lines = []
     n_entities = n_relations = 0
-    for index, doc in enumerate(docs):
-        entities, relations = extract(doc, report=report, where=f"{source}, document {index}")
+    for index, doc, spans, relations in extract_spans(docs, report=report, source=source):
         record = {
             "id": doc.user_data.get(ORIG_ID, index),
             "text": doc.text,
             "entities": [
                 {
                     "id": n_entities + position,
-                    "start_offset": doc[start:end].start_char,
-                    "end_offset": doc[start:end].end_char,
-                    "label": label,
+                    "start_offset": span.start_char,
+                    "end_offset": span.end_char,
+                    "label": span.label_,
                 }
-                for position, (start, end, label) in enumerate(entities)
+                for position, span in enumerate(spans)
             ],
             "relations": [
                 {
@@ -91,50 +83,25 @@ def docs_to_doccano(
             ],
         }
         lines.append(json.dumps(record, ensure_ascii=False))
-        n_entities += len(entities)
+        n_entities += len(spans)
         n_relations += len(relations)
     return lines, report
 
 
-def _get_entities(
-    record: Any, doc: Doc, report: ConversionReport, where: str
-) -> tuple[list[EntityOffsets | None], dict[ItemId, int]]:
-    """Return the entities in tokens, None where the tokens do not match, and their positions by id."""
-    entities: list[EntityOffsets | None] = []
-    index_of: dict[ItemId, int] = {}
+def _get_entities(record: Any, found: CharacterEntities, where: str) -> None:
     for position, entity in enumerate(get_field(record, "entities", list, where)):
         here = f"{where}, entity {position}"
         start, end = get_field(entity, "start_offset", int, here), get_field(entity, "end_offset", int, here)
         label = get_label(entity, "label", here)
-        if not 0 <= start < end <= len(doc.text):
-            raise ValueError(
-                f"{here}: it spans characters {start} to {end} (exclusive), but the text has {len(doc.text)} "
-                "characters and an entity has at least one. Correct its offsets"
-            )
-        item_id = _get_id(entity, "id", here)
-        if item_id in index_of:
-            raise ValueError(
-                f"{here}: the id {item_id!r} is also that of entity {index_of[item_id]}. Give each its own"
-            )
-        index_of[item_id] = position
-        span = doc.char_span(start, end)
-        if span is None:
-            report.drop(Reason.UNALIGNED, where, f"{doc.text[start:end]!r} ({label}, characters {start}-{end})")
-        entities.append(None if span is None else (span.start, span.end, label))
-    return entities, index_of
+        found.add(_get_id(entity, "id", here), start, end, label, here)
 
 
-def _get_relations(record: Any, index_of: dict[ItemId, int], where: str) -> list[RelationIndices]:
+def _get_relations(record: Any, found: CharacterEntities, where: str) -> list[RelationIndices]:
     relations = []
     for position, relation in enumerate(get_field(record, "relations", list, where)):
         here = f"{where}, relation {position}"
-        indices = []
-        for key in ("from_id", "to_id"):
-            item_id = _get_id(relation, key, here)
-            if item_id not in index_of:
-                raise ValueError(f"{here}: {key} is {item_id!r}, the id of no entity in this line. Correct the id")
-            indices.append(index_of[item_id])
-        relations.append((indices[0], indices[1], get_label(relation, "type", here)))
+        head, tail = (found.find(_get_id(relation, key, here), key, here) for key in ("from_id", "to_id"))
+        relations.append((head, tail, get_label(relation, "type", here)))
     return relations
 
 

@@ -10,8 +10,11 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .annotations import read_json, read_lines, write_json, write_lines
+from .brat import brat_to_docs, docs_to_brat, is_brat_file, read_brat, write_brat
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
+from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
+from .prodigy import docs_to_prodigy, prodigy_to_docs
 from .report import ConversionReport
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
@@ -37,6 +40,9 @@ FORMATS = {
     "tablert": Format(read_json, tablert_to_docs, docs_to_tablert, write_json),
     "doccano": Format(read_lines, doccano_to_docs, docs_to_doccano, write_lines),
     "dygiepp": Format(read_lines, dygiepp_to_docs, docs_to_dygiepp, write_lines),
+    "brat": Format(read_brat, brat_to_docs, docs_to_brat, write_brat),
+    "prodigy": Format(read_lines, prodigy_to_docs, docs_to_prodigy, write_lines),
+    "labelstudio": Format(read_json, labelstudio_to_docs, docs_to_labelstudio, write_json),
 }
 
 
@@ -55,20 +61,23 @@ def get_format(name: str) -> Format:
 def guess_format(path: str | Path) -> str:
     """Tell an annotation file's format from its extension and its first sentence or document.
 
-    path (str | Path): The file.
+    path (str | Path): The file, or a folder.
     RETURNS (str): The format's name.
     RAISES (ValueError): If the file cannot be read or looks like none of the formats.
     """
     path = Path(path)
+    if path.is_dir() or is_brat_file(path):
+        return "brat"
     # The files of SciERC and ACE05 are named .json too.
-    if path.suffix in (".json", ".jsonl") and "sentences" in _read_first_object(path):
+    first = _read_first_object(path) if path.suffix in (".json", ".jsonl") else {}
+    if "sentences" in first:
         return "dygiepp"
     if path.suffix == ".jsonl":
-        return "doccano"
+        return "prodigy" if "tokens" in first else "doccano"
     if path.suffix == ".json":
         data = read_json(path)
         first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-        for field, name in (("tags", "tablert"), ("entities", "spert")):
+        for field, name in (("tags", "tablert"), ("entities", "spert"), ("data", "labelstudio")):
             if field in first:
                 return name
     raise ValueError(f"{path}: cannot tell the annotation format. Name it: {', '.join(FORMATS)}")
@@ -79,7 +88,7 @@ def read_annotations(
 ) -> tuple[list[Doc], ConversionReport]:
     """Read annotated documents from a file in one of the annotation formats.
 
-    path (str | Path): The file.
+    path (str | Path): The file, or a folder of brat's.
     nlp (Language): Gives the vocabulary, and the tokenizer where the format holds raw text.
     format_name (str | None): The format; guessed if None.
     strict (bool): Stop at the first thing that cannot be kept.
@@ -96,7 +105,7 @@ def write_annotations(
 ) -> ConversionReport:
     """Write annotated documents to a file in one of the annotation formats.
 
-    path (str | Path): The file; its folder is made if needed.
+    path (str | Path): The file, or a folder for brat's; made if needed.
     docs (Iterable[Doc]): The documents.
     format_name (str): The format.
     source (str): Where the documents come from, for messages.

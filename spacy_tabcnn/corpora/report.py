@@ -11,9 +11,12 @@ class Reason(Enum):
     OVERLAP = ("entity", "overlaps a larger entity")
     DUPLICATE_ENTITY = ("entity", "repeats an entity, which keeps the relations of both")
     UNALIGNED = ("entity", "does not begin and end at token boundaries")
+    DISCONTINUOUS = ("entity", "is discontinuous")
+    UNLABELLED_ENTITY = ("entity", "has no label")
     ENTITY_ACROSS_SENTENCES = ("entity", "crosses the border of a sentence")
     LOST_ARGUMENT = ("relation", "has an entity that was left out")
     NOT_AN_ENTITY = ("relation", "has an argument that is no entity of the document")
+    UNLABELLED_RELATION = ("relation", "has no label")
     SELF_RELATION = ("relation", "joins an entity with itself")
     DUPLICATE_RELATION = ("relation", "repeats a relation")
     RELATION_ACROSS_SENTENCES = ("relation", "joins entities of two sentences")
@@ -42,8 +45,8 @@ class ConversionReport:
     relations (Counter[str]): Relations that were kept, by label.
     dropped (Counter[Reason]): What was left out, by reason.
     examples (dict[Reason, str]): For each reason, where it first occurred and what was left out there.
-    ignored (Counter[str]): Fields that hold something else than entities and relations, with the number of documents
-        that have them. They are no problem in strict mode.
+    ignored (Counter[str]): What holds neither entities nor relations to convert (fields, lines, rejected documents),
+        with its number. It is no problem in strict mode.
     """
 
     source: str = "<data>"

@@ -107,11 +107,45 @@ def test_dygiepp_is_told_from_its_content(run_spacy, spert, tmp_path):
     assert read(tmp_path / "back.json") == [CURIE]
 
 
+@pytest.mark.parametrize(
+    "name,options", [("brat", ["--to", "brat"]), ("p.jsonl", ["--to", "prodigy"]), ("l.json", ["--to", "labelstudio"])]
+)
+def test_files_of_annotation_tools_are_told_from_their_content(run_spacy, spert, tmp_path, name, options):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / name, *options)
+    assert result.exit_code == 0
+    result = run_spacy("tabcnn", "convert", tmp_path / name, tmp_path / "back.json", "--to", "spert")
+    assert result.exit_code == 0
+    [sentence] = read(tmp_path / "back.json")
+    assert {**sentence, "orig_id": int(sentence["orig_id"])} == CURIE
+
+
+def test_ann_output_is_a_pair_of_files(run_spacy, spert, tmp_path):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "a.ann")
+    assert result.exit_code == 0
+    assert (tmp_path / "a.txt").read_text() == "Marie Curie worked in Paris "
+    assert (tmp_path / "a.ann").read_text().splitlines() == [
+        "T1\tPeop 0 11\tMarie Curie",
+        "T2\tLoc 22 27\tParis",
+        "R1\tLive_In Arg1:T1 Arg2:T2",
+    ]
+
+
+def test_strict_mode_names_the_line_of_a_pair(run_spacy, tmp_path):
+    (tmp_path / "a.txt").write_text("Paris")
+    (tmp_path / "a.ann").write_text("#1\tNote T1\t?\nT1\tLoc 0 3\tPar\n")
+    result = run_spacy("tabcnn", "convert", tmp_path / "a.txt", tmp_path / "a.spacy", "--strict")
+    assert result.exit_code == 1
+    assert "line 2: entity 'Par' (Loc, characters 0-3) does not begin and end at token boundaries" in flat(result)
+    result = run_spacy("tabcnn", "convert", tmp_path / "a.txt", tmp_path / "a.spacy")
+    assert result.exit_code == 0
+    assert "Not read: notes (1)" in flat(result)
+
+
 def test_fields_that_are_not_read_are_named(run_spacy, tmp_path):
     path = write(tmp_path / "a.json", {**DYGIEPP, "clusters": [[[0, 1], [4, 4]]]})
     result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--strict")
     assert result.exit_code == 0
-    assert "Fields not read, with the number of documents that have them: clusters (1)" in flat(result)
+    assert "Not read: clusters (1)" in flat(result)
 
 
 def test_what_the_other_format_cannot_hold_is_counted(run_spacy, tmp_path):
@@ -175,7 +209,7 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
     [
         (["absent.json", "out.spacy"], "absent.json: no such file"),
         (["absent.spacy", "out.json", "--format", "spert"], "absent.spacy: no such file"),
-        (["curie.json", "out.spacy", "--format", "brat"], "unknown annotation format 'brat'"),
+        (["curie.json", "out.spacy", "--format", "conll"], "unknown annotation format 'conll'"),
         (["curie.json", "out.spacy", "--format", "tablert"], "the field 'tags' is missing"),
         (["curie.json", "out.json"], "out.json: cannot tell the format to write. Name it: spert, tablert"),
         (["curie.spacy", "out.spacy"], "Give an annotation file on one side"),

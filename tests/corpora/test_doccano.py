@@ -68,12 +68,12 @@ def test_an_unaligned_entity_is_dropped_with_its_relations(nlp):
     assert [ent.text for ent in doc.ents] == ["Marie Curie"]
     assert doc._.relations == []
     assert report.dropped == {Reason.UNALIGNED: 1, Reason.LOST_ARGUMENT: 1}
-    assert report.examples[Reason.UNALIGNED] == "a.jsonl, line 2: 'Zür' (PLACE, characters 23-26)"
+    assert report.examples[Reason.UNALIGNED] == "a.jsonl, line 2, entity 1: 'Zür' (PLACE, characters 23-26)"
 
 
 def test_strict_mode_names_the_line(nlp):
     entities = [{"id": 1, "start_offset": 23, "end_offset": 26, "label": "PLACE"}]
-    with pytest.raises(ValueError, match=r"a\.jsonl, line 2: entity 'Zür' .* token boundaries"):
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 2, entity 0: entity 'Zür' .* token boundaries"):
         doccano_to_docs([line(), line(entities=entities, relations=[])], nlp, source="a.jsonl", strict=True)
 
 

@@ -67,6 +67,9 @@ def test_any_spert_file_survives_the_way_through_tablert(sentences):
         ("a.jsonl", [], "doccano"),
         ("a.jsonl", {"sentences": []}, "dygiepp"),
         ("a.json", {"sentences": []}, "dygiepp"),
+        ("a.jsonl", {"text": "", "tokens": []}, "prodigy"),
+        ("a.json", [{"data": {}, "annotations": []}], "labelstudio"),
+        ("a.ann", "", "brat"),
     ],
 )
 def test_the_format_is_guessed(tmp_path, name, content, expected):
@@ -87,12 +90,20 @@ def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
 
 
 def test_an_unknown_format_is_refused(nlp, tmp_path):
-    with pytest.raises(ValueError, match="unknown annotation format 'brat'; expected one of spert"):
-        read_annotations(tmp_path / "a.json", nlp, format_name="brat")
+    with pytest.raises(ValueError, match="unknown annotation format 'conll'; expected one of spert"):
+        read_annotations(tmp_path / "a.json", nlp, format_name="conll")
 
 
 @pytest.mark.parametrize(
-    "format_name,name", [("spert", "a.json"), ("tablert", "a.json"), ("doccano", "a.jsonl"), ("dygiepp", "a.json")]
+    "format_name,name",
+    [
+        ("spert", "a.json"),
+        ("tablert", "a.json"),
+        ("doccano", "a.jsonl"),
+        ("dygiepp", "a.json"),
+        ("prodigy", "a.jsonl"),
+        ("labelstudio", "a.json"),
+    ],
 )
 def test_written_files_are_read_back(nlp, tmp_path, format_name, name):
     docs, _ = spert_to_docs(SPERT, nlp)
