@@ -138,6 +138,17 @@ class LabelScheme:
         begin, inside, last, unit = range(first := self._first_tag(label), first + len(_PREFIXES))
         return [unit] if length == 1 else [begin, *[inside] * (length - 2), last]
 
+    def tag_name(self, index: int) -> str:
+        """Name a tag.
+
+        index (int): Its index.
+        RETURNS (str): "O", or the prefix and the entity type, as "B-PER".
+        """
+        if index == OUTSIDE:
+            return "O"
+        label, prefix = divmod(index - 1, len(_PREFIXES))
+        return f"{_PREFIXES[prefix]}-{self.entities[label]}"
+
     def tagged_spans(self, tags: NDArray[np.int64]) -> list[tuple[int, int, str]]:
         """Read entities off a valid tag sequence; the inverse of `span_tags`.
 

@@ -40,6 +40,16 @@ def test_every_tag_but_outside_belongs_to_one_type(scheme):
     assert sorted([OUTSIDE, *tags]) == list(range(scheme.n_tags))
 
 
+def test_tags_have_names(scheme):
+    assert [scheme.tag_name(tag) for tag in [OUTSIDE, *scheme.span_tags("LOC", 3), *scheme.span_tags("PER", 1)]] == [
+        "O",
+        "B-LOC",
+        "I-LOC",
+        "L-LOC",
+        "U-PER",
+    ]
+
+
 def test_relation_labels_and_indices_are_inverse(scheme):
     directed = [(label, head_first) for label in RELATIONS for head_first in (True, False)]
     indices = [scheme.relation_index(label, head_first=head_first) for label, head_first in directed]

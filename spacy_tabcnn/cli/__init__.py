@@ -4,6 +4,7 @@ from ._app import tabcnn_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .encoder import copy_encoder, encoder_cli
+from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .show import show_cli
 
@@ -14,8 +15,10 @@ __all__ = [
     "cross_validate",
     "cross_validate_cli",
     "encoder_cli",
+    "errors_cli",
     "evaluate",
     "evaluate_cli",
     "show_cli",
     "tabcnn_cli",
+    "write_errors",
 ]

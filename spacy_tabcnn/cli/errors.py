@@ -1,0 +1,73 @@
+"""`spacy tabcnn errors`: gold against predicted annotation, to look at in a browser."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import spacy
+import typer
+from spacy.cli._util import setup_gpu
+from spacy.training import Example
+from wasabi import msg
+
+from ..corpora.reader import RelationCorpus
+from ._app import tabcnn_cli
+
+if TYPE_CHECKING:
+    from ..visual.error_page import Counts
+
+
+@tabcnn_cli.command("errors")
+def errors_cli(
+    model: Annotated[str, typer.Argument(help="Model name or path")],
+    data: Annotated[Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")],
+    output: Annotated[Path, typer.Argument(help="HTML file to write; its folder is made if needed")],
+    *,
+    raw_text: Annotated[
+        bool, typer.Option("--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens")
+    ] = False,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+) -> None:
+    """
+    Write a page that compares predictions with an annotated corpus.
+
+    Each document with its gold and its predicted entities, and what is missed,
+    spurious or wrong in type, direction or boundary; with filters by kind and by
+    label. The page needs no server and no network.
+
+    EXAMPLE:
+
+    spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
+    """
+    from ..visual.errors import KINDS
+
+    setup_gpu(gpu_id, silent=False)
+    try:
+        counts = write_errors(model, data, output, raw_text=raw_text)
+    except (OSError, ValueError) as err:
+        msg.fail("Could not compare", str(err), exits=1)
+    rows = [(kind, counts["entity", kind], counts["relation", kind]) for kind in KINDS]
+    msg.table(rows, header=("", "Entities", "Relations"), divider=True, aligns=("l", "r", "r"))
+    msg.good(f"Saved the errors to {output}")
+
+
+def write_errors(model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False) -> "Counts":
+    """Write the error browser of a pipeline on an annotated corpus.
+
+    model (str | Path): Name or folder of the pipeline.
+    data (str | Path): A .spacy file or a folder of them.
+    output (Path): The HTML file to write; its folder is made if needed.
+    raw_text (bool): Tokenise the texts anew and align, instead of keeping the gold tokens.
+    RETURNS (Counts): Numbers of entities and relations by kind of error.
+    RAISES (OSError): If there is no such pipeline, or the file cannot be written.
+    RAISES (ValueError): If the corpus cannot be read.
+    """
+    from ..visual.error_page import make_error_page
+
+    nlp = spacy.load(model)
+    examples = list(RelationCorpus(data, gold_tokens=not raw_text)(nlp))
+    predicted = nlp.pipe(example.predicted for example in examples)
+    examples = [Example(doc, example.reference) for doc, example in zip(predicted, examples, strict=True)]
+    page, counts = make_error_page(examples, title=f"{model}: errors on {data}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(page, encoding="utf-8")
+    return counts
