@@ -1,6 +1,10 @@
 """Which runs a study consists of, and what each changes in a config."""
 
+from pathlib import Path
+
 import pytest
+import srsly
+from spacy.util import dot_to_object
 from thinc.api import Config
 
 from spacy_tabcnn.experiments.grid import (
@@ -12,6 +16,8 @@ from spacy_tabcnn.experiments.grid import (
     parse_layers,
     suggest,
 )
+
+ROOT = Path(__file__).parents[2]
 
 
 class FirstTrial:
@@ -101,6 +107,14 @@ def test_a_search_space_gives_overrides_of_all_kinds():
         "training.max_steps": 100,
         "training.eval_frequency": 10,
     }
+
+
+def test_the_shipped_search_space_names_settings_of_the_shipped_config():
+    config = Config().from_disk(ROOT / "configs" / "conll04.cfg")
+    space = srsly.read_json(ROOT / "configs" / "tune.json")
+    check_space(space)
+    for name in suggest(FirstTrial(), space):
+        dot_to_object(config, name)  # raises an error if there is no such setting
 
 
 @pytest.mark.parametrize("values", [3, [1, 2], {"low": 1}, {"choices": []}, {"choices": 3}, {"low": 1, "up": 2}])
