@@ -4,7 +4,9 @@ from ._app import tabcnn_cli
 from .convert import convert, convert_cli
 from .encoder import copy_encoder, encoder_cli
 from .evaluate import evaluate, evaluate_cli
+from .report import report_cli
 from .show import show_cli
+from .study import study_cli
 
 __all__ = [
     "convert",
@@ -13,6 +15,8 @@ __all__ = [
     "encoder_cli",
     "evaluate",
     "evaluate_cli",
+    "report_cli",
     "show_cli",
+    "study_cli",
     "tabcnn_cli",
 ]
