@@ -6,7 +6,9 @@ from .cross_validate import cross_validate, cross_validate_cli
 from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
+from .report import report_cli
 from .show import show_cli
+from .study import study_cli
 
 __all__ = [
     "convert",
@@ -18,7 +20,9 @@ __all__ = [
     "errors_cli",
     "evaluate",
     "evaluate_cli",
+    "report_cli",
     "show_cli",
+    "study_cli",
     "tabcnn_cli",
     "write_errors",
 ]

@@ -64,6 +64,26 @@ def score_relations(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any
     return entities.scores("ents") | boundaries.scores("rels_boundaries") | strict.scores("rels_strict")
 
 
+def count_items(eg: Example) -> dict[str, tuple[int, int, int]]:
+    """Count what `score_relations` counts in one example, over all types.
+
+    eg (Example): The predicted and the reference document.
+    RETURNS (dict[str, tuple[int, int, int]]): Hits, misses and spurious items, by the prefix of their scores. Their
+        sums over examples give the micro averages. Zeros for whatever the reference is not annotated with.
+    """
+    counts = dict.fromkeys(("ents", "rels_boundaries", "rels_strict"), (0, 0, 0))
+    if eg.reference.has_annotation("ENT_IOB"):
+        counts["ents"] = _compare(_entities(eg.predicted), _entities(eg.reference))
+    if has_relations(eg.reference):
+        for prefix, typed in (("rels_boundaries", False), ("rels_strict", True)):
+            counts[prefix] = _compare(_relations(eg.predicted, typed=typed), _relations(eg.reference, typed=typed))
+    return counts
+
+
+def _compare(predicted: set[Item], gold: set[Item]) -> tuple[int, int, int]:
+    return len(predicted & gold), len(gold - predicted), len(predicted - gold)
+
+
 class _Tally:
     """Counts by type, over documents."""
 

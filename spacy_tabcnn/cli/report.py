@@ -1,0 +1,54 @@
+"""`spacy tabcnn report`: the tables and figures of the paper, with those of studies beside them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+from ._app import tabcnn_cli
+
+
+@tabcnn_cli.command("report")
+def report_cli(
+    storage: Annotated[str, typer.Argument(help="SQLite file or URL of the studies")],
+    output: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="Folder to write to; made if needed")],
+    *,
+    test_scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            "-t",
+            metavar="CORPUS/SYSTEM/ENCODER=FILES",
+            help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed; repeatable",
+        ),
+    ] = None,
+) -> None:
+    """
+    Write the paper's tables and figures with our own beside them.
+
+    Makes report.md, report.html (one page that needs no other file), and the
+    figures as PNG, SVG and JSON, from all layer studies in the storage, finished
+    or not.
+
+    EXAMPLE:
+
+    spacy tabcnn report training/study.db metrics/report
+    --test "CoNLL04/TabERT-CNN/minilm=metrics/conll04_test*.json"
+    """
+    try:
+        from ..experiments.report import write_report
+        from ..experiments.results import Study
+        from ..experiments.study import list_studies, read_results
+
+        studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
+        write_report(studies, output, test_scores=test_scores or ())
+    except ImportError as err:
+        msg.fail(
+            "Could not load what reports need",
+            f'{err}. Install it with: pip install "spacy-tabcnn[study,report]"',
+            exits=1,
+        )
+    except (OSError, ValueError) as err:
+        msg.fail("Could not write the report", str(err), exits=1)
+    msg.good(f"Report in {output}", "report.md, report.html and the figures")

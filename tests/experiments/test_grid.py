@@ -1,0 +1,123 @@
+"""Which runs a study consists of, and what each changes in a config."""
+
+from pathlib import Path
+
+import pytest
+import srsly
+from spacy.util import dot_to_object
+from thinc.api import Config
+
+from spacy_tabcnn.experiments.grid import (
+    Cell,
+    check_space,
+    make_grid,
+    make_overrides,
+    make_search,
+    parse_layers,
+    suggest,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+class FirstTrial:
+    """Chooses the first or the lowest of what a search space offers."""
+
+    def suggest_categorical(self, name, choices):
+        return choices[0]
+
+    def suggest_int(self, name, low, high, *, log):
+        return low
+
+    def suggest_float(self, name, low, high, *, log):
+        return low
+
+
+@pytest.fixture
+def config():
+    model = {"name": "bert-base-cased", "transformer_config": {"hidden_act": "relu"}}
+    return Config({"components": {"transformer": {"model": model}}})
+
+
+def test_a_grid_has_each_cell_once_and_finishes_one_seed_before_the_next():
+    cells = make_grid(["A", "B"], layers=[0, 1, 1], seeds=[1, 2])
+    assert len(cells) == len(set(cells)) == 2 * 2 * 2 * 2
+    assert [cell.seed for cell in cells] == [1] * 8 + [2] * 8
+    assert cells[0] == Cell("A", 1, frozen=True, layer=0)
+
+
+def test_a_cell_survives_its_dictionary():
+    cell = Cell("A", 1, frozen=False, layer=0)
+    assert Cell(**cell.to_dict()) == cell
+    assert "number" not in cell.to_dict()
+
+
+def test_names_of_cells():
+    assert Cell("A", 1, frozen=True, layer=0).name == "A-frozen-layer0-seed1"
+    assert Cell("A", 2, frozen=False, layer=12).name == "A-updated-layer12-seed2"
+    assert [cell.name for cell in make_search("A", n_trials=2)] == ["A-trial1-seed1", "A-trial2-seed1"]
+
+
+def test_a_frozen_cell_freezes_and_caches_the_encoder(config):
+    overrides = make_overrides(config, Cell("A", 3, frozen=True, layer=4), cache_mb=100)
+    assert overrides == {
+        "system.seed": 3,
+        "components.transformer.model.frozen": True,
+        "components.transformer.model.cache_mb": 100,
+        "components.transformer.model.transformer_config": {"hidden_act": "relu", "num_hidden_layers": 4},
+    }
+
+
+def test_an_updated_cell_has_no_cache(config):
+    overrides = make_overrides(config, Cell("A", 3, frozen=False, layer=0), cache_mb=100)
+    assert overrides["components.transformer.model.frozen"] is False
+    assert overrides["components.transformer.model.cache_mb"] == 0
+    assert overrides["components.transformer.model.transformer_config"]["num_hidden_layers"] == 0
+
+
+def test_a_config_without_encoder_can_be_searched_but_not_cut():
+    assert make_overrides(Config(), Cell("A", 3, number=1)) == {"system.seed": 3}
+    with pytest.raises(ValueError, match="config of A has no section"):
+        make_overrides(Config(), Cell("A", 3, layer=1))
+
+
+@pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("0,2", [0, 2]), ("3, 1,1", [1, 3])])
+def test_layers_of_an_option(text, layers):
+    assert parse_layers(text, 3) == layers
+
+
+@pytest.mark.parametrize("text", ["", "4", "-1", "1;2", "top"])
+def test_layers_that_the_encoder_does_not_have(text):
+    with pytest.raises(ValueError, match="from 0 to 3"):
+        parse_layers(text, 3)
+
+
+def test_a_search_space_gives_overrides_of_all_kinds():
+    space = {
+        "training.optimizer.learn_rate.rate": {"low": 1e-5, "high": 1e-4, "log": True},
+        "training.batcher.size": {"low": 4, "high": 16},
+        "components.tabcnn.model.head.hidden": {"choices": [[256], [512, 256]]},
+        "length": {"choices": [{"training.max_steps": 100, "training.eval_frequency": 10}]},
+    }
+    check_space(space)
+    assert suggest(FirstTrial(), space) == {
+        "training.optimizer.learn_rate.rate": 1e-5,
+        "training.batcher.size": 4,
+        "components.tabcnn.model.head.hidden": [256],
+        "training.max_steps": 100,
+        "training.eval_frequency": 10,
+    }
+
+
+def test_the_shipped_search_space_names_settings_of_the_shipped_config():
+    config = Config().from_disk(ROOT / "configs" / "conll04.cfg")
+    space = srsly.read_json(ROOT / "configs" / "tune.json")
+    check_space(space)
+    for name in suggest(FirstTrial(), space):
+        dot_to_object(config, name)  # raises an error if there is no such setting
+
+
+@pytest.mark.parametrize("values", [3, [1, 2], {"low": 1}, {"choices": []}, {"choices": 3}, {"low": 1, "up": 2}])
+def test_a_search_space_that_cannot_be_read(values):
+    with pytest.raises(ValueError, match=r"the search space of training\.dropout"):
+        check_space({"training.dropout": values})

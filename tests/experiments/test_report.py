@@ -1,0 +1,351 @@
+"""The report: the paper's figures, ours beside them, and what is missing."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+
+from spacy_tabcnn.experiments.figures import make_panels
+from spacy_tabcnn.experiments.grid import Cell, make_grid
+from spacy_tabcnn.experiments.report import (
+    Bullets,
+    Table,
+    describe_missing,
+    make_corpus_table,
+    make_layer_tables,
+    make_parameter_table,
+    make_report,
+    make_significance_table,
+    make_test_table,
+    read_test_scores,
+    to_html,
+    to_markdown,
+    write_report,
+)
+from spacy_tabcnn.experiments.results import (
+    MEASURES,
+    Study,
+    Summary,
+    gather_counts,
+    read_paper,
+    sort_systems,
+    summarise,
+    summarise_study,
+)
+from spacy_tabcnn.experiments.study import Result
+
+from .fakes import make_counts, make_scores
+
+CONFIG = """
+[components]
+
+[components.transformer]
+factory = "transformer"
+
+[components.relation_table]
+factory = "tabcnn"
+
+[components.relation_table.model]
+@architectures = "spacy-tabcnn.TableModel.v1"
+
+[components.relation_table.model.head]
+@architectures = "spacy-tabcnn.TableCNN.v1"
+kernel_size = 3
+hidden = [512,256]
+
+[training]
+dropout = 0.3
+max_steps = 3480
+
+[training.batcher]
+size = 8
+
+[training.optimizer]
+
+[training.optimizer.learn_rate]
+rate = 5e-5
+warmup = 0.2
+total_steps = ${training.max_steps}
+
+[training.optimizer.head_learn_rate]
+rate = 1e-3
+"""
+COUNTS = {"sentences": 922, "entity_types": 4, "relation_types": 5}
+
+
+def complete(cell):
+    scores = make_scores(cell)
+    counts = {prefix: make_counts(scores[f"{prefix}_f"]) for prefix in MEASURES.values()}
+    return Result(cell, "complete", scores, counts, 30.0)
+
+
+@pytest.fixture
+def make_study():
+    """Make a study with fake scores; cells whose name holds `missing` have none."""
+
+    def make(*, layers=(0, 1), states=(True, False), seeds=(1, 2), missing=None, systems=("TabERT", "TabERT-CNN")):
+        cells = make_grid(systems, layers=layers, states=states, seeds=seeds)
+        results = [
+            Result(cell, "waiting", {}, {}) if missing is not None and missing in cell.name else complete(cell)
+            for cell in cells
+        ]
+        corpus = {"name": "CoNLL04", "train": COUNTS, "dev": {**COUNTS, "sentences": 231}}
+        settings = {"encoder": "minilm", "corpus": corpus, "systems": dict.fromkeys(systems, CONFIG)}
+        return Study("layers", settings, results)
+
+    return make
+
+
+def find_rows(table, *cells):
+    """The rows of a table that begin with the given cells."""
+    return [list(row) for row in table.rows if list(row[: len(cells)]) == list(cells)]
+
+
+def test_means_and_standard_deviations_are_over_seeds(make_study):
+    summaries = summarise_study(make_study().results, "ents")
+    found = summaries["TabERT", False, 1]
+    assert (found.mean, found.sd, found.n_seeds) == pytest.approx((21.5, 0.5**0.5, 2))
+    assert str(found) == "21.5 ± 0.7"
+    assert len(summaries) == 2 * 2 * 2
+
+
+def test_one_seed_has_no_standard_deviation_and_no_seed_no_mean(make_study):
+    study = make_study(missing="layer1-seed2")
+    found = summarise_study(study.results, "ents")["TabERT", False, 1]
+    assert found.mean == pytest.approx(21) and (found.sd, found.n_seeds) == (None, 1)
+    assert str(summarise([0.21])) == "21.0"
+    assert ("TabERT", False, 1) not in summarise_study(make_study(missing="layer1").results, "ents")
+
+
+def test_counts_have_one_row_for_each_seed(make_study):
+    study = make_study(layers=[4], missing="updated-layer4-seed2")
+    assert gather_counts(study.results, ("TabERT", True, 4), "ents").sum(1).tolist() == [[9, 11, 11], [9, 11, 11]]
+    assert gather_counts(study.results, ("TabERT", False, 4), "ents").shape == (1, 20, 3)
+
+
+def test_systems_have_the_order_of_the_papers_legend():
+    assert sort_systems(["Z", "SpERT", "A", "TabERT", "TabERT-CNN"]) == ["TabERT-CNN", "TabERT", "SpERT", "A", "Z"]
+
+
+def test_the_papers_numbers_are_in_its_tables_without_any_study():
+    tables = make_layer_tables([])
+    row = ["TabERT-CNN", "frozen", "paper, bert-base", "80.3", "81.1", "83.1", "85.1", "86.6", "86.2", "86.0", "85.9"]
+    assert row in [list(row) for row in tables[0].rows]
+    assert list(tables[0].header[3:]) == ["0", "1", "2", "4", "6", "8", "10", "12"]
+    assert len(tables[0].rows) == len(tables[1].rows) == 6
+    assert tables[2].rows == []
+
+
+def test_ours_stand_below_the_papers(make_study):
+    table = make_layer_tables([make_study(layers=[0, 1, 3])])[0]
+    assert list(table.header[3:]) == ["0", "1", "2", "3", "4", "6", "8", "10", "12"]
+    paper, ours = find_rows(table, "TabERT", "updated")
+    assert paper[2] == "paper, bert-base" and paper[3:6] == ["66.9", "78.2", "84.1"]
+    assert ours[2:7] == ["ours (2 seeds), minilm", "11.5 ± 0.7", "21.5 ± 0.7", "–", "41.5 ± 0.7"]
+    assert [row[:2] for row in find_rows(table, "SpERT")] == [["SpERT", "frozen"], ["SpERT", "updated"]]
+
+
+def test_a_table_of_an_unfinished_study_says_so(make_study):
+    table = make_layer_tables([make_study(missing="updated-layer1-seed2")])[0]
+    assert find_rows(table, "TabERT", "updated")[1][2:5] == ["ours (1–2 seeds), minilm", "11.5 ± 0.7", "21.0"]
+    table = make_layer_tables([make_study(missing="updated")])[0]
+    assert find_rows(table, "TabERT", "updated")[1][2:5] == ["ours (not run), minilm", "–", "–"]
+
+
+def test_relations_with_and_without_types_are_two_tables(make_study):
+    _, relations, strict = make_layer_tables([make_study(seeds=[1])])
+    assert find_rows(relations, "TabERT", "updated")[1][4] == "11.0"
+    assert find_rows(strict, "TabERT", "updated")[0][4] == "1.0"
+
+
+def test_differences_are_those_of_the_first_system_to_the_others(make_study):
+    study = make_study(layers=[4], states=[True], systems=["TabERT-CNN", "TabERT", "SpERT"], missing="SpERT")
+    [row] = make_significance_table(study).rows
+    assert row == ["TabERT-CNN − TabERT", "frozen", "4", *(["+0.0 [+0.0, +0.0]", "1.000"] * 3)]
+
+
+def test_a_large_difference_has_a_small_p_value(make_study):
+    study = make_study(layers=[8], states=[False])
+    worse = {prefix: make_counts(0.05) for prefix in MEASURES.values()}
+    results = [r._replace(counts=worse) if r.cell.system == "TabERT" else r for r in study.results]
+    [row] = make_significance_table(study._replace(results=results)).rows
+    assert row[3].startswith("+85.0 [") and row[4] == "< 0.001"
+
+
+def test_test_scores_stand_below_the_papers(tmp_path):
+    for seed, score in ((1, 0.80), (2, 0.90)):
+        scores = {f"{measure}_f": score for measure in MEASURES.values()}
+        (tmp_path / f"test{seed}.json").write_text(json.dumps(scores))
+    scores = read_test_scores([f"CoNLL04/TabERT-CNN/minilm={tmp_path}/test*.json"])
+    table = make_test_table(scores)
+    assert find_rows(table, "CoNLL04", "SpERT", "BERT_BASE") == [
+        ["CoNLL04", "SpERT", "BERT_BASE", "paper", "88.9", "–", "71.5"]
+    ]
+    ours = ["CoNLL04", "TabERT-CNN", "minilm", "ours (2 seeds)", *["85.0 ± 7.1"] * 3]
+    rows = [list(row) for row in table.rows]
+    assert rows.index(ours) == 5 and rows[6][0] == "ACE05"
+
+
+@pytest.mark.parametrize("text", ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg"])
+def test_test_scores_that_cannot_be_read(text):
+    with pytest.raises(ValueError, match="CORPUS/SYSTEM/ENCODER=FILES"):
+        read_test_scores([text])
+
+
+def test_test_scores_of_another_kind(tmp_path):
+    (tmp_path / "test.json").write_text('{"ents_f": 1.0}')
+    with pytest.raises(ValueError, match="ents_macro_f"):
+        read_test_scores([f"ADE/TabERT/minilm={tmp_path}/test.json"])
+
+
+def test_sizes_of_corpora(make_study):
+    table = make_corpus_table([make_study()])
+    assert find_rows(table, "CoNLL04") == [
+        ["CoNLL04", "paper", "922", "231", "288", "4", "5"],
+        ["CoNLL04", "ours", "922", "231", "–", "4", "5"],
+    ]
+    assert find_rows(table, "ADE")[0][2] == "4272 (10-fold cross-validation)"
+
+
+def test_hyper_parameters_are_those_of_the_configs(make_study):
+    table = make_parameter_table([make_study(systems=["TabERT-CNN"])])
+    assert table.header[-1] == "CoNLL04, TabERT-CNN, ours"
+    columns = {row[0]: (row[1], row[-1]) for row in table.rows}
+    assert columns == {
+        "Kernel": ("3 × 3", "3 × 3"),
+        "Layers": ("2", "3"),
+        "Hidden channels": ("512", "512, 256"),
+        "Batch size": ("8", "8"),
+        "Learning rate of the encoder": ("5e-05", "5e-05"),
+        "Learning rate of the rest": ("0.001", "0.001"),
+        "Dropout": ("0.3", "0.3"),
+        "Warm-up (share of the steps)": ("0.2", "0.2"),
+        "Epochs": ("30", "30"),
+    }
+
+
+def test_what_is_missing_is_said(make_study):
+    study = make_study(missing="layer1-seed2")
+    results = [*study.results, Result(Cell("TabERT", 9, frozen=True, layer=0), "fail", {}, {}, None, "OSError: disk")]
+    lines = describe_missing([study._replace(results=results)], {("CoNLL04", "TabERT-CNN", "BERT_BASE"): []})
+    assert "Table 1, CoNLL04 with the paper's encoder: SpERT/BERT_BASE, Table-Sequence/ALBERT_XXLARGE, " in lines[0]
+    assert "TabERT-CNN/BERT_BASE" not in lines[0]
+    assert "Tables 2 and 3: SpERT, encoder frozen and updated" in lines
+    assert "Tables 2 and 3 with the paper's encoder, bert-base" in lines
+    assert any(line.startswith("Study 'layers': 4 of 17 cells waiting: TabERT-frozen-layer1-seed2") for line in lines)
+    assert "Study 'layers': 1 of 17 cells failed: TabERT-frozen-layer0-seed9" in lines
+    assert "Study 'layers', 1 cells: OSError: disk" in lines
+
+
+def test_panels_of_figures_hold_the_papers_curves_and_ours(make_study):
+    rows = make_panels([make_study(layers=[0, 1, 3])], states=[True, False])
+    assert [[panel.title for panel in row] for row in rows] == [
+        ["Entities (NER), paper", "Relations (RE), paper"],
+        ["Entities (NER), ours, minilm", "Relations (RE), ours, minilm"],
+    ]
+    assert [series.label for series in rows[0][0].series] == [
+        "TabERT-CNN (updated)",
+        "TabERT-CNN (frozen)",
+        "TabERT (updated)",
+        "TabERT (frozen)",
+        "SpERT (updated)",
+        "SpERT (frozen)",
+    ]
+    assert rows[0][1].series[1].mean == read_paper()["table3_re_dev_conll04"]["TabERT-CNN"]["frozen"]
+    ours = rows[1][0].series[0]
+    assert ours.layers == [0, 1, 3] and ours.mean == pytest.approx([11.5, 21.5, 41.5])
+    assert [series.label for series in make_panels([], states=[False])[0][0].series] == [
+        "TabERT-CNN (updated)",
+        "TabERT (updated)",
+        "SpERT (updated)",
+    ]
+
+
+def test_a_report_has_the_papers_tables_and_figures_in_order(make_study):
+    titles = [section.title for section in make_report([make_study(layers=[0])], {})]
+    assert [title.split(":")[0].split(",")[0] for title in titles] == [
+        "What was run",
+        "Table 1",
+        "Table 2",
+        "Table 3",
+        "Table 3",
+        "Figure 2",
+        "Figure 3",
+        "Differences between systems (CoNLL04",
+        "Table 4",
+        "Table 5",
+        "What was not run",
+    ]
+
+
+def test_searches_are_no_layer_studies():
+    search = Study("tune", {}, [complete(Cell("TabERT", 1, number=1))])
+    first = make_report([search], {})[0]
+    assert first.lines[1] == "No layer study was run"
+
+
+def test_markdown_and_html_of_a_table(tmp_path):
+    sections = [Table("A & B", ["Name", "F1"], [["x|y", "1.0"], ["paper", "–"]], ["A note"]), Bullets("C", ["one"])]
+    markdown = to_markdown(sections)
+    assert "## A & B\n\n| Name | F1 |\n| --- | --- |\n| x\\|y | 1.0 |\n| paper | – |\n\nA note\n" in markdown
+    assert "## C\n\n- one.\n" in markdown
+    html = to_html(sections, tmp_path)
+    assert "<h2>A &amp; B</h2>" in html and '<td>x|y</td><td class="number">1.0</td>' in html
+    assert '<tr class="paper"><td>paper</td>' in html
+    assert "Not run." in to_markdown([Table("D", ["Name"], [])])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A report on a study that is not finished."""
+    cells = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
+    results = [complete(cell) for cell in cells[:6]] + [Result(cell, "running", {}, {}) for cell in cells[6:]]
+    folder = tmp_path_factory.mktemp("report") / "out"
+    write_report([Study("layers", {"encoder": "minilm", "corpus": {"name": "CoNLL04"}}, results)], folder)
+    return folder
+
+
+def test_files_of_a_report(folder):
+    figures = {f"figure{number}.{suffix}" for number in (2, 3) for suffix in ("json", "png", "svg")}
+    assert {path.name for path in folder.iterdir()} == {"report.md", "report.html", *figures}
+
+
+def test_the_page_needs_no_other_file(folder):
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]{40})', page)
+    assert len(sources) == 2 and all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    image = re.search(r'base64,([^"]+)"', page)[1]
+    assert base64.b64decode(image) == (folder / "figure2.svg").read_bytes()
+
+
+def test_the_data_of_a_figure_are_saved(folder):
+    rows = json.loads((folder / "figure2.json").read_text())
+    assert rows[0][0]["series"][0]["mean"] == read_paper()["table2_ner_dev_conll04"]["TabERT-CNN"]["updated"]
+    assert rows[1][0]["series"][0]["layers"] == [0, 1]
+    assert rows[0][0]["x"] == "encoder layer" and rows[0][0]["y"] == "F1 in percent"
+
+
+def test_figures_are_the_same_whenever_they_are_drawn(folder, tmp_path):
+    cells = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
+    study = Study("layers", {"encoder": "minilm"}, [complete(cell) for cell in cells])
+    contents = []
+    for name in ("one", "two"):
+        write_report([study], tmp_path / name)
+        contents.append((tmp_path / name / "figure3.svg").read_bytes())
+    assert contents[0] == contents[1]
+
+
+def test_summaries_are_shown_with_one_digit():
+    assert str(Summary(70.04, 0.25, 5)) == "70.0 ± 0.2"
+
+
+def test_results_can_be_read_without_spacy_models_or_matplotlib():
+    code = (
+        "import sys, spacy_tabcnn.experiments.report\n"
+        "print([name for name in ('matplotlib', 'optuna', 'transformers') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,284 @@
+"""A study's queue: nothing is computed twice, and what dies is computed again."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from spacy_tabcnn.experiments import study as study_module
+from spacy_tabcnn.experiments.grid import Cell, make_grid, make_search
+from spacy_tabcnn.experiments.study import (
+    format_minutes,
+    get_cell_trials,
+    list_studies,
+    measure_progress,
+    open_storage,
+    open_study,
+    read_results,
+    run_study,
+    work,
+)
+
+from .fakes import FakeTrain, make_counts, make_scores
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def url(tmp_path):
+    return tmp_path / "folder" / "study.db"
+
+
+@pytest.fixture
+def train(tmp_path):
+    return FakeTrain(tmp_path / "journal.txt")
+
+
+@pytest.fixture
+def cells():
+    return make_grid(["A", "B"], layers=[0, 1], states=[True], seeds=[1])
+
+
+@pytest.fixture
+def queue(url):
+    """Queue cells, as `run_study` does it, and return the study."""
+
+    def fill(cells):
+        study = open_study(open_storage(url, heartbeat=1), "layers", settings={})
+        study_module._enqueue(study, cells, get_cell_trials(study), with_errors=True)
+        return study
+
+    return fill
+
+
+@pytest.fixture
+def compute(url, train):
+    """Compute what is waiting within this process."""
+    return lambda: work(url, "layers", train, {}, "tpe", 1)
+
+
+def states(url):
+    return {result.cell.name: result.state for result in read_results(url, "layers")[1]}
+
+
+def names(rows):
+    return sorted(name for name, _ in rows)
+
+
+def test_results_of_a_grid_with_two_workers(url, train, cells):
+    train.company = 2
+    lines = []
+    settings = {"encoder": "minilm", "systems": {"A": "config"}}
+    progress = run_study(url, "layers", cells, train, settings=settings, n_workers=2, report=lines.append)
+    assert progress == (4, 4, 0, 0, None)
+    found, results = read_results(url, "layers")
+    assert found == settings
+    assert [result.cell for result in results] == cells
+    for result in results:
+        assert result.scores == make_scores(result.cell)
+        assert result.counts["ents"] == make_counts(result.scores["ents_f"])
+        assert result.minutes >= 0
+    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+    assert len({pid for _, pid in train.read("begin")} - {os.getpid()}) == 2
+    assert lines[0] == "0 of 4 cells, 0 running"
+    assert lines[-1] == "4 of 4 cells, 0 running"
+
+
+def test_a_finished_cell_is_never_computed_again(train, cells, queue, compute):
+    queue(cells)
+    compute()
+    queue(cells)
+    queue(cells[:1])
+    compute()
+    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+
+
+def test_a_grid_may_grow(train, cells, queue, compute):
+    queue(cells)
+    compute()
+    queue([*make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1]), Cell("C", 2, frozen=False, layer=0)])
+    compute()
+    assert len(names(train.read("begin"))) == len(set(names(train.read("begin")))) == 4 + 2 + 1
+
+
+def test_a_smaller_grid_withdraws_what_is_waiting(url, cells, queue):
+    study = queue(cells)
+    study_module._withdraw(open_storage(url), study, cells[:1])
+    assert states(url) == {cells[0].name: "waiting"}
+    queue(cells)
+    assert set(states(url).values()) == {"waiting"} and len(states(url)) == 4
+
+
+def test_a_cell_that_fails_says_why_and_is_tried_again_by_the_next_command(url, train, cells, queue, compute):
+    train.failing = {cells[1].name}
+    study = queue(cells)
+    compute()
+    study_module._enqueue(study, cells, get_cell_trials(study))
+    assert states(url)[cells[1].name] == "fail"
+    failed = next(result for result in read_results(url, "layers")[1] if result.state == "fail")
+    assert failed.error == "ValueError: no such encoder" and failed.scores == {}
+    train.failing = set()
+    queue(cells)
+    compute()
+    assert set(states(url).values()) == {"complete"}
+    assert names(train.read("begin")).count(cells[1].name) == 2
+
+
+def test_commands_that_start_together_compute_each_cell_once(train, url, cells, queue, compute):
+    study = queue(cells)
+    for cell in cells:
+        study.enqueue_trial({}, user_attrs={"cell": cell.to_dict()})
+    compute()
+    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+    assert set(states(url).values()) == {"complete"}
+
+
+def test_one_trial_is_not_handed_out_twice(url, queue):
+    queue(make_grid(["A"], layers=range(30), states=[True], seeds=[1]))
+    code = (
+        "import sys, warnings\nwarnings.simplefilter('ignore')\n"
+        "from spacy_tabcnn.experiments.study import open_storage, open_study\n"
+        "study = open_study(open_storage(sys.argv[1]), 'layers')\n"
+        "print([study.ask().number for _ in range(15)])"
+    )
+    command = [sys.executable, "-c", code, url]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)]
+    claimed = [number for process in processes for number in eval(process.communicate()[0])]
+    assert sorted(claimed) == list(range(30))
+
+
+def test_a_study_refuses_other_settings_but_takes_another_system(url):
+    storage = open_storage(url)
+    open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"A": "one"}})
+    study = open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"B": "two"}})
+    assert study.user_attrs["settings"]["systems"] == {"A": "one", "B": "two"}
+    with pytest.raises(ValueError, match="another encoder and system A"):
+        open_study(storage, "layers", settings={"encoder": "bert", "systems": {"A": "three"}})
+
+
+def test_a_search_computes_as_many_trials_as_asked_for(url, train, queue):
+    queue(make_search("A", n_trials=3))
+    space = {"training.dropout": {"low": 0.0, "high": 0.5}}
+    work(url, "layers", train, space, "random", 1)
+    queue(make_search("A", n_trials=5))
+    work(url, "layers", train, space, "tpe", 1)
+    results = read_results(url, "layers")[1]
+    assert [result.cell.number for result in results] == [1, 2, 3, 4, 5]
+    for result in results:
+        assert 0 <= result.overrides["training.dropout"] <= 0.5
+        assert result.scores["ents_f"] == result.overrides["training.dropout"]
+
+
+def test_a_cell_that_kills_its_worker_is_given_up_and_the_others_are_computed(url, train, cells, monkeypatch):
+    monkeypatch.setattr(study_module, "MAX_RETRIES", 1)
+    train.deadly = {cells[0].name}
+    lines = []
+    progress = run_study(url, "layers", cells[:2], train, heartbeat=1, report=lines.append)
+    assert progress[:4] == (2, 1, 0, 1)
+    assert names(train.read("begin")).count(cells[0].name) == 2
+    assert f"{cells[0].name} failed: its worker died" in lines
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_worker_that_died_before_its_first_heartbeat_is_found(url, cells, queue):
+    study = queue(cells[:1])
+    study.ask()  # and nothing more
+    study_module._fail_dead(study, 1000)
+    assert states(url) == {cells[0].name: "running"}
+    study_module._fail_dead(study, 0)
+    assert states(url) == {cells[0].name: "fail"}
+    study_module._enqueue(study, cells[:1], get_cell_trials(study))
+    assert states(url) == {cells[0].name: "waiting"}
+
+
+def test_workers_that_cannot_even_start_end_the_study(url, cells, tmp_path, monkeypatch):
+    monkeypatch.setattr(study_module, "MAX_RETRIES", 0)
+    monkeypatch.setattr(study_module, "work", os.abort)  # takes no arguments, so that it raises an error instead
+    with pytest.raises(RuntimeError, match="die before they have begun"):
+        run_study(url, "layers", cells, FakeTrain(tmp_path / "journal.txt"), report=lambda line: None)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from spacy_tabcnn.experiments.grid import make_grid
+from spacy_tabcnn.experiments.study import run_study
+from tests.experiments.fakes import FakeTrain
+
+if __name__ == "__main__":
+    cells = make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1])
+    train = FakeTrain(Path(sys.argv[2]), seconds=1)
+    run_study(sys.argv[1], "layers", cells, train, n_workers=2, heartbeat=3)
+"""
+
+
+def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running(url, train, tmp_path):
+    (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+
+    def start():
+        command = [sys.executable, tmp_path / "script.py", url, train.journal]
+        return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, process_group=0)
+
+    def wait_for(n_ends):
+        limit = time.monotonic() + 300
+        while len(train.read("end")) < n_ends:
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+
+    finished = set()
+    # The whole command right after a cell has ended, about when it is saved; then a worker in the midst of another.
+    for delay, n_ends in ((0.0, 1), (0.5, 2)):
+        process = start()
+        wait_for(n_ends)
+        time.sleep(delay)
+        if delay:
+            os.kill(train.read("begin")[-1][1], signal.SIGKILL)
+            assert process.wait(timeout=300) == 0
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            n_begun = len(train.read("begin"))
+            finished = {name for name, state in states(url).items() if state == "complete"}
+    assert set(states(url).values()) == {"complete"} and len(states(url)) == 6
+    assert not finished & set(names(train.read("begin")[n_begun:]))
+    # Each kill loses at most what the two workers had begun.
+    assert 6 <= len(train.read("begin")) <= 6 + 2 + 1
+
+
+def test_no_progress_without_cells_has_no_estimate(url, cells, queue):
+    study = queue(cells)
+    assert measure_progress(get_cell_trials(study), cells, 2) == (4, 0, 0, 0, None)
+
+
+def test_the_time_left_is_that_of_similar_cells(url, train, queue, compute):
+    study = queue([Cell("A", 1, frozen=True, layer=0), Cell("A", 1, frozen=False, layer=0)])
+    compute()
+    trials = get_cell_trials(study)
+    for trial, minutes in zip(trials.values(), (10, 60), strict=True):
+        trial.user_attrs["minutes"] = minutes
+    left = [
+        Cell("A", 2, frozen=True, layer=0),
+        Cell("A", 1, frozen=False, layer=1),
+        Cell("B", 1, frozen=False, layer=0),
+    ]
+    assert measure_progress(trials, [*trials, *left], 1).minutes_left == 10 + 60 + 60
+    assert measure_progress(trials, [*trials, *left], 2).minutes_left == 65
+    assert str(measure_progress(trials, [*trials, *left], 1)) == "2 of 5 cells, 0 running, about 2.2 h left"
+
+
+def test_durations():
+    assert format_minutes(0.4) == "0 min" and format_minutes(119) == "119 min" and format_minutes(150) == "2.5 h"
+
+
+def test_studies_of_a_storage(url, queue, cells, tmp_path):
+    queue(cells)
+    assert list_studies(url) == ["layers"]
+    with pytest.raises(FileNotFoundError, match=r"none\.db: no such file"):
+        list_studies(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()

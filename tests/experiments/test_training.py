@@ -1,0 +1,159 @@
+"""Cells that spaCy trains, on a tiny corpus with a tiny encoder."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+from spacy.training import Example
+from spacy.util import load_config
+from thinc.api import Config
+
+from spacy_tabcnn.corpora.reader import RelationCorpus
+from spacy_tabcnn.experiments.grid import Cell
+from spacy_tabcnn.experiments.results import MEASURES
+from spacy_tabcnn.experiments.significance import micro_f1
+from spacy_tabcnn.experiments.study import read_results
+from spacy_tabcnn.experiments.training import SpacyTrain, count_layers, describe, score
+from spacy_tabcnn.pipeline.scoring import count_items
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def config(tiny_encoder, tiny_corpus, tmp_path_factory):
+    """The paper's config with a narrow head, that trains for two steps."""
+    config = Config().from_disk(ROOT / "configs" / "conll04.cfg", interpolate=False)
+    config["paths"] = {"train": str(tiny_corpus), "dev": str(tiny_corpus), "encoder": str(tiny_encoder)}
+    config["components"]["relation_table"]["model"]["head"]["hidden"] = [16]
+    config["training"] |= {"max_steps": 2, "eval_frequency": 1}
+    path = tmp_path_factory.mktemp("config") / "tiny.cfg"
+    config.to_disk(path)
+    return path
+
+
+def test_counts_of_an_example_sum_to_the_scores(tiny_run):
+    nlp = spacy.load(tiny_run / "model-last")
+    outcome = score(nlp)
+    assert outcome.scores == dict.fromkeys((f"{prefix}_f" for prefix in MEASURES.values()), 1.0)
+    assert [sum(column) for column in zip(*outcome.counts["rels_strict"], strict=True)] == [9, 0, 0]
+    assert len(outcome.counts["ents"]) == 10
+    examples = list(RelationCorpus(nlp.config["paths"]["dev"])(nlp))
+    assert outcome.scores.items() <= nlp.evaluate(examples).items()
+
+
+def test_hits_misses_and_spurious_items(make_doc):
+    gold = make_doc("a b c", [(0, 1, "A"), (1, 2, "B"), (2, 3, "B")], [(0, 1, "r"), (1, 2, "r")])
+    predicted = make_doc("a b c", [(0, 1, "A"), (1, 2, "C"), (2, 3, "B")], [(0, 1, "r"), (0, 2, "r")])
+    assert count_items(Example(predicted, gold)) == {
+        "ents": (2, 1, 1),
+        "rels_boundaries": (1, 1, 1),
+        "rels_strict": (0, 2, 2),
+    }
+
+
+def test_what_is_not_annotated_is_not_counted(make_doc):
+    counts = count_items(Example(make_doc("a", [(0, 1, "A")], []), make_doc("a")))
+    assert counts == dict.fromkeys(MEASURES.values(), (0, 0, 0))
+
+
+def test_a_cell_changes_the_config(config, tmp_path):
+    train = SpacyTrain({"A": config}, {"training.dropout": 0.5}, output=tmp_path, cache_mb=7)
+    made = train.make_config(Cell("A", 3, frozen=True, layer=0), {"training.batcher.size": 2}).interpolate()
+    encoder = made["components"]["transformer"]["model"]
+    assert (encoder["frozen"], encoder["cache_mb"]) == (True, 7)
+    assert encoder["transformer_config"] == {"num_hidden_layers": 0}
+    training = made["training"]
+    assert (training["seed"], training["dropout"], training["batcher"]["size"]) == (3, 0.5, 2)
+
+
+def test_training_leaves_scores_and_a_log(config, tmp_path):
+    (tmp_path / "A-frozen-layer1-seed1-killed").mkdir()
+    outcome = SpacyTrain({"A": config}, output=tmp_path)(Cell("A", 1, frozen=True, layer=1), {})
+    assert set(outcome.scores) == {"ents_f", "rels_boundaries_f", "rels_strict_f"}
+    for prefix, counts in outcome.counts.items():
+        assert len(counts) == 10
+        assert micro_f1(sum(map(np.array, counts))) == pytest.approx(outcome.scores[f"{prefix}_f"])
+    assert [path.name for path in tmp_path.iterdir()] == ["A-frozen-layer1-seed1.log"]
+    assert "RELS_STR" in (tmp_path / "A-frozen-layer1-seed1.log").read_text().upper()
+
+
+def test_models_are_kept_if_wanted(config, tmp_path):
+    train = SpacyTrain({"A": config}, output=tmp_path, keep=True)
+    for _ in range(2):
+        outcome = train(Cell("A", 1, frozen=False, layer=0), {})
+    assert score(spacy.load(tmp_path / "A-updated-layer0-seed1" / "model-best")) == outcome
+
+
+def test_a_study_knows_where_its_scores_come_from(config, tiny_encoder):
+    found = describe({"A": config, "B": config}, {}, corpus="Sample")
+    assert found["encoder"] == tiny_encoder.name
+    counts = {"sentences": 10, "entity_types": 5, "relation_types": 4}
+    assert found["corpus"] == {"name": "Sample", "train": counts, "dev": counts}
+    text = found["systems"]["A"]
+    assert "TableCNN" in text and "[paths]" not in text and str(tiny_encoder) not in text
+    assert describe({"A": config}, {"training.dropout": 0.7}, corpus="Sample")["systems"]["A"] != text
+
+
+def test_systems_must_read_one_encoder(config, tiny_corpus):
+    tiny = ROOT / "configs" / "test" / "tiny.cfg"
+    paths = {"paths.train": str(tiny_corpus), "paths.dev": str(tiny_corpus)}
+    with pytest.raises(ValueError, match="different encoders"):
+        describe({"A": config, "B": tiny}, paths, corpus="Sample")
+    assert describe({"B": tiny}, paths, corpus="Sample")["encoder"] is None
+
+
+def test_layers_of_an_encoder(config):
+    assert count_layers(load_config(config, interpolate=True), "A") == 1
+    with pytest.raises(ValueError, match="config of B has no section"):
+        count_layers(load_config(ROOT / "configs" / "test" / "tiny.cfg", interpolate=True), "B")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--system", "A"], "expected NAME=CONFIG"),
+        (["--system", "a/b=x.cfg"], "expected NAME=CONFIG"),
+        (["--system", "A=none.cfg"], "none.cfg"),
+        (["--system", "A={config}", "--layers", "5"], "from 0 to 1"),
+        (["--system", "A={config}", "--encoder", "thawed"], "both or frozen or updated"),
+        (["--system", "A={config}", "--layers", "0", "--sampler", "grid"], "tpe or random"),
+    ],
+)
+def test_options_that_cannot_be_used(run_spacy, config, tmp_path, options, message):
+    options = [option.format(config=config) for option in options]
+    result = run_spacy("tabcnn", "study", tmp_path / "study.db", *options)
+    assert result.exit_code == 1
+    assert message in " ".join(result.output.split())
+
+
+def test_a_report_needs_a_storage(run_spacy, tmp_path):
+    result = run_spacy("tabcnn", "report", tmp_path / "none.db", tmp_path / "out")
+    assert result.exit_code == 1 and "no such file" in " ".join(result.output.split())
+
+
+def test_a_study_a_search_and_a_report_from_the_command_line(run_spacy, config, tmp_path):
+    """The search runs in a process of its own, as a user's does: `python -m spacy` is what its workers start from."""
+    storage, output = tmp_path / "study.db", ("--output", tmp_path / "logs")
+    options = ("--system", f"TabERT-CNN={config}", *output)
+    result = run_spacy("tabcnn", "study", storage, "--layers", "0", "--encoder", "frozen", "--seeds", 1, *options)
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 cells" in result.output
+
+    (tmp_path / "space.json").write_text(json.dumps({"training.dropout": {"choices": [0.2]}}))
+    search = ("--name", "tune", "--space", tmp_path / "space.json", "--trials", 1, *options)
+    command = [sys.executable, "-m", "spacy", "tabcnn", "study", storage, *search, "--training.max_steps", 1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    printed = subprocess.run(map(str, command), capture_output=True, text=True, env=environment, check=True).stdout
+    assert "--training.dropout 0.2" in printed
+    assert read_results(storage, "tune")[1][0].overrides == {"training.dropout": 0.2}
+
+    result = run_spacy("tabcnn", "report", storage, tmp_path / "report")
+    assert result.exit_code == 0, result.output
+    report = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Study 'layers': CoNLL04, encoder" in report and "1 of 1 cells, 1 seed" in report
+    assert "ours (1 seed)" in report
