@@ -2,6 +2,7 @@
 
 import multiprocessing
 import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -42,11 +43,11 @@ SCORE_WEIGHTS = {
 }
 
 
-class RelationPipe(TrainablePipe):
+class RelationPipe(TrainablePipe, ABC):
     """A trainable component that sets entities and relations.
 
-    A component of its own kind defines `set_annotations`, `get_loss` and the methods below that raise
-    NotImplementedError. The layer "head" of its model has no dimension that is not known once it is initialised.
+    A component of its own kind defines the abstract methods. The layer "head" of its model has no dimension that is not
+    known once it is initialised.
     """
 
     def __init__(self, vocab: Vocab, model: Model, name: str, *, scorer: Callable | None, **settings: Any):
@@ -257,17 +258,34 @@ class RelationPipe(TrainablePipe):
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
 
+    @abstractmethod
+    def set_annotations(self, docs: Iterable[Doc], logits: Any) -> None:
+        """Set entities, relations and their scores.
+
+        docs (Iterable[Doc]): The documents.
+        logits (Any): What `predict` returned for them.
+        """
+
+    @abstractmethod
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
+        """Find the loss of a batch and its gradient.
+
+        examples (Iterable[Example]): The examples. What is not annotated in a reference has no loss.
+        scores (Any): What the model returned for their predicted documents.
+        RETURNS (tuple[float, Any]): The loss, and its gradient with respect to the scores.
+        """
+
+    @abstractmethod
     def _learn(self, examples: list[Example], docs: list[Doc]) -> float:
         """Find the gradient of a batch, whose predicted documents are given besides: the loss."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _unlearnable(self, example: Example, scheme: LabelScheme) -> Counter[str]:
         """Count the gold that the component cannot represent, by reason."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _empty_logits(self, scheme: LabelScheme) -> Any:
         """What the model would return if there was nothing to score."""
-        raise NotImplementedError
 
     def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch where it is too large to be scored at once."""
