@@ -9,7 +9,6 @@ import spacy
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
-from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
@@ -19,37 +18,17 @@ from spacy_tabcnn.relations import has_relations, set_entity_scores
 from spacy_tabcnn.table.types import TableLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
+from .conftest import TRAIN_DATA
+
 TINY_TOK2VEC = {"width": 16, "depth": 1, "embed_size": 100}
 TINY_HEAD = {"hidden": [16]}
 TINY_MODEL = {"tok2vec": TINY_TOK2VEC, "head": TINY_HEAD}
 
-# (words, entities, relations): see the fixture make_doc.
-TRAIN_DATA = [
-    ("Ada Lovelace lived in London .", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")]),
-    ("Paris is home to Marie Curie .", [(0, 1, "LOC"), (4, 6, "PER")], [(1, 0, "LiveIn")]),
-    (
-        "Grace Hopper of the Navy lived in New York City .",
-        [(0, 2, "PER"), (4, 5, "ORG"), (7, 10, "LOC")],
-        [(0, 1, "WorkFor"), (0, 2, "LiveIn")],
-    ),
-    ("It rained all day .", [], []),
-]
 LABEL_DATA = {
     "entities": ["LOC", "ORG", "PER"],
     "relations": {"LiveIn": [["PER", "LOC"]], "WorkFor": [["PER", "ORG"]]},
 }
 TEXTS = [words for words, _, _ in TRAIN_DATA] + ["Marie Curie of Paris lived in London", "Rain .", "Ada", ""]
-
-
-@pytest.fixture(scope="module")
-def make_examples(make_doc):
-    """Make examples for a pipeline."""
-
-    def make(nlp, data=TRAIN_DATA):
-        references = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
-        return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in references]
-
-    return make
 
 
 def make_nlp(name="tabcnn", **config):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
-from spacy.training import Example
+from spacy.tokens import DocBin
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
@@ -18,12 +17,12 @@ from spacy_tabcnn.relations import has_relations
 from spacy_tabcnn.spans.types import SpanLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
+from .conftest import TRAIN_DATA
 from .test_relation_table import (
     FULL_TOK2VEC,
     LABEL_DATA,
     TEXTS,
     TINY_TOK2VEC,
-    TRAIN_DATA,
     are_equal,
     assert_close,
     describe,
@@ -34,15 +33,6 @@ from .test_relation_table import (
 
 TINY_MODEL = {"tok2vec": TINY_TOK2VEC, "width_embedding": 5}
 N_STEPS = 150
-
-
-@pytest.fixture(scope="module")
-def make_examples(make_doc):
-    def make(nlp, data=TRAIN_DATA):
-        references = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
-        return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in references]
-
-    return make
 
 
 def make_nlp(name="spert", **config):
