@@ -15,8 +15,8 @@ from ..spans.decode import best_spans, classify_spans
 from ..spans.types import SpanLogits
 from ..table.types import Floats2d, Ints2d
 from ..table.windows import DEFAULT_MAX_LENGTH, sentence_lengths
+from .head_shim import build_module, pass_on_dropout, wrap_module
 from .sentence_embeddings import SentenceEmbeddings, build_sentence_embeddings
-from .table_heads import TableHeadShim
 from .table_model import init as init_model
 from .torch.spert import SpERT
 
@@ -63,18 +63,14 @@ def build_spert(
         logits of the wanted numbers of labels as Y.
     """
     embeddings = build_sentence_embeddings(tok2vec)
-    head: Model[SpanHeadInput, SpanLogits] = Model(
+    head: Model[SpanHeadInput, SpanLogits] = wrap_module(
         "spert_head",
         forward_head,
-        init=init_head,
-        dims={"nI": None, "n_types": None, "n_relations": None},
-        attrs={"dropout_rate": 0.0} if dropout is None else {"dropout": dropout},
-        shims=[
-            TableHeadShim(
-                functools.partial(SpERT, max_width=max_width, width_embedding=width_embedding, dropout=dropout or 0.0),
-                use_bfloat16=mixed_precision,
-            )
-        ],
+        init_head,
+        functools.partial(SpERT, max_width=max_width, width_embedding=width_embedding, dropout=dropout or 0.0),
+        dims=("n_types", "n_relations"),
+        dropout=dropout,
+        mixed_precision=mixed_precision,
     )
     return Model(
         "spert",
@@ -110,13 +106,11 @@ def forward(
 def forward_head(
     model: Model[SpanHeadInput, SpanLogits], inputs: SpanHeadInput, is_train: bool
 ) -> tuple[SpanLogits, Callable[[SpanLogits], SpanHeadInput]]:
-    shim = cast(TableHeadShim, model.shims[0])
     if is_train:
-        # thinc's set_dropout_rate reaches the layer's attribute; the torch module must be told.
-        shim._model.dropout = model.attrs.get("dropout", model.attrs.get("dropout_rate"))
+        pass_on_dropout(model)
     embeddings = [xp2torch(array, requires_grad=is_train) for array in inputs.embeddings]
     candidates = [torch.from_numpy(array) for array in (inputs.spans, inputs.pairs)]
-    outputs, backprop_torch = shim(ArgsKwargs(args=(*embeddings, *candidates), kwargs={}), is_train)
+    outputs, backprop_torch = model.shims[0](ArgsKwargs(args=(*embeddings, *candidates), kwargs={}), is_train)
 
     def backprop(d_logits: SpanLogits) -> SpanHeadInput:
         gradients = [xp2torch(d_logits.entities), xp2torch(d_logits.relations)]
@@ -129,9 +123,4 @@ def forward_head(
 
 
 def init_head(model: Model[SpanHeadInput, SpanLogits], X: Any = None, Y: SpanLogits | None = None) -> None:
-    if Y is not None:
-        # The module is built anew, so a head that was initialised before may get other labels.
-        model.set_dim("n_types", Y.entities.shape[1], force=True)
-        model.set_dim("n_relations", Y.relations.shape[1], force=True)
-    dims = {name: model.get_dim(name) for name in ("n_types", "n_relations")}
-    cast(TableHeadShim, model.shims[0]).build({"width": model.get_dim("nI"), **dims})
+    build_module(model, {} if Y is None else {"n_types": Y.entities.shape[1], "n_relations": Y.relations.shape[1]})

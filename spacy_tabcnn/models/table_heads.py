@@ -2,17 +2,15 @@
 
 import functools
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any, NamedTuple, cast
 
-import srsly
 import torch
-from thinc.api import ArgsKwargs, Model, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 from torch import nn
 
 from ..labels import tag_rules
 from ..table.types import Floats2d, Ints1d, TableLogits
-from .shim import TorchShim
+from .head_shim import build_module, pass_on_dropout, wrap_module
 from .torch.table_biaffine import TableBiaffine
 from .torch.table_cnn import TableCNN
 
@@ -104,76 +102,27 @@ def build_torch_head(
     RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the embeddings' width), n_tags and
         n_relations; the latter two come from a sample of logits given to `initialize` as Y.
     """
-    attrs = {"dropout_rate": 0.0} if dropout is None else {"dropout": dropout}
-    return Model(
+    return wrap_module(
         name,
         forward,
-        init=init,
-        dims={"nI": None, "n_tags": None, "n_relations": None},
-        attrs=attrs,
-        shims=[TableHeadShim(make_module, use_bfloat16=mixed_precision)],
+        init,
+        make_module,
+        dims=("n_tags", "n_relations"),
+        dropout=dropout,
+        mixed_precision=mixed_precision,
     )
-
-
-class TableHeadShim(TorchShim):
-    """A torch module that is built when its dimensions are known: at initialisation or from a saved model.
-
-    make_module (Callable): Builds the module from its dimensions; see `build_torch_head`.
-    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
-    """
-
-    def __init__(self, make_module: Callable[..., nn.Module], *, use_bfloat16: bool = False):
-        super().__init__(None, deserialize_model=load_weights)
-        self.make_module = make_module
-        self.use_bfloat16 = use_bfloat16
-
-    def build(self, dims: dict[str, int]) -> None:
-        """Make the module.
-
-        dims (dict[str, int]): The module's `width`, `n_tags` and `n_relations`. They are saved with the weights.
-        """
-        self.cfg = dims
-        self._model = self.make_module(**dims).to(get_torch_default_device())
-
-    def to_bytes(self) -> bytes:
-        return super().to_bytes() if self._model is not None else srsly.msgpack_dumps({"config": {}})
-
-    def from_bytes(self, bytes_data: bytes) -> "TableHeadShim":
-        dims = srsly.msgpack_loads(bytes_data)["config"]
-        if not dims:
-            return self
-        self.build(dims)
-        return super().from_bytes(bytes_data)
-
-    def to_device(self, device_type: str, device_id: int) -> None:
-        if self._model is not None:
-            super().to_device(device_type, device_id)
-
-
-def load_weights(module: nn.Module, state: bytes, device: torch.device) -> nn.Module:
-    """Load saved parameters; a model directory is not trusted with anything but tensors.
-
-    module (nn.Module): The module that was saved.
-    state (bytes): Its parameters, as `torch.save` wrote them.
-    device (torch.device): Where to put them.
-    RETURNS (nn.Module): The module.
-    """
-    module.load_state_dict(torch.load(BytesIO(state), map_location=device, weights_only=True))
-    return module.to(device)
 
 
 def forward(
     model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
-    shim = cast(TableHeadShim, model.shims[0])
     if is_train:
-        # thinc's set_dropout_rate reaches the layer's attribute; the torch module must be told.
-        shim._model.dropout = model.attrs.get("dropout", model.attrs.get("dropout_rate"))
+        pass_on_dropout(model)
     words = xp2torch(inputs.words, requires_grad=is_train)
     lengths = torch.from_numpy(inputs.lengths)
     gold_tags = None if inputs.gold_tags is None else torch.from_numpy(inputs.gold_tags)
     arguments = ArgsKwargs(args=(words, lengths, gold_tags), kwargs={})
-    outputs, backprop_torch = shim(arguments, is_train)
+    outputs, backprop_torch = model.shims[0](arguments, is_train)
 
     def backprop(d_logits: TableLogits) -> HeadInput:
         gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
@@ -185,14 +134,4 @@ def forward(
 
 
 def init(model: Model[HeadInput, TableLogits], X: Any = None, Y: TableLogits | None = None) -> None:
-    if Y is not None:
-        # The module is built anew, so a head that was initialised before may get other labels.
-        model.set_dim("n_tags", Y.tags.shape[1], force=True)
-        model.set_dim("n_relations", Y.relations.shape[1], force=True)
-    cast(TableHeadShim, model.shims[0]).build(
-        {
-            "width": model.get_dim("nI"),
-            "n_tags": model.get_dim("n_tags"),
-            "n_relations": model.get_dim("n_relations"),
-        }
-    )
+    build_module(model, {} if Y is None else {"n_tags": Y.tags.shape[1], "n_relations": Y.relations.shape[1]})
