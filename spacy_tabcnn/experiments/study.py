@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import optuna
@@ -64,7 +65,7 @@ class Result(NamedTuple):
     counts (dict[str, list[list[int]]]): See `Outcome`.
     minutes (float | None): How long it ran.
     error (str | None): Why it failed; None if its worker died.
-    overrides (dict[str, Any]): What the sampler of a search chose.
+    overrides (Mapping[str, Any]): What the sampler of a search chose.
     """
 
     cell: Cell
@@ -73,7 +74,7 @@ class Result(NamedTuple):
     counts: dict[str, list[list[int]]]
     minutes: float | None = None
     error: str | None = None
-    overrides: dict[str, Any] = {}  # noqa: RUF012 (never changed; a NamedTuple has no other way)
+    overrides: Mapping[str, Any] = MappingProxyType({})
 
 
 class Progress(NamedTuple):

@@ -66,7 +66,7 @@ def render(
     if minify:
         markup = minify_html(markup)
     if jupyter or (jupyter is None and is_in_jupyter()):
-        from IPython.display import HTML, display  # type: ignore[import-not-found]
+        from IPython.display import HTML, display  # there in a notebook, and nowhere else needed
 
         # The class keeps MathJax from reading formulas into the text.
         display(HTML(f'<div class="tex2jax_ignore" style="overflow-x: auto">{markup}</div>'))
