@@ -27,7 +27,7 @@ class _Update(NamedTuple):
 
 
 class _FusedAdamW(torch.optim.AdamW):
-    """torch's fused kernels divide the gradients by `grad_scale` as they read them: clipping costs no pass of its own."""
+    """Its fused kernels divide gradients by `grad_scale` as they read them, so clipping costs no pass of its own."""
 
     grad_scale: torch.Tensor | None = None
 
