@@ -23,6 +23,17 @@ from ..labels import LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
 from ..training.optimizer import AdamW
 
+# spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
+DEFAULT_TOK2VEC = {
+    "@architectures": "spacy.HashEmbedCNN.v2",
+    "pretrained_vectors": None,
+    "width": 96,
+    "depth": 4,
+    "embed_size": 2000,
+    "window_size": 1,
+    "maxout_pieces": 3,
+    "subword_features": True,
+}
 ASSIGNS = ["doc.ents", "token.ent_iob", "token.ent_type", "doc._.relations", "span._.entity_score"]
 SCORE_WEIGHTS = {
     "ents_f": 0.5,

@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Config, Model
+from thinc.api import Model
 
 from ..labels import LabelScheme
 from ..models.table_model import GoldInput
@@ -18,30 +18,19 @@ from ..table.gold import GoldTable, gold_tables
 from ..table.loss import table_loss
 from ..table.types import TableLogits
 from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
-from .base import ASSIGNS, SCORE_WEIGHTS, RelationPipe
+from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
-relation_table_default_config = """
-[model]
-@architectures = "spacy-tabcnn.TableModel.v1"
-
-[model.tok2vec]
-@architectures = "spacy.HashEmbedCNN.v2"
-pretrained_vectors = null
-width = 96
-depth = 4
-embed_size = 2000
-window_size = 1
-maxout_pieces = 3
-subword_features = true
-
-[model.head]
-@architectures = "spacy-tabcnn.TableCNN.v1"
-kernel_size = 3
-hidden = [512]
-dropout = null
-"""
+DEFAULT_TABLE_MODEL = {
+    "@architectures": "spacy-tabcnn.TableModel.v1",
+    "tok2vec": DEFAULT_TOK2VEC,
+    "head": {
+        "@architectures": "spacy-tabcnn.TableCNN.v1",
+        "kernel_size": 3,
+        "hidden": [512],
+        "dropout": None,
+    },
+}
 MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
-DEFAULT_TABLE_MODEL = Config().from_str(relation_table_default_config)["model"]
 
 
 def make_relation_table(

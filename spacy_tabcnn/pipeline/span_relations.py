@@ -19,12 +19,11 @@ from ..spans.gold import GoldSpans, gold_spans
 from ..spans.loss import span_loss
 from ..spans.types import SpanLogits
 from ..table.windows import DEFAULT_MAX_LENGTH, sentence_lengths
-from .base import ASSIGNS, SCORE_WEIGHTS, RelationPipe
-from .relation_table import DEFAULT_TABLE_MODEL
+from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
 DEFAULT_SPERT_MODEL = {
     "@architectures": "spacy-tabcnn.SpERT.v1",
-    "tok2vec": DEFAULT_TABLE_MODEL["tok2vec"],
+    "tok2vec": DEFAULT_TOK2VEC,
     "max_width": 10,
     "width_embedding": 25,
     "dropout": None,
