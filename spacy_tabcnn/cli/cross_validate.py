@@ -12,7 +12,7 @@ from wasabi import msg
 
 from ..corpora.folds import TEST, TRAIN
 from ._app import tabcnn_cli
-from .evaluate import evaluate
+from .evaluate import evaluate, save_scores
 
 SCORES = "scores.json"
 # The averages in the table, in its order, and the titles of their columns.
@@ -59,9 +59,7 @@ def cross_validate_cli(
         msg.fail("Could not cross-validate", str(err), exits=1)
     _print_table(result)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, result)
-        msg.good(f"Saved the scores to {output}")
+        save_scores(output, result)
 
 
 def cross_validate(

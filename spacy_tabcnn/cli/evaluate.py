@@ -45,9 +45,7 @@ def evaluate_cli(
         msg.fail("Could not evaluate", str(err), exits=1)
     _print_scores(scores)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        srsly.write_json(output, scores)
-        msg.good(f"Saved the scores to {output}")
+        save_scores(output, scores)
 
 
 def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> dict[str, Any]:
@@ -62,6 +60,17 @@ def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> 
     """
     nlp = spacy.load(model)
     return nlp.evaluate(list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
+
+
+def save_scores(path: Path, scores: dict[str, Any]) -> None:
+    """Write scores to a file and say so.
+
+    path (Path): A JSON file; its folder is made if needed.
+    scores (dict[str, Any]): The scores.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    srsly.write_json(path, scores)
+    msg.good(f"Saved the scores to {path}")
 
 
 def _print_scores(scores: dict[str, Any]) -> None:
