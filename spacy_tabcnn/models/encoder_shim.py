@@ -46,11 +46,27 @@ class EncoderShim(TorchShim, HFShim):
         self.frozen = frozen
         self.all_layers = all_layers
         self.cache = OutputCache(cache_size)
+        self._embedding_gradient = RowGradient()
 
     def begin_update(self, inputs: ArgsKwargs) -> tuple[Any, Callable[[ArgsKwargs], ArgsKwargs]]:
         if self.frozen:
             return self.predict(inputs), lambda gradients: inputs
-        return super().begin_update(inputs)
+        table = self._model.get_input_embeddings().weight
+        if self.device.type != "cpu" or not table.requires_grad:
+            return super().begin_update(inputs)
+        # torch would make a new gradient of the whole vocabulary's embeddings for each lookup.
+        others = dict(inputs.kwargs)
+        ids = others.pop("input_ids")
+        embedded = F.embedding(ids, table.detach()).requires_grad_()
+        output, backprop_embedded = super().begin_update(ArgsKwargs((), {**others, "inputs_embeds": embedded}))
+
+        def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
+            backprop_embedded(gradients)
+            if embedded.grad is not None:
+                self._embedding_gradient.add(table, ids.flatten(), embedded.grad.flatten(0, 1))
+            return inputs
+
+        return output, backprop
 
     def run(self, inputs: ArgsKwargs, *, is_train: bool) -> ModelOutput:
         if is_train or self._model.config.output_attentions:
@@ -84,10 +100,6 @@ class EncoderShim(TorchShim, HFShim):
             passes = [torch.arange(len(mask))]
         else:
             passes = plan_passes(mask.sum(dim=1).long())
-        if torch.is_grad_enabled() and len(passes) > 1:
-            # Each lookup costs a dense gradient of the whole vocabulary's embeddings, so there is one for all passes.
-            inputs = dict(inputs)
-            inputs["inputs_embeds"] = self._model.get_input_embeddings()(inputs.pop("input_ids"))
         outputs = []
         for rows in passes:
             longest = int(mask[rows].sum(dim=1).max()) if len(passes) > 1 else mask.shape[1]
@@ -98,6 +110,44 @@ class EncoderShim(TorchShim, HFShim):
             else:
                 outputs.append({name: value for name, value in self._model(**parts).items() if name in OUTPUTS})
         return join_passes(outputs, passes, n_subwords=mask.shape[1])
+
+
+class RowGradient:
+    """The gradient of a table of which each update reads few rows: it stays allocated, and only those rows are cleared.
+
+    There are two, in turn: an optimizer may hold one until the next update hands it the other.
+    """
+
+    def __init__(self) -> None:
+        self._current = _Rows()
+        self._previous = _Rows()
+
+    def add(self, table: Tensor, rows: Tensor, d_rows: Tensor) -> None:
+        """Add to the gradient of a table.
+
+        table (Tensor): A parameter (rows, width).
+        rows (Tensor): Rows of it, int64 (n,), which may repeat.
+        d_rows (Tensor): Their gradients (n, width).
+        """
+        if table.grad is None:
+            self._previous, self._current = self._current, self._previous
+            table.grad = self._current.cleared(table)
+        table.grad.index_add_(0, rows, d_rows)
+        self._current.filled.append(rows)
+
+
+class _Rows:
+    def __init__(self) -> None:
+        self.gradient: Tensor | None = None
+        self.filled: list[Tensor] = []
+
+    def cleared(self, table: Tensor) -> Tensor:
+        if self.gradient is None or self.gradient.shape != table.shape:
+            self.gradient = torch.zeros_like(table)
+        elif self.filled:
+            self.gradient.index_fill_(0, torch.cat(self.filled), 0.0)
+        self.filled = []
+        return self.gradient
 
 
 class OutputCache:

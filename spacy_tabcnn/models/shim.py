@@ -9,11 +9,12 @@ from thinc.api import ArgsKwargs, PyTorchShim, torch2xp, xp2torch
 
 from ..training.optimizer import AdamW
 from .precision import autocast
+from .products import faster_linear
 
 
 class TorchShim(PyTorchShim):
-    """A thinc shim with mixed precision on any device, whose updates move no memory, and which takes averaged weights
-    whether or not all are averaged.
+    """A thinc shim with mixed precision on any device and faster products on CPUs, whose updates move no memory, and
+    which takes averaged weights whether or not all are averaged.
 
     thinc's own has mixed precision on CUDA only, keeps one array per gradient, which each step copies and fills with
     zeros, and refuses averages if one parameter of its module, such as those of BERT's pooler, is never updated.
@@ -29,7 +30,7 @@ class TorchShim(PyTorchShim):
         """
         self._model.eval()
         try:
-            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
+            with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16), faster_linear(self.device):
                 return self.run(inputs, is_train=False)
         finally:
             self._model.train()
@@ -42,7 +43,7 @@ class TorchShim(PyTorchShim):
             `torch.autograd.backward` and returns the inputs, with their gradients.
         """
         self._model.train()
-        with autocast(self.device, enabled=self.use_bfloat16):
+        with autocast(self.device, enabled=self.use_bfloat16), faster_linear(self.device):
             outputs = self.run(inputs, is_train=True)
 
         def backprop(gradients: ArgsKwargs) -> ArgsKwargs:

@@ -133,6 +133,46 @@ def test_same_gradients_as_spacy_transformers(make_encoder, any_encoder, docs):
         torch.testing.assert_close(gradient, theirs[name], atol=1e-4, rtol=1e-4)
 
 
+def embedding_gradients(model, batches):
+    """The gradients of the embeddings that a second optimizer would get after updates on some batches."""
+    table = model.transformer.get_input_embeddings().weight
+    for batch in batches:
+        table.grad = None
+        gradients(model, batch)
+    return table.grad
+
+
+def test_gradients_of_earlier_updates_are_gone(make_encoder, docs):
+    model = make_encoder()
+    expected = embedding_gradients(model, [docs[3:]]).clone()
+    found = embedding_gradients(model, [docs, docs[:2], docs[1:], docs[3:]])
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_gradient_of_the_update_before_stays_for_the_optimizer(make_encoder, docs):
+    model = make_encoder()
+    held = embedding_gradients(model, [docs[:2]])
+    before = held.clone()
+    embedding_gradients(model, [docs])
+    torch.testing.assert_close(held, before)
+
+
+def test_gradients_of_two_batches_add_up(make_encoder, docs):
+    model = make_encoder()
+    expected = sum(embedding_gradients(model, [batch]).clone() for batch in (docs[:2], docs[2:]))
+    table = model.transformer.get_input_embeddings().weight
+    table.grad = None
+    for batch in (docs[:2], docs[2:]):
+        gradients(model, batch)
+    torch.testing.assert_close(table.grad, expected)
+
+
+def test_frozen_embeddings_get_no_gradient(make_encoder, docs):
+    model = make_encoder()
+    model.transformer.get_input_embeddings().weight.requires_grad_(False)
+    assert not any("word_embeddings" in name for name in gradients(model, docs))
+
+
 def test_a_long_document_in_overlapping_spans(make_encoder, tiny_encoder):
     doc = Doc(Vocab(), words=" ".join(TEXTS * 3).split())
     get_spans = configure_strided_spans(8, 6)

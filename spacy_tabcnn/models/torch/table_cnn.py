@@ -24,6 +24,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
+from ..products import multiply
+
 
 class TableCNN(nn.Module):
     """A CNN over word pairs whose last layer holds the relation logits and, on its diagonal, feeds the tag logits.
@@ -387,8 +389,8 @@ class _WordVectors(Function):
         inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
         sums = _by_offset(cut, far)
         for block, kernels in _prefix_kernels(weight, precision):
-            for axis, offset in itertools.product(*map(range, kernels.shape[1:3])):
-                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[:, axis, offset].t(), precision)
+            for axis, offset in itertools.product(*map(range, kernels.shape[:2])):
+                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[axis, offset].t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -412,7 +414,7 @@ class _WordVectors(Function):
         for block, kernels in _prefix_kernels(weight, precision):
             d_rows, d_cols = d_weight[block].chunk(2, dim=1)
             for axis in range(2):
-                d_kernel = weight.new_zeros(len(kernels), kernels.shape[-1])
+                d_kernel = weight.new_zeros(kernels.shape[2:])
                 for offset in reversed(range(k)):
                     # The kernel at an offset is part of the prefix sums that end there or later.
                     d_sum = d_sums[axis][offset][:, block]
@@ -420,7 +422,7 @@ class _WordVectors(Function):
                     d_position = d_cols[:, :, k - 1 - offset] if axis else d_rows[..., offset]
                     d_position.copy_(d_kernel.unflatten(1, (k, -1)).mT)
                     if needs_words:
-                        _multiply(d_inputs[axis][offset], d_sum, kernels[:, axis, offset], precision, add=True)
+                        _multiply(d_inputs[axis][offset], d_sum, kernels[axis, offset], precision, add=True)
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
         return d_windows if needs_words else None, d_weight, far[0].sum((0, 1)) + corner[0].sum((0, 1, 2)), None, None
 
@@ -453,7 +455,7 @@ class _Convolution(Function):
             if kernel.dim() == 2:
                 torch.mul(cells[:, None], kernel, out=contributions[1:-1].unflatten(1, kernel.shape))
             else:
-                torch.mm(cells.to(kernel.dtype), kernel.flatten(0, 1).t(), out=contributions[1:-1])
+                contributions[1:-1] = multiply(cells.to(kernel.dtype), kernel.flatten(0, 1).t())
             reached, slots = step.slots(rows)
             by_slot = contributions.view(-1, n_channels).to(targets.dtype)
             targets[step.target.span(reached)] += F.embedding_bag(slots, by_slot, mode="sum")
@@ -585,7 +587,7 @@ def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> Iterator[tuple[sl
     """Compute the first convolution's kernels of 1-D convolutions, some output channels at a time.
 
     RETURNS (Iterator[tuple[slice, Tensor]]): Channels, and for each the kernels of rows and columns that sum up to 1
-        to k offsets of the other axis: (channels, 2, k, k * width).
+        to k offsets of the other axis: (2, k, channels, k * width).
     """
     n_channels, n_inputs, k, _ = weight.shape
     prefix_sums = _prefix_sums(weight)
@@ -593,7 +595,8 @@ def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> Iterator[tuple[sl
     for start in range(0, n_channels, size):
         block = slice(start, start + size)
         by_position = weight[block].reshape(-1, 2, n_inputs // 2, k * k)
-        yield block, (prefix_sums @ by_position.mT).to(precision).view(-1, 2, k, k * n_inputs // 2)
+        kernels = (prefix_sums @ by_position.mT).view(-1, 2, k, k * n_inputs // 2).permute(1, 2, 0, 3)
+        yield block, kernels.to(precision).contiguous()
 
 
 def _prefix_sums(weight: Tensor) -> Tensor:
@@ -610,12 +613,11 @@ def _prefix_sums(weight: Tensor) -> Tensor:
 def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
     """Write or add a matrix product computed in some precision to a matrix of perhaps another."""
     left, right = left.to(precision), right.to(precision)
-    if precision == out.dtype:
-        torch.addmm(out, left, right, beta=int(add), out=out)
-    elif add:
-        out += left @ right
+    product = multiply(left, right)
+    if add:
+        out += product
     else:
-        out.copy_(left @ right)
+        out.copy_(product)
 
 
 def _chunk_size(device: torch.device) -> int:

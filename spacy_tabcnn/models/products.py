@@ -1,0 +1,96 @@
+"""Matrix products in float32 by oneDNN, which torch ships but asks for convolutions and lower precisions only.
+
+torch's choice for float32, MKL, runs CPUs of other makers than Intel on AVX2 kernels; oneDNN uses their AVX-512.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
+
+
+def faster_linear(device: torch.device) -> AbstractContextManager:
+    """Compute `torch.nn.functional.linear`, and so every `torch.nn.Linear`, by oneDNN where that is faster.
+
+    device (torch.device): Where modules run.
+    RETURNS (AbstractContextManager): The context to run a module's forward pass in; the backward pass follows it.
+    """
+    return _FasterLinear() if device.type == "cpu" and has_onednn() else nullcontext()
+
+
+def multiply(left: Tensor, right: Tensor) -> Tensor:
+    """Multiply two matrices, by oneDNN where that is faster. It has no gradient.
+
+    left (Tensor): (rows, inner).
+    right (Tensor): (inner, columns), of the same type; transposed matrices need not be contiguous.
+    RETURNS (Tensor): (rows, columns).
+    """
+    return _linear(left, right.t()) if _suits(left) else left @ right
+
+
+@functools.cache
+def has_onednn() -> bool:
+    """Tell whether this CPU and this torch have faster products in float32: AVX-512, and oneDNN's operator.
+
+    RETURNS (bool): Whether they have.
+    """
+    return (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        # Which torch's own compiler calls; it has no public name.
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    )
+
+
+class _FasterLinear(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func is F.linear and not kwargs and _suits(args[0]) and not torch.is_autocast_enabled("cpu"):
+            return _Linear.apply(*args)
+        return func(*args, **(kwargs or {}))
+
+
+class _Linear(Function):
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """inputs: (..., n_in), weight: (n_out, n_in), bias: (n_out,). RETURNS: (..., n_out)."""
+        ctx.save_for_backward(inputs, weight)
+        return _linear(inputs, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        inputs, weight = ctx.saved_tensors
+        needs_inputs, needs_weight, needs_bias = (*ctx.needs_input_grad, False)[:3]
+        d_output = d_outputs[0].flatten(0, -2)
+        return (
+            _linear(d_output, weight.t()).view_as(inputs) if needs_inputs else None,
+            _linear(d_output.t(), inputs.flatten(0, -2).t()) if needs_weight else None,
+            d_output.sum(0) if needs_bias else None,
+        )[: len(ctx.needs_input_grad)]
+
+
+def _suits(array: Tensor) -> bool:
+    return array.dtype == torch.float32 and array.device.type == "cpu" and array.dim() > 1 and has_onednn()
+
+
+def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if not inputs.numel() or not weight.numel():
+        return F.linear(inputs, weight, bias)
+    if not (weight.is_contiguous() or weight.t().is_contiguous()):
+        # oneDNN's optimised kernels do not read part of a matrix in the place of weights.
+        weight = weight.contiguous()
+    output: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")
+    return output

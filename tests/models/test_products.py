@@ -1,0 +1,93 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from spacy_tabcnn.models import products
+from spacy_tabcnn.models.products import faster_linear, multiply
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[True, False], ids=["onednn", "torch"])
+def onednn(request, monkeypatch):
+    monkeypatch.setattr(products, "has_onednn", lambda: request.param)
+    return request.param
+
+
+def arrays(*shapes, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 5), (0, 5), (1, 5)])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_a_linear_layer_is_torchs(onednn, shape, has_bias):
+    inputs, weight, bias, d_output = arrays(shape, (4, 5), (4,), (*shape[:-1], 4))
+    bias = bias if has_bias else None
+    wanted = F.linear(inputs.double(), weight.double(), None if bias is None else bias.double())
+    needed = [array for array in (inputs, weight, bias) if array is not None]
+    wanted_gradients = torch.autograd.grad(wanted, needed, d_output.double())
+
+    with faster_linear(CPU):
+        output = F.linear(inputs, weight, bias)
+    gradients = torch.autograd.grad(output, needed, d_output)
+
+    torch.testing.assert_close(output, wanted.float())
+    torch.testing.assert_close(gradients, tuple(gradient.float() for gradient in wanted_gradients))
+
+
+def test_only_needed_gradients_are_computed(onednn):
+    inputs, weight, bias = arrays((6, 5), (4, 5), (4,))
+    weight.requires_grad_(False)
+    with faster_linear(CPU):
+        F.linear(inputs, weight, bias).sum().backward()
+    assert weight.grad is None
+    torch.testing.assert_close(inputs.grad, weight.sum(0).expand(6, 5))
+    torch.testing.assert_close(bias.grad, torch.full((4,), 6.0))
+
+
+@pytest.mark.parametrize("transposed", [(False, False), (True, False), (False, True), (True, True)])
+def test_products_of_transposed_matrices(onednn, transposed):
+    shapes = [(6, 5), (5, 4)]
+    left, right = (
+        array.detach().t() if is_transposed else array.detach()
+        for is_transposed, array in zip(
+            transposed,
+            arrays(*(shape[::-1] if flip else shape for shape, flip in zip(shapes, transposed, strict=True))),
+            strict=True,
+        )
+    )
+    torch.testing.assert_close(multiply(left, right), (left.double() @ right.double()).float())
+    torch.testing.assert_close(multiply(left[::2], right[:, 1:]), (left.double()[::2] @ right.double()[:, 1:]).float())
+
+
+def test_other_precisions_stay(onednn):
+    for dtype in (torch.float64, torch.bfloat16):
+        left, right = (array.detach().to(dtype) for array in arrays((6, 5), (5, 4)))
+        assert multiply(left, right).dtype == dtype
+        with faster_linear(CPU):
+            assert F.linear(left, right.t()).dtype == dtype
+
+
+def test_modules_are_reached_within_the_context_only(onednn, monkeypatch):
+    module = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3))
+    inputs = arrays((6, 5))[0]
+    calls = []
+    monkeypatch.setattr(products, "_linear", lambda *args: calls.append(args) or F.linear(*args))
+    module(inputs)
+    assert not calls
+    with faster_linear(CPU):
+        module(inputs)
+    assert len(calls) == (2 if onednn else 0)
+
+
+def test_autocast_decides_before(onednn):
+    inputs, weight = arrays((6, 5), (4, 5))
+    with torch.autocast("cpu", dtype=torch.bfloat16), faster_linear(CPU):
+        assert F.linear(inputs, weight).dtype == torch.bfloat16
+
+
+def test_a_gpu_is_left_alone(onednn):
+    with faster_linear(torch.device("cuda")) as mode:
+        assert mode is None
