@@ -256,4 +256,4 @@ def _pool(vectors: Tensor, start: Tensor, size: Tensor) -> Tensor:
 
 def _product(left: Tensor, right: Tensor, precision: torch.dtype) -> Tensor:
     """Compute a matrix product in some precision, and give it in that of the left matrix."""
-    return (left.to(precision) @ right.to(precision)).to(left.dtype)
+    return F.linear(left.to(precision), right.t().to(precision)).to(left.dtype)

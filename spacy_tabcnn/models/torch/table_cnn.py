@@ -388,9 +388,10 @@ class _WordVectors(Function):
         cut = bias.new_empty(2, reach, n_near, n_channels)
         inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
         sums = _by_offset(cut, far)
-        for block, kernels in _prefix_kernels(weight, precision):
-            for axis, offset in itertools.product(*map(range, kernels.shape[:2])):
-                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[axis, offset].t(), precision)
+        for block in _channel_blocks(weight):
+            kernels = _prefix_kernels(weight[block], precision)
+            for axis, offset in itertools.product(range(2), range(2 * reach + 1)):
+                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[axis][offset].t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -411,18 +412,21 @@ class _WordVectors(Function):
         inputs = _inputs_by_offset(near_windows.to(precision), windows.to(precision), reach)
         d_inputs = _inputs_by_offset(d_near, d_windows, reach)
         d_sums = _by_offset(d_cut, d_far)
-        for block, kernels in _prefix_kernels(weight, precision):
-            d_rows, d_cols = d_weight[block].chunk(2, dim=1)
-            for axis in range(2):
-                d_kernel = weight.new_zeros(kernels.shape[2:])
+        buffer = _new_kernels(weight[next(_channel_blocks(weight))])
+        for block in _channel_blocks(weight):
+            kernels = _prefix_kernels(weight[block], precision)
+            d_kernels = buffer[:, :, : len(weight[block])].zero_()
+            for axis, d_by_offset in enumerate(_in_order(d_kernels)):
                 for offset in reversed(range(k)):
-                    # The kernel at an offset is part of the prefix sums that end there or later.
-                    d_sum = d_sums[axis][offset][:, block]
-                    _multiply(d_kernel, d_sum.t(), inputs[axis][offset], precision, add=True)
-                    d_position = d_cols[:, :, k - 1 - offset] if axis else d_rows[..., offset]
-                    d_position.copy_(d_kernel.unflatten(1, (k, -1)).mT)
+                    d_sum, d_kernel = d_sums[axis][offset][:, block], d_by_offset[offset]
+                    _multiply(d_kernel.flatten(1), d_sum.t(), inputs[axis][offset], precision, add=True)
+                    if offset:
+                        # A kernel is part of the prefix sums that end at its offset or later.
+                        d_by_offset[offset - 1].copy_(d_kernel)
                     if needs_words:
-                        _multiply(d_inputs[axis][offset], d_sum, kernels[axis, offset], precision, add=True)
+                        _multiply(d_inputs[axis][offset], d_sum, kernels[axis][offset], precision, add=True)
+            for d_part, d_kernel in zip(_axis_kernels(d_weight[block]), d_kernels, strict=True):
+                d_part.copy_(d_kernel)
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
         return d_windows if needs_words else None, d_weight, far[0].sum((0, 1)) + corner[0].sum((0, 1, 2)), None, None
 
@@ -583,31 +587,45 @@ def _inputs_by_offset(near: Tensor, far: Tensor, reach: int) -> list[list[Tensor
     return _by_offset(near[:, None].expand(-1, reach, -1, -1), far.expand(2, reach + 1, -1, -1))
 
 
-def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> Iterator[tuple[slice, Tensor]]:
-    """Compute the first convolution's kernels of 1-D convolutions, some output channels at a time.
+def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> list[list[Tensor]]:
+    """Sum the first convolution's kernels up to 1 to k offsets of an axis: the first columns w for the kernel of rows,
+    the last rows h for that of columns.
 
-    RETURNS (Iterator[tuple[slice, Tensor]]): Channels, and for each the kernels of rows and columns that sum up to 1
-        to k offsets of the other axis: (2, k, channels, k * width).
+    weight (Tensor): (channels, 2 * width, k, k).
+    RETURNS (list[list[Tensor]]): For each axis and each offset, a 1-D convolution's kernel (channels, k * width).
     """
+    kernels = _new_kernels(weight)
+    for kernel, part in zip(kernels, _axis_kernels(weight), strict=True):
+        kernel.copy_(part)
+    by_offset = _in_order(kernels)
+    for axis in by_offset:
+        for before, kernel in itertools.pairwise(axis):
+            kernel += before
+    return [[kernel.to(precision).flatten(1) for kernel in axis] for axis in by_offset]
+
+
+def _new_kernels(weight: Tensor) -> Tensor:
+    """Memory for the parts of the first convolution's kernels, in the order of `_axis_kernels`."""
     n_channels, n_inputs, k, _ = weight.shape
-    prefix_sums = _prefix_sums(weight)
+    return weight.new_empty(2, k, n_channels, k, n_inputs // 2)
+
+
+def _axis_kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Views of the kernel of rows, by its column w, and of that of columns, by its row h: (k, channels, k, width)."""
+    rows, cols = weight.unflatten(1, (2, -1)).unbind(1)
+    return rows.permute(3, 0, 2, 1), cols.permute(2, 0, 3, 1)
+
+
+def _in_order(kernels: Tensor) -> list[list[Tensor]]:
+    """The offsets of each axis in the order of the prefix sums: those of columns begin at the last."""
+    rows, cols = kernels
+    return [[*rows.unbind()], [*cols.unbind()[::-1]]]
+
+
+def _channel_blocks(weight: Tensor) -> Iterator[slice]:
+    """Divide the first convolution's channels so that its kernels stay in the cache."""
     size = max(1, _chunk_size(weight.device) // weight[0].numel())
-    for start in range(0, n_channels, size):
-        block = slice(start, start + size)
-        by_position = weight[block].reshape(-1, 2, n_inputs // 2, k * k)
-        kernels = (prefix_sums @ by_position.mT).view(-1, 2, k, k * n_inputs // 2).permute(1, 2, 0, 3)
-        yield block, kernels.to(precision).contiguous()
-
-
-def _prefix_sums(weight: Tensor) -> Tensor:
-    """Matrices that take the k * k positions of a kernel, h by w, to prefix sums along one axis: (2, k * k, k * k).
-
-    For rows, the sums of the first 1 to k columns w, with h next; for columns, of the last 1 to k rows h, with w next.
-    """
-    k = weight.shape[-1]
-    up_to, each = weight.new_ones(k, k).tril(), torch.eye(k, dtype=weight.dtype, device=weight.device)
-    rows, cols = torch.einsum("sw,gh->sghw", up_to, each), torch.einsum("sh,gw->sghw", up_to.flip(1), each)
-    return torch.stack([rows, cols]).view(2, k * k, k * k)
+    return (slice(start, start + size) for start in range(0, len(weight), size))
 
 
 def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
