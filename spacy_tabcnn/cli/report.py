@@ -27,9 +27,9 @@ def report_cli(
     """
     Write the paper's tables and figures with our own beside them.
 
-    Makes report.md, report.html (one page that needs no other file), and the
-    figures as PNG, SVG and JSON, from all layer studies in the storage, finished
-    or not.
+    Makes report.md, report.html (one page that needs no other file), the figures
+    as PNG, SVG and JSON, and the results of each study as JSON lines, from all
+    layer studies in the storage, finished or not.
 
     EXAMPLE:
 

@@ -37,6 +37,9 @@ def study_cli(
     ] = None,
     trials: Annotated[int, typer.Option("--trials", help="Number of settings that a search tries", min=1)] = 50,
     sampler: Annotated[str, typer.Option("--sampler", help="Chooses the settings of a search: tpe or random")] = "tpe",
+    results: Annotated[
+        Path | None, typer.Option("--results", help="NAME.jsonl of a report: its cells are not computed again")
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", "-w", help="Number of processes on this machine", min=1)] = 1,
     corpus: Annotated[str, typer.Option("--corpus", help="Name of the corpus, for the report")] = "CoNLL04",
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for logs and models")] = Path("training/study"),
@@ -51,8 +54,9 @@ def study_cli(
 
     Each cell is a `spacy train`, scored by its best model on the development
     corpus. Killed or cut short, the same command goes on where it was: what has
-    finished is not computed again. Given the URL of a database, the same command
-    on further machines shares the work. Other options override settings of the
+    finished is not computed again, nor is what a report has saved (--results).
+    Given the URL of a database, the same command on further machines shares the
+    work. Other options override settings of the
     configs, as with `spacy train`.
 
     With --space, searches for hyper-parameters instead, as the config of the one
@@ -73,6 +77,8 @@ def study_cli(
     try:
         configs = _parse_systems(systems)
         cells, choices = _make_cells(configs, overrides, layers, encoder, seeds, space, trials)
+        if results is not None:
+            msg.info(f"{study.add_results(storage, name, results)} cells from {results}")
         progress = study.run_study(
             storage,
             name,

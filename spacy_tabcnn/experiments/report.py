@@ -19,6 +19,7 @@ from .results import (
     Summary,
     gather_counts,
     read_paper,
+    save_results,
     sort_systems,
     summarise,
     summarise_study,
@@ -60,7 +61,7 @@ Section = Table | Figure | Bullets
 
 
 def write_report(studies: Sequence[Study], folder: Path, *, test_scores: Sequence[str] = ()) -> None:
-    """Write report.md, report.html and the figures with their data.
+    """Write report.md, report.html, the figures with their data, and the results of each study (see `save_results`).
 
     studies (Sequence[Study]): The studies of a storage; searches among them are left out.
     folder (Path): The folder; made if needed.
@@ -71,6 +72,8 @@ def write_report(studies: Sequence[Study], folder: Path, *, test_scores: Sequenc
     """
     sections = make_report(studies, read_test_scores(test_scores))
     folder.mkdir(parents=True, exist_ok=True)
+    for study in studies:
+        save_results(study, folder / f"{study.name}.jsonl")
     for section in sections:
         if isinstance(section, Figure):
             for suffix in (".png", ".svg"):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -59,6 +60,20 @@ class Study(NamedTuple):
     def encoder(self) -> str:
         """The name of the encoder."""
         return str(self.settings.get("encoder") or "no encoder")
+
+
+def save_results(study: Study, path: Path) -> None:
+    """Save the complete cells of a study as JSON lines, the first of which holds its name and its settings.
+
+    study (Study): The study.
+    path (Path): The file.
+    """
+    rows: list[dict[str, Any]] = [{"study": study.name, "settings": dict(study.settings)}]
+    for result in study.results:
+        if result.state == "complete":
+            attributes = {"cell": result.cell.to_dict(), "overrides": dict(result.overrides)}
+            rows.append({**attributes, "minutes": result.minutes, "scores": result.scores, "counts": result.counts})
+    path.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows), encoding="utf-8")
 
 
 @lru_cache(maxsize=1)

@@ -314,6 +314,31 @@ def read_results(url: str | Path, name: str) -> tuple[dict[str, Any], list[Resul
     return study.user_attrs.get("settings", {}), results
 
 
+def add_results(url: str | Path, name: str, path: Path) -> int:
+    """Add the cells of a file to a study, so that they are not computed again.
+
+    url (str | Path): See `open_storage`.
+    name (str): The name of the study.
+    path (Path): A file that `results.save_results` made.
+    RETURNS (int): How many of the cells the study did not have.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If it cannot be read, or comes from other settings than those of the study.
+    """
+    try:
+        header, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        settings = header["settings"]
+        attributes = [{key: row[key] for key in ("cell", "overrides", "minutes", "scores", "counts")} for row in rows]
+        cells = [Cell(**row["cell"]) for row in rows]
+    except (KeyError, TypeError, ValueError) as err:
+        raise ValueError(f"{path}: not the results of a study ({err!r}); expected the NAME.jsonl of a report") from err
+    study = open_study(open_storage(url), name, settings=settings)
+    known = {cell for cell, trial in get_cell_trials(study).items() if trial.state == TrialState.COMPLETE}
+    missing = [row for cell, row in zip(cells, attributes, strict=True) if cell not in known]
+    for row in missing:
+        study.add_trial(optuna.trial.create_trial(value=get_objective(row["scores"]), user_attrs=row))
+    return len(missing)
+
+
 def list_studies(url: str | Path) -> list[str]:
     """List the studies in a storage.
 

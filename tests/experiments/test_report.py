@@ -310,7 +310,7 @@ def folder(tmp_path_factory):
 
 def test_files_of_a_report(folder):
     figures = {f"figure{number}.{suffix}" for number in (2, 3) for suffix in ("json", "png", "svg")}
-    assert {path.name for path in folder.iterdir()} == {"report.md", "report.html", *figures}
+    assert {path.name for path in folder.iterdir()} == {"report.md", "report.html", "layers.jsonl", *figures}
 
 
 def test_the_page_needs_no_other_file(folder):

@@ -12,7 +12,9 @@ import pytest
 
 from spacy_tabcnn.experiments import study as study_module
 from spacy_tabcnn.experiments.grid import Cell, make_grid, make_search
+from spacy_tabcnn.experiments.results import Study, save_results
 from spacy_tabcnn.experiments.study import (
+    add_results,
     format_minutes,
     get_cell_trials,
     list_studies,
@@ -282,3 +284,47 @@ def test_studies_of_a_storage(url, queue, cells, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"none\.db: no such file"):
         list_studies(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.fixture
+def saved(url, queue, cells, compute, tmp_path):
+    """The results of a study that is not finished, and the cells that are."""
+    queue(cells[:3])
+    compute()
+    queue(cells)
+    path = tmp_path / "layers.jsonl"
+    save_results(Study("layers", *read_results(url, "layers")), path)
+    return path, cells[:3]
+
+
+def test_saved_results_are_not_computed_again(saved, cells, train, tmp_path):
+    path, finished = saved
+    url = tmp_path / "other.db"
+    study = open_study(open_storage(url), "layers", settings={})
+    assert add_results(url, "layers", path) == 3
+    assert add_results(url, "layers", path) == 0
+    assert get_cell_trials(study).keys() == set(finished)
+    train.journal.unlink()
+    progress = run_study(url, "layers", cells, train, report=lambda line: None)
+    assert (progress.n_complete, len(train.read("begin"))) == (4, 1)
+    results = {result.cell: result for result in read_results(url, "layers")[1]}
+    before = {result.cell: result for result in read_results(saved[0].parent / "folder" / "study.db", "layers")[1]}
+    assert [results[cell] for cell in finished] == [before[cell] for cell in finished]
+
+
+def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
+    url = tmp_path / "other.db"
+    lines = saved[0].read_text().splitlines()
+    saved[0].write_text("\n".join(['{"study": "layers", "settings": {"encoder": "other"}}', *lines[1:]]))
+    open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
+    with pytest.raises(ValueError, match="another encoder"):
+        add_results(url, "layers", saved[0])
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"settings": {}}\n{"cell": {"system": "A"}}', "[]"])
+def test_files_that_are_no_results(text, tmp_path):
+    path = tmp_path / "layers.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"layers\.jsonl: not the results of a study"):
+        add_results(tmp_path / "study.db", "layers", path)
+    assert not (tmp_path / "study.db").exists()

@@ -157,3 +157,11 @@ def test_a_study_a_search_and_a_report_from_the_command_line(run_spacy, config, 
     report = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "Study 'layers': CoNLL04, encoder" in report and "1 of 1 cells, 1 seed" in report
     assert "ours (1 seed)" in report
+
+    results = ("--results", tmp_path / "report" / "layers.jsonl")
+    storage = tmp_path / "other.db"
+    grid = ("--layers", "0", "--encoder", "frozen", "--seeds", 1, *options)
+    result = run_spacy("tabcnn", "study", storage, *grid, *results)
+    assert "1 cells from" in result.output and "1 of 1 cells" in result.output, result.output
+    result = run_spacy("tabcnn", "study", storage, *grid, *results, "--training.dropout", "0.5")
+    assert result.exit_code == 1 and "another system TabERT-CNN" in " ".join(result.output.split())
