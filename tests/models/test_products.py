@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -91,3 +96,35 @@ def test_autocast_decides_before(onednn):
 def test_a_gpu_is_left_alone(onednn):
     with faster_linear(torch.device("cuda")) as mode:
         assert mode is None
+
+
+def test_kernels_of_few_sizes_are_kept(monkeypatch):
+    """A process that multiplies matrices of ever new sizes does not grow."""
+    for name in products.CACHES:
+        monkeypatch.delenv(name, raising=False)
+    code = """
+import torch
+from spacy_tabcnn.models.products import has_onednn, multiply
+
+def resident():
+    with open("/proc/self/statm") as file_:
+        return int(file_.read().split()[1]) * 4096 / 2**20
+
+has_onednn()
+left, right = torch.ones(384, 800), torch.ones(800, 384)
+before = resident()
+for n in range(200, 800, 4):
+    multiply(left[:, :n], right[:n])
+print(resident() - before)
+"""
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("memory is read from Linux's /proc")
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(printed) < 100
+
+
+def test_the_environment_decides_before(monkeypatch):
+    monkeypatch.setenv(products.CACHES[0], "7")
+    monkeypatch.delenv(products.CACHES[1], raising=False)
+    products.has_onednn.__wrapped__()
+    assert [os.environ[name] for name in products.CACHES] == ["7", str(products.CACHE_CAPACITY)]

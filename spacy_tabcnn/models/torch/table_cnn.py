@@ -26,6 +26,9 @@ from torch.autograd import Function
 
 from ..products import multiply
 
+# What the number of cells of a product is rounded up to.
+ROUND_CELLS = 256
+
 
 class TableCNN(nn.Module):
     """A CNN over word pairs whose last layer holds the relation logits and, on its diagonal, feeds the tag logits.
@@ -128,7 +131,7 @@ class TableCNN(nn.Module):
         if torch.is_grad_enabled() or len(self.hidden) == 1:
             return [rows]
         stored = _Band.of(layout, rows, lowest=-self._reach_from(1))
-        return stored.split(8 * _chunk_size(layout.sentence.device) // sum(self.hidden))
+        return stored.split(32 * _chunk_size(layout.sentence.device) // sum(self.hidden))
 
     def _logits(
         self, vectors: Tensor, rows: range, layout: "_Layout", pairs: "_Pairs", precision: torch.dtype
@@ -251,6 +254,11 @@ class _Band(NamedTuple):
         local = self.local(rows)
         return slice(self.starts[local.start], self.starts[local.stop])
 
+    def count(self, rows: range) -> int:
+        """Count the cells of some rows."""
+        span = self.span(rows)
+        return span.stop - span.start
+
     def cells(self, rows: range) -> tuple[Tensor, Tensor]:
         """Give the row and the column of each cell of some rows."""
         local, span = self.local(rows), self.span(rows)
@@ -268,8 +276,8 @@ class _Band(NamedTuple):
 class _Source(Protocol):
     """What a layer's input cells are computed from, again in the backward pass rather than stored."""
 
-    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
-        """Compute the cells of some rows of a band: (cells, channels)."""
+    def activations(self, source: Tensor, band: _Band, rows: range, size: int) -> Tensor:
+        """Compute the cells of some rows of a band, followed by any numbers: (size, channels)."""
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
         """Add to the source's gradient what comes from the cells'; the cells and their gradient are overwritten."""
@@ -322,8 +330,9 @@ class _Pairs(NamedTuple):
         ]
         return torch.cat([*by_axis[0], *by_axis[1]])
 
-    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
-        return F.embedding_bag(torch.stack(self.summands(band, rows), dim=1), source, mode="sum").relu_()
+    def activations(self, source: Tensor, band: _Band, rows: range, size: int) -> Tensor:
+        summands = torch.stack(self.summands(band, rows), dim=1)
+        return F.embedding_bag(F.pad(summands, (0, 0, 0, size - len(summands))), source, mode="sum").relu_()
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
         d_cells.mul_(cells.sign_())
@@ -344,9 +353,13 @@ class _Activations(NamedTuple):
     layout: _Layout
     mask: Tensor | None  # (batch, channels)
 
-    def activations(self, source: Tensor, band: _Band, rows: range) -> Tensor:
-        cells = F.relu(source[band.span(rows)])
-        return cells if self.mask is None else cells.mul_(self.factors(band, rows))
+    def activations(self, source: Tensor, band: _Band, rows: range, size: int) -> Tensor:
+        inputs = source[band.span(rows)]
+        padded = source.new_zeros(size, source.shape[1])
+        cells = torch.clamp_min(inputs, 0.0, out=padded[: len(inputs)])
+        if self.mask is not None:
+            cells.mul_(self.factors(band, rows))
+        return padded
 
     def add_gradient(self, d_source: Tensor, d_cells: Tensor, cells: Tensor, band: _Band, rows: range) -> None:
         d_cells.mul_(cells.sign_())
@@ -450,16 +463,16 @@ class _Convolution(Function):
         targets = bias.repeat(step.target.starts[-1], 1)
         buffer = kernel.new_empty(0)
         for rows in step.split(kernel):
-            cells = step.make.activations(source, step.source, rows)
+            cells = step.activations(source, rows)
             if len(buffer) < len(cells) + 2:
                 buffer = kernel.new_empty(len(cells) + 2, n_positions * n_channels)
             contributions = buffer[: len(cells) + 2]
-            # What lies outside the chunk is read from the first and the last row.
-            contributions[0] = contributions[-1] = 0
             if kernel.dim() == 2:
                 torch.mul(cells[:, None], kernel, out=contributions[1:-1].unflatten(1, kernel.shape))
             else:
                 contributions[1:-1] = multiply(cells.to(kernel.dtype), kernel.flatten(0, 1).t())
+            # What lies outside the chunk is read from the row before its cells and the row after them.
+            contributions[0] = contributions[step.source.count(rows) + 1] = 0
             reached, slots = step.slots(rows)
             by_slot = contributions.view(-1, n_channels).to(targets.dtype)
             targets[step.target.span(reached)] += F.embedding_bag(slots, by_slot, mode="sum")
@@ -471,8 +484,9 @@ class _Convolution(Function):
         d_source = torch.zeros_like(source)
         d_kernel = d_targets.new_zeros(kernel.shape)
         for rows in step.split(kernel):
-            cells = step.make.activations(source, step.source, rows)
+            cells, n_cells = step.activations(source, rows), step.source.count(rows)
             reached, indices = step.target_indices(rows)
+            indices = F.pad(indices, (0, 0, 0, len(cells) - n_cells))
             d_reached = F.pad(d_targets[step.target.span(reached)], (0, 0, 1, 0))
             d_contributions = d_reached.index_select(0, indices.flatten()).view(len(cells), -1)
             if kernel.dim() == 2:
@@ -483,7 +497,7 @@ class _Convolution(Function):
                 d_cells = torch.empty_like(cells)
                 _multiply(d_kernel.flatten(0, 1), d_contributions.t(), cells, kernel.dtype, add=True)
                 _multiply(d_cells, d_contributions, kernel.flatten(0, 1), kernel.dtype)
-            step.make.add_gradient(d_source, d_cells, cells, step.source, rows)
+            step.make.add_gradient(d_source, d_cells[:n_cells], cells[:n_cells], step.source, rows)
         return d_source, d_kernel.to(kernel.dtype), d_targets.sum(0), None
 
 
@@ -504,6 +518,14 @@ class _Step:
         n_positions, n_channels = kernel.shape[:2]
         n_contributions = n_positions * n_channels // (1 if kernel.dim() == 2 else 4)
         return self.source.split(_chunk_size(kernel.device) // (kernel.shape[-1] + n_contributions))
+
+    def activations(self, source: Tensor, rows: range) -> Tensor:
+        """The source's cells in some rows, and more up to a multiple of `ROUND_CELLS`: (cells, channels).
+
+        Products of few different sizes need fewer different kernels, which take time to make and memory to keep.
+        """
+        size = -(-self.source.count(rows) // ROUND_CELLS) * ROUND_CELLS
+        return self.make.activations(source, self.source, rows, size)
 
     @functools.cached_property
     def window(self) -> "_Neighbours":
@@ -624,7 +646,7 @@ def _in_order(kernels: Tensor) -> list[list[Tensor]]:
 
 def _channel_blocks(weight: Tensor) -> Iterator[slice]:
     """Divide the first convolution's channels so that its kernels stay in the cache."""
-    size = max(1, _chunk_size(weight.device) // weight[0].numel())
+    size = max(1, 2 * _chunk_size(weight.device) // weight[0].numel())
     return (slice(start, start + size) for start in range(0, len(weight), size))
 
 
@@ -640,4 +662,4 @@ def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, 
 
 def _chunk_size(device: torch.device) -> int:
     """How many floats to work on at a time: what a CPU's cache holds, or enough to keep a GPU busy."""
-    return 2**21 if device.type == "cpu" else 2**26
+    return 2**19 if device.type == "cpu" else 2**24
