@@ -16,8 +16,8 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
-# Each combination of sizes has a kernel of its own, which takes up to 2 MB. Two caches, which the first product sizes by
-# the environment, would keep 1024 each; as sentences differ in length, few of them are ever used again.
+# Each combination of sizes has a kernel of its own, which takes up to 2 MB. Two caches, which take their size from the
+# environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again.
 CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 CACHE_CAPACITY = 8
 

@@ -131,7 +131,7 @@ def test_neither_pass_holds_all_hidden_cells(monkeypatch):
 
 
 def test_prediction_in_parts_holds_no_hidden_layer(monkeypatch):
-    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 5_000)
+    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 1_250)
     head = make_head(hidden=(64, 128), kernel_size=1).eval()
     n = 100
     with torch.no_grad(), LargestTensor() as largest:
