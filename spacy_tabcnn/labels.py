@@ -191,9 +191,9 @@ class LabelScheme:
         """Tell which relation labels the types of two entities allow.
 
         RETURNS (NDArray): bool (type of the left entity, type of the right entity, relation labels); "none" is
-            always allowed.
+            always allowed. The last index of a type stands for all that are unknown.
         """
-        n_types = len(self.entities)
+        n_types = len(self.entities) + 1
         allowed = np.ones((n_types, n_types, self.n_relations), dtype=bool)
         position = {label: i for i, label in enumerate(self.entities)}
         for label, pairs in self.relations.items():

@@ -119,7 +119,7 @@ def test_rules_tell_the_words_of_each_entity():
 
 
 def test_relation_without_pairs_joins_any_types(scheme):
-    assert scheme.allowed_relations().shape == (3, 3, 5)
+    assert scheme.allowed_relations().shape == (4, 4, 5)
     assert scheme.allowed_relations().all()
 
 
@@ -137,6 +137,14 @@ def test_pairs_bind_their_relation_only(scheme):
     allowed = scheme.allowed_relations()
     assert allowed[:, :, NO_RELATION].all()
     assert allowed[:, :, [scheme.relation_index("WorkFor", head_first=value) for value in (True, False)]].all()
+
+
+def test_unknown_types_are_bound_by_the_pairs_too(scheme):
+    scheme.add_relation("LiveIn", [("PER", "LOC")])
+    allowed = [scheme.allowed_relations()[pair] for pair in ((-1, ENTITIES.index("LOC")), (-1, -1))]
+    for labels in allowed:
+        assert not labels[scheme.relation_index("LiveIn", head_first=True)]
+        assert labels[scheme.relation_index("WorkFor", head_first=True)]
 
 
 def test_pair_of_an_unknown_type_allows_nothing(scheme):

@@ -31,6 +31,8 @@ class RelationCorpus:
     split_sentences (bool): Make one example of each sentence, where a document has sentence boundaries.
     max_length (int): Split documents of more words into their sentences, and skip sentences that are still
         longer and documents that have no sentence boundaries. 0 means no limit.
+    gold_entities (bool): Give the entities of the annotation to the pipeline, for a component that relates given
+        entities. It needs gold_tokens.
     limit (int): Read only this many documents. 0 means all.
     shuffle (bool): Give another order at every pass, which needs the whole corpus in memory.
     seed (int): Determines the orders.
@@ -42,6 +44,7 @@ class RelationCorpus:
         *,
         gold_tokens: bool = True,
         split_sentences: bool = False,
+        gold_entities: bool = False,
         max_length: int = 0,
         limit: int = 0,
         shuffle: bool = False,
@@ -52,7 +55,13 @@ class RelationCorpus:
         for name, value in (("max_length", max_length), ("limit", limit)):
             if value < 0:
                 raise ValueError(f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or more")
+        if gold_entities and not gold_tokens:
+            raise ValueError(
+                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true needs gold_tokens = true, since entities are "
+                "given by the words of the annotation"
+            )
         self.path = Path(path)
+        self.gold_entities = gold_entities
         self.gold_tokens = gold_tokens
         self.split_sentences = split_sentences
         self.max_length = max_length
@@ -130,7 +139,10 @@ class RelationCorpus:
         if self.gold_tokens:
             words = [token.text for token in reference]
             spaces = [bool(token.whitespace_) for token in reference]
-            return Example(Doc(nlp.vocab, words=words, spaces=spaces), reference)
+            predicted = Doc(nlp.vocab, words=words, spaces=spaces)
+            if self.gold_entities:
+                predicted.set_ents([Span(predicted, ent.start, ent.end, label=ent.label) for ent in reference.ents])
+            return Example(predicted, reference)
         return Example(nlp.make_doc(reference.text), reference)
 
 

@@ -15,10 +15,11 @@ from .table_heads import HeadInput
 
 
 class GoldInput(NamedTuple):
-    """Documents to learn from, with what a head may have to know of their gold tables beforehand.
+    """Documents to learn from, or whose entities are given, with what a head may have to know of their tables
+    beforehand.
 
     docs (list[Doc]): The documents.
-    tags (Ints1d): Gold tag of each of their words, int64 (words,), negative where it is missing.
+    tags (Ints1d): Known tag of each of their words, int64 (words,), negative where it is missing.
     """
 
     docs: list[Doc]

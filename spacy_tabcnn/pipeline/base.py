@@ -145,7 +145,7 @@ class RelationPipe(TrainablePipe, ABC):
         if not any(len(doc) for doc in docs):
             return self._empty_logits(self.label_scheme)
         self.model.attrs["max_length"] = self.cfg["max_length"]
-        return self.model.predict(docs)
+        return self.model.predict(self._model_input(docs))
 
     def update(
         self,
@@ -297,6 +297,10 @@ class RelationPipe(TrainablePipe, ABC):
     @abstractmethod
     def _empty_logits(self, scheme: LabelScheme) -> Any:
         """What the model would return if there was nothing to score."""
+
+    def _model_input(self, docs: list[Doc]) -> Any:
+        """What the model scores documents by."""
+        return docs
 
     def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch where it is too large to be scored at once."""

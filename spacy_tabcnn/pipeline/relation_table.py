@@ -1,7 +1,9 @@
 """The trainable component `relation_table`, also registered as `tabcnn`."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 import numpy as np
 from spacy.language import Language
@@ -10,13 +12,13 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..labels import LabelScheme
+from ..labels import OUTSIDE, LabelScheme
 from ..models.table_model import GoldInput
 from ..relations import Relation, set_entity_scores
-from ..table.decode import Aggregation, decode_tables
-from ..table.gold import GoldTable, gold_tables
+from ..table.decode import Aggregation, EntityPrediction, decode_tables
+from ..table.gold import MISSING, GoldTable, gold_tables
 from ..table.loss import table_loss
-from ..table.types import TableLogits
+from ..table.types import Ints1d, TableLogits
 from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
 from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
@@ -41,6 +43,7 @@ def make_relation_table(
     min_score: float | None,
     type_constraints: bool,
     max_length: int,
+    entities: Literal["predict", "given"],
     scorer: Callable | None,
 ) -> "RelationTable":
     """Make a relation table component; `[components.NAME] factory = "relation_table"` or `"tabcnn"` in a config.
@@ -55,6 +58,8 @@ def make_relation_table(
         is cut into windows of so many words, a new one every `max_length // 2` words. This hides no entity and no
         relation over up to half of `max_length` words; one over more than `max_length` words cannot be found. Time and
         memory grow with `max_length` times the words. The default leaves ordinary sentences whole.
+    entities (str): "predict", or "given": leave `doc.ents` as earlier components set it, and predict the relations
+        between these entities. It makes no difference to training, so one model serves both.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
@@ -65,6 +70,7 @@ def make_relation_table(
         min_score=min_score,
         type_constraints=type_constraints,
         max_length=max_length,
+        entities=entities,
         scorer=scorer,
     )
 
@@ -80,6 +86,7 @@ for _name in ("relation_table", "tabcnn"):
             "min_score": None,
             "type_constraints": True,
             "max_length": DEFAULT_MAX_LENGTH,
+            "entities": "predict",
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
         default_score_weights=SCORE_WEIGHTS,
@@ -90,8 +97,9 @@ class RelationTable(RelationPipe):
     """Predicts entities and the relations between them jointly, by filling a table over the words of each sentence:
     the diagonal holds BILOU tags, cell (i, j) the directed relation between words i and j (paper, section 2).
 
-    Sets `doc.ents`, replacing what was there, and `doc._.relations`. Where sentence boundaries are set, each sentence
-    gets its own table; else a document is one table. What is longer than `max_length` words is cut into several tables.
+    Sets `doc.ents`, replacing what was there, unless entities are given, and `doc._.relations`. Where sentence
+    boundaries are set, each sentence gets its own table; else a document is one table. What is longer than `max_length`
+    words is cut into several tables.
     """
 
     def __init__(
@@ -104,6 +112,7 @@ class RelationTable(RelationPipe):
         min_score: float | None = None,
         type_constraints: bool = True,
         max_length: int = DEFAULT_MAX_LENGTH,
+        entities: Literal["predict", "given"] = "predict",
         scorer: Callable | None = None,
     ):
         """Initialise a relation table component; see `make_relation_table`.
@@ -114,6 +123,8 @@ class RelationTable(RelationPipe):
             raise ValueError(f"Component '{name}': aggregation is {aggregation!r}; expected 'mean' or 'any'")
         if min_score is not None and not 0.0 <= min_score <= 1.0:
             raise ValueError(f"Component '{name}': min_score is {min_score!r}; expected a probability or null")
+        if entities not in ("predict", "given"):
+            raise ValueError(f"Component '{name}': entities is {entities!r}; expected 'predict' or 'given'")
         if max_length < 2:
             raise ValueError(f"Component '{name}': max_length is {max_length!r}; expected at least 2 words")
         super().__init__(
@@ -125,15 +136,17 @@ class RelationTable(RelationPipe):
             min_score=min_score,
             type_constraints=type_constraints,
             max_length=max_length,
+            entities=entities,
         )
 
     def set_annotations(self, docs: Iterable[Doc], logits: TableLogits) -> None:
-        """Set entities, relations and their scores.
+        """Set entities, unless they are given, and relations, with their scores.
 
         docs (Iterable[Doc]): The documents.
         logits (TableLogits): What `predict` returned for them.
         """
         docs = list(docs)
+        given = [self._given_entities(doc) for doc in docs] if self._are_given else None
         predictions = iter(
             decode_tables(
                 logits,
@@ -142,6 +155,7 @@ class RelationTable(RelationPipe):
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
                 type_constraints=self.cfg["type_constraints"],
+                entities=None if given is None else [entities for of_doc in given for entities in of_doc],
             )
         )
         for doc in docs:
@@ -154,9 +168,48 @@ class RelationTable(RelationPipe):
                 ents.extend(spans)
                 scores.extend(ent.score for ent in entities)
                 relations.extend(Relation(spans[edge.head], spans[edge.tail], edge.label, edge.score) for edge in edges)
-            doc.set_ents(ents)
-            set_entity_scores(doc, ents, scores)
+            if given is None:
+                doc.set_ents(ents)
+                set_entity_scores(doc, ents, scores)
             doc._.relations = relations
+
+    @property
+    def _are_given(self) -> bool:
+        return bool(self.cfg["entities"] == "given")
+
+    def _model_input(self, docs: list[Doc]) -> list[Doc] | GoldInput:
+        return GoldInput(docs, self._given_tags(docs)) if self._are_given else docs
+
+    def _given_tags(self, docs: list[Doc]) -> Ints1d:
+        """The tags of all words; those of entities whose type is unknown are missing."""
+        scheme = self.label_scheme
+        tags = np.full(sum(map(len, docs)), OUTSIDE)
+        first = 0
+        for doc in docs:
+            for ent in doc.ents:
+                known = ent.label_ in scheme.entities
+                span = slice(first + ent.start, first + ent.end)
+                tags[span] = scheme.span_tags(ent.label_, len(ent)) if known else MISSING
+            first += len(doc)
+        return tags
+
+    def _given_entities(self, doc: Doc) -> list[list[EntityPrediction]]:
+        """The entities of each sentence of a document, counted from its first word."""
+        bounds = sentence_bounds(doc)
+        sentence_of = np.repeat(np.arange(len(bounds)), [stop - start for start, stop in bounds])
+        entities: list[list[EntityPrediction]] = [[] for _ in bounds]
+        for ent in doc.ents:
+            sentence = sentence_of[ent.start]
+            if sentence == sentence_of[ent.end - 1]:
+                first, _ = bounds[sentence]
+                entities[sentence].append(EntityPrediction(ent.start - first, ent.end - first, ent.label_))
+            else:
+                warnings.warn(
+                    f"Component '{self.name}': a given entity, {ent.text!r}, crosses a sentence boundary and gets no "
+                    "relations. Set the boundaries, or the entities, by other means",
+                    stacklevel=2,
+                )
+        return entities
 
     def _learn(self, examples: list[Example], docs: list[Doc]) -> float:
         self.model.attrs["max_length"] = self.cfg["max_length"]

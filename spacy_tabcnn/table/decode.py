@@ -15,12 +15,13 @@ Aggregation = Literal["mean", "any"]
 
 
 class EntityPrediction(NamedTuple):
-    """An entity of a sentence: first word, end (exclusive), type, and its words' geometric mean tag probability."""
+    """An entity of a sentence: first word, end (exclusive), type, and its words' geometric mean tag probability, or 1
+    for a given one."""
 
     start: int
     end: int
     label: str
-    score: float
+    score: float = 1.0
 
 
 class RelationPrediction(NamedTuple):
@@ -47,6 +48,7 @@ def decode_tables(
     aggregation: Aggregation = "mean",
     min_score: float | None = None,
     type_constraints: bool = True,
+    entities: list[list[EntityPrediction]] | None = None,
 ) -> list[TablePrediction]:
     """Read entities and relations off a batch of tables.
 
@@ -63,6 +65,8 @@ def decode_tables(
     min_score (float | None): With a number, a pair gets its most probable relation if that is at least so probable.
         With None, if it beats "none", in the mean or in any cell.
     type_constraints (bool): Whether a relation may only join the pairs of entity types that the scheme lists.
+    entities (list[list[EntityPrediction]] | None): The entities of each sentence, in text order and not overlapping,
+        where they are known; the tags are not read then. Their types may be unknown to the scheme.
     RETURNS (list[TablePrediction]): The prediction for each sentence.
     RAISES (ValueError): If the logits are not those of the windows.
     """
@@ -71,7 +75,8 @@ def decode_tables(
             f"decode_tables: logits of {len(logits.lengths)} tables, {logits.lengths.sum()} words in all, for "
             f"{len(windows.lengths)} windows, {windows.lengths.sum()} words in all"
         )
-    entities = decode_entities(_take(logits.tags, windows.rows()), windows.sentence_lengths, scheme)
+    if entities is None:
+        entities = decode_entities(_take(logits.tags, windows.rows()), windows.sentence_lengths, scheme)
     relations = decode_relations(
         logits.relations,
         windows,
@@ -186,18 +191,17 @@ def decode_relations(
 
     logits (Floats2d): Logits of the relation labels, (cells, relation labels).
     windows (Windows): The tables' sentences.
-    entities (list[list[EntityPrediction]]): The entities of each sentence, in text order, not overlapping.
+    entities (list[list[EntityPrediction]]): The entities of each sentence, in text order, not overlapping. No
+        constrained relation joins those whose type the scheme does not know.
     RETURNS (list[list[RelationPrediction]]): The relations of each sentence, by the order of their entities.
     """
     relations: list[list[RelationPrediction]] = [[] for _ in entities]
     counts = np.array([len(spans) for spans in entities], dtype=np.int64)
     sentence = np.repeat(np.arange(len(entities)), counts)
+    unknown = len(scheme.entities)
     type_index = {label: i for i, label in enumerate(scheme.entities)}
-    start, end, kind = (
-        np.array([(ent.start, ent.end, type_index[ent.label]) for spans in entities for ent in spans], dtype=np.int64)
-        .reshape(-1, 3)
-        .T
-    )
+    rows = [(ent.start, ent.end, type_index.get(ent.label, unknown)) for spans in entities for ent in spans]
+    start, end, kind = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     left, right = _pairs(windows, sentence, start, end)
     if not len(left) or not scheme.relations:
         return relations

@@ -71,6 +71,15 @@ def test_without_gold_tokens_the_pipeline_tokenises_and_aligns(nlp, tmp_path):
     assert eg.get_aligned_ner() == ["B-ORG", "I-ORG", "I-ORG", "L-ORG"]
 
 
+def test_gold_entities_are_given_to_the_pipeline_if_wanted(nlp, tmp_path, two_sentences):
+    (example,) = RelationCorpus(save(tmp_path, two_sentences), gold_entities=True)(nlp)
+    entities = [(ent.start, ent.end, ent.label_) for ent in example.predicted.ents]
+    assert entities == [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC"), (6, 7, "PER")]
+    assert not has_relations(example.predicted)
+    with pytest.raises(ValueError, match="gold_entities = true needs gold_tokens = true"):
+        RelationCorpus(tmp_path, gold_entities=True, gold_tokens=False)
+
+
 def test_split_sentences_keeps_entities_relations_and_ids(nlp, tmp_path, two_sentences):
     with pytest.warns(UserWarning, match="1 relations across sentences"):
         first, second = RelationCorpus(save(tmp_path, two_sentences), split_sentences=True)(nlp)

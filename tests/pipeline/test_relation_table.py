@@ -146,6 +146,11 @@ def test_values_out_of_range_are_refused(config, message):
         spacy.blank("en").add_pipe("tabcnn", name="mine", config={"model": TINY_MODEL, **config})
 
 
+def test_entities_are_predicted_or_given():
+    with pytest.raises(ValueError, match="Component 'mine': entities is 'gold'; expected 'predict' or 'given'"):
+        RelationTable(make_nlp().vocab, None, "mine", entities="gold")
+
+
 def test_unknown_aggregation_is_refused():
     nlp = make_nlp()
     with pytest.raises(ValueError, match="Component 'mine': aggregation is 'max'; expected 'mean' or 'any'"):
@@ -618,6 +623,80 @@ def test_config_type_constraints(make_doc, type_constraints, expected):
     assert facts(doc) == expected
 
 
+# Given entities
+
+
+@pytest.fixture
+def given(trained, tmp_path):
+    """The trained pipeline, loaded to relate given entities."""
+    trained.to_disk(tmp_path)
+    return spacy.load(tmp_path, config={"components": {"tabcnn": {"entities": "given"}}})
+
+
+def give(nlp, words, entities, **options):
+    doc = Doc(nlp.vocab, words=words.split(), **options)
+    doc.set_ents([Span(doc, *entity) for entity in entities])
+    return doc
+
+
+def test_relations_join_the_entities_that_are_given(trained, given):
+    text = TEXTS[2]
+    assert len(trained(text)._.relations) == 2
+    doc = given(give(given, text, [(0, 2, "PER"), (7, 10, "LOC")]))
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Grace Hopper", "PER"), ("New York City", "LOC")]
+    assert [ent._.entity_score for ent in doc.ents] == [None, None]
+    assert facts(doc) == [("Grace Hopper", "LiveIn", "New York City")]
+    assert facts(given(give(given, text, [(0, 2, "PER")]))) == facts(given(text)) == []
+
+
+def test_given_entities_of_all_sentences_and_documents(given):
+    texts, entities = zip(*(data[:2] for data in TRAIN_DATA), strict=True)
+    singles = [facts(given(give(given, *data))) for data in zip(texts, entities, strict=True)]
+    joined, starts, offset = [], [], 0
+    for text, spans in zip(texts, entities, strict=True):
+        joined += [(offset + start, offset + end, label) for start, end, label in spans]
+        starts += [True, *[False] * (len(text.split()) - 1)]
+        offset = len(starts)
+    docs = [give(given, *data) for data in zip(texts, entities, strict=True)]
+    docs.append(give(given, " ".join(texts), joined, sent_starts=starts))
+    assert [facts(doc) for doc in given.pipe(docs)] == [*singles, [fact for facts_ in singles for fact in facts_]]
+    assert len(singles[2]) == 2
+
+
+def test_given_entities_of_an_unknown_type(given):
+    entities = [(0, 2, "PER"), (7, 10, "CITY")]
+    assert facts(given(give(given, TEXTS[2], entities))) == []
+    given.get_pipe("tabcnn").cfg["type_constraints"] = False
+    doc = given(give(given, TEXTS[2], entities))
+    assert [ent.label_ for ent in doc.ents] == ["PER", "CITY"]
+    assert all(fact == ("Grace Hopper", "LiveIn", "New York City") for fact in facts(doc))
+
+
+def test_a_given_entity_across_sentences_is_kept_without_relations(given):
+    doc = give(given, "Ada Lovelace lived in London", [(0, 2, "PER"), (4, 5, "LOC")], sent_starts=[1, 1, 0, 0, 0])
+    with pytest.warns(UserWarning, match="'Ada Lovelace', crosses a sentence boundary"):
+        assert facts(given(doc)) == []
+    assert [ent.text for ent in doc.ents] == ["Ada Lovelace", "London"]
+
+
+def test_tags_of_given_entities_reach_the_head(given):
+    seen = []
+    component = given.get_pipe("tabcnn")
+    module = component.model.get_ref("head").shims[0]._model
+    module.register_forward_pre_hook(lambda _, args: seen.extend(args[2].tolist()))
+    first, last = component.label_scheme.span_tags("PER", 2)
+    given(give(given, "Ada Lovelace met Bob", [(0, 2, "PER"), (3, 4, "ALIEN")]))
+    assert seen == [first, last, 0, -1]
+
+
+def test_training_is_the_same_with_given_entities(make_examples, model_config):
+    losses = []
+    for entities in ("predict", "given"):
+        nlp = make_nlp(model=model_config, entities=entities)
+        losses.append(train(nlp, make_examples(nlp), steps=3))
+    assert losses[0] == losses[1]
+
+
 LONG_TEXT = "Ada Lovelace , who was born long before anyone had heard of computers , lived in London ."
 
 
@@ -671,7 +750,7 @@ def test_config_model(make_examples):
 
 
 def test_settings_are_saved(tmp_path):
-    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False, max_length=64)
+    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given")
     nlp.get_pipe("tabcnn").add_label("PER")
     nlp.initialize()
     nlp.to_disk(tmp_path)
@@ -682,6 +761,7 @@ def test_settings_are_saved(tmp_path):
         "min_score": 0.25,
         "type_constraints": False,
         "max_length": 64,
+        "entities": "given",
     }
 
 

@@ -93,8 +93,8 @@ class TableBiaffine(nn.Module):
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
         lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
-        gold_tags (Tensor | None): Tag of each word, int64 (sum(lengths),), read in training only. Where it is missing
-            (negative, or None for all), the head's own prediction, given the tags before, takes its place.
+        gold_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is missing (negative, or None
+            for all), the head's own prediction, given the tags before, takes its place.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
             (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
         RAISES (ValueError): If the lengths do not add up to the number of words, or to that of gold tags.
@@ -115,7 +115,8 @@ class TableBiaffine(nn.Module):
         with torch.autocast(device, enabled=False):
             layout = _Layout.of(lengths, words.device)
             if not self.training:
-                tags, tag_logits = self._decode(words, layout, precision)
+                known = None if gold_tags is None else gold_tags.to(words.device, non_blocking=True)
+                tags, tag_logits = self._decode(words, layout, precision, known)
                 vectors = torch.cat([words, self.tag_embedding(tags)], dim=1)
                 return tag_logits, self._relations(self._pool_entities(vectors, tags, layout), lengths, precision)
             words = F.dropout(words, self.dropout)
