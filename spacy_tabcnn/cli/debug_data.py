@@ -93,7 +93,8 @@ def _print_findings(findings: Sequence[Finding]) -> None:
             msg.text(f"- {name}: {times} (document {document})")
         if len(finding.cases) > _MAX_CASES:
             msg.text(f"- and {len(finding.cases) - _MAX_CASES} more")
-        msg.text(f"{finding.advice}.\n")
+        msg.text(f"{finding.advice}.")
+        msg.text("")
     levels = Counter(finding.level for finding in findings)
     if findings:
         counts = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in levels.items())

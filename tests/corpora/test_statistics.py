@@ -161,6 +161,14 @@ def test_relations_across_sentences_are_lost_only_where_documents_are_split(abro
     assert finding.cases == [Case("relations across sentences", 1, 0)]
 
 
+def test_what_is_lost_in_any_case_is_counted_once(make_doc):
+    entities, sent_starts = [(0, 1, "PER"), (2, 3, "PER")], [1, 0, 0, 1]
+    doc = make_doc("Ann met Bob !", entities, [(0, 1, "Met"), (1, 0, "Met")], sent_starts=sent_starts)
+    stats = count_corpus([doc])
+    assert stats.unlearnable.counts.total() == 1
+    assert not stats.unlearnable_split.counts
+
+
 def test_entities_across_sentences(make_doc):
     doc = make_doc("Mr. Smith left Oslo", [(0, 2, "PER"), (3, 4, "LOC")], [(0, 1, "Left")], sent_starts=[1, 1, 0, 0])
     cases = [case for finding in problems([doc]) for case in finding.cases]
