@@ -3,6 +3,7 @@
 from ._app import tabcnn_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
+from .debug_data import debug_data_cli
 from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
@@ -16,6 +17,7 @@ __all__ = [
     "copy_encoder",
     "cross_validate",
     "cross_validate_cli",
+    "debug_data_cli",
     "encoder_cli",
     "errors_cli",
     "evaluate",
