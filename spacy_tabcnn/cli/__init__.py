@@ -1,6 +1,7 @@
 """`spacy tabcnn ...`: the package's commands on spaCy's command line."""
 
 from ._app import tabcnn_cli
+from .annotate import annotate_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .encoder import copy_encoder, encoder_cli
@@ -11,6 +12,7 @@ from .show import show_cli
 from .study import study_cli
 
 __all__ = [
+    "annotate_cli",
     "convert",
     "convert_cli",
     "copy_encoder",
