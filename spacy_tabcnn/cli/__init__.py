@@ -7,6 +7,7 @@ from .cross_validate import cross_validate, cross_validate_cli
 from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
+from .graph import graph_cli
 from .report import report_cli
 from .show import show_cli
 from .study import study_cli
@@ -22,6 +23,7 @@ __all__ = [
     "errors_cli",
     "evaluate",
     "evaluate_cli",
+    "graph_cli",
     "report_cli",
     "show_cli",
     "study_cli",
