@@ -127,7 +127,7 @@ def make_graph(path: Path, *, text_field: str = "text", min_score: float = 0.0) 
                 graph.add_node(entity.node, text=entity.text, label=entity.label, mentions=[])
             graph.nodes[entity.node]["mentions"].append(entity)
         for relation in relations:
-            data = {"label": relation.label, "document": relation.head.document}
+            data: dict[str, Any] = {"label": relation.label, "document": relation.head.document}
             if relation.score is not None:
                 data["score"] = relation.score
             for role, entity in (("head", relation.head), ("tail", relation.tail)):

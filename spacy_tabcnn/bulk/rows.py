@@ -37,7 +37,7 @@ def get_format(path: Path, *, formats: Sequence[str] = ("jsonl", "text", "parque
     RAISES (ValueError): If the suffix stands for none of them.
     """
     name = FORMATS.get(path.suffix.lower())
-    if name not in formats:
+    if name is None or name not in formats:
         expected = ", ".join(suffix for suffix, other in FORMATS.items() if other in formats)
         raise ValueError(f"{path}: cannot tell its format from the suffix {path.suffix!r}; expected one of {expected}")
     return name
