@@ -134,13 +134,14 @@ def annotate_texts(nlp: Language, texts: list[str]) -> list[Result]:
     """
     if not texts:
         return []
-    try:
-        docs = nlp.pipe(texts, batch_size=len(texts))
-        return [doc_to_annotation(doc) for _, doc in zip(texts, docs, strict=True)]
-    except Exception as err:  # whatever a component raises; it is reported
-        if len(texts) == 1:
-            return [{REASON: f"{type(err).__name__}: {err}"}]
-        return [result for text in texts for result in annotate_texts(nlp, [text])]
+    # Outside a memory zone, the vocabulary would keep every new word for ever.
+    with nlp.memory_zone():
+        results, reason = _try_to_annotate(nlp, texts)
+    if reason is None:
+        return results
+    if len(texts) == 1:
+        return [{REASON: reason}]
+    return [result for text in texts for result in annotate_texts(nlp, [text])]
 
 
 def doc_to_annotation(doc: Doc) -> dict[str, list[dict[str, Any]]]:
@@ -172,6 +173,15 @@ def doc_to_annotation(doc: Doc) -> dict[str, list[dict[str, Any]]]:
         for span in spans
     ]
     return {"entities": entities, "relations": relations}
+
+
+def _try_to_annotate(nlp: Language, texts: list[str]) -> tuple[list[Result], str | None]:
+    """Annotate texts, or tell what was wrong: no exception carries documents out of the memory zone."""
+    try:
+        docs = nlp.pipe(texts, batch_size=len(texts))
+        return [doc_to_annotation(doc) for _, doc in zip(texts, docs, strict=True)], None
+    except Exception as err:  # whatever a component raises; it is reported
+        return [], f"{type(err).__name__}: {err}"
 
 
 def _annotate_batches(

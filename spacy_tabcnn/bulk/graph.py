@@ -93,11 +93,12 @@ def read_mentions(
                 EntityMention(document, start, end, row.record[text_field][start:end], label, score)
                 for start, end, label, score in map(_get_entity, row.record["entities"])
             ]
+            by_index = dict(enumerate(entities))
             relations = [
-                RelationMention(entities[item["head"]], entities[item["tail"]], item["label"], item["score"])
+                RelationMention(by_index[item["head"]], by_index[item["tail"]], item["label"], item["score"])
                 for item in row.record["relations"]
             ]
-        except (KeyError, IndexError, TypeError) as err:
+        except (KeyError, TypeError) as err:
             raise ValueError(
                 f"{where}: malformed entities or relations ({type(err).__name__}: {err}). Give a file that "
                 "`spacy tabcnn annotate` wrote"

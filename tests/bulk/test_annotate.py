@@ -59,6 +59,18 @@ def test_a_text_that_fails_is_found_in_its_batch(model):
     assert list(bad) == ["reason"] and bad["reason"].startswith("ValueError: [E088]")
 
 
+def test_the_vocabulary_does_not_grow_with_the_texts(model):
+    nlp = spacy.load(model)
+    expected = annotate_texts(nlp, [TEXT])
+    words = {lexeme.text for lexeme in nlp.vocab}
+    n_strings = len(nlp.vocab.strings)
+    for number in range(20):
+        annotate_texts(nlp, [f"Word{number} lives in Town{number}.", TOO_LONG])
+    assert {lexeme.text for lexeme in nlp.vocab} == words
+    assert len(nlp.vocab.strings) == n_strings
+    assert annotate_texts(nlp, [TEXT]) == expected
+
+
 def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):
     records = [{"id": f"é{i}", "body": text, "meta": {"n": [i]}} for i, text in enumerate([TEXT, *UNICODE, ""])]
     source = write_jsonl(tmp_path / "in.jsonl", records)
