@@ -1,17 +1,20 @@
 """`spacy tabcnn ...`: the package's commands on spaCy's command line."""
 
 from ._app import tabcnn_cli
+from .annotate import annotate_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .debug_data import debug_data_cli
 from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
+from .graph import graph_cli
 from .report import report_cli
 from .show import show_cli
 from .study import study_cli
 
 __all__ = [
+    "annotate_cli",
     "convert",
     "convert_cli",
     "copy_encoder",
@@ -22,6 +25,7 @@ __all__ = [
     "errors_cli",
     "evaluate",
     "evaluate_cli",
+    "graph_cli",
     "report_cli",
     "show_cli",
     "study_cli",

@@ -19,7 +19,9 @@ from torch.overrides import TorchFunctionMode
 # Each combination of sizes has a kernel of its own, which takes up to 2 MB. Two caches, which take their size from the
 # environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again.
 CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-CACHE_CAPACITY = 8
+CACHE_CAPACITY = 32
+# Multiplications from which on a product is worth making that kernel.
+MIN_SIZE = 2**24
 
 
 def faster_linear(device: torch.device) -> AbstractContextManager:
@@ -97,7 +99,7 @@ def _suits(array: Tensor) -> bool:
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    if not inputs.numel() or not weight.numel():
+    if inputs.numel() * len(weight) < MIN_SIZE:
         return F.linear(inputs, weight, bias)
     if not (weight.is_contiguous() or weight.t().is_contiguous()):
         # oneDNN's optimised kernels do not read part of a matrix in the place of weights.

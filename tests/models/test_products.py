@@ -16,6 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(params=[True, False], ids=["onednn", "torch"])
 def onednn(request, monkeypatch):
+    monkeypatch.setattr(products, "MIN_SIZE", 1)
     monkeypatch.setattr(products, "has_onednn", lambda: request.param)
     return request.param
 
@@ -87,6 +88,15 @@ def test_modules_are_reached_within_the_context_only(onednn, monkeypatch):
     assert len(calls) == (2 if onednn else 0)
 
 
+def test_small_products_are_left_to_torch(monkeypatch):
+    monkeypatch.setattr(products, "has_onednn", lambda: True)
+    monkeypatch.setattr(products, "MIN_SIZE", 6 * 5 * 4)
+    monkeypatch.setattr(F, "linear", lambda *args: "torch's")
+    left, right = (array.detach() for array in arrays((6, 5), (5, 4)))
+    assert isinstance(multiply(left, right), torch.Tensor)
+    assert multiply(left[1:], right) == "torch's"
+
+
 def test_autocast_decides_before(onednn):
     inputs, weight = arrays((6, 5), (4, 5))
     with torch.autocast("cpu", dtype=torch.bfloat16), faster_linear(CPU):
@@ -111,9 +121,9 @@ def resident():
         return int(file_.read().split()[1]) * 4096 / 2**20
 
 has_onednn()
-left, right = torch.ones(384, 800), torch.ones(800, 384)
+left, right = torch.ones(384, 1600), torch.ones(1600, 384)
 before = resident()
-for n in range(200, 800, 4):
+for n in range(1000, 1600, 4):
     multiply(left[:, :n], right[:n])
 print(resident() - before)
 """

@@ -1,0 +1,76 @@
+"""`spacy tabcnn annotate`: the entities and relations of a file of documents."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import typer
+from tqdm import tqdm
+from wasabi import msg
+
+from ._app import tabcnn_cli
+
+
+@tabcnn_cli.command("annotate")
+def annotate_cli(
+    model: Annotated[str, typer.Argument(help="Model name or path")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt or .parquet")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .jsonl or .parquet")],
+    *,
+    text_field: Annotated[str, typer.Option("--text-field", "-t", help="Field that holds the text")] = "text",
+    n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Number of processes")] = 1,
+    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Documents to annotate at once")] = 64,
+    part_size: Annotated[
+        int, typer.Option("--part-size", min=1, help="Documents of a part, the most that a stop loses")
+    ] = 1024,
+    overwrite: Annotated[bool, typer.Option("--overwrite", "-F", help="Start over, whatever there is")] = False,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+) -> None:
+    """
+    Annotate the documents of a file, of any size.
+
+    Writes the fields of each document with its entities (characters, label, score)
+    and its relations (indices of entities, label, score). Plain text has a document
+    a line. Killed or cut short, the same command goes on where it was: what is done
+    is in OUT.parts meanwhile. A document that cannot be annotated does not stop the
+    others: OUT.rejects.jsonl has its line and the reason.
+
+    EXAMPLES:
+
+    spacy tabcnn annotate training/sample/model-best docs.jsonl annotated.jsonl
+
+    spacy tabcnn annotate training/sample/model-best docs.parquet
+    annotated.parquet --text-field body --n-process 4
+    """
+    from ..bulk.annotate import Result, annotate_file
+
+    def show(results: Iterable[Result], total: int, n_done: int) -> Iterable[Result]:
+        if n_done:
+            msg.info(f"Going on after {n_done} of {total} documents")
+        return tqdm(results, total=total, initial=n_done, unit="doc")
+
+    start = perf_counter()
+    try:
+        summary = annotate_file(
+            model,
+            source,
+            output,
+            text_field=text_field,
+            batch_size=batch_size,
+            part_size=part_size,
+            n_process=n_process,
+            gpu_id=gpu_id,
+            overwrite=overwrite,
+            progress=show,
+        )
+    except (ImportError, OSError, ValueError) as err:
+        msg.fail("Could not annotate", str(err), exits=1)
+    if summary is None:
+        msg.good(f"{output} was complete already")
+        return
+    seconds = perf_counter() - start
+    n_done = summary.n_rows + summary.n_rejected - summary.n_resumed
+    msg.good(f"{summary.n_rows} rows in {output}", f"{n_done} documents in {seconds:.1f} s, {n_done / seconds:.1f}/s")
+    if summary.n_rejected:
+        msg.warn(f"{summary.n_rejected} documents rejected: {output}.rejects.jsonl has their lines and the reasons")

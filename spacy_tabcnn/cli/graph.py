@@ -1,0 +1,40 @@
+"""`spacy tabcnn graph`: annotated documents as a graph of entities and relations."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+from ._app import tabcnn_cli
+
+
+@tabcnn_cli.command("graph")
+def graph_cli(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Output of `spacy tabcnn annotate`: .jsonl or .parquet")],
+    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .graphml or .csv")],
+    *,
+    text_field: Annotated[str, typer.Option("--text-field", "-t", help="Field that holds the text")] = "text",
+    min_score: Annotated[
+        float, typer.Option("--min-score", "-m", help="Least score of a relation and of its entities", min=0, max=1)
+    ] = 0.0,
+) -> None:
+    """
+    Make a graph of annotated documents.
+
+    A node is an entity: its mentions with the same text (but for case, spaces and
+    Unicode's variants) and label. An edge is a relation with its label, its score
+    and where it was found: document (id, or number of the row) and characters. GraphML
+    opens in Gephi, Cytoscape or networkx; CSV has one row for each relation found.
+
+    EXAMPLE:
+
+    spacy tabcnn graph annotated.jsonl graph.graphml --min-score 0.5
+    """
+    from ..bulk.graph import write_graph
+
+    try:
+        n_edges = write_graph(source, output, text_field=text_field, min_score=min_score)
+    except (ImportError, OSError, ValueError) as err:
+        msg.fail("Could not make the graph", str(err), exits=1)
+    msg.good(f"{n_edges} relations in {output}")

@@ -1,0 +1,300 @@
+"""A file through a pipeline."""
+
+import multiprocessing
+import random
+import time
+from datetime import datetime
+
+import pytest
+import spacy
+from spacy.tokens import Span
+
+from spacy_tabcnn.bulk.annotate import annotate_file, annotate_texts, doc_to_annotation
+
+from .conftest import TEXT
+from .test_rows import UNICODE
+
+TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
+
+
+def get_names(row, field="text"):
+    """The entities of a row as (text, label), its relations as (head, label, tail)."""
+    text = row[field]
+    entities = [(text[ent["start"] : ent["end"]], ent["label"]) for ent in row["entities"]]
+    relations = [(entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0]) for rel in row["relations"]]
+    return entities, relations
+
+
+FOUND = [("Ann", "PER"), ("Rome", "LOC")], [("Ann", "LiveIn", "Rome")]
+
+
+def test_a_document_becomes_plain_data(model):
+    [result] = annotate_texts(spacy.load(model), [TEXT])
+    assert [sorted(entity) for entity in result["entities"]] == [["end", "label", "score", "start"]] * 2
+    assert [(entity["start"], entity["end"]) for entity in result["entities"]] == [(0, 3), (13, 17)]
+    assert all(0.9 < item["score"] <= 1 for item in (*result["entities"], *result["relations"]))
+    assert get_names({"text": TEXT, **result}) == FOUND
+
+
+def test_offsets_count_characters(model):
+    nlp = spacy.load(model)
+    for text in UNICODE:
+        doc = nlp.make_doc(text)
+        doc.ents = [Span(doc, len(doc) - 1, len(doc), label="X")]
+        [entity] = doc_to_annotation(doc)["entities"]
+        assert text[entity["start"] : entity["end"]] == doc[-1].text
+        assert entity["score"] is None
+
+
+def test_an_argument_that_is_no_entity_follows_the_entities():
+    doc = spacy.blank("en").make_doc(TEXT)
+    doc.ents = [Span(doc, 3, 4, label="LOC")]
+    doc._.relations = [(doc[0:1], doc.ents[0], "LiveIn")]
+    assert get_names({"text": TEXT, **doc_to_annotation(doc)})[1] == [("Ann", "LiveIn", "Rome")]
+
+
+def test_a_text_that_fails_is_found_in_its_batch(model):
+    good, bad, other = annotate_texts(spacy.load(model), [TEXT, TOO_LONG, TEXT])
+    assert good == other and len(good["entities"]) == 2
+    assert list(bad) == ["reason"] and bad["reason"].startswith("ValueError: [E088]")
+
+
+def test_the_vocabulary_does_not_grow_with_the_texts(model):
+    nlp = spacy.load(model)
+    expected = annotate_texts(nlp, [TEXT])
+    words = {lexeme.text for lexeme in nlp.vocab}
+    n_strings = len(nlp.vocab.strings)
+    for number in range(20):
+        annotate_texts(nlp, [f"Word{number} lives in Town{number}.", TOO_LONG])
+    assert {lexeme.text for lexeme in nlp.vocab} == words
+    assert len(nlp.vocab.strings) == n_strings
+    assert annotate_texts(nlp, [TEXT]) == expected
+
+
+def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):
+    records = [{"id": f"é{i}", "body": text, "meta": {"n": [i]}} for i, text in enumerate([TEXT, *UNICODE, ""])]
+    source = write_jsonl(tmp_path / "in.jsonl", records)
+    summary = annotate_file(model, source, tmp_path / "new" / "out.jsonl", text_field="body")
+    rows = read_jsonl(tmp_path / "new" / "out.jsonl")
+    assert [{name: row[name] for name in ("id", "body", "meta")} for row in rows] == records
+    assert list(rows[0]) == ["id", "body", "meta", "entities", "relations"]
+    assert get_names(rows[0], "body") == FOUND
+    assert summary == (6, 0, 0)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["out.jsonl"]
+
+
+def test_plain_text_with_crlf(model, tmp_path, read_jsonl):
+    (tmp_path / "in.txt").write_bytes(f"{TEXT}\r\n\r\n{TEXT}".encode())
+    annotate_file(model, tmp_path / "in.txt", tmp_path / "out.jsonl")
+    rows = read_jsonl(tmp_path / "out.jsonl")
+    assert [row["text"] for row in rows] == [TEXT, "", TEXT]
+    assert get_names(rows[2]) == FOUND
+
+
+def test_bad_documents_go_to_the_rejects(model, tmp_path, read_jsonl, write_jsonl):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": TEXT}, {"text": TOO_LONG}, {"text": 3}, {"text": TEXT}])
+    with source.open("ab") as file_:
+        file_.write(b"{no json}\n")
+    assert annotate_file(model, source, tmp_path / "out.jsonl") == (2, 3, 0)
+    assert [get_names(row) for row in read_jsonl(tmp_path / "out.jsonl")] == [FOUND, FOUND]
+    rejects = read_jsonl(tmp_path / "out.jsonl.rejects.jsonl")
+    assert [reject["line"] for reject in rejects] == [2, 3, 5]
+    for reject, reason in zip(rejects, ("E088", "'text' is int", "invalid JSON"), strict=True):
+        assert reason in reject["reason"]
+
+
+def test_an_empty_file(model, tmp_path):
+    (tmp_path / "in.jsonl").touch()
+    assert annotate_file(model, tmp_path / "in.jsonl", tmp_path / "out.jsonl") == (0, 0, 0)
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+def test_parquet_keeps_its_types(model, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    times = [datetime(2024, 1, day) for day in (1, 2, 3)]
+    table = pa.table(
+        {
+            "time": pa.array(times, pa.timestamp("ns")),
+            "text": pa.array([TEXT, None, UNICODE[0]]).dictionary_encode(),
+            "raw": [b"\xff", b"", None],
+            "entities": ["gold", "", ""],
+        }
+    )
+    parquet.write_table(table, tmp_path / "in.parquet")
+    assert annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.parquet") == (2, 1, 0)
+    out = parquet.read_table(tmp_path / "out.parquet")
+    assert out.column_names == ["time", "text", "raw", "entities", "relations"]
+    assert out.select(["time", "raw"]) == table.select(["time", "raw"]).take([0, 2])
+    rows = out.to_pylist()
+    assert get_names(rows[0]) == FOUND
+    assert rows[1]["text"] == UNICODE[0]
+
+
+def test_parquet_to_jsonl(model, tmp_path, read_jsonl):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"text": [TEXT], "time": [datetime(2024, 1, 2)], "number": [float("nan")]})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.jsonl")
+    [row] = read_jsonl(tmp_path / "out.jsonl")
+    assert get_names(row) == FOUND
+    assert (row["time"], row["number"]) == ("2024-01-02T00:00:00", None)
+
+
+def test_jsonl_to_parquet_finds_types_and_falls_back_to_json(model, tmp_path, write_jsonl):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    records = [
+        {"text": TEXT, "flag": True, "int": 1, "float": 1, "mixed": 1, "list": [1], "long": 2**70, "none": None},
+        {"text": UNICODE[1], "int": 2**60, "float": 0.5, "mixed": "a", "list": [], "relations": 3, "late": "é"},
+    ]
+    source = write_jsonl(tmp_path / "in.jsonl", records)
+    annotate_file(model, source, tmp_path / "out.parquet")
+    first, second = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert get_names(first) == FOUND
+    names = ("flag", "int", "float", "mixed", "list", "long", "none", "late")
+    assert [first[name] for name in names] == [True, 1, 1.0, "1", "[1]", str(2**70), None, None]
+    assert [second[name] for name in names] == [None, 2**60, 0.5, '"a"', "[]", None, None, "é"]
+    assert second["text"] == UNICODE[1] and isinstance(second["relations"], list)
+
+
+def test_an_empty_file_to_parquet(model, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    (tmp_path / "in.txt").touch()
+    annotate_file(model, tmp_path / "in.txt", tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.num_rows == 0 and table.column_names == ["entities", "relations"]
+
+
+@pytest.fixture
+def many(tmp_path, write_jsonl):
+    """A file of 120 documents that differ, three of them bad."""
+    draw = random.Random(1)
+    words = [*TEXT.split(), *UNICODE]
+    texts = [" ".join(draw.choices(words, k=draw.randint(0, 12))) for _ in range(120)]
+    records = [{"id": i, "text": i if i % 50 == 7 else text} for i, text in enumerate(texts)]
+    return write_jsonl(tmp_path / "in.jsonl", records)
+
+
+def kill_after(n_parts, delay, arguments, options):
+    """Annotate in another process and kill it once there are so many parts: whether it was killed, not done."""
+    output = arguments[2]
+    process = multiprocessing.get_context("fork").Process(target=annotate_file, args=arguments, kwargs=options)
+    process.start()
+    try:
+        deadline = time.monotonic() + 30
+        while process.is_alive() and len(list(output.parent.glob(f"{output.name}.parts/0*.jsonl"))) < n_parts:
+            assert time.monotonic() < deadline, "the process makes no parts"
+            time.sleep(0.001)
+        time.sleep(delay)
+    finally:
+        process.kill()
+        process.join(10)
+    return process.exitcode != 0
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_a_run_that_is_killed_again_and_again_gives_the_same_rows(model, many, tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    draw = random.Random()
+    options = {"batch_size": 4, "part_size": 8}
+    undisturbed = tmp_path / f"undisturbed.{suffix}"
+    output = tmp_path / f"killed.{suffix}"
+    annotate_file(model, many, undisturbed, **options)
+    n_parts = n_killed = 0
+    while n_parts < 15 and kill_after(n_parts, draw.uniform(0, 0.03), (model, many, output), options):
+        n_killed += 1
+        n_parts += draw.randint(2, 5)
+    if not output.exists():
+        summary = annotate_file(model, many, output, **options)
+        assert summary is None or summary.n_resumed > 0
+    elif output.with_name(f"{output.name}.parts").exists():
+        assert annotate_file(model, many, output, **options) is None
+    assert n_killed >= 2
+    assert output.read_bytes() == undisturbed.read_bytes()
+    rejects = [path.with_name(f"{path.name}.rejects.jsonl") for path in (output, undisturbed)]
+    assert rejects[0].read_bytes() == rejects[1].read_bytes()
+    assert not list(tmp_path.glob("*.parts"))
+
+
+@pytest.fixture
+def stopped(model, many, tmp_path):
+    """The arguments of a run that was stopped after two parts."""
+    arguments = (model, many, tmp_path / "out.jsonl")
+
+    def stop_after_two(results, total, n_done):
+        for index, result in enumerate(results):
+            if index == 17:
+                raise KeyboardInterrupt
+            yield result
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate_file(*arguments, part_size=8, progress=stop_after_two)
+    return arguments
+
+
+def test_a_stopped_run_goes_on_with_the_next_part(stopped):
+    calls = []
+
+    def watch(results, total, n_done):
+        calls.append((total, n_done))
+        return results
+
+    assert annotate_file(*stopped, part_size=8, batch_size=2, progress=watch) == (117, 3, 16)
+    assert calls == [(120, 16)]
+
+
+def test_a_run_stopped_when_its_output_was_complete_is_only_cleaned_up(model, many, tmp_path, stopped):
+    stopped[2].write_text("complete")
+    assert annotate_file(*stopped, part_size=8) is None
+    assert stopped[2].read_text() == "complete" and not list(tmp_path.glob("*.parts"))
+
+
+@pytest.mark.parametrize("options", [{"part_size": 9}, {"part_size": 8, "text_field": "body"}])
+def test_other_settings_are_refused(stopped, options):
+    with pytest.raises(ValueError, match=r"made with other settings \((part_size|text_field): .*, now .*--overwrite"):
+        annotate_file(*stopped, **options)
+    annotate_file(*stopped, **options, overwrite=True)
+
+
+def test_another_input_is_refused(stopped):
+    with stopped[1].open("ab") as file_:
+        file_.write(b'{"text": "more"}\n')
+    with pytest.raises(ValueError, match=r"other settings \(input_size"):
+        annotate_file(*stopped, part_size=8)
+
+
+def test_another_model_is_refused(stopped, tmp_path):
+    nlp = spacy.load(stopped[0])
+    nlp.to_disk(tmp_path / "other")
+    with pytest.raises(ValueError, match=r"other settings \(model"):
+        annotate_file(tmp_path / "other", *stopped[1:], part_size=8)
+
+
+def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
+    def change(results, total, n_done):
+        yield from results
+        many.write_bytes(b"")
+
+    with pytest.raises(ValueError, match=r"in.jsonl: changed while it was annotated"):
+        annotate_file(model, many, tmp_path / "out.jsonl", progress=change)
+
+
+def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
+    (tmp_path / "out.jsonl").write_text("precious")
+    with pytest.raises(ValueError, match=r"out.jsonl: exists and is complete. Annotate anew with --overwrite"):
+        annotate_file(model, many, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == "precious"
+    assert annotate_file(model, many, tmp_path / "out.jsonl", overwrite=True) == (117, 3, 0)
+
+
+def test_what_cannot_work_is_refused_at_once(model, many, tmp_path):
+    with pytest.raises(ValueError, match=r"expected one of \.jsonl, \.ndjson, \.parquet"):
+        annotate_file(model, many, tmp_path / "out.txt")
+    with pytest.raises(ValueError, match="is the input too"):
+        annotate_file(model, many, many)
+    with pytest.raises(ValueError, match="none: neither an installed pipeline nor a folder of one"):
+        annotate_file(tmp_path / "none", many, tmp_path / "out.jsonl")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]

@@ -1,0 +1,51 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+TEXT = "Soichiro Honda founded the company in Japan."
+
+
+@pytest.fixture
+def source(tmp_path):
+    lines = [json.dumps({"id": "a", "body": TEXT}), "{", json.dumps({"id": "b", "body": TEXT})]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return tmp_path / "in.jsonl"
+
+
+def test_annotate_writes_rows_and_rejects(run_spacy, tiny_run, source, tmp_path):
+    output = tmp_path / "out.jsonl"
+    result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, output, "-t", "body")
+    assert result.exit_code == 0, result.output
+    printed = " ".join(result.output.split())
+    assert "2 rows in" in printed and "3 documents in" in printed and "1 documents rejected" in printed
+    rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [(row["id"], row["body"]) for row in rows] == [("a", TEXT), ("b", TEXT)]
+    assert rows[0]["entities"] == rows[1]["entities"]
+    assert json.loads((tmp_path / "out.jsonl.rejects.jsonl").read_text())["line"] == 2
+
+
+def test_annotate_refuses_an_output_that_exists(run_spacy, tiny_run, source, tmp_path):
+    (tmp_path / "out.jsonl").touch()
+    arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl", "-t", "body")
+    result = run_spacy(*arguments)
+    assert result.exit_code == 1 and "--overwrite" in result.output
+    assert run_spacy(*arguments, "--overwrite").exit_code == 0
+
+
+def test_annotate_refuses_a_missing_model(run_spacy, source, tmp_path):
+    result = run_spacy("tabcnn", "annotate", tmp_path / "none", source, tmp_path / "out.jsonl")
+    assert result.exit_code == 1 and "Could not annotate" in result.output
+
+
+def test_two_processes_give_what_one_gives(run_spacy, tiny_run, tmp_path):
+    source, output, expected = tmp_path / "in.txt", tmp_path / "out.jsonl", tmp_path / "expected.jsonl"
+    source.write_text("".join(f"{TEXT[: 3 * length]}\n" for length in range(20)), encoding="utf-8")
+    arguments = ["tabcnn", "annotate", tiny_run / "model-last", source]
+    options = ["--batch-size", "3", "--part-size", "10"]
+    assert run_spacy(*arguments, expected, *options).exit_code == 0
+    command = [sys.executable, "-m", "spacy", *arguments, output, *options, "--n-process", "2"]
+    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=240)
+    assert output.read_bytes() == expected.read_bytes()

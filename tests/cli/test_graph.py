@@ -1,0 +1,28 @@
+import pytest
+
+
+@pytest.fixture
+def annotated(run_spacy, tiny_run, tmp_path):
+    """A sentence of the training data, annotated."""
+    source, output = tmp_path / "in.txt", tmp_path / "annotated.jsonl"
+    source.write_text(
+        "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in Japan.\n", encoding="utf-8"
+    )
+    result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, output)
+    assert result.exit_code == 0, result.output
+    return output
+
+
+@pytest.mark.parametrize("suffix", ["graphml", "csv"])
+def test_graph_reads_what_annotate_wrote(run_spacy, annotated, tmp_path, suffix):
+    if suffix == "graphml":
+        pytest.importorskip("networkx")
+    output = tmp_path / f"out.{suffix}"
+    result = run_spacy("tabcnn", "graph", annotated, output, "--min-score", "0.1")
+    assert result.exit_code == 0, result.output
+    assert "relations in" in result.output and output.stat().st_size
+
+
+def test_graph_refuses_other_files(run_spacy, annotated, tmp_path):
+    result = run_spacy("tabcnn", "graph", annotated, tmp_path / "out.png")
+    assert result.exit_code == 1 and "Could not make the graph" in result.output
