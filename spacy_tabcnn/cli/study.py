@@ -56,8 +56,7 @@ def study_cli(
     corpus. Killed or cut short, the same command goes on where it was: what has
     finished is not computed again, nor is what a report has saved (--results).
     Given the URL of a database, the same command on further machines shares the
-    work. Other options override settings of the
-    configs, as with `spacy train`.
+    work. Other options override settings of the configs, as with `spacy train`.
 
     With --space, searches for hyper-parameters instead, as the config of the one
     system has its encoder. The file has for each setting a range or choices:

@@ -29,10 +29,10 @@ class RelationCorpus:
     gold_tokens (bool): Predict on the words of the annotation. If False, its text is tokenised by the
         pipeline and aligned; where a corpus holds words only, that text joins them by blanks.
     split_sentences (bool): Make one example of each sentence, where a document has sentence boundaries.
-    max_length (int): Split documents of more words into their sentences, and skip sentences that are still
-        longer and documents that have no sentence boundaries. 0 means no limit.
     gold_entities (bool): Give the entities of the annotation to the pipeline, for a component that relates given
         entities. It needs gold_tokens.
+    max_length (int): Split documents of more words into their sentences, and skip sentences that are still
+        longer and documents that have no sentence boundaries. 0 means no limit.
     limit (int): Read only this many documents. 0 means all.
     shuffle (bool): Give another order at every pass, which needs the whole corpus in memory.
     seed (int): Determines the orders.
@@ -61,9 +61,9 @@ class RelationCorpus:
                 "given by the words of the annotation"
             )
         self.path = Path(path)
-        self.gold_entities = gold_entities
         self.gold_tokens = gold_tokens
         self.split_sentences = split_sentences
+        self.gold_entities = gold_entities
         self.max_length = max_length
         self.limit = limit
         self.shuffle = shuffle

@@ -63,7 +63,7 @@ Section = Table | Figure | Bullets
 def write_report(studies: Sequence[Study], folder: Path, *, test_scores: Sequence[str] = ()) -> None:
     """Write report.md, report.html, the figures with their data, and the results of each study (see `save_results`).
 
-    studies (Sequence[Study]): The studies of a storage; searches among them are left out.
+    studies (Sequence[Study]): The studies of a storage; tables and figures leave out searches among them.
     folder (Path): The folder; made if needed.
     test_scores (Sequence[str]): Scores on test sets, for table 1: "CORPUS/SYSTEM/ENCODER=FILES", with a pattern for the
         JSON files of `spacy tabcnn evaluate`, one for each seed.
