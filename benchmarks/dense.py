@@ -23,12 +23,12 @@ class DenseTableCNN(TableCNN):
     padding reaches the cells near the end of a shorter sentence.
     """
 
-    def forward(self, words: Tensor, lengths: Tensor, gold_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score the tables of a batch of sentences; see `TableCNN.forward`.
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
         lengths (Tensor): Words per sentence, int64 (batch,).
-        gold_tags (Tensor | None): Not read.
+        known_tags (Tensor | None): Not read.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
             (sum(n(n-1)/2), n_relations).
         """

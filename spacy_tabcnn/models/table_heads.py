@@ -20,13 +20,13 @@ class HeadInput(NamedTuple):
 
     words (Floats2d): Word embeddings (words, width), the sentences end to end.
     lengths (Ints1d): Words of each sentence, int64 (sentences,).
-    gold_tags (Ints1d | None): In training, the gold tag of each word, int64 (words,), negative where it is missing: for
-        heads whose scores depend on tags.
+    known_tags (Ints1d | None): For heads whose scores depend on tags, the tag of each word, int64 (words,), negative
+        where it is missing: the gold one in training, in prediction that of a given entity.
     """
 
     words: Floats2d
     lengths: Ints1d
-    gold_tags: Ints1d | None = None
+    known_tags: Ints1d | None = None
 
 
 def build_table_cnn(
@@ -120,8 +120,8 @@ def forward(
         pass_on_dropout(model)
     words = xp2torch(inputs.words, requires_grad=is_train)
     lengths = torch.from_numpy(inputs.lengths)
-    gold_tags = None if inputs.gold_tags is None else torch.from_numpy(inputs.gold_tags)
-    arguments = ArgsKwargs(args=(words, lengths, gold_tags), kwargs={})
+    known_tags = None if inputs.known_tags is None else torch.from_numpy(inputs.known_tags)
+    arguments = ArgsKwargs(args=(words, lengths, known_tags), kwargs={})
     outputs, backprop_torch = model.shims[0](arguments, is_train)
 
     def backprop(d_logits: TableLogits) -> HeadInput:

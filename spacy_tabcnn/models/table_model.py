@@ -14,9 +14,8 @@ from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
 from .table_heads import HeadInput
 
 
-class GoldInput(NamedTuple):
-    """Documents to learn from, or whose entities are given, with what a head may have to know of their tables
-    beforehand.
+class TaggedDocs(NamedTuple):
+    """Documents whose tags are known: the gold ones to learn from, or those of given entities.
 
     docs (list[Doc]): The documents.
     tags (Ints1d): Known tag of each of their words, int64 (words,), negative where it is missing.
@@ -28,14 +27,14 @@ class GoldInput(NamedTuple):
 
 def build_table_model(
     tok2vec: Model[list[Doc], list[Floats2d]], head: Model[HeadInput, TableLogits]
-) -> Model[list[Doc] | GoldInput, TableLogits]:
+) -> Model[list[Doc] | TaggedDocs, TableLogits]:
     """Join word embeddings and a table head. Registered as `spacy-tabcnn.TableModel.v1`.
 
     tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings e_i (paper, equation 1), (words, width) a document.
     head (Model[HeadInput, TableLogits]): Scores the tables of a batch.
-    RETURNS (Model[list[Doc] | GoldInput, TableLogits]): Scores the tables of a batch of documents, those of the
-        `Windows` of their sentences, cut at its attribute `max_length`. Train it with `GoldInput`: a head that follows
-        its own tags has to be told the right ones. To initialise it, pass documents as X and logits of the wanted
+    RETURNS (Model[list[Doc] | TaggedDocs, TableLogits]): Scores the tables of a batch of documents, those of the
+        `Windows` of their sentences, cut at its attribute `max_length`. Train it with `TaggedDocs`: a head whose scores
+        depend on tags has to be told the right ones. To initialise it, pass documents as X and logits of the wanted
         numbers of labels as Y. Empty documents are fine, but for one case: training on them where a transformer's
         output is concatenated with other features.
     """
@@ -50,9 +49,9 @@ def build_table_model(
 
 
 def forward(
-    model: Model[list[Doc] | GoldInput, TableLogits], inputs: list[Doc] | GoldInput, is_train: bool
+    model: Model[list[Doc] | TaggedDocs, TableLogits], inputs: list[Doc] | TaggedDocs, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
-    docs, gold_tags = inputs if isinstance(inputs, GoldInput) else (inputs, None)
+    docs, known_tags = inputs if isinstance(inputs, TaggedDocs) else (inputs, None)
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     if not is_train:
         # Embeddings of an empty document can be zero wide, which layers that concatenate refuse. In training an
@@ -63,8 +62,8 @@ def forward(
     windows = Windows(sentence_lengths(docs), model.attrs["max_length"])
     rows = windows.words()
     word_of_row = model.ops.xp.asarray(rows, dtype="int32")  # a word has several where windows overlap
-    gold_of_row = None if gold_tags is None else gold_tags[rows]
-    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths, gold_of_row), is_train)
+    tag_of_row = None if known_tags is None else known_tags[rows]
+    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths, tag_of_row), is_train)
 
     def backprop(d_logits: TableLogits) -> list[Doc]:
         d_words = model.ops.alloc2f(*words.shape)
@@ -80,7 +79,7 @@ def forward(
 
 
 def init(
-    model: Model[list[Doc] | GoldInput, TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None
+    model: Model[list[Doc] | TaggedDocs, TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None
 ) -> None:
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     docs = [doc for doc in X or [] if len(doc)] or [Doc(Vocab(), words=["word"])]

@@ -13,7 +13,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from ..labels import OUTSIDE, LabelScheme
-from ..models.table_model import GoldInput
+from ..models.table_model import TaggedDocs
 from ..relations import Relation, set_entity_scores
 from ..table.decode import Aggregation, EntityPrediction, decode_tables
 from ..table.gold import MISSING, GoldTable, gold_tables
@@ -38,7 +38,7 @@ MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
 def make_relation_table(
     nlp: Language,
     name: str,
-    model: Model[list[Doc] | GoldInput, TableLogits],
+    model: Model[list[Doc] | TaggedDocs, TableLogits],
     aggregation: Aggregation,
     min_score: float | None,
     type_constraints: bool,
@@ -48,7 +48,7 @@ def make_relation_table(
 ) -> "RelationTable":
     """Make a relation table component; `[components.NAME] factory = "relation_table"` or `"tabcnn"` in a config.
 
-    model (Model[list[Doc] | GoldInput, TableLogits]): Scores the tables of a batch of documents.
+    model (Model[list[Doc] | TaggedDocs, TableLogits]): Scores the tables of a batch of documents.
     aggregation (str): How the cells of a pair of entities make one relation: "mean" (the normalised geometric mean of
         their probabilities) or "any" (one cell is enough, the paper's rule).
     min_score (float | None): Least probability of a relation. None: it must beat "none".
@@ -105,7 +105,7 @@ class RelationTable(RelationPipe):
     def __init__(
         self,
         vocab: Vocab,
-        model: Model[list[Doc] | GoldInput, TableLogits],
+        model: Model[list[Doc] | TaggedDocs, TableLogits],
         name: str = "relation_table",
         *,
         aggregation: Aggregation = "mean",
@@ -177,8 +177,8 @@ class RelationTable(RelationPipe):
     def _are_given(self) -> bool:
         return bool(self.cfg["entities"] == "given")
 
-    def _model_input(self, docs: list[Doc]) -> list[Doc] | GoldInput:
-        return GoldInput(docs, self._given_tags(docs)) if self._are_given else docs
+    def _model_input(self, docs: list[Doc]) -> list[Doc] | TaggedDocs:
+        return TaggedDocs(docs, self._given_tags(docs)) if self._are_given else docs
 
     def _given_tags(self, docs: list[Doc]) -> Ints1d:
         """The tags of all words; those of entities whose type is unknown are missing."""
@@ -215,8 +215,8 @@ class RelationTable(RelationPipe):
         self.model.attrs["max_length"] = self.cfg["max_length"]
         gold = self._gold_tables(examples)
         windows = Windows(sentence_lengths(docs), self.cfg["max_length"])
-        gold_tags = np.concatenate([table.tags for table in gold])[windows.rows()]
-        logits, backprop = self.model.begin_update(GoldInput(docs, gold_tags))
+        known_tags = np.concatenate([table.tags for table in gold])[windows.rows()]
+        logits, backprop = self.model.begin_update(TaggedDocs(docs, known_tags))
         loss, d_logits = table_loss(logits, gold)
         backprop(d_logits)
         return loss

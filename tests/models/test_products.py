@@ -1,13 +1,11 @@
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from benchmarks.common import in_fresh_process, resident_memory, to_mebibytes
 from spacy_tabcnn.models import products
 from spacy_tabcnn.models.products import faster_linear, multiply
 
@@ -108,29 +106,22 @@ def test_a_gpu_is_left_alone(onednn):
         assert mode is None
 
 
+def grow(n_sizes):
+    """RETURNS (float): MiB by which a process grows that multiplies matrices of so many sizes."""
+    products.has_onednn()
+    left, right = torch.ones(384, 1600), torch.ones(1600, 384)
+    before = resident_memory()
+    for n in range(1000, 1000 + 4 * n_sizes, 4):
+        multiply(left[:, :n], right[:n])
+    return to_mebibytes(resident_memory() - before)
+
+
+@pytest.mark.skipif(resident_memory() is None, reason="memory is read from Linux's /proc")
 def test_kernels_of_few_sizes_are_kept(monkeypatch):
     """A process that multiplies matrices of ever new sizes does not grow."""
     for name in products.CACHES:
         monkeypatch.delenv(name, raising=False)
-    code = """
-import torch
-from spacy_tabcnn.models.products import has_onednn, multiply
-
-def resident():
-    with open("/proc/self/statm") as file_:
-        return int(file_.read().split()[1]) * 4096 / 2**20
-
-has_onednn()
-left, right = torch.ones(384, 1600), torch.ones(1600, 384)
-before = resident()
-for n in range(1000, 1600, 4):
-    multiply(left[:, :n], right[:n])
-print(resident() - before)
-"""
-    if not Path("/proc/self/statm").exists():
-        pytest.skip("memory is read from Linux's /proc")
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert float(printed) < 100
+    assert in_fresh_process(grow, 150) < 100
 
 
 def test_the_environment_decides_before(monkeypatch):

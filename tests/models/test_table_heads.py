@@ -125,7 +125,7 @@ def test_scores_are_those_of_the_module(make_head):
     module = module_of(head).eval()
     with torch.no_grad():
         tags, relations = module(torch.tensor(inputs.words), torch.tensor(LENGTHS))
-    logits = head.predict(inputs._replace(gold_tags=None))
+    logits = head.predict(inputs._replace(known_tags=None))
     assert_same_logits(logits, TableLogits(tags.numpy(), relations.numpy(), LENGTHS))
     assert logits.lengths is LENGTHS
     assert logits.tags.shape == (8, N_TAGS) and logits.relations.shape == (9, N_RELATIONS)
@@ -137,12 +137,12 @@ def test_cnn_in_training_without_dropout_scores_as_in_prediction():
     assert_same_logits(logits, head.predict(make_inputs()))
 
 
-@pytest.mark.parametrize("build, uses_gold_tags", [(build_table_cnn, False), (build_table_biaffine, True)])
-def test_known_tags_reach_the_module(build, uses_gold_tags):
+@pytest.mark.parametrize("build, uses_known_tags", [(build_table_cnn, False), (build_table_biaffine, True)])
+def test_known_tags_reach_the_module(build, uses_known_tags):
     head, inputs = initialize(build(dropout=0.0)), make_inputs()
     for score in (lambda given: head.begin_update(given)[0].tags, lambda given: head.predict(given).tags):
-        logits = [score(inputs._replace(gold_tags=tags)) for tags in (inputs.gold_tags, None)]
-        assert np.allclose(*logits) != uses_gold_tags
+        logits = [score(inputs._replace(known_tags=tags)) for tags in (inputs.known_tags, None)]
+        assert np.allclose(*logits) != uses_known_tags
 
 
 def test_gradients_equal_autograd(make_head):
@@ -158,7 +158,7 @@ def test_gradients_equal_autograd(make_head):
 
     module.zero_grad()
     words = torch.tensor(inputs.words, requires_grad=True)
-    tags, relations = module(words, torch.tensor(LENGTHS), torch.tensor(inputs.gold_tags))
+    tags, relations = module(words, torch.tensor(LENGTHS), torch.tensor(inputs.known_tags))
     ((tags * torch.tensor(d_tags)).sum() + (relations * torch.tensor(d_relations)).sum()).backward()
     expected = [words.grad.numpy(), *(parameter.grad.numpy() for parameter in module.parameters())]
     for one, other in zip(actual, expected, strict=True):

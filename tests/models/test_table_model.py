@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from thinc.api import Model
 
 from spacy_tabcnn.models.table_heads import build_table_biaffine, build_table_cnn
-from spacy_tabcnn.models.table_model import GoldInput, build_table_model
+from spacy_tabcnn.models.table_model import TaggedDocs, build_table_model
 from spacy_tabcnn.table.gold import GoldTable
 from spacy_tabcnn.table.loss import table_loss
 from spacy_tabcnn.table.types import TableLogits, count_cells
@@ -116,23 +116,23 @@ def test_long_sentences_have_a_table_for_each_window(docs):
 # Gold tags
 
 
-def test_gold_tags_follow_their_words_into_the_windows(docs):
+def test_known_tags_follow_their_words_into_the_windows(docs):
     """A head that reads them scores a window as if it were a document of its own."""
     model = make_model(docs, build_table_biaffine(dropout=0.0))
     model.attrs["max_length"] = 2
     gold = np.array([4, 1, -1, 3, 8, 0, 0, 5, 6, 7])
-    logits, _ = model.begin_update(GoldInput(docs, gold))
+    logits, _ = model.begin_update(TaggedDocs(docs, gold))
     parts = [(docs[0][start : start + 2].as_doc(), gold[start : start + 2]) for start in range(3)]
-    alone = [model.begin_update(GoldInput([doc], tags))[0] for doc, tags in [*parts, (docs[1], gold[4:5])]]
+    alone = [model.begin_update(TaggedDocs([doc], tags))[0] for doc, tags in [*parts, (docs[1], gold[4:5])]]
     np.testing.assert_allclose(logits.tags[:7], np.concatenate([one.tags for one in alone]), atol=1e-5)
     np.testing.assert_allclose(logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-5)
     assert not np.allclose(logits.tags, model.begin_update(docs)[0].tags)
 
 
-def test_gold_tags_may_be_left_out(docs):
+def test_known_tags_may_be_left_out(docs):
     """As for a head that does not read them."""
     model = make_model(docs)
-    with_tags, _ = model.begin_update(GoldInput(docs, np.zeros(10, dtype=np.int64)))
+    with_tags, _ = model.begin_update(TaggedDocs(docs, np.zeros(10, dtype=np.int64)))
     np.testing.assert_array_equal(model.begin_update(docs)[0].tags, with_tags.tags)
 
 

@@ -499,7 +499,7 @@ def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make
     assert losses[0] > losses[1] > losses[2] == 0.0
 
 
-def test_gold_tags_reach_the_head_in_training_only(learner, make_examples):
+def test_head_knows_the_gold_tags_in_training_only(learner, make_examples):
     """Those of all words of a window, though each counts in one window only."""
     component, seen = learner.get_pipe("tabcnn"), []
     component.cfg["max_length"] = 4

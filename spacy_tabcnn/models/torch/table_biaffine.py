@@ -88,24 +88,24 @@ class TableBiaffine(nn.Module):
         ):
             self.register_buffer(name, buffer, persistent=False)
 
-    def forward(self, words: Tensor, lengths: Tensor, gold_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score the tables of a batch of sentences.
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
         lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
-        gold_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is missing (negative, or None
-            for all), the head's own prediction, given the tags before, takes its place.
+        known_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is missing (negative, or
+            None for all), the head's own prediction, given the tags before, takes its place.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
             (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
-        RAISES (ValueError): If the lengths do not add up to the number of words, or to that of gold tags.
+        RAISES (ValueError): If the lengths do not add up to the number of words, or to that of known tags.
         """
         lengths = lengths.cpu()
         n_words = int(lengths.sum())
-        n_gold_tags = n_words if gold_tags is None else len(gold_tags)
-        if not n_words == len(words) == n_gold_tags:
+        n_known_tags = n_words if known_tags is None else len(known_tags)
+        if not n_words == len(words) == n_known_tags:
             raise ValueError(
                 f"TableBiaffine: the lengths add up to {n_words} words, but {len(words)} embeddings and "
-                f"{n_gold_tags} gold tags came"
+                f"{n_known_tags} known tags came"
             )
         if not n_words:
             return words.new_zeros(0, self.n_tags), words.new_zeros(0, self.n_relations)
@@ -115,21 +115,21 @@ class TableBiaffine(nn.Module):
         with torch.autocast(device, enabled=False):
             layout = _Layout.of(lengths, words.device)
             if not self.training:
-                known = None if gold_tags is None else gold_tags.to(words.device, non_blocking=True)
+                known = None if known_tags is None else known_tags.to(words.device, non_blocking=True)
                 tags, tag_logits = self._decode(words, layout, precision, known)
                 vectors = torch.cat([words, self.tag_embedding(tags)], dim=1)
                 return tag_logits, self._relations(self._pool_entities(vectors, tags, layout), lengths, precision)
             words = F.dropout(words, self.dropout)
-            tags = self._complete(gold_tags, words, layout, precision)
+            tags = self._complete(known_tags, words, layout, precision)
             tag_vectors = F.dropout(self.tag_embedding(tags), self.dropout)
             tag_logits = self._tag_logits(words, tags, tag_vectors, layout, precision)
             return tag_logits, self._relations(torch.cat([words, tag_vectors], dim=1), lengths, precision)
 
-    def _complete(self, gold_tags: Tensor | None, words: Tensor, layout: "_Layout", precision: torch.dtype) -> Tensor:
-        """Put predicted tags where gold ones are missing."""
-        if gold_tags is not None and not (gold_tags < 0).any():
-            return gold_tags.to(words.device, non_blocking=True)
-        known = None if gold_tags is None else gold_tags.to(words.device, non_blocking=True)
+    def _complete(self, known_tags: Tensor | None, words: Tensor, layout: "_Layout", precision: torch.dtype) -> Tensor:
+        """Put predicted tags where known ones are missing."""
+        if known_tags is not None and not (known_tags < 0).any():
+            return known_tags.to(words.device, non_blocking=True)
+        known = None if known_tags is None else known_tags.to(words.device, non_blocking=True)
         with torch.no_grad():
             return self._decode(words, layout, precision, known)[0]
 

@@ -80,12 +80,12 @@ class TableCNN(nn.Module):
         )
         self.tagger = nn.Linear(n_relations, n_tags)
 
-    def forward(self, words: Tensor, lengths: Tensor, gold_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Score the tables of a batch of sentences.
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
         lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
-        gold_tags (Tensor | None): Not read: here no tag depends on another.
+        known_tags (Tensor | None): Not read: here no tag depends on another.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
             (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
         RAISES (ValueError): If the lengths do not add up to the number of words.

@@ -167,7 +167,7 @@ def test_known_tags_are_followed(is_train):
         assert not torch.equal(a, b)
 
 
-def test_training_without_gold_tags_follows_its_own():
+def test_training_without_known_tags_follows_its_own():
     """As with the tags that it predicts, but with relations between single words."""
     head = make_head(dropout=0.0)
     words, lengths = make_words(LENGTHS), torch.tensor(LENGTHS)
@@ -180,7 +180,7 @@ def test_training_without_gold_tags_follows_its_own():
     torch.testing.assert_close(alone[0][allowed], predicted[allowed], atol=1e-5, rtol=0)
 
 
-def test_complete_gold_tags_need_no_decoding(monkeypatch):
+def test_complete_known_tags_need_no_decoding(monkeypatch):
     head = make_head()
     monkeypatch.setattr(TableBiaffine, "_decode", lambda *args: pytest.fail("decoded"))
     head(make_words(LENGTHS), torch.tensor(LENGTHS), make_tags(LENGTHS))
@@ -356,5 +356,5 @@ def test_bad_sizes_are_refused(options):
 
 @pytest.mark.parametrize("lengths, n_tags", [([7], 5), ([5], 4)])
 def test_lengths_must_match_words_and_tags(lengths, n_tags):
-    with pytest.raises(ValueError, match=rf"{lengths[0]} words, but 5 embeddings and {n_tags} gold tags"):
+    with pytest.raises(ValueError, match=rf"{lengths[0]} words, but 5 embeddings and {n_tags} known tags"):
         make_head()(make_words([5]), torch.tensor(lengths), make_tags([n_tags]))
