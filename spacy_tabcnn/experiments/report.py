@@ -11,26 +11,21 @@ from typing import Any, NamedTuple
 
 from thinc.api import Config
 
+from .differences import STATES, Difference, compare_systems, describe_order
 from .figures import Panel, draw, make_panels
 from .results import (
     MEASURES,
-    Key,
     Study,
     Summary,
-    gather_counts,
     read_paper,
     save_results,
     sort_systems,
     summarise,
     summarise_study,
 )
-from .significance import paired_bootstrap
 
 # Where there is no figure.
 NONE = "–"
-# The first system of each comparison.
-_REFERENCE = "TabERT-CNN"
-_STATES = {True: "frozen", False: "updated", None: "as configured"}
 
 
 class Table(NamedTuple):
@@ -102,11 +97,17 @@ def make_report(
         Figure(
             "Figure 3: F1 by layer, encoder frozen or updated", "figure3", make_panels(studies, states=[True, False])
         ),
-        *(make_significance_table(study) for study in studies),
+        *(section for study in studies for section in _compare(study)),
         make_corpus_table(studies),
         make_parameter_table(studies),
         Bullets("What was not run", describe_missing(studies, test_scores)),
     ]
+
+
+def _compare(study: Study) -> list[Section]:
+    differences = compare_systems(study)
+    title = f"The paper's order of the systems ({study.corpus}, {study.encoder})"
+    return [Bullets(title, describe_order(differences)), make_difference_table(study, differences)]
 
 
 def read_test_scores(texts: Iterable[str]) -> dict[tuple[str, str, str], list[Summary]]:
@@ -184,7 +185,7 @@ def _make_layer_table(
     layers = read_paper()["layers"]
     for system, states in paper.items():
         for frozen in (True, False):
-            values = dict(zip(layers, map(_format, states[_STATES[frozen]]), strict=True))
+            values = dict(zip(layers, map(_format, states[STATES[frozen]]), strict=True))
             lines.setdefault((system, frozen), []).append(("paper, bert-base", values))
     columns = set(layers if paper else ())
     for study in studies:
@@ -199,7 +200,7 @@ def _make_layer_table(
             values = {layer: str(s) for layer, s in own.items() if layer is not None}
             lines.setdefault((system, frozen), []).append((source, values))
     rows = [
-        [system, _STATES[frozen], source, *(values.get(layer, NONE) for layer in sorted(columns))]
+        [system, STATES[frozen], source, *(values.get(layer, NONE) for layer in sorted(columns))]
         for system in sort_systems(system for system, _ in lines)
         for frozen in (True, False)
         for source, values in lines.get((system, frozen), [])
@@ -213,44 +214,31 @@ def _make_layer_table(
     )
 
 
-def make_significance_table(study: Study) -> Table:
-    """Compare each system with TabERT-CNN, or with the first if that was not run.
+def make_difference_table(study: Study, differences: Sequence[Difference]) -> Table:
+    """Tabulate how the systems of a study differ.
 
     study (Study): A layer study.
-    RETURNS (Table): The differences in NER and RE, for each layer that both systems have.
+    differences (Sequence[Difference]): See `compare_systems`.
+    RETURNS (Table): The differences in all measures, for each layer that both of two systems have.
     """
-    summaries = summarise_study(study.results, MEASURES["NER"])
-    systems = sort_systems(system for system, _, _ in summaries)
-    reference = _REFERENCE if _REFERENCE in systems else next(iter(systems), _REFERENCE)
-    rows = []
-    for other in systems:
-        for frozen in (True, False):
-            for layer in sorted({layer for _, _, layer in summaries if layer is not None}):
-                keys: list[Key] = [(reference, frozen, layer), (other, frozen, layer)]
-                if other != reference and all(key in summaries for key in keys):
-                    row = [f"{reference} − {other}", _STATES[frozen], str(layer)]
-                    for measure in ("NER", "RE", "RE+"):
-                        row += _compare(study, keys, MEASURES[measure])
-                    rows.append(row)
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for first, second, frozen, layer, _, comparison in differences:
+        row = rows.setdefault((f"{first} − {second}", STATES[frozen], str(layer)), [])
+        difference, low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in comparison[:3])
+        p_value = "< 0.001" if comparison.p_value < 0.001 else f"{comparison.p_value:.3f}"
+        row += [f"{difference} [{low}, {high}]", p_value]
     header = ["Systems", "Encoder", "Layer"]
-    for measure in ("NER", "RE", "RE+"):
+    for measure in MEASURES:
         header += [f"{measure} difference [95 %]", "p"]
     return Table(
         f"Differences between systems ({study.corpus}, {study.encoder})",
         header,
-        rows,
+        [[*key, *row] for key, row in rows.items()],
         [
             "Paired bootstrap over sentences (10,000 resamples) of the difference in micro F1, each the mean over the "
             "seeds; confidence interval and two-sided p-value. The p-values are not corrected for their number."
         ],
     )
-
-
-def _compare(study: Study, keys: Sequence[Key], measure: str) -> list[str]:
-    result = paired_bootstrap(*(gather_counts(study.results, key, measure) for key in keys))
-    difference, low, high = (f"{100 * value:+.1f}".replace("-", "−") for value in result[:3])
-    p_value = "< 0.001" if result.p_value < 0.001 else f"{result.p_value:.3f}"
-    return [f"{difference} [{low}, {high}]", p_value]
 
 
 def make_corpus_table(studies: Sequence[Study]) -> Table:
@@ -355,7 +343,7 @@ def describe_missing(studies: Sequence[Study], test_scores: Mapping[tuple[str, s
             lines.append(f"Table 1, {corpus} with the paper's encoder: {', '.join(missing)}")
     ours_run = {(r.cell.system, r.cell.frozen) for study in studies if study.corpus == "CoNLL04" for r in study.results}
     for system in sort_systems(paper["table2_ner_dev_conll04"]):
-        missing = [_STATES[frozen] for frozen in (True, False) if (system, frozen) not in ours_run]
+        missing = [STATES[frozen] for frozen in (True, False) if (system, frozen) not in ours_run]
         if missing:
             lines.append(f"Tables 2 and 3: {system}, encoder {' and '.join(missing)}")
     if not any("bert-base" in study.encoder.lower() for study in studies):
