@@ -1,12 +1,14 @@
 """A cell of a study, trained by spaCy."""
 
 import io
+import logging
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import spacy
 import torch
@@ -17,6 +19,7 @@ from spacy.training.initialize import init_nlp
 from spacy.training.loop import DIR_MODEL_BEST, train
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
+from transformers.utils.logging import get_logger
 
 from ..pipeline.scoring import count_items, score_relations
 from ..relations import get_relations
@@ -61,10 +64,10 @@ class SpacyTrain:
             shutil.rmtree(leftover)  # its worker was killed
         folder = Path(tempfile.mkdtemp(prefix=f"{cell.name}-", dir=self.output))
         try:
-            with (self.output / f"{cell.name}.log").open("w", encoding="utf-8") as log:
+            with (self.output / f"{cell.name}.log").open("w", encoding="utf-8") as log, _redirect_messages(log):
                 nlp = init_nlp(self.make_config(cell, chosen), use_gpu=self.gpu_id)
                 train(nlp, folder, use_gpu=self.gpu_id, stdout=log, stderr=io.StringIO())
-            outcome = score(spacy.load(folder / DIR_MODEL_BEST))
+                outcome = score(spacy.load(folder / DIR_MODEL_BEST))
             if self.keep:
                 shutil.rmtree(self.output / cell.name, ignore_errors=True)
                 folder.rename(self.output / cell.name)
@@ -79,6 +82,23 @@ class SpacyTrain:
         config = load_config(path, overrides=dict(self.overrides))
         own = make_overrides(config, cell, cache_mb=self.cache_mb)
         return load_config(path, overrides={**self.overrides, **own, **chosen}, interpolate=False)
+
+
+@contextmanager
+def _redirect_messages(log: TextIO) -> Iterator[None]:
+    """Write warnings, and what transformers says, to a file. It names all weights that a truncated encoder leaves."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(log)]
+    # The first call of transformers' own function sets its logger up.
+    loggers = {logger: logger.handlers for logger in (get_logger("transformers"), logging.getLogger("py.warnings"))}
+    for logger in loggers:
+        logger.handlers = handlers
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for logger, old in loggers.items():
+            logger.handlers = old
 
 
 def score(nlp: Language) -> Outcome:

@@ -82,6 +82,13 @@ def test_training_leaves_scores_and_a_log(config, tmp_path):
     assert "RELS_STR" in (tmp_path / "A-frozen-layer1-seed1.log").read_text().upper()
 
 
+def test_what_libraries_say_while_a_cell_trains_is_in_its_log(config, tmp_path, capfd):
+    """The weights of the layers that a cell cuts off, at length."""
+    SpacyTrain({"A": config}, output=tmp_path)(Cell("A", 1, frozen=True, layer=0), {})
+    assert "encoder.layer.0" in (tmp_path / "A-frozen-layer0-seed1.log").read_text()
+    assert "encoder.layer.0" not in capfd.readouterr().err
+
+
 def test_models_are_kept_if_wanted(config, tmp_path):
     train = SpacyTrain({"A": config}, output=tmp_path, keep=True)
     for _ in range(2):
