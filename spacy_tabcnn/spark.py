@@ -57,9 +57,9 @@ def annotate(
     def array_of(**types: Any) -> ArrayType:
         return ArrayType(StructType([StructField(name, type_) for name, type_ in types.items()]))
 
-    for name, number in (("batch_size", batch_size), ("n_threads", n_threads)):
-        if number < 1:
-            raise ValueError(f"{name} is {number}; expected at least 1")
+    for name, value in (("batch_size", batch_size), ("n_threads", n_threads)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}; expected at least 1")
     if df.columns.count(text_column) != 1:
         raise ValueError(
             f"the DataFrame has {df.columns.count(text_column)} columns {text_column!r}; its columns are "
