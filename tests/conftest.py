@@ -3,8 +3,11 @@
 import importlib
 import multiprocessing
 import signal
+import subprocess
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +160,30 @@ def tiny_run(
     result = run_spacy("train", tiny_config, "--output", folder, *paths, *log)
     assert result.exit_code == 0, result.output
     return folder
+
+
+@pytest.fixture(scope="session")
+def build_wheel(run_spacy: Callable[..., Result]) -> Callable[[Path, Path, str], Path]:
+    """Make a wheel of an English pipeline with `spacy package`, in a folder and under a name, and return its path."""
+
+    def run_without_isolation(command: Sequence[str], **options: Any) -> object:
+        # An isolated build would download setuptools.
+        assert command[1:3] == ["-m", "build"]
+        return subprocess.run([*command, "--no-isolation"], stdout=subprocess.DEVNULL, **options)
+
+    def build(model: Path, folder: Path, name: str) -> Path:
+        folder.mkdir(exist_ok=True)
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+            # spaCy leaves it to the garbage collector to close what it writes.
+            warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
+            # `spacy.cli.package` is a function too, which hides the module.
+            module = importlib.import_module("spacy.cli.package")
+            patch.setattr(module, "subprocess", SimpleNamespace(run=run_without_isolation))
+            result = run_spacy("package", model, folder, "--build", "wheel", "--name", name)
+        assert result.exit_code == 0, result.output
+        return folder / f"en_{name}-0.0.0" / "dist" / f"en_{name}-0.0.0-py3-none-any.whl"
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,11 @@
 """Wheels: of a trained pipeline, and of the project itself."""
 
-import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
-import warnings
 from pathlib import Path
-from types import SimpleNamespace
 from zipfile import ZipFile
 
 import pytest
@@ -39,24 +36,9 @@ def read_docs(path):
 
 
 @pytest.fixture(scope="module")
-def model_wheel(run_spacy, tiny_run, tmp_path_factory):
-    """The wheel that `spacy package` makes of a trained pipeline."""
-    folder = tmp_path_factory.mktemp("packages")
-
-    def run_without_isolation(command, **options):
-        # An isolated build would download setuptools.
-        assert command[1:3] == ["-m", "build"]
-        return subprocess.run([*command, "--no-isolation"], stdout=subprocess.DEVNULL, **options)
-
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        # spaCy leaves it to the garbage collector to close what it writes.
-        warnings.filterwarnings("ignore", "unclosed file", ResourceWarning)
-        # `spacy.cli.package` is a function too, which hides the module.
-        module = importlib.import_module("spacy.cli.package")
-        patch.setattr(module, "subprocess", SimpleNamespace(run=run_without_isolation))
-        result = run_spacy("package", tiny_run / "model-last", folder, "--build", "wheel", "--name", "tiny")
-    assert result.exit_code == 0, result.output
-    return folder / "en_tiny-0.0.0" / "dist" / "en_tiny-0.0.0-py3-none-any.whl"
+def model_wheel(build_wheel, tiny_run, tmp_path_factory):
+    """The wheel of a trained pipeline."""
+    return build_wheel(tiny_run / "model-last", tmp_path_factory.mktemp("packages"), "tiny")
 
 
 @pytest.fixture(scope="module")

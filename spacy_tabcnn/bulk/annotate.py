@@ -24,7 +24,7 @@ from thinc.api import require_gpu
 
 from ..relations import ENTITY_SCORES_KEY, get_relations
 from .output import REASON, write_output
-from .parts import Parts, atomic_file
+from .parts import Parts, atomic_file, lock_output
 from .rows import Row, count_rows, get_format, import_parquet, read_rows
 
 # Entities and relations, or the reason of a rejection.
@@ -65,7 +65,8 @@ def annotate_file(
     model (str | Path): Name or folder of the pipeline.
     source (Path): A .jsonl, .txt (a document a line) or .parquet file.
     output (Path): The .jsonl or .parquet file to write: the fields of the input and `entities` and `relations`, which
-        replace fields of these names. Rejected documents go to `output` + ".rejects.jsonl".
+        replace fields of these names. Rejected documents go to `output` + ".rejects.jsonl": their line, their `id` if
+        they have one, and the reason.
     text_field (str): The field that holds the text.
     batch_size (int): How many documents to annotate at once.
     part_size (int): How many documents make a part: what a stop can lose, at most.
@@ -76,7 +77,7 @@ def annotate_file(
     progress (Progress | None): Wraps the stream of results to show how far it is.
     RETURNS (Summary | None): What was done; None if an earlier run had been stopped when all was done.
     RAISES (ImportError): If a file is Parquet and pyarrow is missing.
-    RAISES (OSError): If a file cannot be read or written, or a process dies.
+    RAISES (OSError): If a file cannot be read or written, another run is writing the output, or a process dies.
     RAISES (ValueError): If the output exists or was begun with other settings, or an argument is malformed.
     """
     if "parquet" in (get_format(source), get_format(output, formats=("jsonl", "parquet"))):
@@ -85,44 +86,45 @@ def annotate_file(
         raise ValueError(f"{output}: is the input too. Name another file for the output")
     settings = {
         **_describe_input(source),
-        **_describe_model(model),
+        **describe_model(model),
         "text_field": text_field,
         "part_size": part_size,
     }
-    parts = Parts(output)
-    if not parts.open(settings, overwrite=overwrite):
-        return None
-    n_parts = parts.count()
-    rows = islice(read_rows(source, text_field=text_field, only_text=True), n_parts * part_size, None)
-    # A batch ends where a part does, so that a resumed run has the same batches.
-    batches = (batch for part in minibatch(rows, part_size) for batch in minibatch(part, batch_size))
-    results: Iterable[Result] = _annotate_batches(
-        model, batches, text_field=text_field, n_process=n_process, gpu_id=gpu_id
-    )
-    n_resumed = 0
-    if progress is not None or n_parts:
-        total = count_rows(source)
-        n_resumed = min(n_parts * part_size, total)
-        results = results if progress is None else progress(results, total, n_resumed)
-    for number, part in enumerate(minibatch(results, part_size), n_parts):
-        parts.write(number, part)
-    if _describe_input(source).items() - settings.items():
-        raise ValueError(f"{source}: changed while it was annotated. Start over with --overwrite")
-    rejects = output.with_name(f"{output.name}.rejects.jsonl")
-    with atomic_file(output, parts.folder) as file_:
-        with atomic_file(rejects, parts.folder) as rejects_file:
-            n_rows, n_rejected = write_output(
-                source,
-                parts.read(),
-                file_,
-                rejects_file,
-                text_field=text_field,
-                to_parquet=get_format(output) == "parquet",
-            )
-        if not n_rejected:
-            rejects.unlink()
-    parts.remove()
-    return Summary(n_rows, n_rejected, n_resumed)
+    with lock_output(output):
+        parts = Parts(output)
+        if not parts.open(settings, overwrite=overwrite):
+            return None
+        n_parts = parts.count()
+        rows = islice(read_rows(source, text_field=text_field, only_text=True), n_parts * part_size, None)
+        # A batch ends where a part does, so that a resumed run has the same batches.
+        batches = (batch for part in minibatch(rows, part_size) for batch in minibatch(part, batch_size))
+        results: Iterable[Result] = _annotate_batches(
+            model, batches, text_field=text_field, n_process=n_process, gpu_id=gpu_id
+        )
+        n_resumed = 0
+        if progress is not None or n_parts:
+            total = count_rows(source)
+            n_resumed = min(n_parts * part_size, total)
+            results = results if progress is None else progress(results, total, n_resumed)
+        for number, part in enumerate(minibatch(results, part_size), n_parts):
+            parts.write(number, part)
+        if _describe_input(source).items() - settings.items():
+            raise ValueError(f"{source}: changed while it was annotated. Start over with --overwrite")
+        rejects = output.with_name(f"{output.name}.rejects.jsonl")
+        with atomic_file(output, parts.folder) as file_:
+            with atomic_file(rejects, parts.folder) as rejects_file:
+                n_rows, n_rejected = write_output(
+                    source,
+                    parts.read(),
+                    file_,
+                    rejects_file,
+                    text_field=text_field,
+                    to_parquet=get_format(output) == "parquet",
+                )
+            if not n_rejected:
+                rejects.unlink()
+        parts.remove()
+        return Summary(n_rows, n_rejected, n_resumed)
 
 
 def annotate_texts(nlp: Language, texts: list[str]) -> list[Result]:
@@ -173,6 +175,24 @@ def doc_to_annotation(doc: Doc) -> dict[str, list[dict[str, Any]]]:
         for span in spans
     ]
     return {"entities": entities, "relations": relations}
+
+
+def describe_model(model: str | Path) -> dict[str, Any]:
+    """Tell a pipeline from one that was trained or installed anew in its place.
+
+    model (str | Path): Name or folder of the pipeline.
+    RETURNS (dict[str, Any]): Its folder, and the size and the time of its files.
+    RAISES (ValueError): If there is none.
+    """
+    path = get_package_path(str(model)) if is_package(str(model)) else Path(model)
+    files = [file_.stat() for file_ in path.rglob("*") if file_.is_file() and file_.suffix != ".pyc"]
+    if not files:
+        raise ValueError(f"{model}: neither an installed pipeline nor a folder of one. Check its name or path")
+    return {
+        "model": str(path.resolve()),
+        "model_size": sum(status.st_size for status in files),
+        "model_mtime_ns": max(status.st_mtime_ns for status in files),
+    }
 
 
 def _try_to_annotate(nlp: Language, texts: list[str]) -> tuple[list[Result], str | None]:
@@ -250,16 +270,3 @@ def _follow_parent() -> None:
 def _describe_input(path: Path) -> dict[str, Any]:
     status = path.stat()
     return {"input": str(path.resolve()), "input_size": status.st_size, "input_mtime_ns": status.st_mtime_ns}
-
-
-def _describe_model(model: str | Path) -> dict[str, Any]:
-    """Tell a pipeline from one that was trained or installed anew in its place."""
-    path = get_package_path(str(model)) if is_package(str(model)) else Path(model)
-    files = [file_.stat() for file_ in path.rglob("*") if file_.is_file() and file_.suffix != ".pyc"]
-    if not files:
-        raise ValueError(f"{model}: neither an installed pipeline nor a folder of one. Check its name or path")
-    return {
-        "model": str(path.resolve()),
-        "model_size": sum(status.st_size for status in files),
-        "model_mtime_ns": max(status.st_mtime_ns for status in files),
-    }

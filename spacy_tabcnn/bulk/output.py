@@ -7,17 +7,34 @@ from typing import Any, BinaryIO
 
 from spacy.util import minibatch
 
-from .rows import check_columns, dump_json, get_format, import_parquet, read_rows
+from .rows import check_columns, dump_json, get_format, get_record, import_parquet, read_rows
 
 # The key of a result that says why the document was rejected.
 REASON = "reason"
-_ADDED = ("entities", "relations")
+# The fields that annotation adds.
+ADDED = ("entities", "relations")
+# The field that names a document, if it has one.
+_ID = "id"
 # Rows of a Parquet file's row groups.
 _GROUP_ROWS = 4096
 # Integers beyond are not exact in a column of floats.
 _EXACT = 2**53
 
-Reject = Callable[[int, str], None]
+Reject = Callable[[int, str, dict[str, Any]], None]
+
+
+def get_arrow_fields() -> list[Any]:
+    """RETURNS (list[pyarrow.Field]): The columns `entities` and `relations`, as Arrow has them."""
+    import pyarrow as pa
+
+    def list_of(**types: Any) -> Any:
+        return pa.list_(pa.struct(list(types.items())))
+
+    number, text, score = pa.int64(), pa.string(), pa.float64()
+    return [
+        pa.field("entities", list_of(start=number, end=number, label=text, score=score)),
+        pa.field("relations", list_of(head=number, tail=number, label=text, score=score)),
+    ]
 
 
 def write_output(
@@ -35,7 +52,7 @@ def write_output(
     results (Iterable[dict[str, Any]]): For each of its rows `entities` and `relations`, or `reason`.
     file_ (BinaryIO): The file to write to. From Parquet to Parquet, columns keep their types. From JSONL, a column is
         of strings, booleans, integers or floats if all its values are, else of strings that hold JSON.
-    rejects_file (BinaryIO): The file for `line` and `reason` of each rejected row, as JSONL.
+    rejects_file (BinaryIO): The file for `line`, `id` if the row has one, and `reason` of each rejected row, as JSONL.
     text_field (str): The field that holds the text.
     to_parquet (bool): Write Parquet; else JSONL.
     RETURNS (tuple[int, int]): Numbers of rows written and rejected.
@@ -43,10 +60,11 @@ def write_output(
     """
     n_rejected = 0
 
-    def reject(line: int, reason: str) -> None:
+    def reject(line: int, reason: str, record: dict[str, Any]) -> None:
         nonlocal n_rejected
         n_rejected += 1
-        rejects_file.write(f"{dump_json({'line': line, 'reason': reason})}\n".encode())
+        names = {_ID: record[_ID]} if _ID in record else {}
+        rejects_file.write(f"{dump_json({'line': line, **names, 'reason': reason})}\n".encode())
 
     if to_parquet and get_format(source) == "parquet":
         return _add_columns(source, results, file_, reject, text_field), n_rejected
@@ -68,24 +86,15 @@ def _get_records(
         if reason is None:
             yield {**row.record, **result}
         else:
-            reject(row.line, reason)
+            reject(row.line, reason, row.record)
 
 
 def _get_schema(fields: Iterable[Any]) -> Any:
     """Make a schema of the fields of the input and those of the annotation."""
     import pyarrow as pa
 
-    def list_of(**types: Any) -> Any:
-        return pa.list_(pa.struct(list(types.items())))
-
-    number, text, score = pa.int64(), pa.string(), pa.float64()
-    return pa.schema(
-        [
-            *(field for field in fields if field.name not in _ADDED),
-            pa.field("entities", list_of(start=number, end=number, label=text, score=score)),
-            pa.field("relations", list_of(head=number, tail=number, label=text, score=score)),
-        ]
-    )
+    added = get_arrow_fields()
+    return pa.schema([*(field for field in fields if field.name not in ADDED), *added])
 
 
 def _add_columns(
@@ -106,7 +115,7 @@ def _add_columns(
                 annotations = []
                 for index, result in enumerate(islice(results, batch.num_rows)):
                     if REASON in result:
-                        reject(n_read + index + 1, result[REASON])
+                        reject(n_read + index + 1, result[REASON], _get_names(batch.slice(index, 1)))
                     else:
                         kept.append(index)
                         annotations.append(result)
@@ -114,11 +123,17 @@ def _add_columns(
                 n_rows += len(kept)
                 table = pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64()))
                 columns = {name: table[name] for name in table.column_names}
-                for name in _ADDED:
+                for name in ADDED:
                     values = [result[name] for result in annotations]
                     columns[name] = pa.array(values, schema.field(name).type)
                 writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
     return n_rows
+
+
+def _get_names(row: Any) -> dict[str, Any]:
+    """Get the id out of a batch of one row, if there is one that Python has a form for."""
+    record = get_record(row.select([_ID])) if _ID in row.schema.names else {}
+    return {} if isinstance(record, str) else record
 
 
 def _infer_columns(source: Path, text_field: str) -> dict[str, Any]:
@@ -152,7 +167,7 @@ def _write_parquet(columns: dict[str, Any], records: Iterable[dict[str, Any]], f
     import pyarrow as pa
 
     schema = _get_schema(pa.field(name, type_ or pa.string()) for name, type_ in columns.items())
-    as_json = {name for name, type_ in columns.items() if type_ is None and name not in _ADDED}
+    as_json = {name for name, type_ in columns.items() if type_ is None and name not in ADDED}
     n_rows = 0
     with import_parquet().ParquetWriter(file_, schema) as writer:
         for part in minibatch(records, _GROUP_ROWS):

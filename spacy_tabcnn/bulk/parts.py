@@ -1,11 +1,14 @@
-"""Files that appear complete or not at all, and the folder of parts that lets a run go on after a stop."""
+"""Files that appear complete or not at all, the folder of parts that lets a run go on after a stop, and the lock that
+keeps other runs off it."""
 
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from filelock import FileLock, Timeout
 
 from .rows import dump_json
 
@@ -32,6 +35,31 @@ def atomic_file(path: Path, folder: Path) -> Iterator[BinaryIO]:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextmanager
+def lock_output(output: Path) -> Iterator[None]:
+    """Keep other runs off an output and its parts. The lock, on OUT.lock, ends with this process, however that ends.
+
+    output (Path): The file; its folder is made if needed.
+    RAISES (BlockingIOError): If another run has the lock.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    path = output.with_name(f"{output.name}.lock")
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as err:
+        raise BlockingIOError(
+            f"{output}: another run is writing it. Wait until it has ended, or name another file for the output"
+        ) from err
+    try:
+        yield
+    finally:
+        # While it is held: who opened the file before gets a lock without a name, which filelock does not take for one.
+        with suppress(OSError):  # Windows keeps files that are open; there filelock removes it
+            path.unlink()
+        lock.release()
 
 
 class Parts:

@@ -108,6 +108,18 @@ def check_columns(names: Iterable[str], text_field: str, path: Path) -> None:
         )
 
 
+def get_record(batch: Any) -> dict[str, Any] | str:
+    """Get the one record of a batch.
+
+    batch (pyarrow.RecordBatch): One row.
+    RETURNS (dict[str, Any] | str): Its values by column, or the reason why there are none.
+    """
+    try:
+        return batch.to_pylist()[0]
+    except ValueError as err:
+        return f"cannot be read: {err}"
+
+
 def dump_json(value: Any) -> str:
     """Write a value as JSON on one line. What JSON has no form for is replaced: a number that is not finite by null, a
     date by its ISO form, bytes by their base64, anything else by its `str`.
@@ -169,15 +181,7 @@ def _read_parquet(path: Path, text_field: str, only_text: bool) -> Iterator[Row]
             try:
                 records = batch.to_pylist()
             except ValueError:
-                records = [_get_record(batch.slice(index, 1)) for index in range(batch.num_rows)]
+                records = [get_record(batch.slice(index, 1)) for index in range(batch.num_rows)]
             for record in records:
                 number += 1
                 yield Row(number, {}, record) if isinstance(record, str) else Row(number, record)
-
-
-def _get_record(batch: Any) -> dict[str, Any] | str:
-    """Get the one record of a batch, or the reason why there is none."""
-    try:
-        return batch.to_pylist()[0]
-    except ValueError as err:
-        return f"cannot be read: {err}"

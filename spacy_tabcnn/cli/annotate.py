@@ -34,7 +34,7 @@ def annotate_cli(
     and its relations (indices of entities, label, score). Plain text has a document
     a line. Killed or cut short, the same command goes on where it was: what is done
     is in OUT.parts meanwhile. A document that cannot be annotated does not stop the
-    others: OUT.rejects.jsonl has its line and the reason.
+    others: OUT.rejects.jsonl has its line, its id and the reason.
 
     EXAMPLES:
 

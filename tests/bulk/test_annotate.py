@@ -1,7 +1,11 @@
 """A file through a pipeline."""
 
 import multiprocessing
+import os
 import random
+import signal
+import subprocess
+import sys
 import time
 from datetime import datetime
 
@@ -92,14 +96,21 @@ def test_plain_text_with_crlf(model, tmp_path, read_jsonl):
 
 
 def test_bad_documents_go_to_the_rejects(model, tmp_path, read_jsonl, write_jsonl):
-    source = write_jsonl(tmp_path / "in.jsonl", [{"text": TEXT}, {"text": TOO_LONG}, {"text": 3}, {"text": TEXT}])
+    records = [
+        {"id": 8, "text": TEXT},
+        {"id": "é", "text": TOO_LONG},
+        {"id": 9, "text": 3},
+        {"text": None},
+        {"text": TEXT},
+    ]
+    source = write_jsonl(tmp_path / "in.jsonl", records)
     with source.open("ab") as file_:
         file_.write(b"{no json}\n")
-    assert annotate_file(model, source, tmp_path / "out.jsonl") == (2, 3, 0)
+    assert annotate_file(model, source, tmp_path / "out.jsonl") == (2, 4, 0)
     assert [get_names(row) for row in read_jsonl(tmp_path / "out.jsonl")] == [FOUND, FOUND]
     rejects = read_jsonl(tmp_path / "out.jsonl.rejects.jsonl")
-    assert [reject["line"] for reject in rejects] == [2, 3, 5]
-    for reject, reason in zip(rejects, ("E088", "'text' is int", "invalid JSON"), strict=True):
+    assert [(reject["line"], reject.get("id")) for reject in rejects] == [(2, "é"), (3, 9), (4, None), (6, None)]
+    for reject, reason in zip(rejects, ("E088", "'text' is int", "'text' is NoneType", "invalid JSON"), strict=True):
         assert reason in reject["reason"]
 
 
@@ -129,6 +140,16 @@ def test_parquet_keeps_its_types(model, tmp_path):
     rows = out.to_pylist()
     assert get_names(rows[0]) == FOUND
     assert rows[1]["text"] == UNICODE[0]
+
+
+def test_rejects_of_parquet_keep_the_id(model, tmp_path, read_jsonl):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"id": ["a", "b"], "text": [TEXT, None]}), tmp_path / "in.parquet")
+    for suffix in ("jsonl", "parquet"):
+        annotate_file(model, tmp_path / "in.parquet", tmp_path / f"out.{suffix}")
+        [reject] = read_jsonl(tmp_path / f"out.{suffix}.rejects.jsonl")
+        assert (reject["line"], reject["id"]) == (2, "b")
 
 
 def test_parquet_to_jsonl(model, tmp_path, read_jsonl):
@@ -176,47 +197,89 @@ def many(tmp_path, write_jsonl):
     return write_jsonl(tmp_path / "in.jsonl", records)
 
 
+def wait_for_parts(n_parts, output, is_alive):
+    deadline = time.monotonic() + 240
+    while is_alive() and len(list(output.parent.glob(f"{output.name}.parts/0*.jsonl"))) < n_parts:
+        assert time.monotonic() < deadline, "the process makes no parts"
+        time.sleep(0.001)
+
+
 def kill_after(n_parts, delay, arguments, options):
     """Annotate in another process and kill it once there are so many parts: whether it was killed, not done."""
-    output = arguments[2]
     process = multiprocessing.get_context("fork").Process(target=annotate_file, args=arguments, kwargs=options)
     process.start()
     try:
-        deadline = time.monotonic() + 30
-        while process.is_alive() and len(list(output.parent.glob(f"{output.name}.parts/0*.jsonl"))) < n_parts:
-            assert time.monotonic() < deadline, "the process makes no parts"
-            time.sleep(0.001)
+        wait_for_parts(n_parts, arguments[2], process.is_alive)
         time.sleep(delay)
     finally:
         process.kill()
         process.join(10)
-    return process.exitcode != 0
+    return process.exitcode == -signal.SIGKILL
+
+
+def assert_same_files(output, expected):
+    for suffix in ("", ".rejects.jsonl"):
+        one, other = (path.with_name(f"{path.name}{suffix}") for path in (output, expected))
+        assert one.read_bytes() == other.read_bytes()
+    assert not [*output.parent.glob("*.parts"), *output.parent.glob("*.lock")]
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_a_run_that_is_killed_again_and_again_gives_the_same_rows(model, many, tmp_path, suffix):
+def test_a_run_that_is_killed_at_ten_random_moments_gives_the_same_rows(model, many, tmp_path, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
-    draw = random.Random()
-    options = {"batch_size": 4, "part_size": 8}
+    draw = random.Random(suffix)
+    options = {"batch_size": 1, "part_size": 2}  # 60 parts
     undisturbed = tmp_path / f"undisturbed.{suffix}"
     output = tmp_path / f"killed.{suffix}"
     annotate_file(model, many, undisturbed, **options)
-    n_parts = n_killed = 0
-    while n_parts < 15 and kill_after(n_parts, draw.uniform(0, 0.03), (model, many, output), options):
-        n_killed += 1
-        n_parts += draw.randint(2, 5)
+    # Far enough from the end for all to be kills, whatever the machine.
+    moments = [(draw.randint(0, 40), draw.uniform(0, 0.02)) for _ in range(10)]
+    for n_parts, delay in sorted(moments):
+        assert kill_after(n_parts, delay, (model, many, output), options)
+    # And while the output is written, or just before or after.
+    for _ in range(2):
+        if not output.exists():
+            kill_after(60, draw.uniform(0, 0.005), (model, many, output), options)
     if not output.exists():
         summary = annotate_file(model, many, output, **options)
-        assert summary is None or summary.n_resumed > 0
+        assert summary is None or summary.n_resumed >= 40
     elif output.with_name(f"{output.name}.parts").exists():
         assert annotate_file(model, many, output, **options) is None
-    assert n_killed >= 2
-    assert output.read_bytes() == undisturbed.read_bytes()
-    rejects = [path.with_name(f"{path.name}.rejects.jsonl") for path in (output, undisturbed)]
-    assert rejects[0].read_bytes() == rejects[1].read_bytes()
-    assert not list(tmp_path.glob("*.parts"))
+    output.with_name(f"{output.name}.lock").unlink(missing_ok=True)  # a kill after all else was done leaves it
+    assert_same_files(output, undisturbed)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_run_in_two_processes_that_is_killed_takes_its_workers_with_it_and_goes_on(model, many, tmp_path):
+    options = {"batch_size": 4, "part_size": 8}
+    annotate_file(model, many, tmp_path / "undisturbed.jsonl", **options)
+    output = tmp_path / "killed.jsonl"
+    command = [sys.executable, "-m", "spacy", "tabcnn", "annotate", model, many, output, "--n-process", "2"]
+    command += ["--batch-size", "4", "--part-size", "8"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            wait_for_parts(1, output, lambda: process.poll() is None)
+        finally:
+            process.kill()
+        process.communicate(timeout=30)  # waits for all that write there, the workers too
+        assert process.returncode == -signal.SIGKILL
+    assert annotate_file(model, many, output, **options).n_resumed >= 8
+    assert_same_files(output, tmp_path / "undisturbed.jsonl")
+
+
+def test_a_second_run_on_one_output_is_refused(model, many, tmp_path):
+    arguments = (model, many, tmp_path / "out.jsonl")
+
+    def start_another(results, total, n_done):
+        with pytest.raises(BlockingIOError, match=r"out.jsonl: another run is writing it. Wait"):
+            annotate_file(*arguments, overwrite=True)
+        return results
+
+    assert annotate_file(*arguments, progress=start_another) == (117, 3, 0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.rejects.jsonl"]
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from spacy_tabcnn.bulk.parts import lock_output
+
 TEXT = "Soichiro Honda founded the company in Japan."
 
 
@@ -33,6 +35,12 @@ def test_annotate_refuses_an_output_that_exists(run_spacy, tiny_run, source, tmp
     result = run_spacy(*arguments)
     assert result.exit_code == 1 and "--overwrite" in result.output
     assert run_spacy(*arguments, "--overwrite").exit_code == 0
+
+
+def test_annotate_refuses_an_output_that_another_run_writes(run_spacy, tiny_run, source, tmp_path):
+    with lock_output(tmp_path / "out.jsonl"):
+        result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl")
+    assert result.exit_code == 1 and "another run is writing it" in " ".join(result.output.split())
 
 
 def test_annotate_refuses_a_missing_model(run_spacy, source, tmp_path):
