@@ -116,5 +116,8 @@ def _draw_tables(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None, 
             cells, bounds = predicted_cells(doc, nlp)
             parts = [doc[start:end] for start, end in bounds]
         tables.extend((part, cells) for part in (parts if isinstance(item, Doc) else [item]))
-    labels = table_labels(cells for _, cells in tables) if nlp is None else find_component(nlp).labels
+    labels = table_labels(cells for _, cells in tables)
+    if nlp is not None:
+        # Given entities may be of types that the component does not know.
+        labels = list(dict.fromkeys([*find_component(nlp).labels, *labels]))
     return [draw_table(part, cells, labels=labels, options=options) for part, cells in tables]
