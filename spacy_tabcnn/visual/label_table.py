@@ -254,7 +254,7 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
     RETURNS (dict[str, str]): A CSS colour for each of them.
     """
     return {
-        label: f"hsl({360 * index / len(labels):.0f}, 75%, {65 if index % 2 else 78}%)"
+        label: f"hsl({360 * index / len(labels):.0f}, 65%, {70 if index % 2 else 82}%)"
         for index, label in enumerate(labels)
     }
 
