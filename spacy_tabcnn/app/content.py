@@ -1,10 +1,10 @@
 """What the page shows of a document, as plain data and markup."""
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from spacy import displacy
-from spacy.displacy.render import escape_html
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
@@ -17,6 +17,8 @@ from ..visual.passages import passages
 
 # Pictures in the colours and the font of the page around them, light or dark.
 _OPTIONS = {"color": "inherit", "bg": "transparent", "font": "inherit"}
+# Low arcs: many fit on a screen.
+_ARCS = {**_OPTIONS, "compact": True, "word_spacing": 32}
 
 
 def keep_relations(doc: Doc, min_score: float) -> Doc:
@@ -42,6 +44,23 @@ def list_relations(doc: Doc) -> list[dict[str, Any]]:
         for head, tail, label, score in get_relations(doc)
     ]
     return sorted(rows, key=lambda row: -row["score"])
+
+
+def draw_relations(doc: Doc, *, colours: Mapping[str, str]) -> str:
+    """Write the relations of a document as a table.
+
+    doc (Doc): The document.
+    colours (Mapping[str, str]): CSS colours by label.
+    RETURNS (str): HTML.
+    """
+    rows = "".join(
+        f"<tr><td>{escape(row['head'])}</td>"
+        f'<td><span class="label" style="background: {colours[row["label"]]}">{escape(row["label"])}</span></td>'
+        f"<td>{escape(row['tail'])}</td><td>{row['score']:.2f}</td></tr>"
+        for row in list_relations(doc)
+    )
+    header = "".join(f"<th>{name}</th>" for name in ("Head", "Relation", "Tail", "Score"))
+    return f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def choose_colours(doc: Doc, nlp: Language) -> dict[str, str]:
@@ -76,7 +95,7 @@ def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
         score = get_entity_score(ent)
         label = ent.label_ if score is None else f"{ent.label_} {score:.2f}"
         params = {"bg": colours[ent.label_]}
-        ents.append({"start": ent.start_char, "end": ent.end_char, "label": escape_html(label), "params": params})
+        ents.append({"start": ent.start_char, "end": ent.end_char, "label": escape(label), "params": params})
     data = {"text": doc.text, "ents": ents, "title": None, "settings": displacy.get_doc_settings(doc)}
     return displacy.render(data, style="ent", manual=True, jupyter=False)
 
@@ -91,7 +110,7 @@ def draw_arcs(doc: Doc) -> list[str]:
     pictures = []
     for passage in passages(doc):
         if any(passage.start <= start < passage.end for start, _ in places):
-            pictures.append(str(render(passage, jupyter=False, options={**_OPTIONS, "compact": True})))
+            pictures.append(str(render(passage, jupyter=False, options=_ARCS)))
     return pictures
 
 

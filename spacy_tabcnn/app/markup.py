@@ -4,8 +4,12 @@ from streamlit.components.v2 import component
 
 _CSS = """
 figure { margin: 0 0 .5rem; overflow-x: auto; overflow-wrap: anywhere; color: var(--st-text-color); }
-mark { -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-mark span { white-space: nowrap; }
+mark { display: inline-block; max-width: calc(100% - .5em); box-sizing: border-box; }
+table { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
+th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--st-border-color); text-align: start; }
+th { font-weight: 400; opacity: .7; }
+th:last-child, td:last-child { padding-inline-end: 0; text-align: end; font-variant-numeric: tabular-nums; }
+.label { padding: .1rem .4rem; border-radius: .3rem; color: #000; white-space: nowrap; }
 svg { display: block; }
 .displacy { zoom: .8; }
 """

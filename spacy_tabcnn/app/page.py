@@ -2,6 +2,7 @@
 
 import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from threading import Lock
 
 import spacy
@@ -14,13 +15,13 @@ from spacy_tabcnn.app.content import (
     draw_arcs,
     draw_entities,
     draw_label_table,
+    draw_relations,
     dump_annotation,
     has_table,
     keep_relations,
-    list_relations,
 )
 from spacy_tabcnn.app.markup import show_markup
-from spacy_tabcnn.relations import has_relations
+from spacy_tabcnn.relations import get_relations, has_relations
 from spacy_tabcnn.table.windows import sentence_bounds
 
 MAX_TABLE_WORDS = 120  # of a picture; browsers are slow with more cells
@@ -101,27 +102,24 @@ def show_document(doc: Doc, model: str, nlp: Language) -> None:
     kept = keep_relations(doc, threshold)
     arcs_tab, table_tab, json_tab = st.tabs(["Arcs", "Label table", "JSON"])
     with arcs_tab:
-        show_relations(kept, n_found=len(list_relations(doc)))
+        show_relations(kept, n_found=len(get_relations(doc)), colours=colours)
     with table_tab:
-        show_table(kept, model, nlp)
+        show_table(kept, model, nlp, colours=colours)
     with json_tab:
         show_json(kept)
 
 
-def show_relations(doc: Doc, *, n_found: int) -> None:
+def show_relations(doc: Doc, *, n_found: int, colours: Mapping[str, str]) -> None:
     """Show relations as arcs and as a list, or why there are none."""
-    rows = list_relations(doc)
     if not n_found:
         st.info("The model finds no relations in this text.")
-    elif not rows:
+    elif not get_relations(doc):
         st.info(f"No relation has so high a score; {n_found} with a lower one.")
     else:
-        show_markup(key="arcs", data=draw_arcs(doc))
-        score = st.column_config.ProgressColumn("score", min_value=0.0, max_value=1.0, format="%.2f")
-        st.dataframe(rows, hide_index=True, column_config={"score": score}, alt="Relations with their scores")
+        show_markup(key="arcs", data=[*draw_arcs(doc), draw_relations(doc, colours=colours)])
 
 
-def show_table(doc: Doc, model: str, nlp: Language) -> None:
+def show_table(doc: Doc, model: str, nlp: Language, *, colours: Mapping[str, str]) -> None:
     """Show the label table of a sentence."""
     bounds = sentence_bounds(doc)
     start, end = bounds[0]
@@ -135,7 +133,7 @@ def show_table(doc: Doc, model: str, nlp: Language) -> None:
         picture = draw_predicted_table(model, doc.text, start, end)
     else:
         st.caption("This model fills no table: its entities and relations in the form of one.")
-        picture = draw_label_table(doc[start:end], colours=choose_colours(doc, nlp))
+        picture = draw_label_table(doc[start:end], colours=colours)
     show_markup(key="table", data=[picture])
 
 

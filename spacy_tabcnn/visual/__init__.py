@@ -9,7 +9,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import is_in_jupyter, minify_html
 
 from ..relations import has_relations
-from .arcs import crop, mirror, relation_arcs
+from .arcs import crop, margin, mirror, relation_arcs
 from .label_table import Cells, annotated_cells, draw_table, find_component, predicted_cells, table_labels
 from .page import make_picture_page
 from .passages import passages
@@ -97,7 +97,7 @@ def _draw_arcs(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None) ->
             room = [8 * len(arc["label"]) / (arc["end"] - arc["start"]) + 50 for arc in data["arcs"]]
             layout = {
                 "distance": round(max([8 * max(lengths) + 20, *room])),
-                "offset_x": max(50, 5 * lengths[0] + 10),
+                "offset_x": margin(data["words"][0]["text"] if data["words"] else ""),
             }
             picture = displacy.render(
                 data, style="dep", manual=True, jupyter=False, options={**layout, **(options or {})}

@@ -10,6 +10,7 @@ from spacy_tabcnn.app.content import (
     draw_arcs,
     draw_entities,
     draw_label_table,
+    draw_relations,
     dump_annotation,
     has_table,
     keep_relations,
@@ -59,6 +60,17 @@ def test_relations_are_listed_by_score(doc):
     ]
 
 
+def test_relations_are_a_table_with_their_scores(doc):
+    colours = colours_of(doc)
+    html = draw_relations(doc, colours=colours)
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in html.split("<tr>")[2:]]
+    assert [[re.sub("<.*?>", "", cell) for cell in row] for row in rows] == [
+        ["Bob", "Self", "Bob", "0.80"],
+        ["Ann", "LivesIn", "Rome", "0.60"],
+    ]
+    assert f'style="background: {colours["Self"]}">Self<' in html
+
+
 def test_entities_have_their_colours_labels_and_scores(doc):
     colours = colours_of(doc)
     html = " ".join(draw_entities(doc, colours=colours).split())
@@ -77,7 +89,8 @@ def test_a_text_without_entities_is_shown_as_it_is(make_doc):
 def test_texts_and_labels_are_escaped(make_doc):
     doc = make_doc(["<b>", "x"], [(0, 1, "<i>"), (1, 2, "T")], [(0, 1, "<u>")])
     colours = colours_of(doc)
-    markup = [draw_entities(doc, colours=colours), *draw_arcs(doc), draw_label_table(doc[:], colours=colours)]
+    markup = [draw(doc, colours=colours) for draw in (draw_entities, draw_relations)]
+    markup += [*draw_arcs(doc), draw_label_table(doc[:], colours=colours)]
     assert not any(tag in picture for picture in markup for tag in ("<b>", "<i>", "<u>"))
 
 
