@@ -12,7 +12,7 @@ from ..bulk.annotate import doc_to_annotation
 from ..bulk.rows import dump_json
 from ..relations import get_entity_score, get_relations, set_relations
 from ..visual import render
-from ..visual.label_table import annotated_cells, find_component, label_colours, table_labels
+from ..visual.label_table import find_component, label_colours
 from ..visual.passages import passages
 
 # Pictures in the colours and the font of the page around them, light or dark.
@@ -71,7 +71,9 @@ def choose_colours(doc: Doc, nlp: Language) -> dict[str, str]:
     RETURNS (dict[str, str]): CSS colours by label.
     """
     known = find_component(nlp).labels if has_table(nlp) else ()
-    return label_colours(list(dict.fromkeys([*known, *table_labels([annotated_cells(doc)])])))
+    entities = sorted({ent.label_ for ent in doc.ents})
+    relations = sorted({relation.label for relation in get_relations(doc)})
+    return label_colours(list(dict.fromkeys([*known, *entities, *relations])))
 
 
 def has_table(nlp: Language) -> bool:

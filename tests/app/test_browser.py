@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+TIMEOUT = 90_000  # milliseconds; what a busy machine may need to load torch
 TEXT = "Ferrari won five titles in a row with Michael Schumacher at the wheel."
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, for example Debian's package chromium")
@@ -62,11 +63,12 @@ def url(tiny_run, ruler_model):
 @pytest.fixture(scope="module")
 def context(tmp_path_factory):
     """A browser with a profile of its own."""
+    playwright.expect.set_options(timeout=TIMEOUT)
     with playwright.sync_playwright() as driver:
         context = driver.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS
         )
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(TIMEOUT)
         yield context
         context.close()
 
@@ -83,7 +85,7 @@ def page(context, url):
 
 
 def see(locator):
-    playwright.expect(locator).to_be_visible(timeout=30_000)
+    playwright.expect(locator).to_be_visible()
 
 
 def test_from_a_text_to_its_annotation(page, url, ruler_model):
