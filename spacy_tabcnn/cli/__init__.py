@@ -10,6 +10,7 @@ from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
 from .report import report_cli
+from .serve import serve_cli
 from .show import show_cli
 from .study import study_cli
 
@@ -27,6 +28,7 @@ __all__ = [
     "evaluate_cli",
     "graph_cli",
     "report_cli",
+    "serve_cli",
     "show_cli",
     "study_cli",
     "tabcnn_cli",

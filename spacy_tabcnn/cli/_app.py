@@ -3,7 +3,7 @@
 import typer
 from spacy.cli._util import app
 
-HELP = """Joint entity and relation extraction: corpora, encoders, scores, a look at predictions, files in bulk."""
+HELP = """Joint entity and relation extraction: corpora, encoders, scores, a look at predictions, bulk, a page."""
 
 tabcnn_cli = typer.Typer(name="tabcnn", help=HELP, no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tabcnn_cli)

@@ -9,7 +9,7 @@ from spacy.tokens import Doc, Span
 from spacy.util import is_in_jupyter, minify_html
 
 from ..relations import has_relations
-from .arcs import mirror, relation_arcs
+from .arcs import crop, margin, mirror, relation_arcs
 from .label_table import Cells, annotated_cells, draw_table, find_component, predicted_cells, table_labels
 from .page import make_picture_page
 from .passages import passages
@@ -96,13 +96,13 @@ def _draw_arcs(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None) ->
             lengths = [len(word["text"]) for word in data["words"]] or [0]
             room = [8 * len(arc["label"]) / (arc["end"] - arc["start"]) + 50 for arc in data["arcs"]]
             layout = {
-                "distance": round(max([9 * max(lengths) + 20, *room])),
-                "offset_x": max(50, 5 * lengths[0] + 10),
+                "distance": round(max([8 * max(lengths) + 20, *room])),
+                "offset_x": margin(data["words"][0]["text"] if data["words"] else ""),
             }
             picture = displacy.render(
                 data, style="dep", manual=True, jupyter=False, options={**layout, **(options or {})}
             )
-            pictures.append(picture)
+            pictures.append(crop(picture))
     return pictures
 
 
@@ -116,5 +116,8 @@ def _draw_tables(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None, 
             cells, bounds = predicted_cells(doc, nlp)
             parts = [doc[start:end] for start, end in bounds]
         tables.extend((part, cells) for part in (parts if isinstance(item, Doc) else [item]))
-    labels = table_labels(cells for _, cells in tables) if nlp is None else find_component(nlp).labels
+    labels = table_labels(cells for _, cells in tables)
+    if nlp is not None:
+        # Given entities may be of types that the component does not know.
+        labels = list(dict.fromkeys([*find_component(nlp).labels, *labels]))
     return [draw_table(part, cells, labels=labels, options=options) for part, cells in tables]

@@ -1,5 +1,6 @@
 """Entities and relations as words and arcs, in the form that displaCy draws."""
 
+import re
 import warnings
 from typing import Any
 
@@ -8,6 +9,10 @@ from spacy.tokens import Span
 from spacy.util import filter_spans
 
 from ..relations import get_relations
+
+_SIZE = re.compile(r'width="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)"')
+_TEXT = re.compile(r'class="displacy-(?:word|tag)"[^>]* x="(?P<x>[\d.]+)">(?P<text>[^<]*)<')
+_ARC = re.compile(r'class="displacy-arc"[^>]* d="M[^,]*,(?P<foot>\S+) (?P<curved>C?)[^,]*,(?P<top>\S+) ')
 
 MIN_TEXT, MAX_TEXT = 12, 24  # characters of what is drawn as one word
 
@@ -81,6 +86,34 @@ def mirror(arcs: dict[str, Any]) -> dict[str, Any]:
             for arc in arcs["arcs"]
         ],
     }
+
+
+def margin(text: str) -> int:
+    """RETURNS (int): The room, in pixels, that displaCy's pictures need on either side of a word's centre."""
+    return max(50, 5 * len(text) + 10)
+
+
+def crop(picture: str) -> str:
+    """Cut off the empty room that displaCy leaves above the highest arc and behind the last word.
+
+    picture (str): SVG that displaCy drew in style "dep".
+    RETURNS (str): The same, smaller.
+    """
+    size = _SIZE.search(picture)
+    if size is None:
+        return picture
+    peaks = []
+    for arc in _ARC.finditer(picture):
+        foot, top = float(arc["foot"]), float(arc["top"])
+        # A Bézier curve whose two control points are at the top gets three quarters of the way there.
+        peaks.append(foot + 0.75 * (top - foot) if arc["curved"] else top)
+    above = max(min(peaks, default=0.0) - 4, 0.0)  # of which the line itself takes a part
+    ends = [float(text["x"]) + margin(text["text"]) for text in _TEXT.finditer(picture)]
+    width = min(max(ends, default=0.0), float(size["width"]))
+    height = float(size["height"]) - above
+    view = f'width="{width:g}" height="{height:g}" viewBox="0 {above:g} {width:g} {height:g}"'
+    picture = picture.replace(size[0], view, 1)
+    return picture.replace(f"height: {size['height']}px", f"height: {height:g}px", 1)
 
 
 def _indices(span: Span) -> range:

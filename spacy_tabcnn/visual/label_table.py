@@ -53,13 +53,7 @@ def annotated_cells(doc: Doc) -> Cells:
     RETURNS (Cells): Its cells. Probabilities are the scores of predicted entities and relations, else 1. Relations of
         the same two entities share their cells.
     """
-    scheme = LabelScheme(sorted({ent.label_ for ent in doc.ents}))
-    cells: dict[tuple[int, int], list[CellLabel]] = {}
-    for ent in doc.ents:
-        score = get_entity_score(ent)
-        for word, tag in enumerate(scheme.span_tags(ent.label_, len(ent)), start=ent.start):
-            prefix, _, label = scheme.tag_name(tag).partition("-")
-            cells[word, word] = [CellLabel(label, prefix, 1.0 if score is None else score)]
+    cells = _entity_cells(doc)
     for head, tail, label, score in get_relations(doc):
         for i, j in product(range(head.start, head.end), range(tail.start, tail.end)):
             if i != j:
@@ -72,7 +66,8 @@ def predicted_cells(
     doc: Doc, nlp: Language, *, min_probability: float = MIN_PROBABILITY
 ) -> tuple[Cells, list[tuple[int, int]]]:
     """Fill the table of a document with the probabilities that a pipeline's relation table gives each cell, before
-    they are decoded. The document itself stays as it is: a copy goes through the components before the table.
+    they are decoded. Given entities are no predictions: they are in it as they are, also those of a type that the
+    pipeline does not know. The document itself stays as it is: a copy goes through the components before the table.
 
     doc (Doc): The document, tokenised.
     nlp (Language): The pipeline.
@@ -91,13 +86,15 @@ def predicted_cells(
     windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), component.cfg["max_length"])
     logits, scheme = component.predict([doc]), component.label_scheme
     cells: dict[tuple[int, int], list[CellLabel]] = {}
-
-    words = np.arange(len(doc))
-    for word, _, index, probability in _probable(
-        to_numpy(logits.tags)[windows.rows()], words, words, OUTSIDE, min_probability
-    ):
-        prefix, _, label = scheme.tag_name(index).partition("-")
-        cells.setdefault((word, word), []).append(CellLabel(label, prefix, probability))
+    if component.cfg["entities"] == "given":
+        cells = _entity_cells(doc)
+    else:
+        words = np.arange(len(doc))
+        for word, _, index, probability in _probable(
+            to_numpy(logits.tags)[windows.rows()], words, words, OUTSIDE, min_probability
+        ):
+            prefix, _, label = scheme.tag_name(index).partition("-")
+            cells.setdefault((word, word), []).append(CellLabel(label, prefix, probability))
 
     first = 0
     for window, length in enumerate(windows.lengths.tolist()):
@@ -134,6 +131,18 @@ def find_component(nlp: Language) -> "RelationTable":
             + ("Disable all but one with nlp.select_pipes()." if found else "Leave out `nlp` to show the annotation.")
         )
     return found[0]
+
+
+def _entity_cells(doc: Doc) -> dict[tuple[int, int], list[CellLabel]]:
+    """Fill the diagonal with the tags of the entities."""
+    scheme = LabelScheme(sorted({ent.label_ for ent in doc.ents}))
+    cells = {}
+    for ent in doc.ents:
+        score = get_entity_score(ent)
+        for word, tag in enumerate(scheme.span_tags(ent.label_, len(ent)), start=ent.start):
+            prefix, _, label = scheme.tag_name(tag).partition("-")
+            cells[word, word] = [CellLabel(label, prefix, 1.0 if score is None else score)]
+    return cells
 
 
 def _probable(
@@ -202,7 +211,7 @@ def draw_table(
     inside = range(offset, offset + n)
     shown = {(i - offset, j - offset): found for (i, j), found in cells.items() if i in inside and j in inside}
     used = table_labels([shown])
-    colours = {**_colours(labels or used), **options.get("colors", {})}
+    colours = {**label_colours(labels or used), **options.get("colors", {})}
     names = [_name(found[0], i == j) for (i, j), found in shown.items()]
     room = min(max([2 * MIN_CELL, *(_width(name, SMALL) + 6 for name in names)]), MAX_CELL)
     size = float(options.get("cell_size", min(room, max(MIN_CELL, TABLE_SIZE / max(n, 1)))))
@@ -238,10 +247,14 @@ def draw_table(
     )
 
 
-def _colours(labels: Sequence[str]) -> dict[str, str]:
-    """Light colours, as far apart as their number allows: around the circle, every other one less light."""
+def label_colours(labels: Sequence[str]) -> dict[str, str]:
+    """Choose light colours, as far apart as their number allows: around the circle, every other one less light.
+
+    labels (Sequence[str]): The labels, in an order that stands for their colours.
+    RETURNS (dict[str, str]): A CSS colour for each of them.
+    """
     return {
-        label: f"hsl({360 * index / len(labels):.0f}, 75%, {65 if index % 2 else 78}%)"
+        label: f"hsl({360 * index / len(labels):.0f}, 65%, {70 if index % 2 else 82}%)"
         for index, label in enumerate(labels)
     }
 

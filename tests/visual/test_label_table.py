@@ -4,10 +4,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import spacy
+from spacy.tokens import Span
 from thinc.api import NumpyOps
 
 from spacy_tabcnn.table.types import TableLogits
 from spacy_tabcnn.table.windows import Windows
+from spacy_tabcnn.visual import render
 from spacy_tabcnn.visual.label_table import CellLabel, annotated_cells, draw_table, predicted_cells, table_labels
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -132,6 +134,23 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
         else:
             expected = softmax(relations)[windows.cells(0, np.array([i]), np.array([j]))[0], 1]
         assert labels[0].probability == pytest.approx(expected, abs=1e-6)
+
+
+def test_given_entities_are_in_the_table_as_they_are(untrained, monkeypatch):
+    monkeypatch.setitem(untrained.get_pipe("tabcnn").cfg, "entities", "given")
+    doc = untrained.make_doc("Ann lives in Rome with Rex the dog.")
+    doc.ents = [Span(doc, 0, 1, label="PER"), Span(doc, 5, 8, label="ANIMAL")]  # a type that the pipeline does not know
+    cells, _ = predicted_cells(doc, untrained)
+    assert {i: labels for (i, j), labels in cells.items() if i == j} == {
+        0: [CellLabel("PER", "U", 1.0)],
+        5: [CellLabel("ANIMAL", "B", 1.0)],
+        6: [CellLabel("ANIMAL", "I", 1.0)],
+        7: [CellLabel("ANIMAL", "L", 1.0)],
+    }
+    assert any(i != j for i, j in cells)
+    svg = render(doc, "table", nlp=untrained)
+    assert "Rex: B-ANIMAL 1.00" in titles(svg)
+    assert {element.text for element in elements(svg, "text", "legend")} >= {"ANIMAL", "PER"}
 
 
 def test_a_pipeline_without_the_component_is_refused(make_doc):

@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from types import ModuleType
@@ -57,7 +58,30 @@ def test_arcs_leave_room_for_long_words_and_labels(make_doc):
     assert width(make_doc("Constantinople-Byzantium b", entities, [(0, 1, "R")])) > width(short)
     assert width(make_doc("a b", entities, [(0, 1, "Organization_based_in")])) > width(short)
     wide = render(short, options={"distance": 500})
-    assert ElementTree.fromstring(wide).get("width") == "1050"
+    assert ElementTree.fromstring(wide).get("width") == "600"  # two words with 50 on either side
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_arcs_leave_no_empty_room_above_them(curie, compact):
+    root = ElementTree.fromstring(render(curie, options={"compact": compact}))
+    left, top, width, height = map(float, root.get("viewBox").split())
+    last = next(element for element in root.iter() if element.text == ".")
+    assert width == float(last.get("x")) + 50
+    assert (left, width, height) == (0, float(root.get("width")), float(root.get("height")))
+    assert f"height: {height:g}px" in root.get("style")
+    arcs = [element.get("d") for element in root.iter() if element.get("class") == "displacy-arc"]
+    assert len(arcs) == 2
+    # All arcs have their feet at the same height; the third number of a path is where it turns.
+    foot = float(re.findall(r"[\d.]+", arcs[0])[1])
+    turn = min(float(re.findall(r"[\d.]+", arc)[3]) for arc in arcs)
+    highest = turn if compact else foot + 0.75 * (turn - foot)
+    assert top == pytest.approx(highest - 4)
+
+
+def test_words_without_arcs_are_as_high_as_displacy_draws_them(make_doc):
+    root = ElementTree.fromstring(render(make_doc("Ann sleeps", [(0, 1, "PER")], [])))
+    assert root.get("viewBox") == f"0 0 {root.get('width')} {root.get('height')}"
+    assert float(root.get("height")) > 100
 
 
 @pytest.mark.parametrize("style", ["relations", "table"])
