@@ -7,7 +7,7 @@ It wants the sample corpus and the model trained on it (`spacy project run all`)
 import json
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import spacy
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from spacy_tabcnn.corpora.docbin import read_docbin
 from spacy_tabcnn.labels import NO_RELATION, LabelScheme
+from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.table.gold import gold_tables
 
 FOLDER = Path(__file__).parent
@@ -45,12 +46,13 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     relations[np.triu_indices(n, 1)] = table.relations
     colour_of = dict(zip((index for index in np.unique(relations) if index != NO_RELATION), COLOURS, strict=False))
     figure, axes = plt.subplots(figsize=(8.5, 7.5), layout="constrained")
-    for row, col in zip(*np.triu_indices(n), strict=True):
+    for row, col in zip(*(index.tolist() for index in np.triu_indices(n)), strict=True):
         colour = "#e8e8e8" if row == col else colour_of.get(relations[row, col], "white")
         axes.add_patch(Rectangle((col, row), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.5))
     for place, tag in enumerate(table.tags):
-        name = scheme.tag_name(tag).replace("-", "-\n", 1)
-        axes.text(place + 0.5, place + 0.5, name, ha="center", va="center", fontsize=6)
+        name = scheme.tag_name(tag)
+        size = 6 if len(name) < 10 else 4.6  # no wider than the cell
+        axes.text(place + 0.5, place + 0.5, name.replace("-", "-\n", 1), ha="center", va="center", fontsize=size)
     handles = []
     for index, colour in colour_of.items():
         label, head_first = scheme.relation_label(index)
@@ -80,7 +82,10 @@ def split_first_layer(words: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
     for kernel in (conv.weight[:, :width], conv.weight[:, width:].transpose(2, 3)):
         # One 1-D convolution over the sentence for each offset along the other axis.
         by_offset = [F.conv1d(words.t(), kernel[..., offset], padding=reach) for offset in range(2 * reach + 1)]
-        cells = [sum(by_offset[w + reach] for w in range(-reach, reach + 1) if 0 <= at + w < n) for at in range(n)]
+        cells = [
+            torch.stack([by_offset[w + reach] for w in range(-reach, reach + 1) if 0 <= at + w < n]).sum(0)
+            for at in range(n)
+        ]
         parts.append(torch.stack(cells, dim=2))
     rows, columns = parts[0] + conv.bias[:, None, None], parts[1].transpose(1, 2)
     table = torch.cat([words.t()[:, :, None].expand(-1, -1, n), words.t()[:, None].expand(-1, n, -1)])
@@ -141,7 +146,7 @@ def draw_cost(rows: list[dict[str, Any]]) -> Figure:
 def main() -> None:
     """Draw all figures beside this file."""
     nlp = spacy.load("training/sample/model-best")
-    pipe = nlp.get_pipe("relation_table")
+    pipe = cast(RelationTable, nlp.get_pipe("relation_table"))
     doc = next(islice(read_docbin("corpus/sample/dev.spacy", nlp.vocab), SENTENCE, None))
     predicted = nlp(Doc(nlp.vocab, words=[token.text for token in doc]))
     words = torch.tensor(pipe.model.get_ref("tok2vec").predict([predicted])[0])

@@ -61,7 +61,7 @@ def render_defaults(factory: str) -> str:
     factory (str): Name of its factory.
     RETURNS (str): The blocks of the config.
     """
-    settings = {"factory": factory, **Language.get_factory_meta(factory).default_config}
+    settings = {"factory": factory, **(Language.get_factory_meta(factory).default_config or {})}
     text = Config({"components": {factory: settings}}).to_str(interpolate=False)
     return text.removeprefix("[components]\n").strip()
 

@@ -77,7 +77,7 @@ def test_the_links_of_the_readme_lead_somewhere(link):
 
 def test_the_corpus_that_the_page_on_data_makes_can_be_read(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(read_snippet("data.md", "make_corpus"), {})
+    exec(read_snippet("data.md", "make_corpus.py"), {})
     doc, nothing = read_docbin("train.spacy", spacy.blank("en").vocab)
     assert [(head.text, label, tail.text) for head, tail, label, _ in doc._.relations] == [
         ("Soichiro Honda", "founded", "Honda Motor Company")
@@ -93,7 +93,7 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
     doc._.rel = {(0, 3): {"met": 0.9, "wrote": 0.2}, (0, 6): {"met": 0.1}, (3, 6): {"in": 0.6}}
     DocBin(docs=[doc], store_user_data=True).to_disk("rel.spacy")
     try:
-        exec(read_snippet("migration.md", "convert_rel"), {})
+        exec(read_snippet("migration.md", "convert_rel.py"), {})
     finally:
         Doc.remove_extension("rel")
     [converted] = read_docbin("train.spacy", spacy.blank("en").vocab)
@@ -104,6 +104,6 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
     assert converted._.relations[0].head.label_ == "PER"
 
 
-@pytest.mark.parametrize(("page", "title"), [("index.md", "add_pipe"), ("head.md", "table_cnn")])
+@pytest.mark.parametrize(("page", "title"), [("index.md", "add_pipe.py"), ("head.md", "table_cnn.py")])
 def test_other_code_of_the_pages_runs(page, title):
     exec(read_snippet(page, title), {})
