@@ -1,13 +1,11 @@
 """Draws the figures of docs/head.md: `python docs/figures/make_figures.py` in the root of the project.
 
-It wants the sample corpus and the model trained on it (`spacy project run all`), and what was measured by
-`python -m benchmarks.head --kernel-size 3 --layers 2` in metrics/head.json.
+It wants the sample corpus and the model trained on it (`spacy project run all`).
 """
 
-import json
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import spacy
@@ -117,32 +115,6 @@ def draw_first_layer(doc: Doc, words: Tensor, conv: nn.Conv2d) -> Figure:
     return figure
 
 
-def draw_cost(rows: list[dict[str, Any]]) -> Figure:
-    """Draw time and memory over the words of a sentence.
-
-    rows (list[dict]): What `benchmarks.head` measured.
-    RETURNS (Figure): Time on the left, memory on the right.
-    """
-    styles = {"dense": ("#D55E00", "as it is written"), "head": ("#0072B2", "as it is computed here")}
-    lines = {"forward": "-", "forward + backward": "--"}
-    figure, panels = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
-    for axes, unit, title in zip(panels, ("ms", "MiB"), ("milliseconds", "peak memory, MiB"), strict=True):
-        for name, (colour, label) in styles.items():
-            for mode, line in lines.items():
-                points = [
-                    (int(row["input"].removeprefix("n = ")), row[f"{name}_{unit}"])
-                    for row in rows
-                    if row["input"].startswith("n = ") and row["pass"] == mode
-                ]
-                # Less than what the system hands out at a time cannot be drawn on a logarithmic scale.
-                known = [(n, value) for n, value in points if value]
-                axes.loglog(*zip(*known, strict=True), line, color=colour, marker="o", ms=3, label=f"{label}, {mode}")
-        axes.set(title=title, xlabel="words of the sentence")
-        axes.grid(alpha=0.3)
-    panels[0].legend(fontsize=8, frameon=False)
-    return figure
-
-
 def main() -> None:
     """Draw all figures beside this file."""
     nlp = spacy.load("training/sample/model-best")
@@ -151,12 +123,10 @@ def main() -> None:
     predicted = nlp(Doc(nlp.vocab, words=[token.text for token in doc]))
     words = torch.tensor(pipe.model.get_ref("tok2vec").predict([predicted])[0])
     conv = pipe.model.get_ref("head").shims[0]._model.convs[0]
-    cost = json.loads(Path("metrics/head.json").read_text(encoding="utf-8"))["tables"]
     with torch.inference_mode():
         figures = {
             "label_table": draw_label_table(doc, pipe.label_scheme),
             "first_layer": draw_first_layer(doc, words, conv.float()),
-            "cost": draw_cost(next(iter(cost.values()))),
         }
     # Without the date and with fixed ids, the same figure is the same file.
     plt.rcParams["svg.hashsalt"] = "spacy_tabcnn"
