@@ -129,6 +129,18 @@ def run_spacy() -> Callable[..., Result]:
 
 
 @pytest.fixture(scope="session")
+def run(run_spacy: Callable[..., Result]) -> Callable[..., str]:
+    """Run a command that must succeed, and return what it printed without the line breaks of a narrow terminal."""
+
+    def run_successfully(*arguments: object) -> str:
+        result = run_spacy(*arguments)
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    return run_successfully
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> Path:
     """The config of a pipeline that trains in a second."""
     return ROOT / "configs" / "test" / "tiny.cfg"

@@ -10,18 +10,6 @@ from thinc.api import Config
 
 
 @pytest.fixture
-def run(run_spacy):
-    """Run a command that must succeed, and return what it printed without the line breaks of a narrow terminal."""
-
-    def run_successfully(*arguments):
-        result = run_spacy(*arguments)
-        assert result.exit_code == 0, result.output
-        return " ".join(result.output.split())
-
-    return run_successfully
-
-
-@pytest.fixture
 def paths(tiny_corpus):
     """Options that every command with a config needs."""
     return ("--paths.train", tiny_corpus, "--paths.dev", tiny_corpus)

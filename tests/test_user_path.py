@@ -116,18 +116,6 @@ def tool(request):
 
 
 @pytest.fixture(scope="module")
-def run(run_spacy):
-    """Run a command that must succeed, and return what it printed without the line breaks of a narrow terminal."""
-
-    def run_successfully(*arguments):
-        result = run_spacy(*arguments)
-        assert result.exit_code == 0, result.output
-        return " ".join(result.output.split())
-
-    return run_successfully
-
-
-@pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """The Python of a new virtual environment. It has the packages of this one, since nothing can be downloaded, but
     what it installs is its own."""
