@@ -2,6 +2,7 @@
 
 from ._app import tabcnn_cli
 from .annotate import annotate_cli
+from .calibration import calibration_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .debug_data import debug_data_cli
@@ -15,6 +16,7 @@ from .study import study_cli
 
 __all__ = [
     "annotate_cli",
+    "calibration_cli",
     "convert",
     "convert_cli",
     "copy_encoder",
