@@ -11,6 +11,7 @@ from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
 from .report import report_cli
+from .round_trip import round_trip_cli
 from .show import show_cli
 from .study import study_cli
 
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate_cli",
     "graph_cli",
     "report_cli",
+    "round_trip_cli",
     "show_cli",
     "study_cli",
     "tabcnn_cli",

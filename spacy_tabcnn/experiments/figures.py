@@ -135,12 +135,11 @@ def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
         axes = figure.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row", height_ratios=(3, 1))
         for upper, lower, (name, calibration) in zip(*axes, groups.items(), strict=True):
             _draw_accuracy(upper, calibration)
-            upper.set_title(
-                f"{TITLES[name]}\nn = {calibration.count}, calibration error {100 * calibration.error:.1f} %", fontsize=8
-            )
-            widths = [bin_.high - bin_.low for bin_ in calibration.bins]
-            heights = [bin_.count for bin_ in calibration.bins]
-            lower.bar([bin_.low for bin_ in calibration.bins], heights, widths, align="edge", color="0.7", edgecolor="w")
+            error = f"calibration error {100 * calibration.error:.1f} %"
+            upper.set_title(f"{TITLES[name]}\nn = {calibration.count}, {error}", fontsize=8)
+            bins = calibration.bins
+            widths, heights = [bin_.high - bin_.low for bin_ in bins], [bin_.count for bin_ in bins]
+            lower.bar([bin_.low for bin_ in bins], heights, widths, align="edge", color="0.7", edgecolor="w")
             lower.set(xlabel="Score", yscale="log")
             _tidy(lower)
         axes[0, 0].set_ylabel("Share that is right")
@@ -179,7 +178,8 @@ def _draw_accuracy(axis: "Axes", calibration: Calibration) -> None:
         elinewidth=0.8,
         capsize=2,
     )
-    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=[0, 0.2, 0.4, 0.6, 0.8, 1], yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
     _tidy(axis)
 
 

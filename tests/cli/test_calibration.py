@@ -37,9 +37,7 @@ def test_report_takes_the_file(run_spacy, tiny_run, tiny_corpus, tmp_path):
 @pytest.mark.parametrize(
     "data,output,message", [("none.spacy", "a.json", "none.spacy: no such file"), ("corpus", "a.png", "ends in .json")]
 )
-def test_what_cannot_be_read_or_written_is_a_message(
-    run_spacy, tiny_run, tiny_corpus, tmp_path, data, output, message
-):
+def test_what_cannot_be_read_or_written_is_a_message(run_spacy, tiny_run, tiny_corpus, tmp_path, data, output, message):
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     data = tiny_corpus if data == "corpus" else tmp_path / data
     result = run_spacy("tabcnn", "calibration", tiny_run / "model-last", data, tmp_path / output)
