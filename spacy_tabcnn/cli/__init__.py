@@ -10,6 +10,7 @@ from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
+from .model_card import model_card_cli
 from .report import report_cli
 from .round_trip import round_trip_cli
 from .show import show_cli
@@ -29,6 +30,7 @@ __all__ = [
     "evaluate",
     "evaluate_cli",
     "graph_cli",
+    "model_card_cli",
     "report_cli",
     "round_trip_cli",
     "show_cli",
