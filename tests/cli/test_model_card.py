@@ -72,6 +72,20 @@ def test_what_was_said_is_kept(write_card, model):
     assert again == first and "Left out" not in output
 
 
+# spaCy leaves it to the garbage collector to close what it writes.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+def test_spacy_package_takes_the_card_along(write_card, run_spacy, model, tmp_path):
+    _, card = write_card(*STATED)
+    (tmp_path / "packages").mkdir()
+    result = run_spacy("package", model, tmp_path / "packages", "--build", "none")
+    assert result.exit_code == 0, result.output
+    package = tmp_path / "packages" / "en_facts-1.2.0"
+    # The page of the wheel, and what pipelines' hubs read inside it.
+    for path in (package, package / "en_facts" / "en_facts-1.2.0"):
+        assert (path / "README.md").read_text(encoding="utf-8") == card
+    assert srsly.read_json(package / "meta.json")["intended_use"] == "Plain English."
+
+
 def test_the_folder_of_an_encoder_is_named_without_its_place(model, tiny_encoder):
     nlp = spacy.load(model)
     nlp.add_pipe("transformer", config={"model": {"name": str(tiny_encoder)}})
