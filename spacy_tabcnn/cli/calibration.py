@@ -64,10 +64,10 @@ def calibration_cli(
         msg.fail("Could not compare scores", str(err), exits=1)
     for name, found in groups.items():
         rows = [
-            (f"{bin_.low:.2f}–{bin_.high:.2f}", bin_.count, f"{100 * bin_.score:.1f}", f"{100 * bin_.accuracy:.1f}")
+            (f"{bin_.low:.2f}–{bin_.high:.2f}", bin_.n, f"{100 * bin_.score:.1f}", f"{100 * bin_.accuracy:.1f}")
             for bin_ in found.bins
         ]
-        rows.append(("all", found.count, f"{100 * found.score:.1f}", f"{100 * found.accuracy:.1f}"))
+        rows.append(("all", found.n, f"{100 * found.score:.1f}", f"{100 * found.accuracy:.1f}"))
         msg.table(
             rows, header=(TITLES[name], "Number", "Mean score", "Right"), divider=True, aligns=("l", "r", "r", "r")
         )

@@ -30,7 +30,7 @@ class Bin(NamedTuple):
 
     low (float): Least score of the bin.
     high (float): Its end; exclusive, but for the last bin.
-    count (int): How many predictions it has.
+    n (int): How many predictions it has.
     score (float): Their mean score.
     accuracy (float): The share of them that is right.
     interval (tuple[float, float]): Wilson's interval for that share, 95 %.
@@ -38,7 +38,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    n: int
     score: float
     accuracy: float
     interval: tuple[float, float]
@@ -47,7 +47,7 @@ class Bin(NamedTuple):
 class Calibration(NamedTuple):
     """How far scores are probabilities.
 
-    count (int): How many predictions have one.
+    n (int): How many predictions have one.
     score (float): Their mean score; 0 if there are none.
     accuracy (float): The share of them that is right; 0 if there are none.
     error (float): The expected calibration error: the difference between mean score and accuracy of a bin, averaged
@@ -55,7 +55,7 @@ class Calibration(NamedTuple):
     bins (list[Bin]): The bins that hold any, in ascending order.
     """
 
-    count: int
+    n: int
     score: float
     accuracy: float
     error: float
@@ -117,7 +117,7 @@ def calibrate(scores: Sequence[Scored], *, n_bins: int = 10) -> Calibration:
             mean_score, accuracy = _means(held)
             interval = _wilson(accuracy, len(held))
             bins.append(Bin(number / n_bins, (number + 1) / n_bins, len(held), mean_score, accuracy, interval))
-    gaps = sum(bin_.count * abs(bin_.score - bin_.accuracy) for bin_ in bins)
+    gaps = sum(bin_.n * abs(bin_.score - bin_.accuracy) for bin_ in bins)
     return Calibration(len(scores), *_means(scores), gaps / max(len(scores), 1), bins)
 
 

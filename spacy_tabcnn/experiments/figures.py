@@ -136,11 +136,12 @@ def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
         for upper, lower, (name, calibration) in zip(*axes, groups.items(), strict=True):
             _draw_accuracy(upper, calibration)
             error = f"calibration error {100 * calibration.error:.1f} %"
-            upper.set_title(f"{TITLES[name]}\nn = {calibration.count}, {error}", fontsize=8)
+            upper.set_title(f"{TITLES[name]}\nn = {calibration.n}, {error}", fontsize=8)
             bins = calibration.bins
-            widths, heights = [bin_.high - bin_.low for bin_ in bins], [bin_.count for bin_ in bins]
+            widths, heights = [bin_.high - bin_.low for bin_ in bins], [bin_.n for bin_ in bins]
             lower.bar([bin_.low for bin_ in bins], heights, widths, align="edge", color="0.7", edgecolor="w")
             lower.set(xlabel="Score", yscale="log")
+            lower.yaxis.set_major_formatter("{x:g}")
             _tidy(lower)
         axes[0, 0].set_ylabel("Share that is right")
         axes[1, 0].set_ylabel("Predictions")
@@ -174,7 +175,7 @@ def _draw_accuracy(axis: "Axes", calibration: Calibration) -> None:
         color=color,
         marker=marker,
         markersize=4.5,
-        linewidth=1.3,
+        linestyle="none",  # a bin may hold very few
         elinewidth=0.8,
         capsize=2,
     )

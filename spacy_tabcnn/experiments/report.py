@@ -138,7 +138,7 @@ def _make_calibration_sections(calibrations: Sequence[tuple[str, Mapping[str, Ca
         sections.append(figure)
         for name, found in groups.items():
             shares = [_format(100 * share) for share in (found.score, found.accuracy, found.error)]
-            rows.append([title, TITLES[name], str(found.count), *shares])
+            rows.append([title, TITLES[name], str(found.n), *shares])
     if rows:
         header = ["Model", "Predictions", "Number", "Mean score", "Right", "Expected calibration error"]
         sections.append(Table("Calibration of scores", header, rows, ["Not in the paper. In percent."]))

@@ -54,12 +54,10 @@ def make_model_card(nlp: Language) -> str:
         md.add(md.title(2, "Scores on the development corpus"))
         md.add(md.table(scores, ["", "P", "R", "F1"], aligns=["l", "r", "r", "r"]))
         md.add("In percent, micro averages, of the checkpoint that was best on this corpus.")
-    for name, pipe in nlp.pipeline:
-        settings = getattr(pipe, "cfg", {}) if isinstance(pipe, RelationPipe) else {}
-        rows = [(md.code(key), md.code(_plain(value))) for key, value in settings.items() if key != "labels"]
-        if rows:
-            md.add(md.title(2, f"Settings of `{name}`"))
-            md.add(_table(rows, ["Setting", "Value"]))
+    for pipe in pipes:
+        rows = [(md.code(key), md.code(_plain(value))) for key, value in pipe.cfg.items() if key != "labels"]
+        md.add(md.title(2, f"Settings of `{pipe.name}`"))
+        md.add(_table(rows, ["Setting", "Value"]))
     md.add(md.title(2, "Use"))
     md.add(md.code_block(_EXAMPLE.format(name=f"{meta['lang']}_{meta['name']}"), "python"))
     md.add("`config.cfg` has the whole configuration of the pipeline and of its training.")

@@ -13,7 +13,7 @@ def test_calibration_prints_bins_and_writes_the_diagram(run_spacy, tiny_run, tin
         assert title in result.output
     data = srsly.read_json(output)
     assert data["title"] == "model-last on tiny.spacy"
-    assert data["groups"]["rels_strict"]["count"] == 9
+    assert data["groups"]["rels_strict"]["n"] == 9
     assert data["groups"]["rels_strict"]["accuracy"] == 1.0
     assert output.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert output.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")

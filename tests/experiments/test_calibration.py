@@ -63,10 +63,10 @@ def test_what_is_not_predicted_or_has_no_score_is_left_out(make_example):
 
 def test_bins_compare_the_mean_score_with_the_share_that_is_right():
     found = calibrate([(0.5, True), (0.55, False), (0.95, True), (0.97, True), (1.0, True)])
-    assert [(bin_.low, bin_.high, bin_.count) for bin_ in found.bins] == [(0.5, 0.6, 2), (0.9, 1.0, 3)]
+    assert [(bin_.low, bin_.high, bin_.n) for bin_ in found.bins] == [(0.5, 0.6, 2), (0.9, 1.0, 3)]
     assert [bin_.score for bin_ in found.bins] == pytest.approx([0.525, 2.92 / 3])
     assert [bin_.accuracy for bin_ in found.bins] == [0.5, 1.0]
-    assert (found.count, found.score, found.accuracy) == (5, pytest.approx(0.794), 0.8)
+    assert (found.n, found.score, found.accuracy) == (5, pytest.approx(0.794), 0.8)
 
 
 def test_the_error_is_the_mean_difference_over_the_predictions():
@@ -144,7 +144,7 @@ def test_files_of_a_report_with_a_calibration(groups, tmp_path):
     names = {path.name for path in (tmp_path / "report").glob("reliability*")}
     assert names == {"reliability1.json", "reliability1.png", "reliability1.svg"}
     data = json.loads((tmp_path / "report" / "reliability1.json").read_text())
-    assert data["groups"]["ents"]["count"] == 5
+    assert data["groups"]["ents"]["n"] == 5
     assert "![Reliability: minilm](reliability1.png)" in (tmp_path / "report" / "report.md").read_text()
 
 
