@@ -2,6 +2,7 @@
 
 from ._app import tabcnn_cli
 from .annotate import annotate_cli
+from .calibration import calibration_cli
 from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .debug_data import debug_data_cli
@@ -9,13 +10,16 @@ from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
+from .model_card import model_card_cli
 from .report import report_cli
+from .round_trip import round_trip_cli
 from .serve import serve_cli
 from .show import show_cli
 from .study import study_cli
 
 __all__ = [
     "annotate_cli",
+    "calibration_cli",
     "convert",
     "convert_cli",
     "copy_encoder",
@@ -27,7 +31,9 @@ __all__ = [
     "evaluate",
     "evaluate_cli",
     "graph_cli",
+    "model_card_cli",
     "report_cli",
+    "round_trip_cli",
     "serve_cli",
     "show_cli",
     "study_cli",

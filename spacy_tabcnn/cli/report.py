@@ -23,6 +23,10 @@ def report_cli(
             help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed; repeatable",
         ),
     ] = None,
+    calibrations: Annotated[
+        list[Path] | None,
+        typer.Option("--calibration", "-c", help="JSON file of `spacy tabcnn calibration`; repeatable"),
+    ] = None,
 ) -> None:
     """
     Write the paper's tables and figures with our own beside them.
@@ -42,7 +46,7 @@ def report_cli(
         from ..experiments.study import list_studies, read_results
 
         studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
-        write_report(studies, output, test_scores=test_scores or ())
+        write_report(studies, output, test_scores=test_scores or (), calibrations=calibrations or ())
     except ImportError as err:
         msg.fail(
             "Could not load what reports need",

@@ -1,13 +1,16 @@
-"""The paper's figures 2 and 3: F1 over the encoder layer, of the paper and of a study."""
+"""Figures: F1 over the encoder layer, of the paper and of a study (the paper's figures 2 and 3), and reliability."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .calibration import TITLES, Calibration
 from .results import MEASURES, Study, read_paper, sort_systems, summarise_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Colours that the colour-blind can tell apart (Okabe and Ito, 2008), and marks that tell the systems apart without any.
 _STYLES = {"TabERT-CNN": ("#0072B2", "o"), "TabERT": ("#D55E00", "s"), "SpERT": ("#009E73", "^")}
@@ -105,11 +108,7 @@ def draw(rows: Sequence[Sequence[Panel]], path: Path) -> None:
     path (Path): The file; its extension, .png or .svg, decides the format.
     RAISES (ImportError): If matplotlib is not installed.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": path.stem, "svg.fonttype": "path"}):
-        figure = Figure(figsize=(7.2, 0.6 + 2.9 * len(rows)), layout="constrained")
+    with _saved(path, height=0.6 + 2.9 * len(rows)) as figure:
         axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
         handles: dict[str, Any] = {}
         for row, panels in zip(axes, rows, strict=True):
@@ -123,9 +122,66 @@ def draw(rows: Sequence[Sequence[Panel]], path: Path) -> None:
             frameon=False,
             handlelength=3,
         )
+
+
+def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
+    """Draw a reliability diagram: accuracy over score, and below it how many predictions have such a score.
+
+    groups (Mapping[str, Calibration]): The comparisons, by their names in `TITLES`; each gets a column.
+    path (Path): The file; its extension, .png or .svg, decides the format.
+    RAISES (ImportError): If matplotlib is not installed.
+    """
+    with _saved(path, height=3.6) as figure:
+        axes = figure.subplots(2, len(groups), squeeze=False, sharex="col", sharey="row", height_ratios=(3, 1))
+        for upper, lower, (name, calibration) in zip(*axes, groups.items(), strict=True):
+            _draw_accuracy(upper, calibration)
+            error = f"calibration error {100 * calibration.error:.1f} %"
+            upper.set_title(f"{TITLES[name]}\nn = {calibration.n}, {error}", fontsize=8)
+            bins = calibration.bins
+            widths, heights = [bin_.high - bin_.low for bin_ in bins], [bin_.n for bin_ in bins]
+            lower.bar([bin_.low for bin_ in bins], heights, widths, align="edge", color="0.7", edgecolor="w")
+            lower.set(xlabel="Score", yscale="log")
+            lower.yaxis.set_major_formatter("{x:g}")
+            _tidy(lower)
+        axes[0, 0].set_ylabel("Share that is right")
+        axes[1, 0].set_ylabel("Predictions")
+
+
+@contextmanager
+def _saved(path: Path, *, height: float) -> "Iterator[Figure]":
+    """Make a figure, and save it when it has been drawn."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": path.stem, "svg.fonttype": "path"}):
+        figure = Figure(figsize=(7.2, height), layout="constrained")
+        yield figure
         # A date in the file would make each run another file.
         metadata = {"Date": None} if path.suffix == ".svg" else None
         figure.savefig(path, dpi=200, metadata=metadata)
+
+
+def _draw_accuracy(axis: "Axes", calibration: Calibration) -> None:
+    color, marker = _STYLES["TabERT-CNN"]
+    bins = calibration.bins
+    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
+    axis.errorbar(
+        [bin_.score for bin_ in bins],
+        [bin_.accuracy for bin_ in bins],
+        yerr=[
+            [bin_.accuracy - bin_.interval[0] for bin_ in bins],
+            [bin_.interval[1] - bin_.accuracy for bin_ in bins],
+        ],
+        color=color,
+        marker=marker,
+        markersize=4.5,
+        linestyle="none",  # a bin may hold very few
+        elinewidth=0.8,
+        capsize=2,
+    )
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
+    _tidy(axis)
 
 
 def _draw_panel(axis: "Axes", panel: Panel) -> dict[str, Any]:
@@ -158,7 +214,11 @@ def _draw_panel(axis: "Axes", panel: Panel) -> dict[str, Any]:
         yticks=range(0, 101, 10),
     )
     axis.title.set_fontsize(9)
+    _tidy(axis)
+    return handles
+
+
+def _tidy(axis: "Axes") -> None:
     axis.grid(axis="y", color="0.85", linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
-    return handles

@@ -4,15 +4,17 @@ import base64
 import glob
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from thinc.api import Config
 
+from .calibration import TITLES, Calibration, read_calibration
 from .differences import STATES, Difference, compare_systems, describe_order
-from .figures import Panel, draw, make_panels
+from .figures import Panel, draw, draw_reliability, make_panels
 from .results import (
     MEASURES,
     Study,
@@ -38,11 +40,12 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A figure: its title, the stem of its files and its data."""
+    """A figure: its title, the stem of its files, its data as JSON has them, and what draws it to a file."""
 
     title: str
     name: str
-    rows: list[list[Panel]]
+    data: Any
+    draw: Callable[[Path], None]
 
 
 class Bullets(NamedTuple):
@@ -55,37 +58,48 @@ class Bullets(NamedTuple):
 Section = Table | Figure | Bullets
 
 
-def write_report(studies: Sequence[Study], folder: Path, *, test_scores: Sequence[str] = ()) -> None:
+def write_report(
+    studies: Sequence[Study],
+    folder: Path,
+    *,
+    test_scores: Sequence[str] = (),
+    calibrations: Sequence[str | Path] = (),
+) -> None:
     """Write report.md, report.html, the figures with their data, and the results of each study (see `save_results`).
 
     studies (Sequence[Study]): The studies of a storage; tables and figures leave out searches among them.
     folder (Path): The folder; made if needed.
     test_scores (Sequence[str]): Scores on test sets, for table 1: "CORPUS/SYSTEM/ENCODER=FILES", with a pattern for the
         JSON files of `spacy tabcnn evaluate`, one for each seed.
+    calibrations (Sequence[str | Path]): Files of `spacy tabcnn calibration`.
     RAISES (ImportError): If matplotlib is not installed.
-    RAISES (ValueError): If test_scores cannot be read.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If test_scores or a file cannot be read.
     """
-    sections = make_report(studies, read_test_scores(test_scores))
+    reliability = [read_calibration(path) for path in calibrations]
+    sections = make_report(studies, read_test_scores(test_scores), reliability)
     folder.mkdir(parents=True, exist_ok=True)
     for study in studies:
         save_results(study, folder / f"{study.name}.jsonl")
     for section in sections:
         if isinstance(section, Figure):
             for suffix in (".png", ".svg"):
-                draw(section.rows, folder / f"{section.name}{suffix}")
-            data = [[panel.to_dict() for panel in row] for row in section.rows]
-            (folder / f"{section.name}.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+                section.draw(folder / f"{section.name}{suffix}")
+            (folder / f"{section.name}.json").write_text(json.dumps(section.data, indent=1), encoding="utf-8")
     (folder / "report.md").write_text(to_markdown(sections), encoding="utf-8")
     (folder / "report.html").write_text(to_html(sections, folder), encoding="utf-8")
 
 
 def make_report(
-    studies: Sequence[Study], test_scores: Mapping[tuple[str, str, str], Sequence[Summary]]
+    studies: Sequence[Study],
+    test_scores: Mapping[tuple[str, str, str], Sequence[Summary]],
+    calibrations: Sequence[tuple[str, Mapping[str, Calibration]]] = (),
 ) -> list[Section]:
     """Make the sections of a report, in the order of the paper.
 
     studies (Sequence[Study]): The studies; searches among them are left out.
     test_scores (Mapping): See `read_test_scores`.
+    calibrations (Sequence): Titles and comparisons, see `read_calibration`.
     RETURNS (list[Section]): The sections.
     """
     studies = [study for study in studies if any(result.cell.layer is not None for result in study.results)]
@@ -93,11 +107,12 @@ def make_report(
         Bullets("What was run", _describe_runs(studies)),
         make_test_table(test_scores),
         *make_layer_tables(studies),
-        Figure("Figure 2: F1 by layer, encoder updated", "figure2", make_panels(studies, states=[False])),
-        Figure(
+        _make_layer_figure("Figure 2: F1 by layer, encoder updated", "figure2", make_panels(studies, states=[False])),
+        _make_layer_figure(
             "Figure 3: F1 by layer, encoder frozen or updated", "figure3", make_panels(studies, states=[True, False])
         ),
         *(section for study in studies for section in _compare(study)),
+        *_make_calibration_sections(calibrations),
         make_corpus_table(studies),
         make_parameter_table(studies),
         Bullets("What was not run", describe_missing(studies, test_scores)),
@@ -108,6 +123,27 @@ def _compare(study: Study) -> list[Section]:
     differences = compare_systems(study)
     title = f"The paper's order of the systems ({study.corpus}, {study.encoder})"
     return [Bullets(title, describe_order(differences)), make_difference_table(study, differences)]
+
+
+def _make_layer_figure(title: str, name: str, rows: list[list[Panel]]) -> Figure:
+    return Figure(title, name, [[panel.to_dict() for panel in row] for row in rows], partial(draw, rows))
+
+
+def _make_calibration_sections(calibrations: Sequence[tuple[str, Mapping[str, Calibration]]]) -> list[Section]:
+    """Make a reliability diagram of each model and one table of all."""
+    sections: list[Section] = []
+    rows = []
+    for number, (title, groups) in enumerate(calibrations, start=1):
+        data = {"title": title, "groups": {name: found.to_dict() for name, found in groups.items()}}
+        figure = Figure(f"Reliability: {title}", f"reliability{number}", data, partial(draw_reliability, groups))
+        sections.append(figure)
+        for name, found in groups.items():
+            shares = [_format(100 * share) for share in (found.score, found.accuracy, found.error)]
+            rows.append([title, TITLES[name], str(found.n), *shares])
+    if rows:
+        header = ["Model", "Predictions", "Number", "Mean score", "Right", "Expected calibration error"]
+        sections.append(Table("Calibration of scores", header, rows, ["Not in the paper. In percent."]))
+    return sections
 
 
 def read_test_scores(texts: Iterable[str]) -> dict[tuple[str, str, str], list[Summary]]:
