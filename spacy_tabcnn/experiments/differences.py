@@ -1,6 +1,6 @@
 """How the systems of a layer study differ, and whether they come in the paper's order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
@@ -100,10 +100,12 @@ def _describe_pair(differences: Sequence[Difference]) -> str:
             sizes = sorted(100 * abs(d.comparison.difference) for d in those)
             points = f"{sizes[0]:.1f}" if len(sizes) == 1 else f"{sizes[0]:.1f} to {sizes[-1]:.1f}"
             by = f" by {points} points" if sign else ""
-            parts.append(f"{verb} at {_name_layers(d.layer for d in those)}{by}")
+            parts.append(f"{verb} at {_name_layers(those, of=len(differences))}{by}")
     return f"Encoder {STATES[frozen]}, {measure}, {first} against {second}: {'; '.join(parts)}"
 
 
-def _name_layers(layers: Iterable[int]) -> str:
-    names = [str(layer) for layer in layers]
-    return f"layer {names[0]}" if len(names) == 1 else f"layers {', '.join(names)}"
+def _name_layers(differences: Sequence[Difference], *, of: int) -> str:
+    names = [str(difference.layer) for difference in differences]
+    if len(names) == 1:
+        return f"layer {names[0]}"
+    return f"all {of} layers" if len(names) == of else f"layers {', '.join(names)}"

@@ -64,8 +64,14 @@ def test_the_order_in_words(make_study):
         "Encoder frozen, NER, TabERT-CNN against TabERT: ahead at layer 0 by 30.0 points; behind at layer 2 by 20.0 "
         "points; not told apart at layer 1"
     )
-    assert "Encoder frozen, RE+, TabERT against SpERT: ahead at layers 0, 1, 2 by 30.0 to 60.0 points" in lines
+    assert "Encoder frozen, RE+, TabERT against SpERT: ahead at all 3 layers by 30.0 to 60.0 points" in lines
     assert len(lines) == 1 + 3 * len(MEASURES)
+
+
+def test_layers_are_named_where_they_differ(make_study):
+    study = make_study({"TabERT-CNN": (0.9, 0.8, 0.5), "TabERT": (0.5, 0.5, 0.5)})
+    line = describe_order(compare_systems(study))[0]
+    assert line.endswith("ahead at layers 0, 1 by 30.0 to 40.0 points; not told apart at layer 2")
 
 
 def test_only_layers_of_all_systems_count_for_their_order(make_study):
