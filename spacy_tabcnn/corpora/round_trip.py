@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..visual.errors import EntityItem, RelationItem, entity_items, relation_items
+from ..items import EntityItem, RelationItem, entity_items, relation_items
 from .formats import read_annotations, write_annotations
 from .report import Reason
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, cast
 
 from spacy.training import Example
 
-from ..visual.errors import RelationItem, entity_items, find_errors
+from ..items import RelationItem, entity_items
+from ..visual.errors import find_errors
 
 # A score, and whether what has it is right.
 Scored = tuple[float, bool]

@@ -1,18 +1,19 @@
 """Precision, recall and F-score of predicted entities and relations."""
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from spacy.scorer import PRFScore
-from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..relations import get_relations, has_relations
+from ..items import EntityItem, RelationItem, entity_items, relation_items
+from ..relations import has_relations
 
-# A predicted or gold thing in a form that two documents share, and the type it is counted under.
-Item = tuple[Hashable, str]
+# What is scored, predicted and gold, by the prefix of the scores.
+Items = Mapping[str, tuple[Set[EntityItem | RelationItem], Set[EntityItem | RelationItem]]]
+
+PREFIXES = ("ents", "rels_boundaries", "rels_strict")
 
 
 def make_relation_scorer() -> Callable[..., dict[str, Any]]:
@@ -54,14 +55,14 @@ def score_relations(examples: Iterable[Example], **kwargs: Any) -> dict[str, Any
         whatever no reference is annotated with.
     Source: the paper's section 3.1, as in SpERT's strict evaluation (Eberts and Ulges, 2020).
     """
-    entities, boundaries, strict = _Tally(), _Tally(), _Tally()
+    tallies = {prefix: _Tally() for prefix in PREFIXES}
     for eg in examples:
-        if eg.reference.has_annotation("ENT_IOB"):
-            entities.add(_entities(eg.predicted), _entities(eg.reference))
-        if has_relations(eg.reference):
-            for tally, typed in ((boundaries, False), (strict, True)):
-                tally.add(_relations(eg.predicted, typed=typed), _relations(eg.reference, typed=typed))
-    return entities.scores("ents") | boundaries.scores("rels_boundaries") | strict.scores("rels_strict")
+        for prefix, (predicted, gold) in _get_items(eg).items():
+            tallies[prefix].add(predicted, gold)
+    scores: dict[str, Any] = {}
+    for prefix, tally in tallies.items():
+        scores |= tally.scores(prefix)
+    return scores
 
 
 def count_items(eg: Example) -> dict[str, tuple[int, int, int]]:
@@ -71,17 +72,26 @@ def count_items(eg: Example) -> dict[str, tuple[int, int, int]]:
     RETURNS (dict[str, tuple[int, int, int]]): Hits, misses and spurious items, by the prefix of their scores. Their
         sums over examples give the micro averages. Zeros for whatever the reference is not annotated with.
     """
-    counts = dict.fromkeys(("ents", "rels_boundaries", "rels_strict"), (0, 0, 0))
-    if eg.reference.has_annotation("ENT_IOB"):
-        counts["ents"] = _compare(_entities(eg.predicted), _entities(eg.reference))
-    if has_relations(eg.reference):
-        for prefix, typed in (("rels_boundaries", False), ("rels_strict", True)):
-            counts[prefix] = _compare(_relations(eg.predicted, typed=typed), _relations(eg.reference, typed=typed))
+    counts = dict.fromkeys(PREFIXES, (0, 0, 0))
+    for prefix, (predicted, gold) in _get_items(eg).items():
+        counts[prefix] = (len(predicted & gold), len(gold - predicted), len(predicted - gold))
     return counts
 
 
-def _compare(predicted: set[Item], gold: set[Item]) -> tuple[int, int, int]:
-    return len(predicted & gold), len(gold - predicted), len(predicted - gold)
+def _get_items(eg: Example) -> Items:
+    """Collect what is compared. There is nothing under the prefix of what the reference is not annotated with."""
+    items: dict[str, Any] = {}
+    if eg.reference.has_annotation("ENT_IOB"):
+        items["ents"] = (entity_items(eg.predicted).keys(), entity_items(eg.reference).keys())
+    if has_relations(eg.reference):
+        strict = (relation_items(eg.predicted).keys(), relation_items(eg.reference).keys())
+        items["rels_boundaries"] = tuple({_without_types(item) for item in found} for found in strict)
+        items["rels_strict"] = strict
+    return items
+
+
+def _without_types(item: RelationItem) -> RelationItem:
+    return item._replace(head=item.head._replace(label=""), tail=item.tail._replace(label=""))
 
 
 class _Tally:
@@ -91,11 +101,11 @@ class _Tally:
         self.by_type: dict[str, PRFScore] = defaultdict(PRFScore)
         self.is_annotated = False
 
-    def add(self, predicted: set[Item], gold: set[Item]) -> None:
+    def add(self, predicted: Set[EntityItem | RelationItem], gold: Set[EntityItem | RelationItem]) -> None:
         self.is_annotated = True
-        for label in {label for _, label in predicted | gold}:
+        for label in {item.label for item in predicted | gold}:
             self.by_type[label].score_set(
-                {item for item in predicted if item[1] == label}, {item for item in gold if item[1] == label}
+                {item for item in predicted if item.label == label}, {item for item in gold if item.label == label}
             )
 
     def scores(self, prefix: str) -> dict[str, Any]:
@@ -108,22 +118,3 @@ class _Tally:
             scores[f"{prefix}_macro_{figure}"] = sum(values) / max(len(values), 1)
         scores[f"{prefix}_per_type"] = per_type
         return scores if self.is_annotated else dict.fromkeys(scores)
-
-
-def _entities(doc: Doc) -> set[Item]:
-    offsets = _offsets(doc)
-    return {((offsets[ent.start], offsets[ent.end]), ent.label_) for ent in doc.ents}
-
-
-def _relations(doc: Doc, *, typed: bool) -> set[Item]:
-    offsets = _offsets(doc)
-
-    def argument(span: Span) -> Hashable:
-        return (offsets[span.start], offsets[span.end], span.label_ if typed else None)
-
-    return {((argument(head), argument(tail)), label) for head, tail, label, _ in get_relations(doc)}
-
-
-def _offsets(doc: Doc) -> list[int]:
-    """Count the characters, without whitespace, before each token and before the end."""
-    return [0, *accumulate(len("".join(token.text.split())) for token in doc)]

@@ -7,8 +7,9 @@ from html import escape
 from spacy.training import Example
 
 from ..corpora.annotations import ORIG_ID
+from ..items import EntityItem, RelationItem
 from ..relations import has_relations
-from .errors import KINDS, EntityItem, Finding, Kind, RelationItem, Unit, find_errors
+from .errors import KINDS, Finding, Kind, Unit, find_errors
 from .page import make_page
 
 Counts = Counter[tuple[Unit, Kind]]

@@ -1,34 +1,16 @@
 """What is wrong with predicted entities and relations, one by one."""
 
-from collections.abc import Callable, Iterable
-from itertools import accumulate
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple, TypeVar, get_args
 
-from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..relations import get_entity_score, get_relations, has_relations
+from ..items import EntityItem, RelationItem, entity_items, relation_items
+from ..relations import has_relations
 
 Unit = Literal["entity", "relation"]
 Kind = Literal["missed", "spurious", "wrong type", "wrong direction", "wrong boundary", "correct"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-
-class EntityItem(NamedTuple):
-    """An entity: its type, and its boundaries in characters other than whitespace, which documents that differ in
-    tokens share; `end` is exclusive."""
-
-    start: int
-    end: int
-    label: str
-
-
-class RelationItem(NamedTuple):
-    """A relation between two entities."""
-
-    head: EntityItem
-    tail: EntityItem
-    label: str
 
 
 class Finding(NamedTuple):
@@ -122,23 +104,6 @@ def compare_relations(gold: Iterable[RelationItem], predicted: Iterable[Relation
     return _compare("relation", gold, predicted, rules)
 
 
-def entity_items(doc: Doc) -> dict[EntityItem, float | None]:
-    """RETURNS (dict[EntityItem, float | None]): The entities of a document and their scores."""
-    place = _placer(doc)
-    return {place(ent): get_entity_score(ent) for ent in doc.ents}
-
-
-def relation_items(doc: Doc) -> dict[RelationItem, float | None]:
-    """RETURNS (dict[RelationItem, float | None]): The relations of a document and their scores."""
-    place = _placer(doc)
-    return {RelationItem(place(rel.head), place(rel.tail), rel.label): rel.score for rel in get_relations(doc)}
-
-
-def _placer(doc: Doc) -> Callable[[Span], EntityItem]:
-    before = [0, *accumulate(not char.isspace() for char in doc.text)]
-    return lambda span: EntityItem(before[span.start_char], before[span.end_char], span.label_)
-
-
 def _compare(
     unit: Unit, gold: Iterable[ItemT], predicted: Iterable[ItemT], rules: list[tuple[Kind, Match[ItemT]]]
 ) -> list[Finding]:
@@ -157,7 +122,7 @@ def _compare(
     return [finding for _, finding in sorted(findings, key=lambda pair: pair[0])]
 
 
-def _with_score(finding: Finding, scores: dict[Any, float | None]) -> Finding:
+def _with_score(finding: Finding, scores: Mapping[Any, float | None]) -> Finding:
     return finding._replace(score=scores.get(finding.predicted))
 
 

@@ -7,12 +7,11 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from spacy_tabcnn.items import EntityItem, RelationItem
 from spacy_tabcnn.pipeline.scoring import score_relations
 from spacy_tabcnn.relations import set_relations
 from spacy_tabcnn.visual.errors import (
-    EntityItem,
     Finding,
-    RelationItem,
     compare_entities,
     compare_relations,
     find_errors,
