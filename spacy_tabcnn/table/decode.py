@@ -60,8 +60,8 @@ def decode_tables(
     windows (Windows): The tables' sentences. Of a word or a cell that several windows hold, the logits of its owner
         are read.
     scheme (LabelScheme): The labels.
-    aggregation (str): "mean": a pair's probabilities are the normalised geometric mean over its cells. "any": one
-        cell is enough, as in the paper; the most probable label of all cells counts.
+    aggregation (str): "mean": a pair's probabilities are the geometric mean over its cells, normalised over the labels
+        that it may have. "any": one cell is enough, as in the paper; the most probable label of all cells counts.
     min_score (float | None): With a number, a pair gets its most probable relation if that is at least so probable.
         With None, if it beats "none", in the mean or in any cell.
     type_constraints (bool): Whether a relation may only join the pairs of entity types that the scheme lists.
@@ -252,7 +252,7 @@ def _aggregate(
     first = np.flatnonzero(np.diff(pair, prepend=-1))
     if aggregation == "mean":
         means = np.add.reduceat(cell_scores, first) / np.bincount(pair)[:, None]
-        return np.where(allowed, log_softmax(means), -np.inf)
+        return log_softmax(np.where(allowed, means, -np.inf))
     cell_scores = np.where(allowed[pair], cell_scores, -np.inf)
     if votes_only:
         winner = cell_scores.argmax(axis=1)[:, None] == np.arange(cell_scores.shape[1])

@@ -303,6 +303,13 @@ def test_type_constraints_leave_the_allowed_labels(types, expected, aggregation)
     assert [relation[:3] for relation in found] == expected
 
 
+def test_scores_are_probabilities_among_the_allowed_labels():
+    """Of LiveIn from a PER to a LOC and none, which have 0.04 and 0.01 of a cell; the rest is what cannot be."""
+    entities = [entity(0, 1, "PER"), entity(1, 2, "LOC")]
+    (relation,) = relate([[0.01, 0.04, 0.85, 0.05, 0.05]], entities, 2, type_constraints=True)
+    assert relation.label == "LiveIn" and relation.score == pytest.approx(0.8)
+
+
 def test_without_type_constraints_any_pair_may_be_joined():
     entities = [entity(0, 1, "LOC"), entity(1, 2, "LOC")]
     assert relate([LIKELY], entities, 2, type_constraints=True) == []
