@@ -1,5 +1,6 @@
 """`spacy tabcnn calibration`: how far the scores of predictions are probabilities."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -43,8 +44,7 @@ def calibration_cli(
     """
     setup_gpu(gpu_id, silent=False)
     try:
-        import matplotlib  # noqa: F401  # before the model has worked for nothing
-
+        import_module("matplotlib")  # before the model has worked for nothing
         from ..experiments.calibration import TITLES, calibrate, collect_scores, save_calibration
 
         _check_output(output)
