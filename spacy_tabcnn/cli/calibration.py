@@ -10,6 +10,7 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..pipeline.scoring import predict_examples
 from ._app import tabcnn_cli
 
 
@@ -49,9 +50,7 @@ def calibration_cli(
 
         _check_output(output)
         nlp = spacy.load(model)
-        examples = list(RelationCorpus(data, gold_tokens=not raw_text)(nlp))
-        for eg, doc in zip(examples, nlp.pipe(eg.predicted for eg in examples), strict=True):
-            eg.predicted = doc
+        examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
         groups = {name: calibrate(scores, n_bins=bins) for name, scores in collect_scores(examples).items()}
         save_calibration(output, groups, title=title or f"{Path(model).name} on {data.name}")
     except ImportError as err:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import spacy
 import typer
 from spacy.cli._util import setup_gpu
-from spacy.training import Example
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..pipeline.scoring import predict_examples
 from ._app import tabcnn_cli
 
 if TYPE_CHECKING:
@@ -64,9 +64,7 @@ def write_errors(model: str | Path, data: str | Path, output: Path, *, raw_text:
     from ..visual.error_page import make_error_page
 
     nlp = spacy.load(model)
-    examples = list(RelationCorpus(data, gold_tokens=not raw_text)(nlp))
-    predicted = nlp.pipe(example.predicted for example in examples)
-    examples = [Example(doc, example.reference) for doc, example in zip(predicted, examples, strict=True)]
+    examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
     page, counts = make_error_page(examples, title=f"{model}: errors on {data}")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page, encoding="utf-8")

@@ -21,7 +21,7 @@ from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 from transformers.utils.logging import get_logger
 
-from ..pipeline.scoring import count_items, score_relations
+from ..pipeline.scoring import count_items, predict_examples, score_relations
 from ..relations import get_relations
 from .grid import ENCODER, Cell, find_encoder, make_overrides
 from .results import MEASURES
@@ -108,10 +108,7 @@ def score(nlp: Language) -> Outcome:
     RETURNS (Outcome): The F1 of entities and relations, and the counts of each sentence.
     RAISES (ValueError): If the corpus is not annotated with both.
     """
-    examples = read_corpus(nlp, nlp.config.interpolate(), "dev_corpus")
-    # `nlp.evaluate` predicts on copies, which nobody can count in afterwards.
-    for eg, doc in zip(examples, nlp.pipe(eg.predicted for eg in examples), strict=True):
-        eg.predicted = doc
+    examples = predict_examples(nlp, read_corpus(nlp, nlp.config.interpolate(), "dev_corpus"))
     found = score_relations(examples)
     scores = {}
     for prefix in MEASURES.values():
