@@ -1,6 +1,7 @@
-"""Matrix products in float32 by oneDNN, which torch ships but asks for convolutions and lower precisions only.
+"""Matrix products by oneDNN, which torch ships but asks for convolutions and lower precisions only.
 
-torch's choice for float32, MKL, runs CPUs of other makers than Intel on AVX2 kernels; oneDNN uses their AVX-512.
+In float32, torch's choice, MKL, runs CPUs of other makers than Intel on AVX2 kernels; oneDNN uses their AVX-512. In
+bfloat16, torch asks oneDNN, but for ever new sizes: making their kernels takes several times as long as running them.
 """
 
 import functools
@@ -17,15 +18,21 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 # Each combination of sizes has a kernel of its own, which takes up to 2 MB. Two caches, which take their size from the
-# environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again.
+# environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again. In
+# bfloat16, what is rounded up (next) uses those of a layer of BERT, forward and backward, for a handful of sizes.
 CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-CACHE_CAPACITY = 32
+CACHE_CAPACITY = 64
+# What the number of rows of a layer's input is rounded up to in bfloat16. The rows cost less than a kernel does. In
+# float32 they would cost more.
+ROUND_ROWS = 64
 # Multiplications from which on a product is worth making that kernel.
 MIN_SIZE = 2**24
 
 
 def faster_linear(device: torch.device) -> AbstractContextManager:
     """Compute `torch.nn.functional.linear`, and so every `torch.nn.Linear`, by oneDNN where that is faster.
+
+    Under autocast, which has chosen oneDNN already, it only gets products of fewer sizes.
 
     device (torch.device): Where modules run.
     RETURNS (AbstractContextManager): The context to run a module's forward pass in; the backward pass follows it.
@@ -69,8 +76,15 @@ class _FasterLinear(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is F.linear and not kwargs and _suits(args[0]) and not torch.is_autocast_enabled("cpu"):
-            return _Linear.apply(*args)
+        if func is F.linear and not kwargs:
+            if not torch.is_autocast_enabled("cpu"):
+                if _suits(args[0]):
+                    return _Linear.apply(*args)
+            elif args[0].dim() > 1 and args[0].dtype != torch.float64:
+                inputs = args[0].flatten(0, -2).to(torch.get_autocast_dtype("cpu"))
+                n_rows = len(inputs)
+                outputs = func(F.pad(inputs, (0, 0, 0, -n_rows % ROUND_ROWS)), *args[1:])
+                return outputs[:n_rows].unflatten(0, args[0].shape[:-1])
         return func(*args, **(kwargs or {}))
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.common import in_fresh_process, resident_memory, to_mebibytes
 from spacy_tabcnn.models import products
@@ -95,10 +96,45 @@ def test_small_products_are_left_to_torch(monkeypatch):
     assert multiply(left[1:], right) == "torch's"
 
 
-def test_autocast_decides_before(onednn):
-    inputs, weight = arrays((6, 5), (4, 5))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(5,), (7, 5), (2, 3, 5), (0, 5), (8, 5)])
+def test_autocast_decides_before(onednn, monkeypatch, shape, dtype):
+    """It gives what it gives without the context, of products whose sizes are rounded up."""
+    monkeypatch.setattr(products, "ROUND_ROWS", 8)
+    inputs, weight, bias, d_output = arrays(shape, (4, 5), (4,), (*shape[:-1], 4))
+    inputs = inputs.to(dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        wanted = F.linear(inputs, weight, bias)
+    wanted_gradients = torch.autograd.grad(wanted, [inputs, weight, bias], d_output.bfloat16())
+
     with torch.autocast("cpu", dtype=torch.bfloat16), faster_linear(CPU):
-        assert F.linear(inputs, weight).dtype == torch.bfloat16
+        output = F.linear(inputs, weight, bias)
+    gradients = torch.autograd.grad(output, [inputs, weight, bias], d_output.bfloat16())
+
+    assert output.dtype == torch.bfloat16 and output.shape == wanted.shape
+    torch.testing.assert_close(output, wanted)
+    torch.testing.assert_close(gradients, wanted_gradients)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_autocast_gets_few_sizes(onednn, dtype):
+    (weight,) = arrays((101, 102))
+    sizes = set()
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func is torch.ops.aten.mm.default:
+                sizes.add((args[0].shape, args[1].shape))
+            return func(*args, **(kwargs or {}))
+
+    with Watch():
+        for n_rows in range(1, 100):
+            (inputs,) = arrays((n_rows, 102))
+            with torch.autocast("cpu", dtype=torch.bfloat16), faster_linear(CPU):
+                output = F.linear(inputs.to(dtype), weight)
+            output.float().sum().backward()
+    # The product itself, and those of the two gradients, for each number of rows that it sees.
+    assert len(sizes) == 3 * (-(-99 // products.ROUND_ROWS) if onednn else 99)
 
 
 def test_a_gpu_is_left_alone(onednn):

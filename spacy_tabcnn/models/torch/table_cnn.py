@@ -155,7 +155,7 @@ class TableCNN(nn.Module):
         """Output of a following layer: (target cells, channels)."""
         conv = self.convs[layer]
         if isinstance(conv, nn.Conv2d):
-            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 1).to(precision)
+            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 1).to(precision, memory_format=torch.contiguous_format)
             return _Convolution.apply(source, kernel, conv.bias, step)
         depthwise, pointwise = (cast(nn.Conv2d, part) for part in cast(nn.Sequential, conv))
         by_position, by_channel = depthwise.weight.flatten(1).t(), pointwise.weight.flatten(1)
