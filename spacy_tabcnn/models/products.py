@@ -1,7 +1,8 @@
 """Matrix products by oneDNN, which torch ships but asks for convolutions and lower precisions only.
 
-In float32, torch's choice, MKL, runs CPUs of other makers than Intel on AVX2 kernels; oneDNN uses their AVX-512. In
-bfloat16, torch asks oneDNN, but for ever new sizes: making their kernels takes several times as long as running them.
+In float32, torch's choice, MKL, runs CPUs of other makers than Intel on AVX2 kernels; oneDNN uses their AVX-512. On
+Intel's they are equally fast, but MKL need not make a kernel for each new size. In bfloat16, torch asks oneDNN, whose
+kernels take several times as long to make as to run.
 """
 
 import functools
@@ -51,8 +52,18 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
 
 
 @functools.cache
+def prefers_onednn() -> bool:
+    """Tell whether oneDNN's products in float32 are faster than MKL's.
+
+    RETURNS (bool): Whether they are.
+    """
+    describe = getattr(torch.cpu, "get_capabilities", None)  # not in torch's older versions
+    return has_onednn() and not (describe and "Intel" in describe()["cpu_name"])
+
+
+@functools.cache
 def has_onednn() -> bool:
-    """Tell whether this CPU and this torch have faster products in float32: AVX-512, and oneDNN's operator.
+    """Tell whether this CPU has AVX-512, and this torch oneDNN's operator.
 
     The first call bounds what torch and oneDNN keep for their products, unless the environment already does.
 
@@ -109,7 +120,7 @@ class _Linear(Function):
 
 
 def _suits(array: Tensor) -> bool:
-    return array.dtype == torch.float32 and array.device.type == "cpu" and array.dim() > 1 and has_onednn()
+    return array.dtype == torch.float32 and array.device.type == "cpu" and array.dim() > 1 and prefers_onednn()
 
 
 def _linear(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -17,6 +17,7 @@ CPU = torch.device("cpu")
 def onednn(request, monkeypatch):
     monkeypatch.setattr(products, "MIN_SIZE", 1)
     monkeypatch.setattr(products, "has_onednn", lambda: request.param)
+    monkeypatch.setattr(products, "prefers_onednn", lambda: request.param)
     return request.param
 
 
@@ -87,8 +88,18 @@ def test_modules_are_reached_within_the_context_only(onednn, monkeypatch):
     assert len(calls) == (2 if onednn else 0)
 
 
-def test_small_products_are_left_to_torch(monkeypatch):
+@pytest.mark.parametrize("name, expected", [("Intel Xeon", False), ("AMD EPYC", True), (None, True)])
+def test_intels_cpus_have_a_fast_library_of_their_own(monkeypatch, name, expected):
     monkeypatch.setattr(products, "has_onednn", lambda: True)
+    if name is None:  # an older torch
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"cpu_name": name}, raising=False)
+    assert products.prefers_onednn.__wrapped__() == expected
+
+
+def test_small_products_are_left_to_torch(monkeypatch):
+    monkeypatch.setattr(products, "prefers_onednn", lambda: True)
     monkeypatch.setattr(products, "MIN_SIZE", 6 * 5 * 4)
     monkeypatch.setattr(F, "linear", lambda *args: "torch's")
     left, right = (array.detach() for array in arrays((6, 5), (5, 4)))
@@ -145,6 +156,7 @@ def test_a_gpu_is_left_alone(onednn):
 def grow(n_sizes):
     """RETURNS (float): MiB by which a process grows that multiplies matrices of so many sizes."""
     products.has_onednn()
+    products.prefers_onednn = lambda: True
     sizes = range(1000, 1000 + 4 * n_sizes, 4)
     left, right = torch.ones(384, sizes[-1]), torch.ones(sizes[-1], 384)
     before = resident_memory()
