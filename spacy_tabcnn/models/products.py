@@ -19,10 +19,10 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 # Each combination of sizes has a kernel of its own, which takes up to 2 MB. Two caches, which take their size from the
-# environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again. In
-# bfloat16, what is rounded up (next) uses those of a layer of BERT, forward and backward, for a handful of sizes.
+# environment at the first product, would keep 1024 each; as sentences differ in length, few are ever used again: in
+# bfloat16, where rows are rounded up, those of a layer of BERT, forward and backward, for a handful of sizes.
 CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
-CACHE_CAPACITY = 64
+CACHE_CAPACITY = 48
 # What the number of rows of a layer's input is rounded up to in bfloat16. The rows cost less than a kernel does. In
 # float32 they would cost more.
 ROUND_ROWS = 64
@@ -88,14 +88,10 @@ class _FasterLinear(TorchFunctionMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func is F.linear and not kwargs:
-            if not torch.is_autocast_enabled("cpu"):
-                if _suits(args[0]):
-                    return _Linear.apply(*args)
-            elif args[0].dim() > 1 and args[0].dtype != torch.float64:
-                inputs = args[0].flatten(0, -2).to(torch.get_autocast_dtype("cpu"))
-                n_rows = len(inputs)
-                outputs = func(F.pad(inputs, (0, 0, 0, -n_rows % ROUND_ROWS)), *args[1:])
-                return outputs[:n_rows].unflatten(0, args[0].shape[:-1])
+            if torch.is_autocast_enabled("cpu"):
+                return _linear_by_autocast(*args)
+            if _suits(args[0]):
+                return _Linear.apply(*args)
         return func(*args, **(kwargs or {}))
 
 
@@ -117,6 +113,14 @@ class _Linear(Function):
             _linear(d_output.t(), inputs.flatten(0, -2).t()) if needs_weight else None,
             d_output.sum(0) if needs_bias else None,
         )[: len(ctx.needs_input_grad)]
+
+
+def _linear_by_autocast(inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if inputs.dim() == 1 or inputs.dtype == torch.float64:  # which autocast leaves alone
+        return F.linear(inputs, weight, bias)
+    rows = inputs.flatten(0, -2).to(torch.get_autocast_dtype("cpu"))
+    outputs = F.linear(F.pad(rows, (0, 0, 0, -len(rows) % ROUND_ROWS)), weight, bias)
+    return outputs[: len(rows)].unflatten(0, inputs.shape[:-1])
 
 
 def _suits(array: Tensor) -> bool:
