@@ -1,5 +1,6 @@
 """`spacy tabcnn cross-validate`: train and score a pipeline on each fold of a corpus."""
 
+import hashlib
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Annotated, Any
@@ -8,6 +9,7 @@ import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
 from spacy.cli.train import train
+from spacy.util import load_config
 from wasabi import msg
 
 from ..corpora.folds import TEST, TRAIN
@@ -15,6 +17,7 @@ from ._app import tabcnn_cli
 from .evaluate import evaluate, save_scores
 
 SCORES = "scores.json"
+SETTINGS = "settings.json"  # what the scores come from
 # The averages in the table, in its order, and the titles of their columns.
 _COLUMNS = {
     f"{prefix}{average}_f": f"{title} {name}"
@@ -34,7 +37,9 @@ def cross_validate_cli(
         int, typer.Option("--n-folds", "-n", min=1, help="Number of folds to train, from the first")
     ] = 10,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for all scores")] = None,
-    resume: Annotated[bool, typer.Option("--resume", "-r", help="Keep the folds that OUTPUT holds scores of")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", "-r", help="Keep the scores in OUTPUT that come from the same settings and data")
+    ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -78,7 +83,7 @@ def cross_validate(
     folds (Path): The folder that holds the folds 0, 1, ..., each one with train.spacy and test.spacy.
     directory (Path): Where to save the pipelines and scores, in one folder for each fold.
     n_folds (int): How many folds, from the first.
-    resume (bool): Do not train the folds again that have scores already.
+    resume (bool): Do not train the folds again that have scores from the same settings and data.
     gpu_id (int): The GPU, or -1 for the CPU.
     overrides (dict[str, Any] | None): Settings of the config to replace, by their dotted names.
     RETURNS (dict[str, Any]): `folds`, the scores of each; `mean` and `std`, the mean and the sample standard
@@ -95,11 +100,15 @@ def cross_validate(
     scores = []
     for number in range(n_folds):
         data, model = folds / str(number), directory / str(number)
-        if not (resume and (model / SCORES).is_file()):
-            msg.divider(f"Fold {number}")
+        settings = _describe(config, overrides or {}, data)
+        msg.divider(f"Fold {number}")
+        if resume and (model / SCORES).is_file() and _read_settings(model) == settings:
+            msg.info(f"Kept the scores in {model / SCORES}")
+        else:
             paths = {"paths.train": str(data / TRAIN), "paths.dev": str(data / TEST)}
             (model / SCORES).unlink(missing_ok=True)
             train(config, model, use_gpu=gpu_id, overrides={**(overrides or {}), **paths})
+            srsly.write_json(model / SETTINGS, settings)
             srsly.write_json(model / SCORES, evaluate(model / "model-last", data / TEST))
         scores.append(srsly.read_json(model / SCORES))
     columns = [key for key in _COLUMNS if all(fold.get(key) is not None for fold in scores)]
@@ -108,6 +117,17 @@ def cross_validate(
         "mean": {key: mean(fold[key] for fold in scores) for key in columns},
         "std": {key: stdev(fold[key] for fold in scores) for key in columns} if len(scores) > 1 else {},
     }
+
+
+def _describe(config: Path, overrides: dict[str, Any], data: Path) -> dict[str, str]:
+    """Describe what a fold's scores come from: the config's text, and checksums of the data."""
+    text = load_config(config, overrides=overrides).to_str(interpolate=False)
+    return {"config": text, **{name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}}
+
+
+def _read_settings(model: Path) -> Any:
+    path = model / SETTINGS
+    return srsly.read_json(path) if path.is_file() else None
 
 
 def _print_table(result: dict[str, Any]) -> None:

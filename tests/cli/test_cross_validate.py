@@ -1,3 +1,6 @@
+import shutil
+from functools import partial
+
 import pytest
 import spacy
 import srsly
@@ -61,17 +64,46 @@ def test_the_table_has_a_row_for_each_fold_then_mean_and_deviation(result):
     assert all(len(row.split()) == 7 for row in rows[:4])
 
 
-def test_resume_trains_only_what_has_no_scores_and_averages(tiny_config, folds, tmp_path):
-    for fold, score in (("0", 0.5), ("1", 0.75), ("2", 1.0)):
-        (tmp_path / "folds" / fold).mkdir(parents=True)
-        for name in ("train.spacy", "test.spacy"):
-            (tmp_path / "folds" / fold / name).touch()
-        (tmp_path / fold).mkdir()
+@pytest.fixture
+def finished(tiny_config, folds, tmp_path):
+    """The folder of a run over two folds, whose scores have been replaced, and how to resume it."""
+    settings = {"training.max_steps": 1}
+    cross_validate(tiny_config, folds, tmp_path, n_folds=2, overrides=settings)
+    for fold, score in (("0", 0.5), ("1", 0.75)):
         srsly.write_json(tmp_path / fold / "scores.json", {"ents_macro_f": score, "rels_strict_f": None})
-    result = cross_validate(tiny_config, tmp_path / "folds", tmp_path, n_folds=3, resume=True)
-    assert result["mean"] == {"ents_macro_f": 0.75}
-    assert result["std"] == {"ents_macro_f": 0.25}
-    assert cross_validate(tiny_config, tmp_path / "folds", tmp_path, n_folds=1, resume=True)["std"] == {}
+    return tmp_path, partial(cross_validate, tiny_config, directory=tmp_path, resume=True, overrides=settings)
+
+
+def test_resume_keeps_scores_and_averages(folds, finished):
+    _, resume = finished
+    result = resume(folds, n_folds=2)
+    assert result["mean"] == {"ents_macro_f": 0.625}
+    assert result["std"] == {"ents_macro_f": pytest.approx(0.25 * 0.5**0.5)}
+    assert resume(folds, n_folds=1)["std"] == {}
+
+
+def test_resume_trains_a_fold_without_scores(folds, finished):
+    folder, resume = finished
+    (folder / "1" / "scores.json").unlink()
+    first, second = resume(folds, n_folds=2)["folds"]
+    assert first["ents_macro_f"] == 0.5
+    assert "ents_per_type" in second
+
+
+def test_resume_trains_again_with_other_settings(folds, finished):
+    folder, resume = finished
+    (score,) = resume(folds, n_folds=1, overrides={"training.max_steps": 2})["folds"]
+    assert "ents_per_type" in score
+    assert spacy.load(folder / "0" / "model-last").config["training"]["max_steps"] == 2
+
+
+def test_resume_trains_again_on_other_data(folds, finished, tmp_path_factory):
+    _, resume = finished
+    others = tmp_path_factory.mktemp("others") / "folds"
+    shutil.copytree(folds, others)
+    assert resume(others, n_folds=1)["folds"][0]["ents_macro_f"] == 0.5
+    shutil.copy(folds / "1" / "train.spacy", others / "0" / "train.spacy")
+    assert "ents_per_type" in resume(others, n_folds=1)["folds"][0]
 
 
 def test_a_missing_fold_is_named_before_any_training(run_spacy, tiny_config, folds, tmp_path):
