@@ -155,7 +155,7 @@ class TableCNN(nn.Module):
         """Output of a following layer: (target cells, channels)."""
         conv = self.convs[layer]
         if isinstance(conv, nn.Conv2d):
-            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 1).to(precision, memory_format=torch.contiguous_format)
+            kernel = conv.weight.permute(2, 3, 0, 1).flatten(0, 1).to(precision).contiguous()
             return _Convolution.apply(source, kernel, conv.bias, step)
         depthwise, pointwise = (cast(nn.Conv2d, part) for part in cast(nn.Sequential, conv))
         by_position, by_channel = depthwise.weight.flatten(1).t(), pointwise.weight.flatten(1)
@@ -392,19 +392,18 @@ class _WordVectors(Function):
         ctx: Any, windows: Tensor, weight: Tensor, bias: Tensor, near: Tensor, precision: torch.dtype
     ) -> Tensor:
         """windows: (words, k * width), weight: (channels, 2 * width, k, k). RETURNS: (vectors, channels)."""
-        ctx.save_for_backward(windows, weight, near)
-        ctx.precision = precision
         n_channels, reach = len(weight), weight.shape[-1] // 2
         n_words, n_near = len(windows), near.shape[1]
+        kernel = weight.permute(0, 2, 3, 1).contiguous()
+        ctx.save_for_backward(windows, kernel, near)
+        ctx.precision = precision
         vectors = bias.new_empty(2, (reach + 1) * (n_words + reach * n_near), n_channels)
         far, corner = _split_vectors(vectors, n_words, n_near, reach)
         cut = bias.new_empty(2, reach, n_near, n_channels)
         inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
-        sums = _by_offset(cut, far)
-        for block in _channel_blocks(weight):
-            kernels = _prefix_kernels(weight[block], precision)
-            for axis, offset in itertools.product(range(2), range(2 * reach + 1)):
-                _multiply(sums[axis][offset][:, block], inputs[axis][offset], kernels[axis][offset].t(), precision)
+        for axis, sums in enumerate(_by_offset(cut, far)):
+            for offset, prefix in enumerate(_prefix_kernels(kernel, axis)):
+                _multiply(sums[offset], inputs[axis][offset], prefix.t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -412,35 +411,30 @@ class _WordVectors(Function):
 
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        windows, weight, near = ctx.saved_tensors
+        windows, kernel, near = ctx.saved_tensors
         precision, needs_words = ctx.precision, ctx.needs_input_grad[0]
-        k = weight.shape[-1]
-        reach = k // 2
+        reach = kernel.shape[1] // 2
         far, corner = _split_vectors(d_outputs[0].unflatten(0, (2, -1)), len(windows), near.shape[1], reach)
         d_far, d_cut = far.clone(), -corner.sum(2)
         for axis in range(2):
             d_far[axis].index_add_(1, near[axis], corner[axis].sum(0))
-        near_windows, d_windows, d_weight = windows[near], torch.zeros_like(windows), torch.empty_like(weight)
+        near_windows, d_windows, d_kernel = windows[near], torch.zeros_like(windows), torch.empty_like(kernel)
         d_near = torch.zeros_like(near_windows)
         inputs = _inputs_by_offset(near_windows.to(precision), windows.to(precision), reach)
         d_inputs = _inputs_by_offset(d_near, d_windows, reach)
-        d_sums = _by_offset(d_cut, d_far)
-        buffer = _new_kernels(weight[next(_channel_blocks(weight))])
-        for block in _channel_blocks(weight):
-            kernels = _prefix_kernels(weight[block], precision)
-            d_kernels = buffer[:, :, : len(weight[block])].zero_()
-            for axis, d_by_offset in enumerate(_in_order(d_kernels)):
-                for offset in reversed(range(k)):
-                    d_sum, d_kernel = d_sums[axis][offset][:, block], d_by_offset[offset]
-                    _multiply(d_kernel.flatten(1), d_sum.t(), inputs[axis][offset], precision, add=True)
-                    if offset:
-                        # A kernel is part of the prefix sums that end at its offset or later.
-                        d_by_offset[offset - 1].copy_(d_kernel)
-                    if needs_words:
-                        _multiply(d_inputs[axis][offset], d_sum, kernels[axis][offset], precision, add=True)
-            for d_part, d_kernel in zip(_axis_kernels(d_weight[block]), d_kernels, strict=True):
-                d_part.copy_(d_kernel)
+        for axis, d_sums in enumerate(_by_offset(d_cut, d_far)):
+            # A kernel is part of the prefix sums that end at its offset or later.
+            d_prefix = torch.zeros_like(kernel[:, 0].flatten(1)[:, : windows.shape[1]])
+            for d_part, d_sum, words in reversed(
+                list(zip(_axis_kernels(d_kernel, axis), d_sums, inputs[axis], strict=True))
+            ):
+                _multiply(d_prefix, d_sum.t(), words, precision, add=True)
+                d_part.copy_(d_prefix.view_as(d_part))
+            if needs_words:
+                for d_words, d_sum, prefix in zip(d_inputs[axis], d_sums, _prefix_kernels(kernel, axis), strict=True):
+                    _multiply(d_words, d_sum, prefix, precision, add=True)
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
+        d_weight = d_kernel.permute(0, 3, 1, 2).contiguous()
         return d_windows if needs_words else None, d_weight, far[0].sum((0, 1)) + corner[0].sum((0, 1, 2)), None, None
 
 
@@ -609,45 +603,30 @@ def _inputs_by_offset(near: Tensor, far: Tensor, reach: int) -> list[list[Tensor
     return _by_offset(near[:, None].expand(-1, reach, -1, -1), far.expand(2, reach + 1, -1, -1))
 
 
-def _prefix_kernels(weight: Tensor, precision: torch.dtype) -> list[list[Tensor]]:
-    """Sum the first convolution's kernels up to 1 to k offsets of an axis: the first columns w for the kernel of rows,
-    the last rows h for that of columns.
+def _prefix_kernels(kernel: Tensor, axis: int) -> Iterator[Tensor]:
+    """Sum the first convolution's kernels up to 1 to k offsets of an axis, in memory that each sum takes over.
 
-    weight (Tensor): (channels, 2 * width, k, k).
-    RETURNS (list[list[Tensor]]): For each axis and each offset, a 1-D convolution's kernel (channels, k * width).
+    kernel (Tensor): (channels, k, k, 2 * width).
+    axis (int): 0 for rows, 1 for columns.
+    RETURNS (Iterator[Tensor]): For each offset, a 1-D convolution's kernel (channels, k * width).
     """
-    kernels = _new_kernels(weight)
-    for kernel, part in zip(kernels, _axis_kernels(weight), strict=True):
-        kernel.copy_(part)
-    by_offset = _in_order(kernels)
-    for axis in by_offset:
-        for before, kernel in itertools.pairwise(axis):
-            kernel += before
-    return [[kernel.to(precision).flatten(1) for kernel in axis] for axis in by_offset]
+    first, *others = _axis_kernels(kernel, axis)
+    prefix = first.clone(memory_format=torch.contiguous_format)
+    yield prefix.flatten(1)
+    for part in others:
+        prefix += part
+        yield prefix.flatten(1)
 
 
-def _new_kernels(weight: Tensor) -> Tensor:
-    """Memory for the parts of the first convolution's kernels, in the order of `_axis_kernels`."""
-    n_channels, n_inputs, k, _ = weight.shape
-    return weight.new_empty(2, k, n_channels, k, n_inputs // 2)
+def _axis_kernels(kernel: Tensor, axis: int) -> list[Tensor]:
+    """Views of the first convolution's kernels (channels, k, width) in the order of the prefix sums: of rows from the
+    first column w on, of columns from the last row h down.
 
-
-def _axis_kernels(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Views of the kernel of rows, by its column w, and of that of columns, by its row h: (k, channels, k, width)."""
-    rows, cols = weight.unflatten(1, (2, -1)).unbind(1)
-    return rows.permute(3, 0, 2, 1), cols.permute(2, 0, 3, 1)
-
-
-def _in_order(kernels: Tensor) -> list[list[Tensor]]:
-    """The offsets of each axis in the order of the prefix sums: those of columns begin at the last."""
-    rows, cols = kernels
-    return [[*rows.unbind()], [*cols.unbind()[::-1]]]
-
-
-def _channel_blocks(weight: Tensor) -> Iterator[slice]:
-    """Divide the first convolution's channels so that its kernels stay in the cache."""
-    size = max(1, 2 * _chunk_size(weight.device) // weight[0].numel())
-    return (slice(start, start + size) for start in range(0, len(weight), size))
+    kernel (Tensor): (channels, k, k, 2 * width).
+    axis (int): 0 for rows, 1 for columns.
+    """
+    rows, cols = kernel.unflatten(3, (2, -1)).unbind(3)
+    return [*rows.unbind(2)] if axis == 0 else [*cols.unbind(1)[::-1]]
 
 
 def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
