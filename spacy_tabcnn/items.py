@@ -41,5 +41,7 @@ def relation_items(doc: Doc) -> dict[RelationItem, float]:
 
 
 def _placer(doc: Doc) -> Callable[[Span], EntityItem]:
-    before = [0, *accumulate(not char.isspace() for char in doc.text)]
-    return lambda span: EntityItem(before[span.start_char], before[span.end_char], span.label_)
+    spaces = [0, *accumulate(map(str.isspace, doc.text))]
+    return lambda span: EntityItem(
+        span.start_char - spaces[span.start_char], span.end_char - spaces[span.end_char], span.label_
+    )

@@ -51,6 +51,22 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
     return _linear(left, right.t()) if _suits(left) else left @ right
 
 
+def multiply_into(out: Tensor, left: Tensor, right: Tensor, *, add: bool = False) -> None:
+    """Write the product of two matrices into a third, or add it. It has no gradient.
+
+    out (Tensor): (rows, columns), of any type.
+    left (Tensor): (rows, inner).
+    right (Tensor): (inner, columns), of the same type.
+    add (bool): Whether to add.
+    """
+    if out.dtype == left.dtype and not _suits(left):
+        torch.addmm(out, left, right, beta=int(add), out=out)
+    elif add:
+        out += multiply(left, right)
+    else:
+        out.copy_(multiply(left, right))
+
+
 @functools.cache
 def prefers_onednn() -> bool:
     """Tell whether oneDNN's products in float32 are faster than MKL's.

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.common import in_fresh_process, resident_memory, to_mebibytes
 from spacy_tabcnn.models import products
-from spacy_tabcnn.models.products import faster_linear, multiply
+from spacy_tabcnn.models.products import faster_linear, multiply, multiply_into
 
 CPU = torch.device("cpu")
 
@@ -66,6 +66,19 @@ def test_products_of_transposed_matrices(onednn, transposed):
     )
     torch.testing.assert_close(multiply(left, right), (left.double() @ right.double()).float())
     torch.testing.assert_close(multiply(left[::2], right[:, 1:]), (left.double()[::2] @ right.double()[:, 1:]).float())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("add", [False, True])
+def test_products_are_written_into_parts_of_a_matrix(onednn, dtype, add):
+    # Small whole numbers, which bfloat16 holds and sums exactly.
+    left, right = torch.arange(12.0).view(3, 4).to(dtype), torch.arange(20.0).view(4, 5).to(dtype)
+    out = torch.full((3, 6), float("nan"))
+    out[:, :5] = 1.0 if add else float("nan")
+    multiply_into(out[:, :5], left, right, add=add)
+    wanted = (left.double() @ right.double()).to(dtype).float() + add
+    torch.testing.assert_close(out[:, :5], wanted, rtol=0, atol=0)
+    assert out[:, 5].isnan().all()
 
 
 def test_other_precisions_stay(onednn):

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from ..products import multiply
+from ..products import multiply, multiply_into
 
 # What the number of cells of a product is rounded up to.
 ROUND_CELLS = 256
@@ -631,12 +631,7 @@ def _axis_kernels(kernel: Tensor, axis: int) -> list[Tensor]:
 
 def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
     """Write or add a matrix product computed in some precision to a matrix of perhaps another."""
-    left, right = left.to(precision), right.to(precision)
-    product = multiply(left, right)
-    if add:
-        out += product
-    else:
-        out.copy_(product)
+    multiply_into(out, left.to(precision), right.to(precision), add=add)
 
 
 def _chunk_size(device: torch.device) -> int:
