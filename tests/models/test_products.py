@@ -71,7 +71,7 @@ def test_products_of_transposed_matrices(onednn, transposed):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("add", [False, True])
 def test_products_are_written_into_parts_of_a_matrix(onednn, dtype, add):
-    # Small whole numbers, which bfloat16 holds and sums exactly.
+    # Whole numbers, so that only the result is rounded.
     left, right = torch.arange(12.0).view(3, 4).to(dtype), torch.arange(20.0).view(4, 5).to(dtype)
     out = torch.full((3, 6), float("nan"))
     out[:, :5] = 1.0 if add else float("nan")
