@@ -51,15 +51,17 @@ def multiply(left: Tensor, right: Tensor) -> Tensor:
     return _linear(left, right.t()) if _suits(left) else left @ right
 
 
-def multiply_into(out: Tensor, left: Tensor, right: Tensor, *, add: bool = False) -> None:
-    """Write the product of two matrices into a third, or add it. It has no gradient.
+def multiply_into(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
+    """Write the product of two matrices into a third, or add it, by oneDNN where that is faster. It has no gradient.
 
-    out (Tensor): (rows, columns), of any type.
+    out (Tensor): (rows, columns).
     left (Tensor): (rows, inner).
-    right (Tensor): (inner, columns), of the same type.
+    right (Tensor): (inner, columns).
+    precision (torch.dtype): What to compute the product in.
     add (bool): Whether to add.
     """
-    if out.dtype == left.dtype and not _suits(left):
+    left, right = left.to(precision), right.to(precision)
+    if out.dtype == precision and not _suits(left):
         torch.addmm(out, left, right, beta=int(add), out=out)
     elif add:
         out += multiply(left, right)

@@ -72,10 +72,10 @@ def test_products_of_transposed_matrices(onednn, transposed):
 @pytest.mark.parametrize("add", [False, True])
 def test_products_are_written_into_parts_of_a_matrix(onednn, dtype, add):
     # Whole numbers, so that only the result is rounded.
-    left, right = torch.arange(12.0).view(3, 4).to(dtype), torch.arange(20.0).view(4, 5).to(dtype)
+    left, right = torch.arange(12.0).view(3, 4), torch.arange(20.0).view(4, 5)
     out = torch.full((3, 6), float("nan"))
     out[:, :5] = 1.0 if add else float("nan")
-    multiply_into(out[:, :5], left, right, add=add)
+    multiply_into(out[:, :5], left, right, dtype, add=add)
     wanted = (left.double() @ right.double()).to(dtype).float() + add
     torch.testing.assert_close(out[:, :5], wanted, rtol=0, atol=0)
     assert out[:, 5].isnan().all()

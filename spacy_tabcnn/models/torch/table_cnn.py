@@ -403,7 +403,7 @@ class _WordVectors(Function):
         inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
         for axis, sums in enumerate(_by_offset(cut, far)):
             for offset, prefix in enumerate(_prefix_kernels(kernel, axis)):
-                _multiply(sums[offset], inputs[axis][offset], prefix.t(), precision)
+                multiply_into(sums[offset], inputs[axis][offset], prefix.t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -428,11 +428,11 @@ class _WordVectors(Function):
             for d_part, d_sum, words in reversed(
                 list(zip(_axis_kernels(d_kernel, axis), d_sums, inputs[axis], strict=True))
             ):
-                _multiply(d_prefix, d_sum.t(), words, precision, add=True)
+                multiply_into(d_prefix, d_sum.t(), words, precision, add=True)
                 d_part.copy_(d_prefix.view_as(d_part))
             if needs_words:
                 for d_words, d_sum, prefix in zip(d_inputs[axis], d_sums, _prefix_kernels(kernel, axis), strict=True):
-                    _multiply(d_words, d_sum, prefix, precision, add=True)
+                    multiply_into(d_words, d_sum, prefix, precision, add=True)
         d_windows.index_add_(0, near.flatten(), d_near.flatten(0, 1))
         d_weight = d_kernel.permute(0, 3, 1, 2).contiguous()
         return d_windows if needs_words else None, d_weight, far[0].sum((0, 1)) + corner[0].sum((0, 1, 2)), None, None
@@ -489,8 +489,8 @@ class _Convolution(Function):
                 d_cells = by_position.mul_(kernel).sum(1)
             else:
                 d_cells = torch.empty_like(cells)
-                _multiply(d_kernel.flatten(0, 1), d_contributions.t(), cells, kernel.dtype, add=True)
-                _multiply(d_cells, d_contributions, kernel.flatten(0, 1), kernel.dtype)
+                multiply_into(d_kernel.flatten(0, 1), d_contributions.t(), cells, kernel.dtype, add=True)
+                multiply_into(d_cells, d_contributions, kernel.flatten(0, 1), kernel.dtype)
             step.make.add_gradient(d_source, d_cells[:n_cells], cells[:n_cells], step.source, rows)
         return d_source, d_kernel.to(kernel.dtype), d_targets.sum(0), None
 
@@ -627,11 +627,6 @@ def _axis_kernels(kernel: Tensor, axis: int) -> list[Tensor]:
     """
     rows, cols = kernel.unflatten(3, (2, -1)).unbind(3)
     return [*rows.unbind(2)] if axis == 0 else [*cols.unbind(1)[::-1]]
-
-
-def _multiply(out: Tensor, left: Tensor, right: Tensor, precision: torch.dtype, *, add: bool = False) -> None:
-    """Write or add a matrix product computed in some precision to a matrix of perhaps another."""
-    multiply_into(out, left.to(precision), right.to(precision), add=add)
 
 
 def _chunk_size(device: torch.device) -> int:
