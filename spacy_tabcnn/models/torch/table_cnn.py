@@ -401,9 +401,9 @@ class _WordVectors(Function):
         far, corner = _split_vectors(vectors, n_words, n_near, reach)
         cut = bias.new_empty(2, reach, n_near, n_channels)
         inputs = _inputs_by_offset(windows[near].to(precision), windows.to(precision), reach)
-        for axis, sums in enumerate(_by_offset(cut, far)):
-            for offset, prefix in enumerate(_prefix_kernels(kernel, axis)):
-                multiply_into(sums[offset], inputs[axis][offset], prefix.t(), precision)
+        for axis, outputs in enumerate(_by_offset(cut, far)):
+            for output, words, prefix in zip(outputs, inputs[axis], _prefix_kernels(kernel, axis), strict=True):
+                multiply_into(output, words, prefix.t(), precision)
         far[0] += bias
         for axis in range(2):
             torch.sub(far[axis][:, near[axis]], cut[axis][:, None], out=corner[axis])
@@ -424,10 +424,9 @@ class _WordVectors(Function):
         d_inputs = _inputs_by_offset(d_near, d_windows, reach)
         for axis, d_sums in enumerate(_by_offset(d_cut, d_far)):
             # A kernel is part of the prefix sums that end at its offset or later.
-            d_prefix = torch.zeros_like(kernel[:, 0].flatten(1)[:, : windows.shape[1]])
-            for d_part, d_sum, words in reversed(
-                list(zip(_axis_kernels(d_kernel, axis), d_sums, inputs[axis], strict=True))
-            ):
+            d_prefix = kernel.new_zeros(len(kernel), windows.shape[1])
+            by_offset = zip(_axis_kernels(d_kernel, axis), d_sums, inputs[axis], strict=True)
+            for d_part, d_sum, words in reversed([*by_offset]):
                 multiply_into(d_prefix, d_sum.t(), words, precision, add=True)
                 d_part.copy_(d_prefix.view_as(d_part))
             if needs_words:
