@@ -41,7 +41,7 @@ def relation_items(doc: Doc) -> dict[RelationItem, float]:
 
 
 def _placer(doc: Doc) -> Callable[[Span], EntityItem]:
-    spaces = [0, *accumulate(map(str.isspace, doc.text))]
+    spaces_before = [0, *accumulate(map(str.isspace, doc.text))]
     return lambda span: EntityItem(
-        span.start_char - spaces[span.start_char], span.end_char - spaces[span.end_char], span.label_
+        span.start_char - spaces_before[span.start_char], span.end_char - spaces_before[span.end_char], span.label_
     )
