@@ -109,7 +109,9 @@ def test_from_a_text_to_its_annotation(page, url, ruler_model):
     page.get_by_role("tab", name="Label table").click()
     see(page.locator("svg.label-table"))
 
+    # What the button downloads is new once the view below it is.
     page.get_by_role("tab", name="JSON").click()
+    see(page.get_by_test_id("stJson").get_by_text("worked_for"))
     with page.expect_download() as download:
         page.get_by_role("button", name="Download JSON").click()
     annotation = json.loads(download.value.path().read_text(encoding="utf-8"))
