@@ -20,7 +20,7 @@ def report_cli(
             "--test",
             "-t",
             metavar="CORPUS/SYSTEM/ENCODER=FILES",
-            help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed; repeatable",
+            help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed (ADE: fold); repeatable",
         ),
     ] = None,
     calibrations: Annotated[

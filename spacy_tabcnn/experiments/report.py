@@ -28,6 +28,8 @@ from .results import (
 
 # Where there is no figure.
 NONE = "–"
+# The corpus whose scores are macro averages over folds; those of the others are micro averages over seeds.
+CROSS_VALIDATED = "ADE"
 
 
 class Table(NamedTuple):
@@ -70,7 +72,7 @@ def write_report(
     studies (Sequence[Study]): The studies of a storage; tables and figures leave out searches among them.
     folder (Path): The folder; made if needed.
     test_scores (Sequence[str]): Scores on test sets, for table 1: "CORPUS/SYSTEM/ENCODER=FILES", with a pattern for the
-        JSON files of `spacy tabcnn evaluate`, one for each seed.
+        JSON files of `spacy tabcnn evaluate`, one for each seed (ADE: fold).
     calibrations (Sequence[str | Path]): Files of `spacy tabcnn calibration`.
     RAISES (ImportError): If matplotlib is not installed.
     RAISES (OSError): If there is no such file.
@@ -165,7 +167,7 @@ def read_test_scores(texts: Iterable[str]) -> dict[tuple[str, str, str], list[Su
                 "for example CoNLL04/TabERT-CNN/minilm=metrics/conll04_test*.json"
             )
         scores = [json.loads(Path(path).read_text(encoding="utf-8")) for path in paths]
-        suffix = "macro_f" if parts[0] == "ADE" else "f"
+        suffix = "macro_f" if parts[0] == CROSS_VALIDATED else "f"
         keys = [f"{measure}_{suffix}" for measure in MEASURES.values()]
         for path, score in zip(paths, scores, strict=True):
             if any(score.get(key) is None for key in keys):
@@ -187,9 +189,10 @@ def make_test_table(test_scores: Mapping[tuple[str, str, str], Sequence[Summary]
         for name, values in paper.get(corpus, {}).items():
             system, _, encoder = name.partition("/")
             rows.append([corpus, system, encoder, "paper", *(_format(value) for value in values)])
+        unit = "fold" if corpus == CROSS_VALIDATED else "seed"
         for (where, system, encoder), scores in test_scores.items():
             if where == corpus:
-                rows.append([corpus, system, encoder, _ours(scores), *map(str, scores)])
+                rows.append([corpus, system, encoder, _ours(scores, unit), *map(str, scores)])
     return Table(
         "Table 1: F1 on the test sets",
         ["Corpus", "System", "Encoder", "Source", *columns],
@@ -230,7 +233,7 @@ def _make_layer_table(
         columns |= {layer for _, _, layer in planned if layer is not None}
         for system, frozen in {(system, frozen) for system, frozen, _ in planned if frozen is not None}:
             own = {layer: s for (name, state, layer), s in summaries.items() if (name, state) == (system, frozen)}
-            source = f"{_ours(own.values())}, {study.encoder}"
+            source = f"{_ours(own.values(), 'seed')}, {study.encoder}"
             if study.corpus != "CoNLL04":
                 source += f", {study.corpus}"
             values = {layer: str(s) for layer, s in own.items() if layer is not None}
@@ -487,13 +490,13 @@ def _table_to_html(table: Table) -> str:
     return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
 
 
-def _ours(summaries: Iterable[Summary]) -> str:
-    numbers = sorted({summary.n_seeds for summary in summaries})
+def _ours(summaries: Iterable[Summary], unit: str) -> str:
+    numbers = sorted({summary.n_runs for summary in summaries})
     if not numbers:
         return "ours (not run)"
     if len(numbers) > 1:
-        return f"ours ({numbers[0]}–{numbers[-1]} seeds)"
-    return f"ours ({_count(numbers[0], 'seed')})"
+        return f"ours ({numbers[0]}–{numbers[-1]} {unit}s)"
+    return f"ours ({_count(numbers[0], unit)})"
 
 
 def _count(number: int, word: str) -> str:

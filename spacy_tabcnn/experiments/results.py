@@ -24,16 +24,16 @@ SYSTEMS = ("TabERT-CNN", "TabERT", "SpERT")
 
 
 class Summary(NamedTuple):
-    """Scores over seeds, in percent.
+    """Scores over runs, such as those of several seeds or folds, in percent.
 
     mean (float): Their mean.
-    sd (float | None): Their standard deviation, that of a sample; None for a single seed.
-    n_seeds (int): How many there are.
+    sd (float | None): Their standard deviation, that of a sample; None for a single run.
+    n_runs (int): How many there are.
     """
 
     mean: float
     sd: float | None = None
-    n_seeds: int = 1
+    n_runs: int = 1
 
     def __str__(self) -> str:
         return f"{self.mean:.1f}" if self.sd is None else f"{self.mean:.1f} ± {self.sd:.1f}"
@@ -83,7 +83,7 @@ def read_paper() -> dict[str, Any]:
 
 
 def summarise(scores: Iterable[float]) -> Summary:
-    """Average scores over seeds.
+    """Average scores over runs, such as those of several seeds or folds.
 
     scores (Iterable[float]): The scores, as shares of 1; at least one.
     RETURNS (Summary): Their mean and standard deviation, in percent.

@@ -106,7 +106,7 @@ def find_rows(table, *cells):
 def test_means_and_standard_deviations_are_over_seeds(make_study):
     summaries = summarise_study(make_study().results, "ents")
     found = summaries["TabERT", False, 1]
-    assert (found.mean, found.sd, found.n_seeds) == pytest.approx((21.5, 0.5**0.5, 2))
+    assert (found.mean, found.sd, found.n_runs) == pytest.approx((21.5, 0.5**0.5, 2))
     assert str(found) == "21.5 ± 0.7"
     assert len(summaries) == 2 * 2 * 2
 
@@ -114,7 +114,7 @@ def test_means_and_standard_deviations_are_over_seeds(make_study):
 def test_one_seed_has_no_standard_deviation_and_no_seed_no_mean(make_study):
     study = make_study(missing="layer1-seed2")
     found = summarise_study(study.results, "ents")["TabERT", False, 1]
-    assert found.mean == pytest.approx(21) and (found.sd, found.n_seeds) == (None, 1)
+    assert found.mean == pytest.approx(21) and (found.sd, found.n_runs) == (None, 1)
     assert str(summarise([0.21])) == "21.0"
     assert ("TabERT", False, 1) not in summarise_study(make_study(missing="layer1").results, "ents")
 
@@ -172,6 +172,15 @@ def test_test_scores_stand_below_the_papers(tmp_path):
     ours = ["CoNLL04", "TabERT-CNN", "minilm", "ours (2 seeds)", *["85.0 ± 7.1"] * 3]
     rows = [list(row) for row in table.rows]
     assert rows.index(ours) == 5 and rows[6][0] == "ACE05"
+
+
+def test_test_scores_of_ade_are_macro_averages_over_folds(tmp_path):
+    for fold, score in ((0, 0.80), (1, 0.90)):
+        scores = {f"{measure}_macro_f": score for measure in MEASURES.values()}
+        (tmp_path / f"test{fold}.json").write_text(json.dumps(scores))
+    table = make_test_table(read_test_scores([f"ADE/TabERT-CNN/minilm={tmp_path}/test*.json"]))
+    ours = ["ADE", "TabERT-CNN", "minilm", "ours (2 folds)", *["85.0 ± 7.1"] * 3]
+    assert [list(row) for row in table.rows][-1] == ours
 
 
 @pytest.mark.parametrize("text", ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg"])
