@@ -30,9 +30,15 @@ _CLEAR_REFS = Path("/proc/self/clear_refs")
 # A line of a table: values by the names of their columns.
 Row: TypeAlias = dict[str, Any]
 
-OutputOption = Annotated[Path | None, typer.Option("--output", "-o", help="JSON file; metrics/NAME.json by default")]
-RepeatsOption = Annotated[int, typer.Option("--repeats", min=1, help="Rounds to take the median of, after one more")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Seed of the weights and of the choice of sentences")]
+OutputOption = Annotated[
+    Path | None, typer.Option("--output", "-o", help="JSON file; metrics/NAME.json by default")
+]
+RepeatsOption = Annotated[
+    int, typer.Option("--repeats", min=1, help="Rounds to take the median of, after one more")
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", help="Seed of the weights and of the choice of sentences")
+]
 
 
 class Report(NamedTuple):
@@ -172,7 +178,13 @@ def print_rows(rows: list[Row]) -> None:
     """
     aligns = ["l" if isinstance(value, str) else "r" for value in rows[0].values()]
     lines = [[_show(row[column]) for column in rows[0]] for row in rows]
-    msg.table(lines, header=[_label(column) for column in rows[0]], divider=True, aligns=aligns, max_col=MAX_COLUMN)
+    msg.table(
+        lines,
+        header=[_label(column) for column in rows[0]],
+        divider=True,
+        aligns=aligns,
+        max_col=MAX_COLUMN,
+    )
 
 
 @contextmanager

@@ -8,9 +8,9 @@ from spacy import registry
 from thinc.api import Model
 from torch import Tensor
 
+from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
 from spacy_tabcnn.models.table_heads import HeadInput, build_torch_head
-from spacy_tabcnn.models.torch.table_cnn import TableCNN
-from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.table.logits import TableLogits
 
 DENSE_TABLE_CNN = "benchmarks.DenseTableCNN.v1"
 
@@ -23,7 +23,9 @@ class DenseTableCNN(TableCNN):
     padding reaches the cells near the end of a shorter sentence.
     """
 
-    def forward(self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score the tables of a batch of sentences; see `TableCNN.forward`.
 
         words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
@@ -33,14 +35,19 @@ class DenseTableCNN(TableCNN):
             (sum(n(n-1)/2), n_relations).
         """
         words = F.dropout(words, self.dropout, self.training)
-        padded = torch.nn.utils.rnn.pad_sequence(words.split(lengths.tolist()), batch_first=True).transpose(1, 2)
+        padded = torch.nn.utils.rnn.pad_sequence(
+            words.split(lengths.tolist()), batch_first=True
+        ).transpose(1, 2)
         n = padded.shape[2]
         # (batch, 2 * width, n, n)
         table = torch.cat(
-            [padded[:, :, :, None].expand(-1, -1, -1, n), padded[:, :, None].expand(-1, -1, n, -1)], dim=1
+            [padded[:, :, :, None].expand(-1, -1, -1, n), padded[:, :, None].expand(-1, -1, n, -1)],
+            dim=1,
         )
         for layer, conv in enumerate(self.convs):
-            table = conv(table if layer == 0 else F.dropout2d(F.relu(table), self.dropout, self.training))
+            table = conv(
+                table if layer == 0 else F.dropout2d(F.relu(table), self.dropout, self.training)
+            )
         cells = table.permute(0, 2, 3, 1)
         inside = torch.arange(n) < lengths.cpu()[:, None]
         above = torch.ones(n, n, dtype=torch.bool).triu(diagonal=1) & inside[:, None]
@@ -59,5 +66,7 @@ def build_dense_table_cnn(
     dropout (float | None): Dropout; None for that of the `[training]` block.
     RETURNS (Model[HeadInput, TableLogits]): The head.
     """
-    make_module = functools.partial(DenseTableCNN, kernel_size=kernel_size, hidden=hidden, dropout=dropout or 0.0)
+    make_module = functools.partial(
+        DenseTableCNN, kernel_size=kernel_size, hidden=hidden, dropout=dropout or 0.0
+    )
     return build_torch_head("dense_table_cnn", make_module, dropout=dropout)

@@ -10,7 +10,7 @@ import torch
 import typer
 from torch import Tensor
 
-from spacy_tabcnn.models.torch.table_cnn import TableCNN
+from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
 
 from .common import (
     OutputOption,
@@ -82,7 +82,13 @@ def make_cases(
 
 
 def measure_case(
-    case: Case, *, repeats: int, max_seconds: float, seed: int, memory: bool, sizes: Sizes | None = None
+    case: Case,
+    *,
+    repeats: int,
+    max_seconds: float,
+    seed: int,
+    memory: bool,
+    sizes: Sizes | None = None,
 ) -> list[Row]:
     """Compare both heads on one input.
 
@@ -100,7 +106,9 @@ def measure_case(
     difference = max_difference(modules["head"], modules["dense"], inputs)
     rows = []
     for mode, backward in (("forward", False), ("forward + backward", True)):
-        passes = {name: make_pass(module, inputs, backward=backward) for name, module in modules.items()}
+        passes = {
+            name: make_pass(module, inputs, backward=backward) for name, module in modules.items()
+        }
         seconds = interleave(passes, repeats=repeats, max_seconds=max_seconds)
         row: Row = {
             "input": case.title,
@@ -142,10 +150,15 @@ def make_inputs(batches: list[list[int]], width: int, seed: int) -> list[tuple[T
     RETURNS (list[tuple[Tensor, Tensor]]): The words, float (words, width), and the lengths of each batch.
     """
     generator = torch.Generator().manual_seed(seed)
-    return [(torch.randn(sum(lengths), width, generator=generator), torch.tensor(lengths)) for lengths in batches]
+    return [
+        (torch.randn(sum(lengths), width, generator=generator), torch.tensor(lengths))
+        for lengths in batches
+    ]
 
 
-def make_pass(module: TableCNN, inputs: list[tuple[Tensor, Tensor]], *, backward: bool) -> Callable[[], None]:
+def make_pass(
+    module: TableCNN, inputs: list[tuple[Tensor, Tensor]], *, backward: bool
+) -> Callable[[], None]:
     """Make the call to measure.
 
     module (TableCNN): A head.
@@ -170,7 +183,9 @@ def make_pass(module: TableCNN, inputs: list[tuple[Tensor, Tensor]], *, backward
     return update if backward else predict
 
 
-def max_difference(head: TableCNN, dense: TableCNN, inputs: list[tuple[Tensor, Tensor]]) -> float | None:
+def max_difference(
+    head: TableCNN, dense: TableCNN, inputs: list[tuple[Tensor, Tensor]]
+) -> float | None:
     """Compare the logits of two heads.
 
     head (TableCNN): A head.
@@ -233,11 +248,15 @@ def benchmark_head(
     RETURNS (Report): The result.
     """
     docs = read_corpus(data)
-    words = [[len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)]
+    words = [
+        [len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)
+    ]
     rows = [
         row
         for case in make_cases(words, lengths=lengths, kernel_sizes=kernel_sizes, layers=layers)
-        for row in measure_case(case, repeats=repeats, max_seconds=max_seconds, seed=seed, memory=memory)
+        for row in measure_case(
+            case, repeats=repeats, max_seconds=max_seconds, seed=seed, memory=memory
+        )
     ]
     settings = {
         "data": describe_corpus(data, docs),
@@ -247,7 +266,9 @@ def benchmark_head(
         "seed": seed,
     }
     headline = {
-        f"dense/head, {row['input']}, k = {row['k']}, L = {row['L']}, {row['pass']}": row["dense/head"]
+        f"dense/head, {row['input']}, k = {row['k']}, L = {row['L']}, {row['pass']}": row[
+            "dense/head"
+        ]
         for row in rows[:2]
     }
     headline["greatest difference of a logit"] = max(
@@ -261,15 +282,26 @@ def head_cli(
     data: DataOption = SAMPLE_TRAIN,
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
-    lengths: Annotated[list[int], typer.Option("--length", min=1, help="Words of a single sentence")] = LENGTHS,
-    kernel_sizes: Annotated[list[int], typer.Option("--kernel-size", help="Width of the kernels")] = KERNEL_SIZES,
-    layers: Annotated[list[int], typer.Option("--layers", help="Number of layers: 2 or 3")] = LAYERS,
-    batches: Annotated[int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")] = 5,
+    lengths: Annotated[
+        list[int], typer.Option("--length", min=1, help="Words of a single sentence")
+    ] = LENGTHS,
+    kernel_sizes: Annotated[
+        list[int], typer.Option("--kernel-size", help="Width of the kernels")
+    ] = KERNEL_SIZES,
+    layers: Annotated[
+        list[int], typer.Option("--layers", help="Number of layers: 2 or 3")
+    ] = LAYERS,
+    batches: Annotated[
+        int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")
+    ] = 5,
     max_seconds: Annotated[
-        float, typer.Option("--max-seconds", help="Time after which a comparison starts no further round")
+        float,
+        typer.Option("--max-seconds", help="Time after which a comparison starts no further round"),
     ] = 120.0,
     seed: SeedOption = 0,
-    memory: Annotated[bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")] = True,
+    memory: Annotated[
+        bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")
+    ] = True,
 ) -> None:
     """
     Time and memory of the table head, against a plain Conv2d stack over the padded batch's table of word pairs.

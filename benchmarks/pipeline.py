@@ -11,7 +11,16 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from torch import Tensor
 
-from .common import OutputOption, RepeatsOption, Report, Row, failures_named, interleave, median_ratio, publish
+from .common import (
+    OutputOption,
+    RepeatsOption,
+    Report,
+    Row,
+    failures_named,
+    interleave,
+    median_ratio,
+    publish,
+)
 from .parts import profiled, share_rows
 from .pipelines import (
     MINILM,
@@ -41,7 +50,11 @@ def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
     RETURNS (list[Doc]): Documents of the same words without annotation.
     """
     return [
-        Doc(nlp.vocab, words=[token.text for token in doc], spaces=[bool(token.whitespace_) for token in doc])
+        Doc(
+            nlp.vocab,
+            words=[token.text for token in doc],
+            spaces=[bool(token.whitespace_) for token in doc],
+        )
         for doc in docs
     ]
 
@@ -79,7 +92,9 @@ def encoded_subwords(nlp: Language, encoder: torch.nn.Module, docs: list[Doc]) -
     return sequences
 
 
-def length_sorted_batches(sequences: list[list[int]], max_subwords: int) -> list[tuple[Tensor, Tensor]]:
+def length_sorted_batches(
+    sequences: list[list[int]], max_subwords: int
+) -> list[tuple[Tensor, Tensor]]:
     """Batch sequences of about the same length.
 
     sequences (list[list[int]]): The ids of the sub-words of each sequence.
@@ -95,7 +110,9 @@ def length_sorted_batches(sequences: list[list[int]], max_subwords: int) -> list
             batches.append([sequence])
     padded = []
     for batch in batches:
-        ids = torch.nn.utils.rnn.pad_sequence([torch.tensor(sequence) for sequence in batch], batch_first=True)
+        ids = torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(sequence) for sequence in batch], batch_first=True
+        )
         lengths = torch.tensor([len(sequence) for sequence in batch])
         padded.append((ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()))
     return padded
@@ -115,7 +132,10 @@ def make_limit(
 
     def run() -> None:
         encoder.eval()
-        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bfloat16):
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bfloat16),
+        ):
             for ids, mask in batches:
                 encoder(input_ids=ids.to(device), attention_mask=mask.to(device))
 
@@ -212,7 +232,9 @@ def pipeline_cli(
     with failures_named("pipeline"):
         docs = read_corpus(data)
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
-        report = benchmark_pipeline(nlp, docs, repeats=repeats, max_subwords=max_subwords, with_bfloat16=with_bfloat16)
+        report = benchmark_pipeline(
+            nlp, docs, repeats=repeats, max_subwords=max_subwords, with_bfloat16=with_bfloat16
+        )
     settings = {"data": describe_corpus(data, docs), **description, **report.settings}
     publish("pipeline", report._replace(settings=settings), output)
 

@@ -16,9 +16,9 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, get_torch_default_device
 
 from spacy_tabcnn.corpora.docbin import read_docbin
-from spacy_tabcnn.models.precision import has_bfloat16
-from spacy_tabcnn.models.shim import TorchShim
 from spacy_tabcnn.pipeline.relation_table import RelationTable
+from spacy_tabcnn.runtime.precision import has_bfloat16
+from spacy_tabcnn.runtime.torch_shim import TorchShim
 
 SAMPLE_TRAIN = Path("corpus/sample/train.spacy")
 SAMPLE_DEV = Path("corpus/sample/dev.spacy")
@@ -26,14 +26,21 @@ MINILM = "encoders/minilm"
 MINILM_CONFIG = Path("configs/conll04_minilm.cfg")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Sentences to measure on: a .spacy file")]
-TrainOption = Annotated[Path, typer.Option("--train", help="Training corpus, which gives the labels: a .spacy file")]
-EncoderOption = Annotated[str, typer.Option("--encoder", help="Folder or Hugging Face name of the encoder")]
+TrainOption = Annotated[
+    Path, typer.Option("--train", help="Training corpus, which gives the labels: a .spacy file")
+]
+EncoderOption = Annotated[
+    str, typer.Option("--encoder", help="Folder or Hugging Face name of the encoder")
+]
 ConfigOption = Annotated[Path, typer.Option("--config", help="Config of the pipeline")]
 ModelOption = Annotated[
-    Path | None, typer.Option("--model", help="Trained pipeline, instead of --config, --encoder and --train")
+    Path | None,
+    typer.Option("--model", help="Trained pipeline, instead of --config, --encoder and --train"),
 ]
 
-MixedPrecisionOption = Annotated[bool, typer.Option("--mixed-precision", help="Measure mixed precision (bfloat16) too")]
+MixedPrecisionOption = Annotated[
+    bool, typer.Option("--mixed-precision", help="Measure mixed precision (bfloat16) too")
+]
 
 
 def read_corpus(path: Path) -> list[Doc]:
@@ -46,7 +53,9 @@ def read_corpus(path: Path) -> list[Doc]:
     check_corpus(path)
     docs = [doc for doc in read_docbin(path, Vocab()) if len(doc)]
     if not docs:
-        raise ValueError(f"{path}: no document with words. Convert the corpus again with `spacy tabcnn convert`")
+        raise ValueError(
+            f"{path}: no document with words. Convert the corpus again with `spacy tabcnn convert`"
+        )
     return docs
 
 
@@ -113,12 +122,16 @@ def read_config(path: Path, *, encoder: str, train: Path) -> Config:
     config["paths"].update(train=str(train), dev=str(train))
     if "encoder" in config["paths"]:
         if encoder == MINILM and not Path(encoder).is_dir():
-            raise ValueError(f"{encoder}: no such folder. Make it with `python -m spacy tabcnn encoder {encoder}`")
+            raise ValueError(
+                f"{encoder}: no such folder. Make it with `python -m spacy tabcnn encoder {encoder}`"
+            )
         config["paths"]["encoder"] = encoder
     return config
 
 
-def load_pipeline(model: Path | None, *, config: Path, encoder: str, train: Path) -> tuple[Language, dict[str, str]]:
+def load_pipeline(
+    model: Path | None, *, config: Path, encoder: str, train: Path
+) -> tuple[Language, dict[str, str]]:
     """Load a trained pipeline, or initialise one.
 
     model (Path | None): The trained pipeline.
@@ -151,7 +164,9 @@ def mixed_precision(nlp: Language, enabled: bool = True) -> Iterator[None]:
     """
     device = get_torch_default_device()
     if enabled and not has_bfloat16(device):
-        raise ValueError(f"--mixed-precision: this device ({device.type}) computes no faster in bfloat16; leave it out")
+        raise ValueError(
+            f"--mixed-precision: this device ({device.type}) computes no faster in bfloat16; leave it out"
+        )
     models = (getattr(pipe, "model", None) for _, pipe in nlp.pipeline)
     nodes = (node for model in models if isinstance(model, Model) for node in model.walk())
     shims = {id(shim): shim for node in nodes for shim in node.shims}
@@ -176,7 +191,9 @@ def find_component(nlp: Language) -> RelationTable:
     for _, pipe in nlp.pipeline:
         if isinstance(pipe, RelationTable):
             return pipe
-    raise ValueError(f"the pipeline has the components {nlp.pipe_names}; expected 'tabcnn' or 'relation_table'")
+    raise ValueError(
+        f"the pipeline has the components {nlp.pipe_names}; expected 'tabcnn' or 'relation_table'"
+    )
 
 
 def find_transformer(nlp: Language) -> Any | None:

@@ -66,7 +66,9 @@ def make_document(nlp: Language, docs: list[Doc], n_words: int) -> Doc:
     return Doc(nlp.vocab, words=list(itertools.islice(words, n_words)))
 
 
-def measure_documents(nlp: Language, docs: list[Doc], lengths: list[int], *, repeats: int) -> list[Row]:
+def measure_documents(
+    nlp: Language, docs: list[Doc], lengths: list[int], *, repeats: int
+) -> list[Row]:
     """Measure the cost per word of documents of different length.
 
     nlp (Language): The pipeline.
@@ -101,7 +103,11 @@ def measure_documents(nlp: Language, docs: list[Doc], lengths: list[int], *, rep
 
 
 def measure_stream(
-    nlp: Language, texts: Iterator[str], sizes: list[int], *, clock: Callable[[], float] = time.perf_counter
+    nlp: Language,
+    texts: Iterator[str],
+    sizes: list[int],
+    *,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Row]:
     """Measure speed and memory along a stream of texts.
 
@@ -129,7 +135,9 @@ def measure_stream(
     return rows
 
 
-def benchmark_scaling(nlp: Language, docs: list[Doc], *, max_words: int, max_sentences: int, repeats: int) -> Report:
+def benchmark_scaling(
+    nlp: Language, docs: list[Doc], *, max_words: int, max_sentences: int, repeats: int
+) -> Report:
     """Measure how cost grows with a document and with a corpus.
 
     nlp (Language): The pipeline.
@@ -140,7 +148,9 @@ def benchmark_scaling(nlp: Language, docs: list[Doc], *, max_words: int, max_sen
     RETURNS (Report): The result.
     """
     # Before the documents, the longest of which leave the process with more memory than a stream needs.
-    stream = measure_stream(nlp, itertools.cycle(doc.text for doc in docs), up_to(CORPUS_SIZES, max_sentences))
+    stream = measure_stream(
+        nlp, itertools.cycle(doc.text for doc in docs), up_to(CORPUS_SIZES, max_sentences)
+    )
     documents = measure_documents(nlp, docs, up_to(DOCUMENT_LENGTHS, max_words), repeats=repeats)
     start, end = next((row for row in stream if row["sentences"] >= 1_000), stream[0]), stream[-1]
     headline = {
@@ -162,8 +172,12 @@ def scaling_cli(
     data: DataOption = SAMPLE_DEV,
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
-    max_words: Annotated[int, typer.Option("--max-words", min=1, help="Words of the longest document")] = 10_000,
-    max_sentences: Annotated[int, typer.Option("--max-sentences", min=1, help="Sentences of the stream")] = 100_000,
+    max_words: Annotated[
+        int, typer.Option("--max-words", min=1, help="Words of the longest document")
+    ] = 10_000,
+    max_sentences: Annotated[
+        int, typer.Option("--max-sentences", min=1, help="Sentences of the stream")
+    ] = 100_000,
 ) -> None:
     """
     Cost per word of ever longer documents, and speed and memory along a long stream of texts.
@@ -171,7 +185,9 @@ def scaling_cli(
     with failures_named("scaling"):
         docs = read_corpus(data)
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
-        report = benchmark_scaling(nlp, docs, max_words=max_words, max_sentences=max_sentences, repeats=repeats)
+        report = benchmark_scaling(
+            nlp, docs, max_words=max_words, max_sentences=max_sentences, repeats=repeats
+        )
     settings = {"data": describe_corpus(data, docs), **description, **report.settings}
     publish("scaling", report._replace(settings=settings), output)
 

@@ -87,7 +87,9 @@ def with_dense_head(config: Config) -> Config:
             arguments = {name: head[name] for name in _HEAD_ARGUMENTS if name in head}
             model["head"] = {"@architectures": DENSE_TABLE_CNN, **arguments}
             return config
-    raise ValueError("no component of the config has the head 'spacy-tabcnn.TableCNN.v1', which the benchmark replaces")
+    raise ValueError(
+        "no component of the config has the head 'spacy-tabcnn.TableCNN.v1', which the benchmark replaces"
+    )
 
 
 def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
@@ -99,7 +101,9 @@ def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
     """
     nlp = init_nlp(config)
     training = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
-    return Trainee(nlp, training["optimizer"], training["batcher"], training["dropout"], use_bfloat16)
+    return Trainee(
+        nlp, training["optimizer"], training["batcher"], training["dropout"], use_bfloat16
+    )
 
 
 def train_epoch(trainee: Trainee, reader: Reader, seed: int) -> int:
@@ -140,7 +144,13 @@ def profile_epoch(trainee: Trainee, reader: Reader, seed: int) -> dict[str, floa
 
 
 def benchmark_training(
-    config: Config, train: Path, *, sentences: int, repeats: int, seed: int, with_bfloat16: bool = False
+    config: Config,
+    train: Path,
+    *,
+    sentences: int,
+    repeats: int,
+    seed: int,
+    with_bfloat16: bool = False,
 ) -> Report:
     """Time epochs over a sample of the corpus with each head, in float32.
 
@@ -160,7 +170,9 @@ def benchmark_training(
     with tempfile.TemporaryDirectory() as folder:
         write_docbin(Path(folder, "sample.spacy"), sample)
         reader = RelationCorpus(Path(folder, "sample.spacy"))
-        contenders = {name: partial(train_epoch, trainee, reader, seed) for name, trainee in trainees.items()}
+        contenders = {
+            name: partial(train_epoch, trainee, reader, seed) for name, trainee in trainees.items()
+        }
         seconds = interleave(contenders, repeats=repeats)
         parts = {name: profile_epoch(trainee, reader, seed) for name, trainee in trainees.items()}
     nlp, batcher = trainees["head"].nlp, trainees["head"].batcher
@@ -197,7 +209,11 @@ def benchmark_training(
     headline = {"seconds/step": rows[1]["seconds/step"], "dense/head, seconds/step": ratio}
     if with_bfloat16:
         headline["head/bfloat16, seconds/step"] = median_ratio(seconds["head"], seconds["bfloat16"])
-    return Report(settings, headline, {"Training": rows, "Parts of one profiled epoch of the sample": part_rows})
+    return Report(
+        settings,
+        headline,
+        {"Training": rows, "Parts of one profiled epoch of the sample": part_rows},
+    )
 
 
 def count_steps(nlp: Language, batcher: Callable, docs: list) -> int:
@@ -218,7 +234,9 @@ def training_cli(
     train: TrainOption = SAMPLE_TRAIN,
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
-    sentences: Annotated[int, typer.Option("--sentences", min=1, help="Documents that a round trains on")] = 80,
+    sentences: Annotated[
+        int, typer.Option("--sentences", min=1, help="Documents that a round trains on")
+    ] = 80,
     seed: SeedOption = 0,
     with_bfloat16: MixedPrecisionOption = False,
 ) -> None:

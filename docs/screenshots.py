@@ -20,14 +20,25 @@ TEXT = "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in J
 DESKTOP = {"width": 1000, "height": 1000}
 PHONE = {"width": 390, "height": 844}
 TALL_PHONE = {"width": 390, "height": 1150}
-FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+]
 
 
-def main(model: str = "training/sample/model-best", corpus: str = "corpus/sample/dev.spacy") -> None:
+def main(
+    model: str = "training/sample/model-best", corpus: str = "corpus/sample/dev.spacy"
+) -> None:
     IMAGES.mkdir(exist_ok=True)
     tabcnn = [sys.executable, "-m", "spacy", "tabcnn"]
     command = [*tabcnn, "serve", model, "--port", str(PORT), "--text", TEXT]
-    with TemporaryDirectory() as folder, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with (
+        TemporaryDirectory() as folder,
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+    ):
         errors = Path(folder) / "errors.html"
         subprocess.run([*tabcnn, "errors", model, corpus, errors], check=True)
         next(line for line in server.stdout or () if "URL:" in line)

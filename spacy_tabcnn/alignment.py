@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from .labels import LabelScheme
 from .relations import get_relations
-from .table.windows import sentence_bounds
+from .sentences import sentence_bounds
 
 Bounds: TypeAlias = tuple[int, int]  # first word and end (exclusive) of a span
 
@@ -57,7 +57,9 @@ def align_gold(
     entities: dict[Bounds, tuple[str, int]] = {}
     if reference.has_annotation("ENT_IOB"):
         is_missing[:] = False
-        is_missing[spans.words_of(np.flatnonzero(reference.to_array("ENT_IOB") == 0).tolist())] = True
+        is_missing[spans.words_of(np.flatnonzero(reference.to_array("ENT_IOB") == 0).tolist())] = (
+            True
+        )
         for ent in reference.ents:
             span = spans.align(ent)
             if ent.label_ not in scheme.entities:
@@ -95,7 +97,9 @@ class _Aligner:
 
     def __init__(self, example: Example):
         self.predicted = example.predicted
-        same_words = np.array_equal(example.predicted.to_array("ORTH"), example.reference.to_array("ORTH"))
+        same_words = np.array_equal(
+            example.predicted.to_array("ORTH"), example.reference.to_array("ORTH")
+        )
         # The example checks the documents for changes whenever it is asked, which takes longer the longer they are.
         self.alignment = None if same_words else example.alignment.y2x
 

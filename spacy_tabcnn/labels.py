@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 OUTSIDE = 0  # index of the tag "O"
 NO_RELATION = 0  # index of the relation label "none"
+MISSING = -1  # label of whatever is not annotated
 _PREFIXES = "BILU"
 
 
@@ -42,7 +43,9 @@ def tag_rules(n_tags: int) -> TagRules:
     opens = outside | (prefixes == 0) | (prefixes == 3)
     closes = outside | (prefixes == 2) | (prefixes == 3)
     continues = (~opens)[None, :] & (~closes)[:, None] & (types[:, None] == types[None, :])
-    return TagRules(opens, (closes[:, None] & opens[None, :]) | continues, closes, ~outside, continues)
+    return TagRules(
+        opens, (closes[:, None] & opens[None, :]) | continues, closes, ~outside, continues
+    )
 
 
 @dataclass
@@ -76,7 +79,9 @@ class LabelScheme:
             for label in entities:
                 scheme.add_entity(label)
             for label, pairs in relations.items():
-                scheme.add_relation(label, [(head, tail) for head, tail in map(_check_list, _check_list(pairs))])
+                scheme.add_relation(
+                    label, [(head, tail) for head, tail in map(_check_list, _check_list(pairs))]
+                )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f'Labels of the relation table: {data!r} is not of the form {{"entities": ["PER", "LOC"], '
@@ -88,7 +93,9 @@ class LabelScheme:
         """RETURNS (dict): The scheme as plain data for JSON and msgpack; see `from_dict`."""
         return {
             "entities": list(self.entities),
-            "relations": {label: [list(pair) for pair in pairs] for label, pairs in self.relations.items()},
+            "relations": {
+                label: [list(pair) for pair in pairs] for label, pairs in self.relations.items()
+            },
         }
 
     def add_entity(self, label: str) -> bool:
@@ -159,7 +166,10 @@ class LabelScheme:
         tagged = tags != OUTSIDE
         starts = np.flatnonzero(tagged & ((prefixes == 0) | (prefixes == 3)))
         ends = np.flatnonzero(tagged & ((prefixes == 2) | (prefixes == 3))) + 1
-        return [(int(start), int(end), self.entities[types[start]]) for start, end in zip(starts, ends, strict=True)]
+        return [
+            (int(start), int(end), self.entities[types[start]])
+            for start, end in zip(starts, ends, strict=True)
+        ]
 
     def relation_index(self, label: str, *, head_first: bool) -> int:
         """Find the index of a directed relation label.

@@ -73,8 +73,12 @@ def set_relations(doc: Doc, relations: Iterable[Relation | Sequence[Any]]) -> No
         probability.
     """
     if not isinstance(relations, Iterable):
-        raise ValueError(f"doc._.relations: {relations!r} is no list of relations; set [] to say that there are none")
-    doc.user_data[RELATIONS_KEY] = [_pack(doc, index, relation) for index, relation in enumerate(relations)]
+        raise ValueError(
+            f"doc._.relations: {relations!r} is no list of relations; set [] to say that there are none"
+        )
+    doc.user_data[RELATIONS_KEY] = [
+        _pack(doc, index, relation) for index, relation in enumerate(relations)
+    ]
 
 
 def set_entity_scores(doc: Doc, entities: Iterable[Span], scores: Iterable[float]) -> None:
@@ -85,7 +89,8 @@ def set_entity_scores(doc: Doc, entities: Iterable[Span], scores: Iterable[float
     scores (Iterable[float]): A probability for each of them.
     """
     doc.user_data[ENTITY_SCORES_KEY] = [
-        [ent.start, ent.end, ent.label_, float(score)] for ent, score in zip(entities, scores, strict=True)
+        [ent.start, ent.end, ent.label_, float(score)]
+        for ent, score in zip(entities, scores, strict=True)
     ]
 
 
@@ -124,7 +129,9 @@ def _pack(doc: Doc, index: int, relation: Relation | Sequence[Any]) -> list[Any]
                 "document, for example doc[2:4] or an item of doc.ents"
             )
     if not isinstance(label, str) or not label:
-        raise ValueError(f"doc._.relations: the label of item {index} is {label!r}; expected a non-empty string")
+        raise ValueError(
+            f"doc._.relations: the label of item {index} is {label!r}; expected a non-empty string"
+        )
     try:
         score = float(rest[0]) if rest else 1.0
     except (TypeError, ValueError):

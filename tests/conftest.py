@@ -73,12 +73,16 @@ def make_doc(vocab: Vocab) -> Callable[..., Doc]:
         vocab: Vocab = vocab,
         sent_starts: list[bool] | None = None,
     ) -> Doc:
-        doc = Doc(vocab, words=words.split() if isinstance(words, str) else words, sent_starts=sent_starts)
+        doc = Doc(
+            vocab, words=words.split() if isinstance(words, str) else words, sent_starts=sent_starts
+        )
         spans = [Span(doc, *entity) for entity in entities or []]
         if entities is not None:
             doc.set_ents(spans)
         if relations is not None:
-            set_relations(doc, [(spans[head], spans[tail], label) for head, tail, label in relations])
+            set_relations(
+                doc, [(spans[head], spans[tail], label) for head, tail, label in relations]
+            )
         return doc
 
     return make
@@ -150,7 +154,11 @@ def tiny_config() -> Path:
 def tiny_corpus(run_spacy: Callable[..., Result], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A .spacy file with ten sentences of the sample corpus."""
     folder = tmp_path_factory.mktemp("tiny_corpus")
-    lines = (ROOT / "assets" / "sample" / "train.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = (
+        (ROOT / "assets" / "sample" / "train.jsonl")
+        .read_text(encoding="utf-8")
+        .splitlines(keepends=True)
+    )
     (folder / "tiny.jsonl").write_text("".join(lines[:10]), encoding="utf-8")
     result = run_spacy("tabcnn", "convert", folder / "tiny.jsonl", folder / "tiny.spacy")
     assert result.exit_code == 0, result.output
@@ -204,7 +212,15 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     transformers = importlib.import_module("transformers")  # slow to load, and few tests need it
     folder = tmp_path_factory.mktemp("tiny_encoder")
     characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    vocab = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *(f"##{char}" for char in characters)]
+    vocab = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *characters,
+        *(f"##{char}" for char in characters),
+    ]
     (folder / "vocab.txt").write_text("\n".join(vocab), encoding="utf-8")
     tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
     tokenizer.save_pretrained(folder)

@@ -36,12 +36,19 @@ def test_tags_of_several_words(scheme):
 
 
 def test_every_tag_but_outside_belongs_to_one_type(scheme):
-    tags = [tag for label in ENTITIES for tag in {*scheme.span_tags(label, 1), *scheme.span_tags(label, 3)}]
+    tags = [
+        tag
+        for label in ENTITIES
+        for tag in {*scheme.span_tags(label, 1), *scheme.span_tags(label, 3)}
+    ]
     assert sorted([OUTSIDE, *tags]) == list(range(scheme.n_tags))
 
 
 def test_tags_have_names(scheme):
-    assert [scheme.tag_name(tag) for tag in [OUTSIDE, *scheme.span_tags("LOC", 3), *scheme.span_tags("PER", 1)]] == [
+    assert [
+        scheme.tag_name(tag)
+        for tag in [OUTSIDE, *scheme.span_tags("LOC", 3), *scheme.span_tags("PER", 1)]
+    ] == [
         "O",
         "B-LOC",
         "I-LOC",
@@ -52,7 +59,9 @@ def test_tags_have_names(scheme):
 
 def test_relation_labels_and_indices_are_inverse(scheme):
     directed = [(label, head_first) for label in RELATIONS for head_first in (True, False)]
-    indices = [scheme.relation_index(label, head_first=head_first) for label, head_first in directed]
+    indices = [
+        scheme.relation_index(label, head_first=head_first) for label, head_first in directed
+    ]
     assert indices == [index for index in range(scheme.n_relations) if index != NO_RELATION]
     assert [scheme.relation_label(index) for index in indices] == directed
 
@@ -83,7 +92,9 @@ def test_transitions_accept_exactly_the_valid_sequences():
     for length in range(1, 5):
         for tags in itertools.product(range(scheme.n_tags), repeat=length):
             accepted = (
-                may_start[tags[0]] and all(may_follow[pair] for pair in itertools.pairwise(tags)) and may_end[tags[-1]]
+                may_start[tags[0]]
+                and all(may_follow[pair] for pair in itertools.pairwise(tags))
+                and may_end[tags[-1]]
             )
             assert accepted == bool(bilou.fullmatch("".join(names[tag] for tag in tags))), tags
 
@@ -94,7 +105,9 @@ def test_valid_sequences_and_entities_are_one_to_one():
     valid = [
         tags
         for tags in itertools.product(range(scheme.n_tags), repeat=4)
-        if may_start[tags[0]] and may_end[tags[-1]] and all(may_follow[p] for p in itertools.pairwise(tags))
+        if may_start[tags[0]]
+        and may_end[tags[-1]]
+        and all(may_follow[p] for p in itertools.pairwise(tags))
     ]
     for tags in valid:
         rebuilt = [OUTSIDE] * 4
@@ -108,11 +121,19 @@ def test_rules_tell_the_words_of_each_entity():
     scheme = LabelScheme(["a", "b"])
     rules = tag_rules(scheme.n_tags)
     for tags in itertools.product(range(scheme.n_tags), repeat=4):
-        if rules.may_start[tags[0]] and rules.may_end[tags[-1]] and rules.may_follow[tags[:-1], tags[1:]].all():
+        if (
+            rules.may_start[tags[0]]
+            and rules.may_end[tags[-1]]
+            and rules.may_follow[tags[:-1], tags[1:]].all()
+        ):
             goes_on = [False, *rules.continues[tags[:-1], tags[1:]]]
             spans = scheme.tagged_spans(np.array(tags))
-            assert np.flatnonzero(rules.in_entity[list(tags)]).tolist() == [i for s in spans for i in range(*s[:2])]
-            assert np.flatnonzero(goes_on).tolist() == [i for s in spans for i in range(s[0] + 1, s[1])]
+            assert np.flatnonzero(rules.in_entity[list(tags)]).tolist() == [
+                i for s in spans for i in range(*s[:2])
+            ]
+            assert np.flatnonzero(goes_on).tolist() == [
+                i for s in spans for i in range(s[0] + 1, s[1])
+            ]
 
 
 # Type constraints
@@ -126,7 +147,9 @@ def test_relation_without_pairs_joins_any_types(scheme):
 def test_pairs_bind_both_directions(scheme):
     scheme.add_relation("LiveIn", [("PER", "LOC")])
     allowed = scheme.allowed_relations()
-    head_first, tail_first = (scheme.relation_index("LiveIn", head_first=value) for value in (True, False))
+    head_first, tail_first = (
+        scheme.relation_index("LiveIn", head_first=value) for value in (True, False)
+    )
     person, place = ENTITIES.index("PER"), ENTITIES.index("LOC")
     assert np.argwhere(allowed[:, :, head_first]).tolist() == [[person, place]]
     assert np.argwhere(allowed[:, :, tail_first]).tolist() == [[place, person]]
@@ -136,7 +159,9 @@ def test_pairs_bind_their_relation_only(scheme):
     scheme.add_relation("LiveIn", [("PER", "LOC")])
     allowed = scheme.allowed_relations()
     assert allowed[:, :, NO_RELATION].all()
-    assert allowed[:, :, [scheme.relation_index("WorkFor", head_first=value) for value in (True, False)]].all()
+    assert allowed[
+        :, :, [scheme.relation_index("WorkFor", head_first=value) for value in (True, False)]
+    ].all()
 
 
 def test_unknown_types_are_bound_by_the_pairs_too(scheme):
@@ -149,7 +174,9 @@ def test_unknown_types_are_bound_by_the_pairs_too(scheme):
 
 def test_pair_of_an_unknown_type_allows_nothing(scheme):
     scheme.add_relation("LiveIn", [("PER", "PLANET")])
-    assert not scheme.allowed_relations()[:, :, scheme.relation_index("LiveIn", head_first=True)].any()
+    assert not scheme.allowed_relations()[
+        :, :, scheme.relation_index("LiveIn", head_first=True)
+    ].any()
 
 
 # Adding labels

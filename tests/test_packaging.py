@@ -47,11 +47,17 @@ def project_build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("project")
     for name in SOURCES:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
-    subprocess.run([sys.executable, "-m", "build", "--no-isolation", folder], stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--no-isolation", folder],
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     return folder / "dist"
 
 
@@ -73,7 +79,9 @@ def test_a_packaged_pipeline_requires_this_library(model_wheel):
     with ZipFile(model_wheel) as archive:
         metadata = archive.read("en_tiny-0.0.0.dist-info/METADATA").decode()
     lines = [line for line in metadata.splitlines() if line.startswith("Requires-Dist: ")]
-    requirements = {item.name: item for item in (Requirement(line.partition(" ")[2]) for line in lines)}
+    requirements = {
+        item.name: item for item in (Requirement(line.partition(" ")[2]) for line in lines)
+    }
     assert set(requirements) == {"spacy", "spacy-tabcnn"}
     assert __version__ in requirements["spacy-tabcnn"].specifier
 
@@ -81,10 +89,28 @@ def test_a_packaged_pipeline_requires_this_library(model_wheel):
 def test_a_packaged_pipeline_predicts_the_same_where_it_is_installed(
     run_spacy, assert_same_annotations, model_wheel, tiny_run, tiny_corpus, tmp_path
 ):
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", tmp_path]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        tmp_path,
+    ]
     subprocess.run([*pip, model_wheel], check=True)
     # By its name, which no other folder than that of the installation can provide.
-    apply = [sys.executable, "-m", "spacy", "apply", "en_tiny", tiny_corpus, tmp_path / "installed.spacy"]
+    apply = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "apply",
+        "en_tiny",
+        tiny_corpus,
+        tmp_path / "installed.spacy",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     subprocess.run(apply, env=environment, cwd=tmp_path, capture_output=True, check=True)
     run_spacy("apply", tiny_run / "model-last", tiny_corpus, tmp_path / "trained.spacy")
@@ -115,5 +141,13 @@ def test_the_wheel_holds_the_licence(wheel_names):
 
 
 def test_the_sdist_can_be_built_from_and_holds_no_tests(sdist_names):
-    assert {"setup.cfg", "pyproject.toml", "README.md", "LICENSE", "spacy_tabcnn/py.typed"} <= sdist_names
-    assert not [name for name in sdist_names if name.startswith(("tests", "benchmarks", "configs/test"))]
+    assert {
+        "setup.cfg",
+        "pyproject.toml",
+        "README.md",
+        "LICENSE",
+        "spacy_tabcnn/py.typed",
+    } <= sdist_names
+    assert not [
+        name for name in sdist_names if name.startswith(("tests", "benchmarks", "configs/test"))
+    ]

@@ -53,7 +53,9 @@ def test_what_a_command_reads_is_there_or_made_before():
             made.update(map(fill, commands[step].get("outputs", [])))
 
 
-@pytest.mark.parametrize("name", [command["name"] for command in PROJECT["commands"] if command["name"] != "docs"])
+@pytest.mark.parametrize(
+    "name", [command["name"] for command in PROJECT["commands"] if command["name"] != "docs"]
+)
 def test_the_options_of_the_commands_exist(run_spacy, project, name):
     for line in dry_run(run_spacy, project, name):
         words = line.split()

@@ -43,7 +43,14 @@ def filled(run_spacy, config, tmp_path_factory):
 @pytest.fixture(scope="module")
 def paths(config, tiny_corpus, tiny_encoder):
     """Options that replace the corpus and the encoder of a config."""
-    options = ("--paths.train", tiny_corpus, "--paths.dev", tiny_corpus, "--paths.encoder", tiny_encoder)
+    options = (
+        "--paths.train",
+        tiny_corpus,
+        "--paths.dev",
+        tiny_corpus,
+        "--paths.encoder",
+        tiny_encoder,
+    )
     if config.stem == "conll04_frozen":
         # The embeddings and the only layer of the tiny encoder.
         options += ("--components.relation_table.model.tok2vec.*.encoder.pooling.n_layers", 2)
@@ -89,7 +96,9 @@ def test_loading_the_entry_points_loads_no_transformers():
         "for entry_point in distribution('spacy-tabcnn').entry_points: entry_point.load()\n"
         "print({name.split('.')[0] for name in sys.modules} & {'transformers', 'spacy_transformers'})"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "set()"
 
 

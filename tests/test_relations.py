@@ -24,7 +24,8 @@ def doc(make_doc):
 
 def as_tuples(doc):
     return [
-        (head.text, head.label_, tail.text, tail.label_, label, score) for head, tail, label, score in doc._.relations
+        (head.text, head.label_, tail.text, tail.label_, label, score)
+        for head, tail, label, score in doc._.relations
     ]
 
 
@@ -101,7 +102,9 @@ def test_unset_differs_from_empty(doc):
 # Refusals
 
 
-@pytest.mark.parametrize("item", ["LiveIn", 7, (), ("Ada", "London"), ("Ada", "London", "LiveIn", 0.5, 1), {"head": 0}])
+@pytest.mark.parametrize(
+    "item", ["LiveIn", 7, (), ("Ada", "London"), ("Ada", "London", "LiveIn", 0.5, 1), {"head": 0}]
+)
 def test_other_forms_are_refused(doc, item):
     with pytest.raises(ValueError, match=r"item 0 is .*expected a Relation or a tuple"):
         doc._.relations = [item]
@@ -125,7 +128,9 @@ def test_empty_span_is_refused(doc):
 
 def test_span_of_another_document_is_refused(doc, make_doc):
     other = make_doc(WORDS)
-    with pytest.raises(ValueError, match="the head of item 1 is Ada Lovelace; expected a Span of words of this"):
+    with pytest.raises(
+        ValueError, match="the head of item 1 is Ada Lovelace; expected a Span of words of this"
+    ):
         doc._.relations = [(doc[0:2], doc[4:5], "LiveIn"), (other[0:2], doc[4:5], "LiveIn")]
 
 
@@ -286,5 +291,7 @@ assert len(entry_points) > 5
 heavy = {"transformers", "spacy_transformers", "tokenizers"} & set(sys.modules)
 assert not heavy, heavy
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300
+    )
     assert result.returncode == 0, result.stderr

@@ -85,11 +85,18 @@ def test_train_with_labels_from_a_file(run, tiny_config, paths, tmp_path):
     labels["entities"].append("Event")
     srsly.write_json(tmp_path / "tabcnn.json", labels)
     config = Config().from_disk(tiny_config, interpolate=False)
-    reader = {"@readers": "spacy.read_labels.v1", "path": str(tmp_path / "tabcnn.json"), "require": True}
+    reader = {
+        "@readers": "spacy.read_labels.v1",
+        "path": str(tmp_path / "tabcnn.json"),
+        "require": True,
+    }
     config["initialize"] = {"components": {"tabcnn": {"labels": reader}}}
     config.to_disk(tmp_path / "labels.cfg")
     run("train", tmp_path / "labels.cfg", "--output", tmp_path, *paths, "--training.max_steps", 1)
-    assert json.loads(json.dumps(spacy.load(tmp_path / "model-last").get_pipe("tabcnn").label_data)) == labels
+    assert (
+        json.loads(json.dumps(spacy.load(tmp_path / "model-last").get_pipe("tabcnn").label_data))
+        == labels
+    )
 
 
 @pytest.mark.parametrize("command", [("evaluate",), ("benchmark", "accuracy")])
@@ -107,7 +114,9 @@ def test_evaluate_per_component(run, tiny_corpus, model, tmp_path):
 
 
 def test_benchmark_speed(run, tiny_corpus, model):
-    assert "words/s" in run("benchmark", "speed", model, tiny_corpus, "--batches", 30, "--warmup", 0)
+    assert "words/s" in run(
+        "benchmark", "speed", model, tiny_corpus, "--batches", 30, "--warmup", 0
+    )
 
 
 def test_find_threshold_of_the_least_score(run, tiny_corpus, model):

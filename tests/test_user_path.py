@@ -129,8 +129,13 @@ def environment(tmp_path_factory):
             check=True,
         ).stdout
     )
-    lines = [f"import site; site.addsitedir({sysconfig.get_path(name)!r})\n" for name in ("purelib", "platlib")]
-    Path(paths["purelib"], "packages_of_the_tests.pth").write_text("".join(dict.fromkeys(lines)), encoding="utf-8")
+    lines = [
+        f"import site; site.addsitedir({sysconfig.get_path(name)!r})\n"
+        for name in ("purelib", "platlib")
+    ]
+    Path(paths["purelib"], "packages_of_the_tests.pth").write_text(
+        "".join(dict.fromkeys(lines)), encoding="utf-8"
+    )
     return python
 
 
@@ -140,7 +145,10 @@ def read_corpus(path):
         (
             doc.text,
             {(ent.text, ent.label_) for ent in doc.ents},
-            {(relation.head.text, relation.label, relation.tail.text) for relation in doc._.relations},
+            {
+                (relation.head.text, relation.label, relation.tail.text)
+                for relation in doc._.relations
+            },
         )
         for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)
     ]
@@ -151,8 +159,12 @@ def read_annotated(path):
     documents = []
     for row in srsly.read_jsonl(path):
         names = [row["text"][entity["start"] : entity["end"]] for entity in row["entities"]]
-        entities = {(name, entity["label"]) for name, entity in zip(names, row["entities"], strict=True)}
-        relations = {(names[item["head"]], item["label"], names[item["tail"]]) for item in row["relations"]}
+        entities = {
+            (name, entity["label"]) for name, entity in zip(names, row["entities"], strict=True)
+        }
+        relations = {
+            (names[item["head"]], item["label"], names[item["tail"]]) for item in row["relations"]
+        }
         documents.append((row["text"], entities, relations))
     return documents
 
@@ -164,7 +176,9 @@ def test_exports_are_read_with_all_that_the_tools_write(run, tool, tmp_path):
         assert message in printed
 
 
-def test_from_an_export_to_a_graph(run, tool, tiny_config, tiny_corpus, build_wheel, environment, tmp_path):
+def test_from_an_export_to_a_graph(
+    run, tool, tiny_config, tiny_corpus, build_wheel, environment, tmp_path
+):
     # A larger export, of sentences of the sample corpus, joins the small one.
     larger = tmp_path / Path(tool.export).with_stem("larger")
     train, dev = tmp_path / "train.spacy", tmp_path / "dev.spacy"
@@ -193,15 +207,21 @@ def test_from_an_export_to_a_graph(run, tool, tiny_config, tiny_corpus, build_wh
         # By its name, which no other folder than that of the environment can provide.
         ("spacy", "tabcnn", "annotate", f"en_{name}", texts, annotated),
     ):
-        result = subprocess.run([environment, "-m", *command], cwd=tmp_path, capture_output=True, text=True)
+        result = subprocess.run(
+            [environment, "-m", *command], cwd=tmp_path, capture_output=True, text=True
+        )
         assert result.returncode == 0, result.stdout + result.stderr
     run("tabcnn", "graph", annotated, graph)
 
     found = read_annotated(annotated)
     assert [text for text, *_ in found] == [text for text, *_ in gold]
     n_relations = sum(len(relations) for *_, relations in gold)
-    n_correct = sum(len(relations & other) for (*_, relations), (*_, other) in zip(gold, found, strict=True))
+    n_correct = sum(
+        len(relations & other) for (*_, relations), (*_, other) in zip(gold, found, strict=True)
+    )
     assert n_correct > 0.8 * n_relations
     with graph.open(encoding="utf-8", newline="") as file_:
-        edges = {(row["head_text"], row["relation"], row["tail_text"]) for row in csv.DictReader(file_)}
+        edges = {
+            (row["head_text"], row["relation"], row["tail_text"]) for row in csv.DictReader(file_)
+        }
     assert edges == set().union(*(relations for *_, relations in found))

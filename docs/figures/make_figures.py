@@ -42,7 +42,11 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     n = len(words)
     relations = np.zeros((n, n), dtype=int)
     relations[np.triu_indices(n, 1)] = table.relations
-    colour_of = dict(zip((index for index in np.unique(relations) if index != NO_RELATION), COLOURS, strict=False))
+    colour_of = dict(
+        zip(
+            (index for index in np.unique(relations) if index != NO_RELATION), COLOURS, strict=False
+        )
+    )
     figure, axes = plt.subplots(figsize=(8.5, 7.5), layout="constrained")
     for row, col in zip(*(index.tolist() for index in np.triu_indices(n)), strict=True):
         colour = "#e8e8e8" if row == col else colour_of.get(relations[row, col], "white")
@@ -50,7 +54,14 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     for place, tag in enumerate(table.tags):
         name = scheme.tag_name(tag)
         size = 6 if len(name) < 10 else 4.6  # no wider than the cell
-        axes.text(place + 0.5, place + 0.5, name.replace("-", "-\n", 1), ha="center", va="center", fontsize=size)
+        axes.text(
+            place + 0.5,
+            place + 0.5,
+            name.replace("-", "-\n", 1),
+            ha="center",
+            va="center",
+            fontsize=size,
+        )
     handles = []
     for index, colour in colour_of.items():
         label, head_first = scheme.relation_label(index)
@@ -79,14 +90,21 @@ def split_first_layer(words: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
     parts = []
     for kernel in (conv.weight[:, :width], conv.weight[:, width:].transpose(2, 3)):
         # One 1-D convolution over the sentence for each offset along the other axis.
-        by_offset = [F.conv1d(words.t(), kernel[..., offset], padding=reach) for offset in range(2 * reach + 1)]
+        by_offset = [
+            F.conv1d(words.t(), kernel[..., offset], padding=reach)
+            for offset in range(2 * reach + 1)
+        ]
         cells = [
-            torch.stack([by_offset[w + reach] for w in range(-reach, reach + 1) if 0 <= at + w < n]).sum(0)
+            torch.stack(
+                [by_offset[w + reach] for w in range(-reach, reach + 1) if 0 <= at + w < n]
+            ).sum(0)
             for at in range(n)
         ]
         parts.append(torch.stack(cells, dim=2))
     rows, columns = parts[0] + conv.bias[:, None, None], parts[1].transpose(1, 2)
-    table = torch.cat([words.t()[:, :, None].expand(-1, -1, n), words.t()[:, None].expand(-1, n, -1)])
+    table = torch.cat(
+        [words.t()[:, :, None].expand(-1, -1, n), words.t()[:, None].expand(-1, n, -1)]
+    )
     if not torch.allclose(rows + columns, conv(table[None])[0], atol=1e-4):
         raise ValueError("the parts do not add up to the convolution")
     return rows, columns

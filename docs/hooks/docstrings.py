@@ -66,14 +66,18 @@ def parse(docstring: Docstring) -> list[DocstringSection]:
             sections.append(
                 DocstringSectionParameters(
                     [
-                        DocstringParameter(name, description=text, annotation=type_, value=defaults[name])
+                        DocstringParameter(
+                            name, description=text, annotation=type_, value=defaults[name]
+                        )
                         for name, type_, text in items
                     ]
                 )
             )
         else:
             section, item = _RESULTS[kind]
-            sections.append(section([item(description=text, annotation=type_) for _, type_, text in items]))
+            sections.append(
+                section([item(description=text, annotation=type_) for _, type_, text in items])
+            )
     return [section for section in sections if section.value]
 
 

@@ -44,13 +44,19 @@ def render_group(group: str) -> str:
     for entry in distribution("spacy-tabcnn").entry_points.select(group=group):
         names_of.setdefault(entry.value.replace(":", "."), []).append(entry.name)
     if not names_of:
-        raise ValueError(f"spacy-tabcnn registers nothing in the group {group!r}; see the entry points in setup.cfg")
+        raise ValueError(
+            f"spacy-tabcnn registers nothing in the group {group!r}; see the entry points in setup.cfg"
+        )
     parts = []
     for target, names in sorted(names_of.items(), key=lambda item: item[1]):
         heading = ", ".join(names)
-        parts.append(f"::: {target}\n    options:\n      heading: '{heading}'\n      toc_label: '{names[-1]}'\n")
+        parts.append(
+            f"::: {target}\n    options:\n      heading: '{heading}'\n      toc_label: '{names[-1]}'\n"
+        )
         if group == "spacy_factories":
-            import_module(target.rpartition(".")[0])  # spaCy does so as late as a pipeline asks for the component
+            import_module(
+                target.rpartition(".")[0]
+            )  # spaCy does so as late as a pipeline asks for the component
             parts.append(f"Default config:\n\n```ini\n{render_defaults(names[-1])}\n```\n")
     return "\n".join(parts)
 
@@ -74,7 +80,9 @@ def render_commands() -> str:
     group: Any = typer.main.get_command(tabcnn_cli)
     context = group.context_class(group, info_name="spacy tabcnn")
     sections = [
-        get_docs_for_click(obj=command, ctx=context, indent=1, name=name, call_prefix="spacy tabcnn")
+        get_docs_for_click(
+            obj=command, ctx=context, indent=1, name=name, call_prefix="spacy tabcnn"
+        )
         for name, command in sorted(group.commands.items())
     ]
     return _EXAMPLES.sub(_render_examples, "\n".join(sections))

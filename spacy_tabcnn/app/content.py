@@ -97,8 +97,15 @@ def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
         score = get_entity_score(ent)
         label = ent.label_ if score is None else f"{ent.label_} {score:.2f}"
         params = {"bg": colours[ent.label_]}
-        ents.append({"start": ent.start_char, "end": ent.end_char, "label": escape(label), "params": params})
-    data = {"text": doc.text, "ents": ents, "title": None, "settings": displacy.get_doc_settings(doc)}
+        ents.append(
+            {"start": ent.start_char, "end": ent.end_char, "label": escape(label), "params": params}
+        )
+    data = {
+        "text": doc.text,
+        "ents": ents,
+        "title": None,
+        "settings": displacy.get_doc_settings(doc),
+    }
     return displacy.render(data, style="ent", manual=True, jupyter=False)
 
 
@@ -116,7 +123,9 @@ def draw_arcs(doc: Doc) -> list[str]:
     return pictures
 
 
-def draw_label_table(passage: Span, *, colours: Mapping[str, str], nlp: Language | None = None) -> str:
+def draw_label_table(
+    passage: Span, *, colours: Mapping[str, str], nlp: Language | None = None
+) -> str:
     """Draw the label table of a passage.
 
     passage (Span): The words.
@@ -124,7 +133,9 @@ def draw_label_table(passage: Span, *, colours: Mapping[str, str], nlp: Language
     nlp (Language | None): The pipeline whose relation table fills the cells; if None, the annotation does.
     RETURNS (str): A picture, SVG.
     """
-    return str(render(passage, "table", nlp=nlp, jupyter=False, options={**_OPTIONS, "colors": colours}))
+    return str(
+        render(passage, "table", nlp=nlp, jupyter=False, options={**_OPTIONS, "colors": colours})
+    )
 
 
 def dump_annotation(doc: Doc) -> str:

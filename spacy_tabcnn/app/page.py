@@ -22,7 +22,7 @@ from spacy_tabcnn.app.content import (
 )
 from spacy_tabcnn.app.markup import show_markup
 from spacy_tabcnn.relations import get_relations, has_relations
-from spacy_tabcnn.table.windows import sentence_bounds
+from spacy_tabcnn.sentences import sentence_bounds
 
 MAX_TABLE_WORDS = 120  # of a picture; browsers are slow with more cells
 _CACHED_TEXTS = 32
@@ -64,7 +64,9 @@ def main() -> None:
     st.markdown("### Entities and relations")
     model = st.selectbox("Model", arguments.models)
     with st.form("text", border=False):
-        text = st.text_area("Text", arguments.text, height=120, placeholder="Write or paste a text.")
+        text = st.text_area(
+            "Text", arguments.text, height=120, placeholder="Write or paste a text."
+        )
         st.form_submit_button("Annotate", type="primary")
     if not text.strip():
         st.info("There is no text yet. Write one above and press Annotate.")
@@ -98,7 +100,9 @@ def show_document(doc: Doc, model: str, nlp: Language) -> None:
         show_json(doc)
         return
     st.markdown("#### Relations")
-    threshold = st.slider("Least score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out.")
+    threshold = st.slider(
+        "Least score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
+    )
     kept = keep_relations(doc, threshold)
     arcs_tab, table_tab, json_tab = st.tabs(["Arcs", "Label table", "JSON"])
     with arcs_tab:
@@ -124,12 +128,18 @@ def show_table(doc: Doc, model: str, nlp: Language, *, colours: Mapping[str, str
     bounds = sentence_bounds(doc)
     start, end = bounds[0]
     if len(bounds) > 1:
-        start, end = st.selectbox("Sentence", bounds, format_func=lambda bound: doc[slice(*bound)].text.strip())
+        start, end = st.selectbox(
+            "Sentence", bounds, format_func=lambda bound: doc[slice(*bound)].text.strip()
+        )
     if end - start > MAX_TABLE_WORDS:
-        st.caption(f"The first {MAX_TABLE_WORDS} of {end - start} words; set sentence boundaries to see all.")
+        st.caption(
+            f"The first {MAX_TABLE_WORDS} of {end - start} words; set sentence boundaries to see all."
+        )
         end = start + MAX_TABLE_WORDS
     if has_table(nlp):
-        st.caption("What the model gives each pair of words, before any threshold; opaque where it is sure.")
+        st.caption(
+            "What the model gives each pair of words, before any threshold; opaque where it is sure."
+        )
         picture = draw_predicted_table(model, doc.text, start, end)
     else:
         st.caption("This model fills no table: its entities and relations in the form of one.")

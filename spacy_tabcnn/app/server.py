@@ -8,7 +8,9 @@ from spacy.util import is_package
 _PAGE = Path(__file__).with_name("page.py")
 
 
-def serve(models: Iterable[str], *, host: str = "localhost", port: int = 8501, text: str = "") -> None:
+def serve(
+    models: Iterable[str], *, host: str = "localhost", port: int = 8501, text: str = ""
+) -> None:
     """Serve the page until it is interrupted.
 
     models (Iterable[str]): Names or folders of pipelines to choose from.
@@ -38,7 +40,11 @@ def serve(models: Iterable[str], *, host: str = "localhost", port: int = 8501, t
         "theme.dark.primaryColor": "#3d7bd9",
     }
     flags = [f"--{name}={value}" for name, value in settings.items()]
-    main(["run", *flags, str(_PAGE), "--", f"--text={text}", *models], prog_name="streamlit", standalone_mode=False)
+    main(
+        ["run", *flags, str(_PAGE), "--", f"--text={text}", *models],
+        prog_name="streamlit",
+        standalone_mode=False,
+    )
 
 
 def check_model(model: str) -> None:

@@ -95,9 +95,13 @@ def annotate_file(
         if not parts.open(settings, overwrite=overwrite):
             return None
         n_parts = parts.count()
-        rows = islice(read_rows(source, text_field=text_field, only_text=True), n_parts * part_size, None)
+        rows = islice(
+            read_rows(source, text_field=text_field, only_text=True), n_parts * part_size, None
+        )
         # A batch ends where a part does, so that a resumed run has the same batches.
-        batches = (batch for part in minibatch(rows, part_size) for batch in minibatch(part, batch_size))
+        batches = (
+            batch for part in minibatch(rows, part_size) for batch in minibatch(part, batch_size)
+        )
         results: Iterable[Result] = _annotate_batches(
             model, batches, text_field=text_field, n_process=n_process, gpu_id=gpu_id
         )
@@ -109,7 +113,9 @@ def annotate_file(
         for number, part in enumerate(minibatch(results, part_size), n_parts):
             parts.write(number, part)
         if _describe_input(source).items() - settings.items():
-            raise ValueError(f"{source}: changed while it was annotated. Start over with --overwrite")
+            raise ValueError(
+                f"{source}: changed while it was annotated. Start over with --overwrite"
+            )
         rejects = output.with_name(f"{output.name}.rejects.jsonl")
         with atomic_file(output, parts.folder) as file_:
             with atomic_file(rejects, parts.folder) as rejects_file:
@@ -154,7 +160,10 @@ def doc_to_annotation(doc: Doc) -> dict[str, list[dict[str, Any]]]:
         of {head, tail, label, score} with indices into `entities`. A score is None if the component gave none. An
         argument of a relation that is not in doc.ents follows the entities.
     """
-    scores = {(start, end, label): score for start, end, label, score in doc.user_data.get(ENTITY_SCORES_KEY, ())}
+    scores = {
+        (start, end, label): score
+        for start, end, label, score in doc.user_data.get(ENTITY_SCORES_KEY, ())
+    }
     spans = list(doc.ents)
     indices = {(span.start, span.end): index for index, span in enumerate(spans)}
     relations = []
@@ -164,7 +173,9 @@ def doc_to_annotation(doc: Doc) -> dict[str, list[dict[str, Any]]]:
                 indices[span.start, span.end] = len(spans)
                 spans.append(span)
         head, tail = (indices[span.start, span.end] for span in (relation.head, relation.tail))
-        relations.append({"head": head, "tail": tail, "label": relation.label, "score": relation.score})
+        relations.append(
+            {"head": head, "tail": tail, "label": relation.label, "score": relation.score}
+        )
     entities = [
         {
             "start": span.start_char,
@@ -185,9 +196,13 @@ def describe_model(model: str | Path) -> dict[str, Any]:
     RAISES (ValueError): If there is none.
     """
     path = get_package_path(str(model)) if is_package(str(model)) else Path(model)
-    files = [file_.stat() for file_ in path.rglob("*") if file_.is_file() and file_.suffix != ".pyc"]
+    files = [
+        file_.stat() for file_ in path.rglob("*") if file_.is_file() and file_.suffix != ".pyc"
+    ]
     if not files:
-        raise ValueError(f"{model}: neither an installed pipeline nor a folder of one. Check its name or path")
+        raise ValueError(
+            f"{model}: neither an installed pipeline nor a folder of one. Check its name or path"
+        )
     return {
         "model": str(path.resolve()),
         "model_size": sum(status.st_size for status in files),
@@ -214,11 +229,20 @@ def _annotate_batches(
             yield from _merge(rows, annotate_texts(nlp, _get_texts(rows, text_field)))
         return
     # Not nlp.pipe(n_process=...), which waits for ever if a process dies, and sends whole documents back.
-    with ProcessPoolExecutor(n_process, mp_context=get_context("spawn"), initializer=_follow_parent) as pool:
+    with ProcessPoolExecutor(
+        n_process, mp_context=get_context("spawn"), initializer=_follow_parent
+    ) as pool:
         waiting: deque[tuple[list[Row], Future[list[Result]]]] = deque()
         try:
             for rows in batches:
-                waiting.append((rows, pool.submit(_annotate_in_worker, model, gpu_id, _get_texts(rows, text_field))))
+                waiting.append(
+                    (
+                        rows,
+                        pool.submit(
+                            _annotate_in_worker, model, gpu_id, _get_texts(rows, text_field)
+                        ),
+                    )
+                )
                 if len(waiting) > 2 * n_process:
                     rows, future = waiting.popleft()
                     yield from _merge(rows, future.result())
@@ -269,4 +293,8 @@ def _follow_parent() -> None:
 
 def _describe_input(path: Path) -> dict[str, Any]:
     status = path.stat()
-    return {"input": str(path.resolve()), "input_size": status.st_size, "input_mtime_ns": status.st_mtime_ns}
+    return {
+        "input": str(path.resolve()),
+        "input_size": status.st_size,
+        "input_mtime_ns": status.st_mtime_ns,
+    }

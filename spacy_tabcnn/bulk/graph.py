@@ -85,7 +85,9 @@ def read_mentions(
     for number, row in enumerate(read_rows(path, text_field=text_field), 1):
         where = f"{path}, line {row.line}"
         if row.reason is not None:
-            raise ValueError(f"{where}: {row.reason}. Give a file that `spacy tabcnn annotate` wrote, and --text-field")
+            raise ValueError(
+                f"{where}: {row.reason}. Give a file that `spacy tabcnn annotate` wrote, and --text-field"
+            )
         identifier = row.record.get("id")
         document = str(number if identifier is None else identifier)
         try:
@@ -95,7 +97,9 @@ def read_mentions(
             ]
             by_index = dict(enumerate(entities))
             relations = [
-                RelationMention(by_index[item["head"]], by_index[item["tail"]], item["label"], item["score"])
+                RelationMention(
+                    by_index[item["head"]], by_index[item["tail"]], item["label"], item["score"]
+                )
                 for item in row.record["relations"]
             ]
         except (KeyError, TypeError) as err:
@@ -105,11 +109,17 @@ def read_mentions(
             ) from err
         yield (
             [entity for entity in entities if _has_score(entity, min_score)],
-            [item for item in relations if all(_has_score(part, min_score) for part in (item, item.head, item.tail))],
+            [
+                item
+                for item in relations
+                if all(_has_score(part, min_score) for part in (item, item.head, item.tail))
+            ],
         )
 
 
-def make_graph(path: Path, *, text_field: str = "text", min_score: float = 0.0) -> "nx.MultiDiGraph":
+def make_graph(
+    path: Path, *, text_field: str = "text", min_score: float = 0.0
+) -> "nx.MultiDiGraph":
     """Make a graph of annotated documents.
 
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
@@ -132,12 +142,20 @@ def make_graph(path: Path, *, text_field: str = "text", min_score: float = 0.0) 
             if relation.score is not None:
                 data["score"] = relation.score
             for role, entity in (("head", relation.head), ("tail", relation.tail)):
-                data.update({f"{role}_start": entity.start, f"{role}_end": entity.end, f"{role}_text": entity.text})
+                data.update(
+                    {
+                        f"{role}_start": entity.start,
+                        f"{role}_end": entity.end,
+                        f"{role}_text": entity.text,
+                    }
+                )
             graph.add_edge(relation.head.node, relation.tail.node, **data)
     return graph
 
 
-def write_graph(path: Path, output: Path, *, text_field: str = "text", min_score: float = 0.0) -> int:
+def write_graph(
+    path: Path, output: Path, *, text_field: str = "text", min_score: float = 0.0
+) -> int:
     """Write annotated documents as a graph.
 
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
@@ -162,13 +180,21 @@ def write_graph(path: Path, output: Path, *, text_field: str = "text", min_score
         mentions = [mention._asdict() for mention in data["mentions"]]
         data["mentions"] = json.dumps(mentions, ensure_ascii=False)
     for *_, data in (*graph.nodes(data=True), *graph.edges(data=True)):
-        data.update({name: _NO_XML.sub("\ufffd", item) for name, item in data.items() if isinstance(item, str)})
+        data.update(
+            {
+                name: _NO_XML.sub("\ufffd", item)
+                for name, item in data.items()
+                if isinstance(item, str)
+            }
+        )
     output.parent.mkdir(parents=True, exist_ok=True)
     _import_networkx().write_graphml(graph, output)
     return graph.number_of_edges()
 
 
-def _write_csv(documents: Iterator[tuple[list[EntityMention], list[RelationMention]]], output: Path) -> int:
+def _write_csv(
+    documents: Iterator[tuple[list[EntityMention], list[RelationMention]]], output: Path
+) -> int:
     names = ("", "_label", "_text", "_start", "_end", "_score")
     sides = [[f"{role}{name}" for name in names] for role in ("head", "tail")]
     n_edges = 0
@@ -178,7 +204,8 @@ def _write_csv(documents: Iterator[tuple[list[EntityMention], list[RelationMenti
         for _, relations in documents:
             for item in relations:
                 head, tail = (
-                    [*part.node, part.text, part.start, part.end, part.score] for part in (item.head, item.tail)
+                    [*part.node, part.text, part.start, part.end, part.score]
+                    for part in (item.head, item.tail)
                 )
                 writer.writerow([*head, item.label, *tail, item.score, item.head.document])
                 n_edges += 1

@@ -98,7 +98,11 @@ def _get_schema(fields: Iterable[Any]) -> Any:
 
 
 def _add_columns(
-    source: Path, results: Iterable[dict[str, Any]], file_: BinaryIO, reject: Reject, text_field: str
+    source: Path,
+    results: Iterable[dict[str, Any]],
+    file_: BinaryIO,
+    reject: Reject,
+    text_field: str,
 ) -> int:
     """Add the annotation to a Parquet file whose values stay in Arrow."""
     import pyarrow as pa
@@ -115,7 +119,9 @@ def _add_columns(
                 annotations = []
                 for index, result in enumerate(islice(results, batch.num_rows)):
                     if REASON in result:
-                        reject(n_read + index + 1, result[REASON], _get_names(batch.slice(index, 1)))
+                        reject(
+                            n_read + index + 1, result[REASON], _get_names(batch.slice(index, 1))
+                        )
                     else:
                         kept.append(index)
                         annotations.append(result)
@@ -126,7 +132,9 @@ def _add_columns(
                 for name in ADDED:
                     values = [result[name] for result in annotations]
                     columns[name] = pa.array(values, schema.field(name).type)
-                writer.write_table(pa.table([columns[name] for name in schema.names], schema=schema))
+                writer.write_table(
+                    pa.table([columns[name] for name in schema.names], schema=schema)
+                )
     return n_rows
 
 
@@ -152,7 +160,10 @@ def _infer_columns(source: Path, text_field: str) -> dict[str, Any]:
         ({"int", "long"}, pa.int64()),
         ({"int", "float"}, pa.float64()),
     ]
-    return {name: next((type_ for allowed, type_ in types if found <= allowed), None) for name, found in kinds.items()}
+    return {
+        name: next((type_ for allowed, type_ in types if found <= allowed), None)
+        for name, found in kinds.items()
+    }
 
 
 def _get_kind(value: Any) -> str:
@@ -163,7 +174,9 @@ def _get_kind(value: Any) -> str:
     return type(value).__name__
 
 
-def _write_parquet(columns: dict[str, Any], records: Iterable[dict[str, Any]], file_: BinaryIO) -> int:
+def _write_parquet(
+    columns: dict[str, Any], records: Iterable[dict[str, Any]], file_: BinaryIO
+) -> int:
     import pyarrow as pa
 
     schema = _get_schema(pa.field(name, type_ or pa.string()) for name, type_ in columns.items())

@@ -88,15 +88,21 @@ class Parts:
         path = self.folder / SETTINGS
         saved = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         if saved is not None and saved != settings:
-            names = [name for name in {**saved, **settings} if saved.get(name) != settings.get(name)]
-            changes = "; ".join(f"{name}: {saved.get(name)!r}, now {settings.get(name)!r}" for name in names)
+            names = [
+                name for name in {**saved, **settings} if saved.get(name) != settings.get(name)
+            ]
+            changes = "; ".join(
+                f"{name}: {saved.get(name)!r}, now {settings.get(name)!r}" for name in names
+            )
             raise ValueError(
                 f"{self.folder}: these parts were made with other settings ({changes}). Go on with the same settings, "
                 "or start over with --overwrite"
             )
         if self.output.exists():
             if not self.folder.exists():
-                raise ValueError(f"{self.output}: exists and is complete. Annotate anew with --overwrite")
+                raise ValueError(
+                    f"{self.output}: exists and is complete. Annotate anew with --overwrite"
+                )
             self.remove()
             return False
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -39,7 +39,9 @@ def get_format(path: Path, *, formats: Sequence[str] = ("jsonl", "text", "parque
     name = FORMATS.get(path.suffix.lower())
     if name is None or name not in formats:
         expected = ", ".join(suffix for suffix, other in FORMATS.items() if other in formats)
-        raise ValueError(f"{path}: cannot tell its format from the suffix {path.suffix!r}; expected one of {expected}")
+        raise ValueError(
+            f"{path}: cannot tell its format from the suffix {path.suffix!r}; expected one of {expected}"
+        )
     return name
 
 
@@ -90,7 +92,9 @@ def import_parquet() -> ModuleType:
     try:
         import pyarrow.parquet
     except ImportError as err:
-        raise ImportError(f'Parquet needs pyarrow ({err}). Install it with: pip install "spacy-tabcnn[bulk]"') from err
+        raise ImportError(
+            f'Parquet needs pyarrow ({err}). Install it with: pip install "spacy-tabcnn[bulk]"'
+        ) from err
     return pyarrow.parquet
 
 

@@ -11,11 +11,9 @@ from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
 from .model_card import model_card_cli
-from .report import report_cli
 from .round_trip import round_trip_cli
 from .serve import serve_cli
 from .show import show_cli
-from .study import study_cli
 
 __all__ = [
     "annotate_cli",
@@ -32,11 +30,9 @@ __all__ = [
     "evaluate_cli",
     "graph_cli",
     "model_card_cli",
-    "report_cli",
     "round_trip_cli",
     "serve_cli",
     "show_cli",
-    "study_cli",
     "tabcnn_cli",
     "write_errors",
 ]

@@ -15,16 +15,29 @@ from ._app import tabcnn_cli
 @tabcnn_cli.command("annotate")
 def annotate_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
-    source: Annotated[Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt or .parquet")],
-    output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .jsonl or .parquet")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt or .parquet")
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help="File to write: .jsonl or .parquet")
+    ],
     *,
-    text_field: Annotated[str, typer.Option("--text-field", "-t", help="Field that holds the text")] = "text",
-    n_process: Annotated[int, typer.Option("--n-process", "-n", min=1, help="Number of processes")] = 1,
-    batch_size: Annotated[int, typer.Option("--batch-size", "-b", min=1, help="Documents to annotate at once")] = 64,
+    text_field: Annotated[
+        str, typer.Option("--text-field", "-t", help="Field that holds the text")
+    ] = "text",
+    n_process: Annotated[
+        int, typer.Option("--n-process", "-n", min=1, help="Number of processes")
+    ] = 1,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", min=1, help="Documents to annotate at once")
+    ] = 64,
     part_size: Annotated[
-        int, typer.Option("--part-size", min=1, help="Documents of a part, the most that a stop loses")
+        int,
+        typer.Option("--part-size", min=1, help="Documents of a part, the most that a stop loses"),
     ] = 1024,
-    overwrite: Annotated[bool, typer.Option("--overwrite", "-F", help="Start over, whatever there is")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", "-F", help="Start over, whatever there is")
+    ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -71,6 +84,11 @@ def annotate_cli(
         return
     seconds = perf_counter() - start
     n_done = summary.n_rows + summary.n_rejected - summary.n_resumed
-    msg.good(f"{summary.n_rows} rows in {output}", f"{n_done} documents in {seconds:.1f} s, {n_done / seconds:.1f}/s")
+    msg.good(
+        f"{summary.n_rows} rows in {output}",
+        f"{n_done} documents in {seconds:.1f} s, {n_done / seconds:.1f}/s",
+    )
     if summary.n_rejected:
-        msg.warn(f"{summary.n_rejected} documents rejected: {output}.rejects.jsonl has their lines and the reasons")
+        msg.warn(
+            f"{summary.n_rejected} documents rejected: {output}.rejects.jsonl has their lines and the reasons"
+        )

@@ -28,22 +28,39 @@ def convert_cli(
     *,
     format_name: Annotated[
         str | None,
-        typer.Option("--format", "-f", help="Annotation format of the input, or of the output if the input is .spacy"),
+        typer.Option(
+            "--format",
+            "-f",
+            help="Annotation format of the input, or of the output if the input is .spacy",
+        ),
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option("--to", "-t", help="Annotation format of the output, if the input is an annotation file too"),
+        typer.Option(
+            "--to",
+            "-t",
+            help="Annotation format of the output, if the input is an annotation file too",
+        ),
     ] = None,
     lang: Annotated[
-        str, typer.Option("--lang", "-l", help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)")
+        str,
+        typer.Option(
+            "--lang",
+            "-l",
+            help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)",
+        ),
     ] = "en",
     strict: Annotated[
-        bool, typer.Option("--strict", "-S", help="Stop at the first entity or relation that cannot be kept")
+        bool,
+        typer.Option(
+            "--strict", "-S", help="Stop at the first entity or relation that cannot be kept"
+        ),
     ] = False,
     folds: Annotated[
         Path | None,
         typer.Option(
-            "--folds", help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds then"
+            "--folds",
+            help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds then",
         ),
     ] = None,
     expect: Annotated[
@@ -80,7 +97,16 @@ def convert_cli(
     spacy tabcnn convert all.json corpus/all --folds folds.json
     """
     try:
-        convert(inputs, output, format_name=format_name, to=to, lang=lang, strict=strict, folds=folds, expect=expect)
+        convert(
+            inputs,
+            output,
+            format_name=format_name,
+            to=to,
+            lang=lang,
+            strict=strict,
+            folds=folds,
+            expect=expect,
+        )
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not convert", str(err), exits=1)
 
@@ -114,9 +140,13 @@ def convert(
     expected = None if expect is None else _parse_expected(expect)
     from_docbin = {path.suffix == DOCBIN_SUFFIX for path in inputs}
     if len(from_docbin) > 1:
-        raise ValueError("the inputs mix .spacy and annotation files. Convert them one kind at a time")
+        raise ValueError(
+            "the inputs mix .spacy and annotation files. Convert them one kind at a time"
+        )
     if folds is not None and (True in from_docbin or to is not None):
-        raise ValueError("--folds makes .spacy files of annotation files. Give annotation files, and no --to")
+        raise ValueError(
+            "--folds makes .spacy files of annotation files. Give annotation files, and no --to"
+        )
     ids_of_folds = None if folds is None else read_folds(folds)
     nlp = spacy.blank(lang)
     docs: list[Doc] = []
@@ -125,7 +155,9 @@ def convert(
         output_format = _get_output_format(output, to or format_name)
         for path in inputs:
             docs.extend(read_docbin(path, nlp.vocab))
-        report = write_annotations(output, docs, format_name=output_format, source=source, strict=strict)
+        report = write_annotations(
+            output, docs, format_name=output_format, source=source, strict=strict
+        )
     else:
         report = ConversionReport()
         for path in inputs:
@@ -138,7 +170,11 @@ def convert(
             write_docbin(output, docs)
         else:
             written = write_annotations(
-                output, docs, format_name=_get_output_format(output, to), source=source, strict=strict
+                output,
+                docs,
+                format_name=_get_output_format(output, to),
+                source=source,
+                strict=strict,
             )
             # What is kept is what could be written. What was left out adds up.
             report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
@@ -168,7 +204,9 @@ def _get_output_format(output: Path, format_name: str | None) -> str:
 def _parse_expected(expect: str) -> tuple[int, int, int]:
     parts = expect.split("/")
     if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
-        raise ValueError(f"--expect is {expect!r}; expected sentences/entity types/relation types, for example 922/4/5")
+        raise ValueError(
+            f"--expect is {expect!r}; expected sentences/entity types/relation types, for example 922/4/5"
+        )
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
@@ -207,4 +245,6 @@ def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:
     if differences:
         msg.warn(f"Differs from the expected counts: {', '.join(differences)}")
     else:
-        msg.good(f"As expected: {', '.join(f'{n} {name}' for n, name in zip(found, names, strict=True))}")
+        msg.good(
+            f"As expected: {', '.join(f'{n} {name}' for n, name in zip(found, names, strict=True))}"
+        )

@@ -26,19 +26,32 @@ _COLUMNS = {
 }
 
 
-@tabcnn_cli.command("cross-validate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@tabcnn_cli.command(
+    "cross-validate", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
 def cross_validate_cli(
     ctx: typer.Context,
     config: Annotated[Path, typer.Argument(help="Config file")],
-    folds: Annotated[Path, typer.Argument(help="Folder of the folds, made by `spacy tabcnn convert --folds`")],
-    directory: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Folder for the pipelines, one for each fold")],
+    folds: Annotated[
+        Path, typer.Argument(help="Folder of the folds, made by `spacy tabcnn convert --folds`")
+    ],
+    directory: Annotated[
+        Path, typer.Argument(metavar="OUTPUT", help="Folder for the pipelines, one for each fold")
+    ],
     *,
     n_folds: Annotated[
         int, typer.Option("--n-folds", "-n", min=1, help="Number of folds to train, from the first")
     ] = 10,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for all scores")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for all scores")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", "-r", help="Keep the scores in OUTPUT that come from the same settings and data")
+        bool,
+        typer.Option(
+            "--resume",
+            "-r",
+            help="Keep the scores in OUTPUT that come from the same settings and data",
+        ),
     ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
@@ -58,7 +71,13 @@ def cross_validate_cli(
     overrides = parse_config_overrides(ctx.args)
     try:
         result = cross_validate(
-            config, folds, directory, n_folds=n_folds, resume=resume, gpu_id=gpu_id, overrides=overrides
+            config,
+            folds,
+            directory,
+            n_folds=n_folds,
+            resume=resume,
+            gpu_id=gpu_id,
+            overrides=overrides,
         )
     except (OSError, ValueError) as err:
         msg.fail("Could not cross-validate", str(err), exits=1)
@@ -115,14 +134,19 @@ def cross_validate(
     return {
         "folds": scores,
         "mean": {key: mean(fold[key] for fold in scores) for key in columns},
-        "std": {key: stdev(fold[key] for fold in scores) for key in columns} if len(scores) > 1 else {},
+        "std": {key: stdev(fold[key] for fold in scores) for key in columns}
+        if len(scores) > 1
+        else {},
     }
 
 
 def _describe(config: Path, overrides: dict[str, Any], data: Path) -> dict[str, str]:
     """Describe what a fold's scores come from: the config's text, and checksums of the data."""
     text = load_config(config, overrides=overrides).to_str(interpolate=False)
-    return {"config": text, **{name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)}}
+    return {
+        "config": text,
+        **{name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)},
+    }
 
 
 def _read_settings(model: Path) -> Any:
@@ -131,9 +155,14 @@ def _read_settings(model: Path) -> Any:
 
 
 def _print_table(result: dict[str, Any]) -> None:
-    rows = [*((str(number), fold) for number, fold in enumerate(result["folds"])), ("mean", result["mean"])]
+    rows = [
+        *((str(number), fold) for number, fold in enumerate(result["folds"])),
+        ("mean", result["mean"]),
+    ]
     if result["std"]:
         rows.append(("std", result["std"]))
-    table = [(name, *(f"{100 * scores[key]:.1f}" for key in result["mean"])) for name, scores in rows]
+    table = [
+        (name, *(f"{100 * scores[key]:.1f}" for key in result["mean"])) for name, scores in rows
+    ]
     header = ("Fold", *(_COLUMNS[key] for key in result["mean"]))
     msg.table(table, header=header, divider=True, aligns=("l", *("r" for _ in header[1:])))

@@ -11,8 +11,14 @@ from spacy.vocab import Vocab
 from wasabi import msg
 
 from ..corpora.docbin import read_docbin
-from ..corpora.statistics import DEFAULT_MIN_COUNT, CorpusStatistics, Finding, count_corpus, find_problems
-from ..table.windows import DEFAULT_MAX_LENGTH
+from ..corpora.statistics import (
+    DEFAULT_MIN_COUNT,
+    CorpusStatistics,
+    Finding,
+    count_corpus,
+    find_problems,
+)
+from ..sentences import DEFAULT_MAX_LENGTH
 from ._app import tabcnn_cli
 
 _MAX_CASES = 5  # of one finding to print; --output has them all
@@ -23,12 +29,20 @@ def debug_data_cli(
     train: Annotated[Path, typer.Argument(help="Training corpus: a .spacy file")],
     dev: Annotated[Path | None, typer.Argument(help="Development corpus: a .spacy file")] = None,
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for all figures")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for all figures")
+    ] = None,
     min_count: Annotated[
-        int, typer.Option("--min-count", "-m", min=0, help="Warn of labels with fewer examples in TRAIN")
+        int,
+        typer.Option(
+            "--min-count", "-m", min=0, help="Warn of labels with fewer examples in TRAIN"
+        ),
     ] = DEFAULT_MIN_COUNT,
     max_length: Annotated[
-        int, typer.Option("--max-length", "-l", min=2, help="Most words of a table: max_length of the component")
+        int,
+        typer.Option(
+            "--max-length", "-l", min=2, help="Most words of a table: max_length of the component"
+        ),
     ] = DEFAULT_MAX_LENGTH,
 ) -> None:
     """
@@ -56,7 +70,10 @@ def debug_data_cli(
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         figures = {name: stats.to_dict() for name, stats in corpora.items()}
-        cases = [{**finding._asdict(), "cases": [case._asdict() for case in finding.cases]} for finding in findings]
+        cases = [
+            {**finding._asdict(), "cases": [case._asdict() for case in finding.cases]}
+            for finding in findings
+        ]
         srsly.write_json(output, {**figures, "findings": cases})
         msg.good(f"Saved the figures to {output}")
     if any(finding.level == "error" for finding in findings):
@@ -66,12 +83,18 @@ def debug_data_cli(
 def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:
     names, columns = list(corpora), list(corpora.values())
     sizes = [stats.sizes for stats in columns]
-    _print_table(["Number of", *names], [(what, *(size[what] for size in sizes)) for what in sizes[0]])
+    _print_table(
+        ["Number of", *names], [(what, *(size[what] for size in sizes)) for what in sizes[0]]
+    )
     _print_table(["Entities", *names], _count_rows([stats.entities.counts for stats in columns]))
     _print_table(["Relations", *names], _count_rows([stats.relations.counts for stats in columns]))
-    _print_table(["Relations by types", *names], _count_rows([stats.kinds.counts for stats in columns]))
+    _print_table(
+        ["Relations by types", *names], _count_rows([stats.kinds.counts for stats in columns])
+    )
     lengths = {f"{what} ({name})": s for name in names for what, s in corpora[name].lengths.items()}
-    _print_table(["Words", "median", "95 %", "max"], [(what, *summary) for what, summary in lengths.items()])
+    _print_table(
+        ["Words", "median", "95 %", "max"], [(what, *summary) for what, summary in lengths.items()]
+    )
 
 
 def _count_rows(counts: Sequence[Counter]) -> list[tuple[str | int, ...]]:
@@ -81,11 +104,17 @@ def _count_rows(counts: Sequence[Counter]) -> list[tuple[str | int, ...]]:
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-    msg.table(rows, header=header, divider=True, aligns=("l", *("r" for _ in header[1:])), max_col=60)
+    msg.table(
+        rows, header=header, divider=True, aligns=("l", *("r" for _ in header[1:])), max_col=60
+    )
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
-    show: dict[str, Callable[[str], object]] = {"error": msg.fail, "warning": msg.warn, "hint": msg.info}
+    show: dict[str, Callable[[str], object]] = {
+        "error": msg.fail,
+        "warning": msg.warn,
+        "hint": msg.info,
+    }
     for finding in findings:
         total = sum(case.times for case in finding.cases)
         show[finding.level](f"{finding.corpus}: {finding.what}" + (f" ({total})" if total else ""))

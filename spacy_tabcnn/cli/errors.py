@@ -9,7 +9,7 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
-from ..pipeline.scoring import predict_examples
+from ..evaluation.scoring import predict_examples
 from ._app import tabcnn_cli
 
 if TYPE_CHECKING:
@@ -19,11 +19,18 @@ if TYPE_CHECKING:
 @tabcnn_cli.command("errors")
 def errors_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
-    data: Annotated[Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")],
-    output: Annotated[Path, typer.Argument(help="HTML file to write; its folder is made if needed")],
+    data: Annotated[
+        Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")
+    ],
+    output: Annotated[
+        Path, typer.Argument(help="HTML file to write; its folder is made if needed")
+    ],
     *,
     raw_text: Annotated[
-        bool, typer.Option("--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens")
+        bool,
+        typer.Option(
+            "--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens"
+        ),
     ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
@@ -38,7 +45,7 @@ def errors_cli(
 
     spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
     """
-    from ..visual.errors import KINDS
+    from ..evaluation.errors import KINDS
 
     setup_gpu(gpu_id, silent=False)
     try:
@@ -50,7 +57,9 @@ def errors_cli(
     msg.good(f"Saved the errors to {output}")
 
 
-def write_errors(model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False) -> "Counts":
+def write_errors(
+    model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False
+) -> "Counts":
     """Write the error browser of a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.

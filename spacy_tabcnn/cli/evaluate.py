@@ -23,11 +23,18 @@ _GROUPS = {
 @tabcnn_cli.command("evaluate")
 def evaluate_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
-    data: Annotated[Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")],
+    data: Annotated[
+        Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")
+    ],
     *,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file for all scores")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for all scores")
+    ] = None,
     raw_text: Annotated[
-        bool, typer.Option("--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens")
+        bool,
+        typer.Option(
+            "--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens"
+        ),
     ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
@@ -77,9 +84,14 @@ def _print_scores(scores: dict[str, Any]) -> None:
     for prefix, title in _GROUPS.items():
         per_type = scores.get(f"{prefix}_per_type")
         if per_type is None:
-            msg.warn(f"{title}: not scored, since the corpus does not annotate them or no component predicts them")
+            msg.warn(
+                f"{title}: not scored, since the corpus does not annotate them or no component predicts them"
+            )
             continue
-        rows = [(label, *(_percent(prf[key]) for key in "prf")) for label, prf in sorted(per_type.items())]
+        rows = [
+            (label, *(_percent(prf[key]) for key in "prf"))
+            for label, prf in sorted(per_type.items())
+        ]
         for average, name in (("", "micro average"), ("_macro", "macro average")):
             rows.append((name, *(_percent(scores[f"{prefix}{average}_{key}"]) for key in "prf")))
         msg.table(rows, header=(title, "P", "R", "F"), divider=True, aligns=("l", "r", "r", "r"))

@@ -11,12 +11,20 @@ from ._app import tabcnn_cli
 
 @tabcnn_cli.command("graph")
 def graph_cli(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Output of `spacy tabcnn annotate`: .jsonl or .parquet")],
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="IN", help="Output of `spacy tabcnn annotate`: .jsonl or .parquet"),
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUT", help="File to write: .graphml or .csv")],
     *,
-    text_field: Annotated[str, typer.Option("--text-field", "-t", help="Field that holds the text")] = "text",
+    text_field: Annotated[
+        str, typer.Option("--text-field", "-t", help="Field that holds the text")
+    ] = "text",
     min_score: Annotated[
-        float, typer.Option("--min-score", "-m", help="Least score of a relation and of its entities", min=0, max=1)
+        float,
+        typer.Option(
+            "--min-score", "-m", help="Least score of a relation and of its entities", min=0, max=1
+        ),
     ] = 0.0,
 ) -> None:
     """

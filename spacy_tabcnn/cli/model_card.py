@@ -15,20 +15,32 @@ from ._app import tabcnn_cli
 def model_card_cli(
     model: Annotated[Path, typer.Argument(help="Folder of a trained pipeline")],
     *,
-    name: Annotated[str | None, typer.Option("--name", "-n", help="Name, without the language")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", "-n", help="Name, without the language")
+    ] = None,
     version: Annotated[str | None, typer.Option("--version", "-v", help="Version")] = None,
-    description: Annotated[str | None, typer.Option("--description", help="What it does, in a sentence")] = None,
-    intended_use: Annotated[str | None, typer.Option("--intended-use", help="What it is for, in Markdown")] = None,
+    description: Annotated[
+        str | None, typer.Option("--description", help="What it does, in a sentence")
+    ] = None,
+    intended_use: Annotated[
+        str | None, typer.Option("--intended-use", help="What it is for, in Markdown")
+    ] = None,
     limits: Annotated[
         str | None, typer.Option("--limits", help="Where it fails, what it is not for, in Markdown")
     ] = None,
     author: Annotated[str | None, typer.Option("--author", help="Who made it")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Address of the author")] = None,
-    url: Annotated[str | None, typer.Option("--url", help="Page of the author or of the pipeline")] = None,
-    licence: Annotated[str | None, typer.Option("--license", help="Licence of the pipeline, for example MIT")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="Page of the author or of the pipeline")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the pipeline, for example MIT")
+    ] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Option("--source", "-s", metavar="NAME[=URL]", help="What it was trained on; repeatable"),
+        typer.Option(
+            "--source", "-s", metavar="NAME[=URL]", help="What it was trained on; repeatable"
+        ),
     ] = None,
 ) -> None:
     """
@@ -61,7 +73,9 @@ def model_card_cli(
     try:
         path = model / "meta.json"
         if not path.is_file():
-            raise ValueError(f"{model}: no meta.json in it. Expected the folder of a pipeline, such as model-best")
+            raise ValueError(
+                f"{model}: no meta.json in it. Expected the folder of a pipeline, such as model-best"
+            )
         stated = {key: value for key, value in given.items() if value is not None}
         meta: dict[str, Any] = {**srsly.read_json(path), **stated}
         nlp = spacy.load(model)
@@ -74,7 +88,9 @@ def model_card_cli(
     msg.good(f"Model card in {model / 'README.md'}")
     missing = find_missing(meta)
     if missing:
-        options = ", ".join("--" + {"sources": "source"}.get(key, key).replace("_", "-") for key in missing)
+        options = ", ".join(
+            "--" + {"sources": "source"}.get(key, key).replace("_", "-") for key in missing
+        )
         msg.warn("Left out, since nobody has said it", f"{options}")
 
 

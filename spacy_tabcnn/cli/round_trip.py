@@ -18,10 +18,16 @@ def round_trip_cli(
     data: Annotated[list[Path], typer.Argument(help="The .spacy files of the corpus")],
     *,
     formats: Annotated[
-        list[str] | None, typer.Option("--format", "-f", help="Annotation format; repeatable. All, if none is given")
+        list[str] | None,
+        typer.Option("--format", "-f", help="Annotation format; repeatable. All, if none is given"),
     ] = None,
     lang: Annotated[
-        str, typer.Option("--lang", "-l", help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)")
+        str,
+        typer.Option(
+            "--lang",
+            "-l",
+            help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)",
+        ),
     ] = "en",
 ) -> None:
     """
@@ -46,8 +52,18 @@ def round_trip_cli(
         for name in names:
             found = measure_round_trip(docs, nlp, format_name=name)
             changes = [f"{lost}/{new}" for _, lost, new in (found.entities, found.relations)]
-            rows.append((name, f"{found.n_same}/{found.n_docs}", f"{found.n_same_tokens}/{found.n_docs}", *changes))
-            reasons += [f"{name}: {count} x {reason.unit} {reason.text}" for reason, count in found.reasons.items()]
+            rows.append(
+                (
+                    name,
+                    f"{found.n_same}/{found.n_docs}",
+                    f"{found.n_same_tokens}/{found.n_docs}",
+                    *changes,
+                )
+            )
+            reasons += [
+                f"{name}: {count} x {reason.unit} {reason.text}"
+                for reason, count in found.reasons.items()
+            ]
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
     n_entities, n_relations = found.entities[0], found.relations[0]

@@ -10,10 +10,14 @@ from ._app import tabcnn_cli
 
 @tabcnn_cli.command("serve")
 def serve_cli(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Model names or paths to choose from")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Model names or paths to choose from")
+    ],
     *,
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port")] = 8501,
-    host: Annotated[str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all")] = "localhost",
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all")
+    ] = "localhost",
     text: Annotated[str, typer.Option("--text", "-t", help="Text that the page starts with")] = "",
 ) -> None:
     """

@@ -15,7 +15,8 @@ from ._app import tabcnn_cli
 def show_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; read from standard input, one a line, if none")
+        list[str] | None,
+        typer.Argument(help="Texts; read from standard input, one a line, if none"),
     ] = None,
     *,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
@@ -37,7 +38,9 @@ def show_cli(
         for ent in doc.ents:
             print(f"  {ent.text} [{ent.label_}] {_score(ent._.entity_score)}")
         for relation in doc._.relations:
-            print(f"  {relation.head.text} --{relation.label}--> {relation.tail.text} {_score(relation.score)}")
+            print(
+                f"  {relation.head.text} --{relation.label}--> {relation.tail.text} {_score(relation.score)}"
+            )
         print()
 
 

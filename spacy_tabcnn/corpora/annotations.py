@@ -47,7 +47,9 @@ def read_text(path: str | Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as err:
-        raise ValueError(f"{path}: not UTF-8 text (byte {err.start}: {err.reason}). Save the file in UTF-8") from err
+        raise ValueError(
+            f"{path}: not UTF-8 text (byte {err.start}: {err.reason}). Save the file in UTF-8"
+        ) from err
 
 
 def read_json(path: str | Path) -> Any:
@@ -151,7 +153,9 @@ def check_array(data: Any, source: str) -> list[Any]:
     RAISES (ValueError): If it is not a list.
     """
     if not isinstance(data, list):
-        raise ValueError(f"{source}: holds {describe(data)} at its top level; expected a JSON array of sentences")
+        raise ValueError(
+            f"{source}: holds {describe(data)} at its top level; expected a JSON array of sentences"
+        )
     return data
 
 
@@ -166,13 +170,19 @@ def get_field(record: Any, key: str, kind: type[FieldT], where: str) -> FieldT:
     RAISES (ValueError): If the record is not an object, the field is missing or its value has another type.
     """
     if not isinstance(record, dict):
-        raise ValueError(f"{where}: found {describe(record)}; expected an object with the field {key!r}")
+        raise ValueError(
+            f"{where}: found {describe(record)}; expected an object with the field {key!r}"
+        )
     if key not in record:
-        raise ValueError(f"{where}: the field {key!r} is missing; found {sorted(record)}. Add it, or check the format")
+        raise ValueError(
+            f"{where}: the field {key!r} is missing; found {sorted(record)}. Add it, or check the format"
+        )
     value = record[key]
     # JSON's true and false would pass as integers.
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise ValueError(f"{where}: the field {key!r} is {describe(value)}; expected {_KINDS[kind]}")
+        raise ValueError(
+            f"{where}: the field {key!r} is {describe(value)}; expected {_KINDS[kind]}"
+        )
     return value
 
 
@@ -187,7 +197,9 @@ def get_label(record: Any, key: str, where: str) -> str:
     """
     label = get_field(record, key, str, where)
     if not label.strip():
-        raise ValueError(f"{where}: the field {key!r} is {label!r}; expected a label of at least one letter")
+        raise ValueError(
+            f"{where}: the field {key!r} is {label!r}; expected a label of at least one letter"
+        )
     return label
 
 
@@ -250,7 +262,9 @@ def describe(value: Any) -> str:
     value (Any): The decoded value.
     RETURNS (str): For example 'a string, "Paris"'.
     """
-    name = next((name for kind, name in _KINDS.items() if type(value) is kind), type(value).__name__)
+    name = next(
+        (name for kind, name in _KINDS.items() if type(value) is kind), type(value).__name__
+    )
     return f"{name}, {_shorten(json.dumps(value, ensure_ascii=False))}"
 
 
@@ -279,7 +293,11 @@ def sentences_to_docs(
         doc = Doc(nlp.vocab, words=get_tokens(sentence, where))
         entities = get_entities(sentence, len(doc), where)
         relations = get_relation_indices(sentence, len(entities), where)
-        docs.append(annotate(doc, entities, relations, orig_id=sentence.get(ORIG_ID), report=report, where=where))
+        docs.append(
+            annotate(
+                doc, entities, relations, orig_id=sentence.get(ORIG_ID), report=report, where=where
+            )
+        )
     return docs, report
 
 
@@ -302,11 +320,15 @@ def docs_to_sentences(
     report = ConversionReport(source, strict)
     sentences = []
     for index, doc in enumerate(docs):
-        entities, relations = extract(doc, report=report, where=locate(source, index, doc.user_data))
+        entities, relations = extract(
+            doc, report=report, where=locate(source, index, doc.user_data)
+        )
         sentence = {
             "tokens": [token.text for token in doc],
             **entity_field(doc, entities),
-            "relations": [{"type": label, "head": head, "tail": tail} for head, tail, label in relations],
+            "relations": [
+                {"type": label, "head": head, "tail": tail} for head, tail, label in relations
+            ],
         }
         if ORIG_ID in doc.user_data:
             sentence[ORIG_ID] = doc.user_data[ORIG_ID]
@@ -339,7 +361,9 @@ def annotate(
     RETURNS (Doc): The same document; entities are in text order, relations in the order given.
     """
     kept, merged = _resolve_overlaps(doc, entities, report, where)
-    spans = {index: Span(doc, start, end, label=label) for index, (start, end, label) in kept.items()}
+    spans = {
+        index: Span(doc, start, end, label=label) for index, (start, end, label) in kept.items()
+    }
     doc.set_ents(list(spans.values()), default="outside")
     report.entities.update(span.label_ for span in spans.values())
 
@@ -397,9 +421,14 @@ def extract(
     index_of.update((entity, index) for index, entity in enumerate(entities))
     found: dict[RelationIndices, None] = {}
     for relation in get_relations(doc):
-        head, tail = (index_of.get((span.start, span.end, span.label_)) for span in (relation.head, relation.tail))
+        head, tail = (
+            index_of.get((span.start, span.end, span.label_))
+            for span in (relation.head, relation.tail)
+        )
         what = f"{relation.label} ({relation.head.text!r} -> {relation.tail.text!r})"
-        if not left_out.isdisjoint((span.start, span.end) for span in (relation.head, relation.tail)):
+        if not left_out.isdisjoint(
+            (span.start, span.end) for span in (relation.head, relation.tail)
+        ):
             report.drop(Reason.LOST_ARGUMENT, where, what)
         elif head is None or tail is None:
             report.drop(Reason.NOT_AN_ENTITY, where, what)
@@ -407,7 +436,10 @@ def extract(
             report.drop(Reason.SELF_RELATION, where, what)
         elif (head, tail, relation.label) in found:
             report.drop(Reason.DUPLICATE_RELATION, where, what)
-        elif sentence_of is not None and sentence_of[relation.head.start] != sentence_of[relation.tail.start]:
+        elif (
+            sentence_of is not None
+            and sentence_of[relation.head.start] != sentence_of[relation.tail.start]
+        ):
             report.drop(Reason.RELATION_ACROSS_SENTENCES, where, what)
         else:
             found[head, tail, relation.label] = None

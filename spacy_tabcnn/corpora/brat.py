@@ -17,7 +17,15 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .annotations import BYTE_ORDER_MARK, ORIG_ID, RelationIndices, annotate, read_lines, read_text, write_lines
+from .annotations import (
+    BYTE_ORDER_MARK,
+    ORIG_ID,
+    RelationIndices,
+    annotate,
+    read_lines,
+    read_text,
+    write_lines,
+)
 from .characters import CharacterEntities, check_offsets, extract_spans
 from .report import ConversionReport, Reason
 
@@ -67,7 +75,10 @@ def is_brat_file(path: Path) -> bool:
     path (Path): The file.
     RETURNS (bool): True if it is an .ann file, or a .txt file that has one.
     """
-    return path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX) and path.with_suffix(ANNOTATION_SUFFIX).is_file()
+    return (
+        path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX)
+        and path.with_suffix(ANNOTATION_SUFFIX).is_file()
+    )
 
 
 def read_brat(path: str | Path) -> Iterator[BratDocument]:
@@ -84,7 +95,9 @@ def read_brat(path: str | Path) -> Iterator[BratDocument]:
         return
     texts = _find_texts(path)
     if not texts:
-        raise ValueError(f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. Check the path")
+        raise ValueError(
+            f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. Check the path"
+        )
     for text in texts:
         annotations = text.with_suffix(ANNOTATION_SUFFIX)
         name = text.relative_to(path).with_suffix("").as_posix()
@@ -102,11 +115,15 @@ def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
     path, documents = Path(path), list(documents)
     if path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX):
         if len(documents) != 1:
-            raise ValueError(f"{path}: a pair of files holds one document, not {len(documents)}. Name a folder")
+            raise ValueError(
+                f"{path}: a pair of files holds one document, not {len(documents)}. Name a folder"
+            )
         bases = [path.with_suffix("")]
     else:
         if path.is_dir() and _find_texts(path):
-            raise ValueError(f"{path}: the folder holds other texts or annotations. Name a new or an empty folder")
+            raise ValueError(
+                f"{path}: the folder holds other texts or annotations. Name a new or an empty folder"
+            )
         bases = [path / document.name for document in documents]
     for base, document in zip(bases, documents, strict=True):
         write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
@@ -115,7 +132,11 @@ def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
 
 
 def brat_to_docs(
-    documents: Iterable[BratDocument], nlp: Language, *, source: str = "<data>", strict: bool = False
+    documents: Iterable[BratDocument],
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn brat's standoff into annotated documents, which keep the files' names as ids. A relation's head is the
     argument `Arg1`, or the first one where a corpus gives them other names.
@@ -140,7 +161,9 @@ def brat_to_docs(
         for entity in entities:
             _add_entity(entity, positions, found)
         kept = _get_relations(relations, found)
-        docs.append(annotate(found.doc, found.entities, kept, orig_id=name, report=report, where=where))
+        docs.append(
+            annotate(found.doc, found.entities, kept, orig_id=name, report=report, where=where)
+        )
     return docs, report
 
 
@@ -165,7 +188,9 @@ def docs_to_brat(
                 raise ValueError(
                     f"{source}, document {index}: brat's labels hold no white space, but one is {label!r}. Rename it"
                 )
-        lines = [_render_entity(f"T{position}", span) for position, span in enumerate(spans, start=1)]
+        lines = [
+            _render_entity(f"T{position}", span) for position, span in enumerate(spans, start=1)
+        ]
         for position, (head, tail, label) in enumerate(relations, start=1):
             lines.append(f"R{position}\t{label} Arg1:T{head + 1} Arg2:T{tail + 1}")
         name = str(doc.user_data.get(ORIG_ID, ""))
@@ -184,7 +209,9 @@ def _find_texts(folder: Path) -> list[Path]:
     found = {
         path.with_suffix(TEXT_SUFFIX)
         for path in folder.rglob("*")
-        if path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX) and path.is_file() and not path.name.startswith(".")
+        if path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX)
+        and path.is_file()
+        and not path.name.startswith(".")
     }
     return sorted(found)
 
@@ -200,7 +227,10 @@ def _parse(
             continue
         if match := _ENTITY.fullmatch(line):
             item_id, label, offsets, quoted = match.groups()
-            pieces = sorted((int(start), int(end)) for start, end in (piece.split() for piece in offsets.split(";")))
+            pieces = sorted(
+                (int(start), int(end))
+                for start, end in (piece.split() for piece in offsets.split(";"))
+            )
             entities.append(_TextBound(here, item_id, label, pieces, quoted))
         elif match := _RELATION.fullmatch(line):
             relations.append((here, match))
@@ -220,10 +250,18 @@ def _choose_positions(text: str, entities: list[_TextBound]) -> Sequence[int]:
     body = text.removeprefix(BYTE_ORDER_MARK)
     ways: list[Sequence[int]] = [range(len(body) + 1)]
     if "\r\n" in body:
-        ways.append([position for position in ways[0] if body[max(position - 1, 0) : position + 1] != "\r\n"])
+        ways.append(
+            [
+                position
+                for position in ways[0]
+                if body[max(position - 1, 0) : position + 1] != "\r\n"
+            ]
+        )
     if body != text:
         ways += [[0, *way] for way in ways]
-    return next((way for way in ways if all(_agrees(entity, body, way) for entity in entities)), ways[0])
+    return next(
+        (way for way in ways if all(_agrees(entity, body, way) for entity in entities)), ways[0]
+    )
 
 
 def _agrees(entity: _TextBound, body: str, positions: Sequence[int]) -> bool:
@@ -253,13 +291,17 @@ def _add_entity(entity: _TextBound, positions: Sequence[int], found: CharacterEn
         found.add(item_id, spans[0][0], spans[-1][1], label, here)
 
 
-def _get_relations(lines: list[tuple[str, re.Match[str]]], found: CharacterEntities) -> list[RelationIndices]:
+def _get_relations(
+    lines: list[tuple[str, re.Match[str]]], found: CharacterEntities
+) -> list[RelationIndices]:
     relations = []
     for here, match in lines:
         _, label, *arguments = match.groups()
         ids = dict(zip(arguments[::2], arguments[1::2], strict=True))
         if len(ids) != 2:
-            raise ValueError(f"{here}: both arguments are named {arguments[0]!r}. Name them Arg1 and Arg2")
+            raise ValueError(
+                f"{here}: both arguments are named {arguments[0]!r}. Name them Arg1 and Arg2"
+            )
         roles = ("Arg1", "Arg2") if set(ids) == {"Arg1", "Arg2"} else tuple(ids)
         if not all(item_id.startswith("T") for item_id in ids.values()):
             what = f"{label} ({' -> '.join(ids[role] for role in roles)})"
@@ -275,6 +317,10 @@ def _render_entity(item_id: str, span: Span) -> str:
     pieces = [match.span() for match in re.finditer(r"[^\r\n]+", text)]
     if not pieces or (pieces[0][0], pieces[-1][1]) != (0, len(text)):
         pieces = [(0, len(text))]
-    offsets = ";".join(f"{span.start_char + start} {span.start_char + end}" for start, end in pieces)
-    quoted = " ".join(" ".join(text[start:end].splitlines()) for start, end in pieces).replace("\t", " ")
+    offsets = ";".join(
+        f"{span.start_char + start} {span.start_char + end}" for start, end in pieces
+    )
+    quoted = " ".join(" ".join(text[start:end].splitlines()) for start, end in pieces).replace(
+        "\t", " "
+    )
     return f"{item_id}\t{span.label_} {offsets}\t{quoted}"

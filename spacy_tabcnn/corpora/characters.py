@@ -79,7 +79,9 @@ class CharacterEntities:
         RAISES (ValueError): If no entity has this id.
         """
         if item_id not in self.index_of:
-            raise ValueError(f"{here}: {key} is {item_id!r}, the id of no entity of this document. Correct the id")
+            raise ValueError(
+                f"{here}: {key} is {item_id!r}, the id of no entity of this document. Correct the id"
+            )
         return self.index_of[item_id]
 
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, here: str) -> None:
@@ -108,7 +110,9 @@ def check_offsets(start: int, end: int, length: int, here: str) -> None:
         )
 
 
-def extract_spans(docs: Iterable[Doc], *, report: ConversionReport, source: str) -> Iterator[ExtractedDoc]:
+def extract_spans(
+    docs: Iterable[Doc], *, report: ConversionReport, source: str
+) -> Iterator[ExtractedDoc]:
     """Take the entities and relations off documents and count them.
 
     docs (Iterable[Doc]): Annotated documents.

@@ -40,7 +40,9 @@ def doccano_to_docs(
         _get_entities(record, found, where)
         relations = _get_relations(record, found, where)
         orig_id = record.get("id")
-        docs.append(annotate(doc, found.entities, relations, orig_id=orig_id, report=report, where=where))
+        docs.append(
+            annotate(doc, found.entities, relations, orig_id=orig_id, report=report, where=where)
+        )
     return docs, report
 
 
@@ -91,7 +93,10 @@ def docs_to_doccano(
 def _get_entities(record: Any, found: CharacterEntities, where: str) -> None:
     for position, entity in enumerate(get_field(record, "entities", list, where)):
         here = f"{where}, entity {position}"
-        start, end = get_field(entity, "start_offset", int, here), get_field(entity, "end_offset", int, here)
+        start, end = (
+            get_field(entity, "start_offset", int, here),
+            get_field(entity, "end_offset", int, here),
+        )
         label = get_label(entity, "label", here)
         found.add(_get_id(entity, "id", here), start, end, label, here)
 
@@ -100,7 +105,9 @@ def _get_relations(record: Any, found: CharacterEntities, where: str) -> list[Re
     relations = []
     for position, relation in enumerate(get_field(record, "relations", list, where)):
         here = f"{where}, relation {position}"
-        head, tail = (found.find(_get_id(relation, key, here), key, here) for key in ("from_id", "to_id"))
+        head, tail = (
+            found.find(_get_id(relation, key, here), key, here) for key in ("from_id", "to_id")
+        )
         relations.append((head, tail, get_label(relation, "type", here)))
     return relations
 

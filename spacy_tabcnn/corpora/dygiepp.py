@@ -59,13 +59,17 @@ def dygiepp_to_docs(
         doc = Doc(
             nlp.vocab,
             words=[token for sentence in sentences for token in sentence],
-            sent_starts=[position == 0 for sentence in sentences for position in range(len(sentence))],
+            sent_starts=[
+                position == 0 for sentence in sentences for position in range(len(sentence))
+            ],
         )
         entities = _get_entities(record, sentences, where)
         relations = _get_relations(record, doc, entities, report, where)
         docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
         read = {DOC_KEY, "sentences", *_ITEMS}
-        report.ignored.update(key for key, value in record.items() if key not in read and _holds_something(value))
+        report.ignored.update(
+            key for key, value in record.items() if key not in read and _holds_something(value)
+        )
     return docs, report
 
 
@@ -85,7 +89,9 @@ def docs_to_dygiepp(
     report = ConversionReport(source, strict)
     lines = []
     for index, doc in enumerate(docs):
-        sentences = list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]] if len(doc) else []
+        sentences = (
+            list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]] if len(doc) else []
+        )
         sentence_of = [number for number, sentence in enumerate(sentences) for _ in sentence]
         where = f"{source}, document {index}"
         entities, relations = extract(doc, report=report, where=where, sentence_of=sentence_of)
@@ -94,7 +100,11 @@ def docs_to_dygiepp(
             ner[sentence_of[start]].append([start, end - 1, label])
         joined: list[list[Any]] = [[] for _ in sentences]
         for head, tail, label in relations:
-            spans = [offset for start, end, _ in (entities[head], entities[tail]) for offset in (start, end - 1)]
+            spans = [
+                offset
+                for start, end, _ in (entities[head], entities[tail])
+                for offset in (start, end - 1)
+            ]
             joined[sentence_of[spans[0]]].append([*spans, label])
         record = {
             "sentences": [[token.text for token in sentence] for sentence in sentences],
@@ -139,7 +149,9 @@ def _get_relations(
     return relations
 
 
-def _get_items(record: Any, field: str, n_sentences: int, where: str) -> Iterator[tuple[int, list[int], str, str]]:
+def _get_items(
+    record: Any, field: str, n_sentences: int, where: str
+) -> Iterator[tuple[int, list[int], str, str]]:
     """Yield, for each item of a field with annotations, its sentence, its offsets, its label and its place."""
     names = _ITEMS[field]
     per_sentence = get_field(record, field, list, where)
@@ -149,11 +161,15 @@ def _get_items(record: Any, field: str, n_sentences: int, where: str) -> Iterato
         )
     for index, items in enumerate(per_sentence):
         if not isinstance(items, list):
-            raise ValueError(f"{where}, sentence {index}: the field {field!r} holds {describe(items)}; expected a list")
+            raise ValueError(
+                f"{where}, sentence {index}: the field {field!r} holds {describe(items)}; expected a list"
+            )
         for position, item in enumerate(items):
             here = f"{where}, sentence {index}, {field} {position}"
             # JSON's true and false would pass as integers.
-            valid = isinstance(item, list) and [type(part) for part in item] == [int] * (len(names) - 1) + [str]
+            valid = isinstance(item, list) and [type(part) for part in item] == [int] * (
+                len(names) - 1
+            ) + [str]
             if not valid or not item[-1].strip():
                 raise ValueError(f"{here}: found {describe(item)}; expected [{', '.join(names)}]")
             yield index, item[:-1], item[-1], here

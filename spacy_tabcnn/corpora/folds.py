@@ -24,10 +24,14 @@ def read_folds(path: str | Path) -> list[list[Any]]:
     fold_of: dict[int | str, int] = {}
     for number, fold in enumerate(folds):
         if not isinstance(fold, list):
-            raise ValueError(f"{path}, fold {number}: found {describe(fold)}; expected a list of ids")
+            raise ValueError(
+                f"{path}, fold {number}: found {describe(fold)}; expected a list of ids"
+            )
         for orig_id in fold:
             if type(orig_id) not in (int, str):
-                raise ValueError(f"{path}, fold {number}: found {describe(orig_id)}; expected an integer or a string")
+                raise ValueError(
+                    f"{path}, fold {number}: found {describe(orig_id)}; expected an integer or a string"
+                )
             if orig_id in fold_of:
                 raise ValueError(
                     f"{path}, fold {number}: the id {orig_id!r} is in fold {fold_of[orig_id]} too. Keep one of the two"
@@ -52,9 +56,13 @@ def write_folds(folder: str | Path, docs: Iterable[Doc], folds: Sequence[Sequenc
     for index, doc in enumerate(docs):
         orig_id = doc.user_data.get(ORIG_ID)
         if orig_id not in fold_of:
-            raise ValueError(f"document {index} (orig_id {orig_id}) is in no fold. Add its id to one, or leave it out")
+            raise ValueError(
+                f"document {index} (orig_id {orig_id}) is in no fold. Add its id to one, or leave it out"
+            )
         if orig_id in placed:
-            raise ValueError(f"document {index} has the id of an earlier one, {orig_id!r}. Read each document once")
+            raise ValueError(
+                f"document {index} has the id of an earlier one, {orig_id!r}. Read each document once"
+            )
         placed[orig_id] = doc
     absent = [orig_id for orig_id in fold_of if orig_id not in placed]
     if absent:
@@ -64,5 +72,9 @@ def write_folds(folder: str | Path, docs: Iterable[Doc], folds: Sequence[Sequenc
         )
     for number in range(len(folds)):
         path = Path(folder) / str(number)
-        write_docbin(path / TRAIN, [doc for orig_id, doc in placed.items() if fold_of[orig_id] != number])
-        write_docbin(path / TEST, [doc for orig_id, doc in placed.items() if fold_of[orig_id] == number])
+        write_docbin(
+            path / TRAIN, [doc for orig_id, doc in placed.items() if fold_of[orig_id] != number]
+        )
+        write_docbin(
+            path / TEST, [doc for orig_id, doc in placed.items() if fold_of[orig_id] == number]
+        )

@@ -54,7 +54,9 @@ def get_format(name: str) -> Format:
     RAISES (ValueError): If there is no format of this name.
     """
     if name not in FORMATS:
-        raise ValueError(f"unknown annotation format {name!r}; expected one of {', '.join(FORMATS)}")
+        raise ValueError(
+            f"unknown annotation format {name!r}; expected one of {', '.join(FORMATS)}"
+        )
     return FORMATS[name]
 
 
@@ -101,7 +103,12 @@ def read_annotations(
 
 
 def write_annotations(
-    path: str | Path, docs: Iterable[Doc], *, format_name: str, source: str = "<docs>", strict: bool = False
+    path: str | Path,
+    docs: Iterable[Doc],
+    *,
+    format_name: str,
+    source: str = "<docs>",
+    strict: bool = False,
 ) -> ConversionReport:
     """Write annotated documents to a file in one of the annotation formats.
 

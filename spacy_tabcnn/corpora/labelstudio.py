@@ -54,7 +54,9 @@ def labelstudio_to_docs(
         doc = nlp.make_doc(get_field(data, "text", str, where))
         found = CharacterEntities(doc, report)
         relations = _get_results(get_field(completed[0], "result", list, where), found, where)
-        docs.append(annotate(doc, found.entities, relations, orig_id=task_id, report=report, where=where))
+        docs.append(
+            annotate(doc, found.entities, relations, orig_id=task_id, report=report, where=where)
+        )
     return docs, report
 
 
@@ -79,12 +81,23 @@ def docs_to_labelstudio(
                 "from_name": "label",
                 "to_name": "text",
                 "type": "labels",
-                "value": {"start": span.start_char, "end": span.end_char, "text": span.text, "labels": [span.label_]},
+                "value": {
+                    "start": span.start_char,
+                    "end": span.end_char,
+                    "text": span.text,
+                    "labels": [span.label_],
+                },
             }
             for position, span in enumerate(spans)
         ]
         joined = [
-            {"type": "relation", "from_id": f"T{head}", "to_id": f"T{tail}", "direction": "right", "labels": [label]}
+            {
+                "type": "relation",
+                "from_id": f"T{head}",
+                "to_id": f"T{tail}",
+                "direction": "right",
+                "labels": [label],
+            }
             for head, tail, label in relations
         ]
         tasks.append(
@@ -113,7 +126,8 @@ def _get_results(results: list[Any], found: CharacterEntities, where: str) -> li
     for result, here in joined:
         ids = [get_field(result, key, str, here) for key in ("from_id", "to_id")]
         source, target = (
-            found.find(item_id, key, here) for item_id, key in zip(ids, ("from_id", "to_id"), strict=True)
+            found.find(item_id, key, here)
+            for item_id, key in zip(ids, ("from_id", "to_id"), strict=True)
         )
         direction = result.get("direction", "right")
         pairs = {
@@ -122,7 +136,9 @@ def _get_results(results: list[Any], found: CharacterEntities, where: str) -> li
             "bi": [(source, target), (target, source)],
         }
         if direction not in pairs:
-            raise ValueError(f"{here}: the direction is {direction!r}; expected one of {', '.join(pairs)}")
+            raise ValueError(
+                f"{here}: the direction is {direction!r}; expected one of {', '.join(pairs)}"
+            )
         labels = _get_labels(result, here)
         if not labels:
             found.report.drop(Reason.UNLABELLED_RELATION, here, " -> ".join(ids))
@@ -143,6 +159,8 @@ def _add_region(result: Any, found: CharacterEntities, here: str) -> None:
 
 def _get_labels(record: Any, here: str) -> list[str]:
     labels = record.get("labels") or []
-    if not isinstance(labels, list) or not all(isinstance(label, str) and label.strip() for label in labels):
+    if not isinstance(labels, list) or not all(
+        isinstance(label, str) and label.strip() for label in labels
+    ):
         raise ValueError(f"{here}: the field 'labels' is {labels!r}; expected a list of labels")
     return labels

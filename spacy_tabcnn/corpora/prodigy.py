@@ -52,7 +52,9 @@ def prodigy_to_docs(
             report.ignored[_NOT_ACCEPTED[answer]] += 1
             continue
         if answer != ACCEPT:
-            raise ValueError(f"{where}: the answer is {answer!r}; expected {ACCEPT}, {' or '.join(_NOT_ACCEPTED)}")
+            raise ValueError(
+                f"{where}: the answer is {answer!r}; expected {ACCEPT}, {' or '.join(_NOT_ACCEPTED)}"
+            )
         found = CharacterEntities(_make_doc(task, nlp, where), report)
         for position, span in enumerate(_get_items(task, "spans", where)):
             here = f"{where}, span {position}"
@@ -63,7 +65,11 @@ def prodigy_to_docs(
         relations = _get_relations(task, found, where)
         meta = task.get("meta")
         orig_id = meta.get("id") if isinstance(meta, dict) else None
-        docs.append(annotate(found.doc, found.entities, relations, orig_id=orig_id, report=report, where=where))
+        docs.append(
+            annotate(
+                found.doc, found.entities, relations, orig_id=orig_id, report=report, where=where
+            )
+        )
     return docs, report
 
 
@@ -116,14 +122,22 @@ def docs_to_prodigy(
 def _make_doc(task: Any, nlp: Language, where: str) -> Doc:
     text, tokens = get_field(task, "text", str, where), get_field(task, "tokens", list, where)
     here = [f"{where}, token {position}" for position in range(len(tokens))]
-    words = [get_field(token, "text", str, place) for token, place in zip(tokens, here, strict=True)]
-    starts = [get_field(token, "start", int, place) for token, place in zip(tokens, here, strict=True)]
+    words = [
+        get_field(token, "text", str, place) for token, place in zip(tokens, here, strict=True)
+    ]
+    starts = [
+        get_field(token, "start", int, place) for token, place in zip(tokens, here, strict=True)
+    ]
     # As the field `ws`, which tasks of other tools may lack.
     following = [*starts, len(text)][1:]
-    spaces = [start + len(word) < then for start, word, then in zip(starts, words, following, strict=True)]
+    spaces = [
+        start + len(word) < then for start, word, then in zip(starts, words, following, strict=True)
+    ]
     doc = Doc(nlp.vocab, words=check_tokens(words, where), spaces=spaces)
     if doc.text != text:
-        shifted = [token.text for token, start in zip(doc, starts, strict=True) if token.idx != start]
+        shifted = [
+            token.text for token, start in zip(doc, starts, strict=True) if token.idx != start
+        ]
         raise ValueError(
             f"{where}: the tokens do not spell the text"
             + (f" from {shifted[0]!r} on" if shifted else "")
@@ -133,7 +147,9 @@ def _make_doc(task: Any, nlp: Language, where: str) -> Doc:
 
 
 def _get_relations(task: Any, found: CharacterEntities, where: str) -> list[RelationIndices]:
-    ends = {entity[1] - 1: index for index, entity in enumerate(found.entities) if entity is not None}
+    ends = {
+        entity[1] - 1: index for index, entity in enumerate(found.entities) if entity is not None
+    }
     relations = []
     for position, relation in enumerate(_get_items(task, "relations", where)):
         here = f"{where}, relation {position}"
@@ -143,11 +159,15 @@ def _get_relations(task: Any, found: CharacterEntities, where: str) -> list[Rela
             if relation.get(f"{key}_span") is None:
                 token = get_field(relation, key, int, here)
                 if not 0 <= token < len(found.doc):
-                    raise ValueError(f"{here}: {key} is token {token}, but the text has {len(found.doc)} tokens")
+                    raise ValueError(
+                        f"{here}: {key} is token {token}, but the text has {len(found.doc)} tokens"
+                    )
                 indices.append(ends.get(token))
                 texts.append(found.doc[token].text)
             else:
-                start, end = _get_offsets(get_field(relation, f"{key}_span", dict, here), f"{here}, {key}")
+                start, end = _get_offsets(
+                    get_field(relation, f"{key}_span", dict, here), f"{here}, {key}"
+                )
                 check_offsets(start, end, len(found.doc.text), f"{here}, {key}")
                 indices.append(found.index_of.get((start, end)))
                 texts.append(found.doc.text[start:end])

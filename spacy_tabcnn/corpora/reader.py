@@ -54,7 +54,9 @@ class RelationCorpus:
             raise ValueError(Errors.E913)
         for name, value in (("max_length", max_length), ("limit", limit)):
             if value < 0:
-                raise ValueError(f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or more")
+                raise ValueError(
+                    f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or more"
+                )
         if gold_entities and not gold_tokens:
             raise ValueError(
                 "spacy-tabcnn.RelationCorpus.v1: gold_entities = true needs gold_tokens = true, since entities are "
@@ -120,7 +122,9 @@ class RelationCorpus:
         sentence_of = [index for index, sentence in enumerate(sentences) for _ in sentence]
         relations: list[list[Relation]] = [[] for _ in sentences]
         for relation in get_relations(doc):
-            ends = [i for span in (relation.head, relation.tail) for i in (span.start, span.end - 1)]
+            ends = [
+                i for span in (relation.head, relation.tail) for i in (span.start, span.end - 1)
+            ]
             touched = {sentence_of[i] for i in ends}
             if len(touched) == 1:
                 relations[touched.pop()].append(relation)
@@ -141,7 +145,9 @@ class RelationCorpus:
             spaces = [bool(token.whitespace_) for token in reference]
             predicted = Doc(nlp.vocab, words=words, spaces=spaces)
             if self.gold_entities:
-                predicted.set_ents([Span(predicted, ent.start, ent.end, label=ent.label) for ent in reference.ents])
+                predicted.set_ents(
+                    [Span(predicted, ent.start, ent.end, label=ent.label) for ent in reference.ents]
+                )
             return Example(predicted, reference)
         return Example(nlp.make_doc(reference.text), reference)
 
@@ -149,13 +155,16 @@ class RelationCorpus:
 def _find_files(path: Path) -> list[Path]:
     """Return the .spacy files at or below a path, sorted; hidden ones are left out, as in spaCy."""
     if not path.exists():
-        raise ValueError(f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus first")
+        raise ValueError(
+            f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus first"
+        )
     if not path.is_dir():
         return [path]
     paths = sorted(
         found
         for found in path.rglob(f"*{DOCBIN_SUFFIX}")
-        if found.is_file() and not any(part.startswith(".") for part in found.relative_to(path).parts)
+        if found.is_file()
+        and not any(part.startswith(".") for part in found.relative_to(path).parts)
     )
     if not paths:
         raise ValueError(
@@ -175,5 +184,8 @@ def _make_piece(sentence: Span, relations: list[Relation]) -> Doc:
         def move(span: Span) -> Span:
             return Span(piece, span.start - offset, span.end - offset, label=span.label_)
 
-        set_relations(piece, [(move(head), move(tail), label, score) for head, tail, label, score in relations])
+        set_relations(
+            piece,
+            [(move(head), move(tail), label, score) for head, tail, label, score in relations],
+        )
     return piece

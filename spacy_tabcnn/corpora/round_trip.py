@@ -9,7 +9,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..items import EntityItem, RelationItem, entity_items, relation_items
+from ..evaluation.items import EntityItem, RelationItem, entity_items, relation_items
 from .formats import read_annotations, write_annotations
 from .report import Reason
 
@@ -91,7 +91,8 @@ def compare_documents(docs: Sequence[Doc], back: Sequence[Doc]) -> RoundTrip:
             different.append(content)
     nothing = _Content("", frozenset(), frozenset(), ())
     pairs = [
-        (content, returned[content.letters].pop(0) if returned[content.letters] else nothing) for content in different
+        (content, returned[content.letters].pop(0) if returned[content.letters] else nothing)
+        for content in different
     ]
     pairs += [(nothing, other) for others in returned.values() for other in others]
     return RoundTrip(

@@ -27,7 +27,9 @@ def spert_to_docs(
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    return sentences_to_docs(sentences, nlp, get_entities=_get_entities, source=source, strict=strict)
+    return sentences_to_docs(
+        sentences, nlp, get_entities=_get_entities, source=source, strict=strict
+    )
 
 
 def docs_to_spert(
@@ -60,4 +62,6 @@ def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffset
 
 
 def _entity_field(doc: Doc, entities: list[EntityOffsets]) -> dict[str, Any]:
-    return {"entities": [{"type": label, "start": start, "end": end} for start, end, label in entities]}
+    return {
+        "entities": [{"type": label, "start": start, "end": end} for start, end, label in entities]
+    }

@@ -11,8 +11,8 @@ from spacy.training import Example
 
 from ..labels import LabelScheme
 from ..relations import get_relations, has_relations
+from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
 from ..table.gold import gold_tables
-from ..table.windows import DEFAULT_MAX_LENGTH, sentence_lengths
 
 DEFAULT_MIN_COUNT = 10
 NO_WORDS = "documents without words"
@@ -168,7 +168,9 @@ class CorpusStatistics:
         """RETURNS (dict[str, int]): How many there are of everything, by name."""
         return {
             "documents": self.n_docs,
-            **{what: self.incomplete.counts[what] for what in (NO_WORDS, NO_ENTITIES, NO_RELATIONS)},
+            **{
+                what: self.incomplete.counts[what] for what in (NO_WORDS, NO_ENTITIES, NO_RELATIONS)
+            },
             "sentences": self.sentence_lengths.total(),
             "words": sum(length * count for length, count in self.sentence_lengths.items()),
             "entities": self.entities.counts.total(),
@@ -191,7 +193,9 @@ class CorpusStatistics:
             "lengths": {name: summary._asdict() for name, summary in self.lengths.items()},
             "entities": dict(self.entities.counts),
             "relations": dict(self.relations.counts),
-            "relation_types": [{**kind._asdict(), "count": n} for kind, n in sorted(self.kinds.counts.items())],
+            "relation_types": [
+                {**kind._asdict(), "count": n} for kind, n in sorted(self.kinds.counts.items())
+            ],
             "unlearnable": dict(self.unlearnable.counts),
             "unlearnable_split": dict(self.unlearnable_split.counts),
         }
@@ -240,7 +244,10 @@ def summarize(lengths: Counter[int]) -> Summary:
 
 
 def find_problems(
-    train: CorpusStatistics, dev: CorpusStatistics | None = None, *, min_count: int = DEFAULT_MIN_COUNT
+    train: CorpusStatistics,
+    dev: CorpusStatistics | None = None,
+    *,
+    min_count: int = DEFAULT_MIN_COUNT,
 ) -> list[Finding]:
     """Tell what is wrong with a corpus, and what looks as if it were.
 
@@ -256,14 +263,20 @@ def find_problems(
         *_find_both_directions(train),
     ]
     if dev is not None:
-        found += [*_find_unusable("dev", dev), *_find_unseen(train, dev), *_find_repeated("dev", dev, train)]
+        found += [
+            *_find_unusable("dev", dev),
+            *_find_unseen(train, dev),
+            *_find_repeated("dev", dev, train),
+        ]
     return found
 
 
 def _count_unlearnable(stats: CorpusStatistics, doc: Doc, index: int, max_length: int) -> None:
     # The labels of the document itself, so that none is unknown; types do not matter here.
     relations = sorted({relation.label for relation in get_relations(doc)})
-    scheme = LabelScheme(sorted({ent.label_ for ent in doc.ents}), {label: [] for label in relations})
+    scheme = LabelScheme(
+        sorted({ent.label_ for ent in doc.ents}), {label: [] for label in relations}
+    )
 
     def count(sent_starts: list[bool | int | None] | None) -> Counter[str]:
         words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
@@ -297,13 +310,17 @@ def _find_unusable(corpus: str, stats: CorpusStatistics) -> Iterator[Finding]:
         ("cannot be learned if documents are split into their sentences", stats.unlearnable_split),
     ):
         for case in tally.cases(tally.counts):
-            advice = next((text for start, text in _REASON_ADVICE.items() if case.name.startswith(start)), "")
+            advice = next(
+                (text for start, text in _REASON_ADVICE.items() if case.name.startswith(start)), ""
+            )
             yield Finding("warning", corpus, what, [case], advice)
 
 
 def _find_rare(train: CorpusStatistics, min_count: int) -> Iterator[Finding]:
     for name, tally in (("entity", train.entities), ("relation", train.relations)):
-        if cases := tally.cases(label for label, count in tally.counts.items() if count < min_count):
+        if cases := tally.cases(
+            label for label, count in tally.counts.items() if count < min_count
+        ):
             yield Finding(
                 "warning",
                 "train",
@@ -327,7 +344,11 @@ def _find_unseen(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[Fin
                 cases,
                 "They are never predicted. Check their spelling, or divide the corpus anew",
             )
-    unseen = (k for k in dev.kinds.counts if k not in train.kinds.counts and k.label in train.relations.counts)
+    unseen = (
+        k
+        for k in dev.kinds.counts
+        if k not in train.kinds.counts and k.label in train.relations.counts
+    )
     if cases := dev.kinds.cases(unseen):
         yield Finding(
             "warning",
@@ -339,16 +360,25 @@ def _find_unseen(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[Fin
         )
 
 
-def _find_repeated(corpus: str, stats: CorpusStatistics, train: CorpusStatistics) -> Iterator[Finding]:
+def _find_repeated(
+    corpus: str, stats: CorpusStatistics, train: CorpusStatistics
+) -> Iterator[Finding]:
     """Find the texts of a corpus that train has too, or of train itself, those that it has again."""
     cases = []
     for key, documents in stats.texts.items():
         others = documents[1:] if stats is train else documents
         if others and key in train.texts:
-            cases.append(Case(f"same words as document {train.texts[key][0]} of train", len(others), others[0]))
+            cases.append(
+                Case(
+                    f"same words as document {train.texts[key][0]} of train", len(others), others[0]
+                )
+            )
     if cases:
         what, advice = (
-            ("repeated texts", "What is repeated counts more in training. Leave it out unless that is meant")
+            (
+                "repeated texts",
+                "What is repeated counts more in training. Leave it out unless that is meant",
+            )
             if stats is train
             else (
                 "texts that train has too",
@@ -362,12 +392,19 @@ def _find_both_directions(train: CorpusStatistics) -> Iterator[Finding]:
     """Find labels that join two types both ways, or entities of one type both from left to right and back."""
     cases = []
     for kind in sorted(train.kinds.counts):
-        if kind.head != kind.tail and RelationKind(kind.label, kind.tail, kind.head) in train.kinds.counts:
+        if (
+            kind.head != kind.tail
+            and RelationKind(kind.label, kind.tail, kind.head) in train.kinds.counts
+        ):
             cases += train.kinds.cases([kind])
         elif kind.head == kind.tail and {(kind, True), (kind, False)} <= train.orders.counts.keys():
             for head_first, name in ((True, "head first"), (False, "tail first")):
                 order = kind, head_first
-                cases.append(Case(f"{kind}, {name}", train.orders.counts[order], train.orders.documents[order]))
+                cases.append(
+                    Case(
+                        f"{kind}, {name}", train.orders.counts[order], train.orders.documents[order]
+                    )
+                )
     if cases:
         yield Finding(
             "hint",

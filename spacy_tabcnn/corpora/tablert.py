@@ -27,7 +27,9 @@ def tablert_to_docs(
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    return sentences_to_docs(sentences, nlp, get_entities=_get_entities, source=source, strict=strict)
+    return sentences_to_docs(
+        sentences, nlp, get_entities=_get_entities, source=source, strict=strict
+    )
 
 
 def docs_to_tablert(
@@ -48,14 +50,18 @@ def docs_to_tablert(
 def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffsets]:
     tags = get_field(sentence, "tags", list, where)
     if len(tags) != n_tokens:
-        raise ValueError(f"{where}: {len(tags)} tags for {n_tokens} tokens. Give each token one tag")
+        raise ValueError(
+            f"{where}: {len(tags)} tags for {n_tokens} tokens. Give each token one tag"
+        )
     entities: list[EntityOffsets] = []
     start, open_label = 0, ""
     for position, tag in enumerate(tags):
         # A label may hold a hyphen itself: Adverse-Effect.
         prefix, _, label = tag.partition("-") if isinstance(tag, str) else ("", "", "")
         if not (tag == "O" or (prefix in ("B", "I", "L", "U") and label.strip())):
-            raise ValueError(f"{where}: tag {position} is {tag!r}; expected O, or B-, I-, L- or U- followed by a label")
+            raise ValueError(
+                f"{where}: tag {position} is {tag!r}; expected O, or B-, I-, L- or U- followed by a label"
+            )
         if (prefix in ("I", "L")) != bool(open_label) or (open_label and label != open_label):
             expected = f"I-{open_label} or L-{open_label}" if open_label else "O, B- or U-"
             raise ValueError(
@@ -68,9 +74,13 @@ def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffset
             entities.append((start, position + 1, label))
         open_label = label if prefix in ("B", "I") else ""
     if open_label:
-        raise ValueError(f"{where}: the last tag is {tags[-1]!r}; expected L-{open_label} to close the entity")
+        raise ValueError(
+            f"{where}: the last tag is {tags[-1]!r}; expected L-{open_label} to close the entity"
+        )
     return entities
 
 
 def _entity_field(doc: Doc, entities: list[EntityOffsets]) -> dict[str, Any]:
-    return {"tags": ["O" if tag == "-" else tag for tag in doc_to_biluo_tags(doc)]}  # "-" is spaCy's "not annotated"
+    return {
+        "tags": ["O" if tag == "-" else tag for tag in doc_to_biluo_tags(doc)]
+    }  # "-" is spaCy's "not annotated"

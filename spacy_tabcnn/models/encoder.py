@@ -43,11 +43,16 @@ def build_encoder(
     from spacy_transformers.data_classes import HFObjects
     from spacy_transformers.layers import TransformerModel
 
-    from .encoder_shim import EncoderShim
+    from ..runtime.encoder_shim import EncoderShim
 
     if cache_mb < 0:
-        raise ValueError(f"spacy-tabcnn.TransformerModel.v1: cache_mb is {cache_mb}; expected 0 (no cache) or more")
-    tokenizer_config, transformer_config = dict(tokenizer_config or {}), dict(transformer_config or {})
+        raise ValueError(
+            f"spacy-tabcnn.TransformerModel.v1: cache_mb is {cache_mb}; expected 0 (no cache) or more"
+        )
+    tokenizer_config, transformer_config = (
+        dict(tokenizer_config or {}),
+        dict(transformer_config or {}),
+    )
     model = TransformerModel(name, get_spans, tokenizer_config, transformer_config)
     shim = EncoderShim(
         HFObjects(None, None, None, tokenizer_config, transformer_config),
@@ -83,5 +88,7 @@ def _replace_listener_cfg(encoder: dict[str, Any], listener: dict[str, Any]) -> 
         )
     return cast(
         dict[str, Any],
-        replace_listener_cfg({key: value for key, value in encoder.items() if key not in OWN_SETTINGS}, listener),
+        replace_listener_cfg(
+            {key: value for key, value in encoder.items() if key not in OWN_SETTINGS}, listener
+        ),
     )

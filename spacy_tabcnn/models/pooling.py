@@ -22,7 +22,9 @@ def forward(
     model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
     present = subwords.lengths > 0
-    pooled, backprop_pooled = model.layers[0](Ragged(subwords.dataXd, subwords.lengths[present]), is_train)
+    pooled, backprop_pooled = model.layers[0](
+        Ragged(subwords.dataXd, subwords.lengths[present]), is_train
+    )
     words = model.ops.alloc2f(len(subwords.lengths), pooled.shape[1])
     words[present] = pooled
 

@@ -12,8 +12,8 @@ from thinc.api import Model, get_array_module, reduce_max, to_numpy
 from thinc.types import Floats2d as ThincFloats2d
 from thinc.types import Ragged
 
-from ..table.types import Floats2d, Ints1d
-from ..table.windows import sentence_bounds, sentence_lengths
+from ..arrays import Floats2d, Ints1d
+from ..sentences import sentence_bounds, sentence_lengths
 
 if TYPE_CHECKING:
     from spacy_transformers.data_classes import TransformerData
@@ -60,7 +60,9 @@ def _embed_with_maxima(
     maxima, backprop_maxima = reduce_max()(Ragged(words, lengths), is_train)
 
     def backprop(gradient: SentenceEmbeddings) -> list[Doc]:
-        return backprop_tok2vec(_split(gradient.words + backprop_maxima(gradient.sentences).dataXd, arrays))
+        return backprop_tok2vec(
+            _split(gradient.words + backprop_maxima(gradient.sentences).dataXd, arrays)
+        )
 
     return SentenceEmbeddings(words, maxima), backprop
 
@@ -77,9 +79,13 @@ def _embed_with_cls(
     ]
     arrays, backprop_pool = pool(with_cls, is_train)
     rows = _join(tok2vec, arrays)
-    counts = np.array([[len(doc), len(sentences)] for doc, sentences in zip(docs, bounds, strict=True)])
+    counts = np.array(
+        [[len(doc), len(sentences)] for doc, sentences in zip(docs, bounds, strict=True)]
+    )
     is_sentence = np.repeat(np.tile([False, True], len(docs)), counts.ravel())
-    of_words, of_sentences = (tok2vec.ops.xp.asarray(np.flatnonzero(of)) for of in (~is_sentence, is_sentence))
+    of_words, of_sentences = (
+        tok2vec.ops.xp.asarray(np.flatnonzero(of)) for of in (~is_sentence, is_sentence)
+    )
 
     def backprop(gradient: SentenceEmbeddings) -> list[Doc]:
         d_rows = tok2vec.ops.alloc2f(*rows.shape)
@@ -101,7 +107,9 @@ def _add_cls(output: TransformerData, first_words: list[int]) -> TransformerData
     sequence_length = cast(Any, output.model_output).last_hidden_state.shape[1]
     # A word without sub-words begins where the next one does.
     begin = (np.cumsum(n_subwords) - n_subwords)[first_words]
-    first_subwords = subwords[np.minimum(begin, len(subwords) - 1)] if len(subwords) else np.zeros_like(begin)
+    first_subwords = (
+        subwords[np.minimum(begin, len(subwords) - 1)] if len(subwords) else np.zeros_like(begin)
+    )
     cls = first_subwords // sequence_length * sequence_length
     extended = Ragged(_append(align.dataXd, cls), _append(align.lengths, np.ones_like(cls)))
     return dataclasses.replace(output, align=extended)
@@ -121,5 +129,6 @@ def _split(rows: Floats2d, arrays: list[ThincFloats2d]) -> list[ThincFloats2d]:
     """Divide the gradient of joined arrays."""
     ends = np.cumsum([len(array) for array in arrays])
     return [
-        rows[end - len(array) : end] if len(array) else array for array, end in zip(arrays, ends.tolist(), strict=True)
+        rows[end - len(array) : end] if len(array) else array
+        for array, end in zip(arrays, ends.tolist(), strict=True)
     ]

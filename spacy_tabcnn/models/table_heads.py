@@ -8,11 +8,12 @@ import torch
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 from torch import nn
 
+from ..arrays import Floats2d, Ints1d
+from ..heads.table_biaffine import TableBiaffine
+from ..heads.table_cnn.table_cnn import TableCNN
 from ..labels import tag_rules
-from ..table.types import Floats2d, Ints1d, TableLogits
-from .head_shim import build_module, pass_on_dropout, wrap_module
-from .torch.table_biaffine import TableBiaffine
-from .torch.table_cnn import TableCNN
+from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
+from ..table.logits import TableLogits
 
 
 class HeadInput(NamedTuple):
@@ -57,11 +58,17 @@ def build_table_cnn(
         dropout=dropout or 0.0,
         separable=separable,
     )
-    return build_torch_head("table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision)
+    return build_torch_head(
+        "table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision
+    )
 
 
 def build_table_biaffine(
-    *, tag_width: int = 64, rank: int = 64, dropout: float | None = None, mixed_precision: bool = False
+    *,
+    tag_width: int = 64,
+    rank: int = 64,
+    dropout: float | None = None,
+    mixed_precision: bool = False,
 ) -> Model[HeadInput, TableLogits]:
     """Build the head of TabERT, with which the paper compares its own (section 2.1): tags from left to right, each
     given those before it, then all relations at once. Registered as `spacy-tabcnn.TableBiaffine.v1`.
@@ -73,11 +80,17 @@ def build_table_biaffine(
     mixed_precision (bool): Whether to compute matrix products in bfloat16, as `build_table_cnn` does.
     RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
     """
-    make_module = functools.partial(make_table_biaffine, tag_width=tag_width, rank=rank, dropout=dropout or 0.0)
-    return build_torch_head("table_biaffine", make_module, dropout=dropout, mixed_precision=mixed_precision)
+    make_module = functools.partial(
+        make_table_biaffine, tag_width=tag_width, rank=rank, dropout=dropout or 0.0
+    )
+    return build_torch_head(
+        "table_biaffine", make_module, dropout=dropout, mixed_precision=mixed_precision
+    )
 
 
-def make_table_biaffine(*, width: int, n_tags: int, n_relations: int, **options: Any) -> TableBiaffine:
+def make_table_biaffine(
+    *, width: int, n_tags: int, n_relations: int, **options: Any
+) -> TableBiaffine:
     """Make the module of `build_table_biaffine`. A function of the module, so that a head can be pickled.
 
     width (int): Width of a word embedding.
@@ -90,7 +103,11 @@ def make_table_biaffine(*, width: int, n_tags: int, n_relations: int, **options:
 
 
 def build_torch_head(
-    name: str, make_module: Callable[..., nn.Module], *, dropout: float | None, mixed_precision: bool = False
+    name: str,
+    make_module: Callable[..., nn.Module],
+    *,
+    dropout: float | None,
+    mixed_precision: bool = False,
 ) -> Model[HeadInput, TableLogits]:
     """Wrap a torch module as a table head.
 
@@ -134,4 +151,6 @@ def forward(
 
 
 def init(model: Model[HeadInput, TableLogits], X: Any = None, Y: TableLogits | None = None) -> None:
-    build_module(model, {} if Y is None else {"n_tags": Y.tags.shape[1], "n_relations": Y.relations.shape[1]})
+    build_module(
+        model, {} if Y is None else {"n_tags": Y.tags.shape[1], "n_relations": Y.relations.shape[1]}
+    )

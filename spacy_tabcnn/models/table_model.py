@@ -9,8 +9,9 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..table.types import Ints1d, TableLogits
-from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
+from ..arrays import Ints1d
+from ..sentences import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
+from ..table.logits import TableLogits
 from .table_heads import HeadInput
 
 
@@ -49,7 +50,9 @@ def build_table_model(
 
 
 def forward(
-    model: Model[list[Doc] | TaggedDocs, TableLogits], inputs: list[Doc] | TaggedDocs, is_train: bool
+    model: Model[list[Doc] | TaggedDocs, TableLogits],
+    inputs: list[Doc] | TaggedDocs,
+    is_train: bool,
 ) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
     docs, known_tags = inputs if isinstance(inputs, TaggedDocs) else (inputs, None)
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
@@ -61,9 +64,13 @@ def forward(
     words = model.ops.xp.concatenate([array for array in embeddings if len(array)])
     windows = Windows(sentence_lengths(docs), model.attrs["max_length"])
     rows = windows.words()
-    word_of_row = model.ops.xp.asarray(rows, dtype="int32")  # a word has several where windows overlap
+    word_of_row = model.ops.xp.asarray(
+        rows, dtype="int32"
+    )  # a word has several where windows overlap
     tag_of_row = None if known_tags is None else known_tags[rows]
-    logits, backprop_head = head(HeadInput(words[word_of_row], windows.lengths, tag_of_row), is_train)
+    logits, backprop_head = head(
+        HeadInput(words[word_of_row], windows.lengths, tag_of_row), is_train
+    )
 
     def backprop(d_logits: TableLogits) -> list[Doc]:
         d_words = model.ops.alloc2f(*words.shape)
@@ -79,7 +86,9 @@ def forward(
 
 
 def init(
-    model: Model[list[Doc] | TaggedDocs, TableLogits], X: list[Doc] | None = None, Y: TableLogits | None = None
+    model: Model[list[Doc] | TaggedDocs, TableLogits],
+    X: list[Doc] | None = None,
+    Y: TableLogits | None = None,
 ) -> None:
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")
     docs = [doc for doc in X or [] if len(doc)] or [Doc(Vocab(), words=["word"])]

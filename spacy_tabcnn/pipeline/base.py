@@ -61,7 +61,9 @@ class RelationPipe(TrainablePipe, ABC):
     known once it is initialised.
     """
 
-    def __init__(self, vocab: Vocab, model: Model, name: str, *, scorer: Callable | None, **settings: Any):
+    def __init__(
+        self, vocab: Vocab, model: Model, name: str, *, scorer: Callable | None, **settings: Any
+    ):
         """Initialise a component.
 
         vocab (Vocab): The pipeline's vocabulary.
@@ -106,7 +108,9 @@ class RelationPipe(TrainablePipe, ABC):
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
         if kind not in ("entity", "relation"):
-            raise ValueError(f"Component '{self.name}': kind is {kind!r}; expected 'entity' or 'relation'")
+            raise ValueError(
+                f"Component '{self.name}': kind is {kind!r}; expected 'entity' or 'relation'"
+            )
         scheme = self.label_scheme
         is_new = scheme.add_entity(label) if kind == "entity" else scheme.add_relation(label)
         if is_new and self._is_initialized():
@@ -333,4 +337,6 @@ def _labels_of(examples: Iterable[Example]) -> LabelScheme:
         for relation in get_relations(eg.reference):
             pair = relation.head.label_, relation.tail.label_
             relations.setdefault(relation.label, set()).add(pair)
-    return LabelScheme(sorted(entities), {label: sorted(relations[label]) for label in sorted(relations)})
+    return LabelScheme(
+        sorted(entities), {label: sorted(relations[label]) for label in sorted(relations)}
+    )

@@ -44,7 +44,10 @@ def make_model_card(nlp: Language) -> str:
         if scheme.entities:
             md.add(f"Entities: {', '.join(md.code(label) for label in scheme.entities)}.")
         rows = [
-            (md.code(label), ", ".join(f"{md.code(head)} → {md.code(tail)}" for head, tail in pairs) or "any")
+            (
+                md.code(label),
+                ", ".join(f"{md.code(head)} → {md.code(tail)}" for head, tail in pairs) or "any",
+            )
             for label, pairs in scheme.relations.items()
         ]
         if rows:
@@ -55,7 +58,11 @@ def make_model_card(nlp: Language) -> str:
         md.add(md.table(scores, ["", "P", "R", "F1"], aligns=["l", "r", "r", "r"]))
         md.add("In percent, micro averages, of the checkpoint that was best on this corpus.")
     for pipe in pipes:
-        rows = [(md.code(key), md.code(_plain(value))) for key, value in pipe.cfg.items() if key != "labels"]
+        rows = [
+            (md.code(key), md.code(_plain(value)))
+            for key, value in pipe.cfg.items()
+            if key != "labels"
+        ]
         md.add(md.title(2, f"Settings of `{pipe.name}`"))
         md.add(_table(rows, ["Setting", "Value"]))
     md.add(md.title(2, "Use"))
@@ -100,7 +107,9 @@ def _encoder(nlp: Language) -> str:
     models = [components[name].get("model", {}) for name in nlp.pipe_names]
     names = [Path(model["name"]) for model in models if "name" in model]
     # A folder of the machine that trained says nothing elsewhere; the name of a model hub's repository stays whole.
-    shown = [path.name if path.is_absolute() or path.is_dir() else path.as_posix() for path in names]
+    shown = [
+        path.name if path.is_absolute() or path.is_dir() else path.as_posix() for path in names
+    ]
     return ", ".join(f"`{name}`" for name in shown)
 
 
@@ -117,7 +126,9 @@ def _scores(performance: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for prefix, title in _SCORES.items():
         figures = [performance.get(f"{prefix}_{key}") for key in "prf"]
         if any(figure is not None for figure in figures):
-            rows.append((title, *("" if figure is None else f"{100 * figure:.1f}" for figure in figures)))
+            rows.append(
+                (title, *("" if figure is None else f"{100 * figure:.1f}" for figure in figures))
+            )
     return rows
 
 

@@ -12,14 +12,16 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..labels import OUTSIDE, LabelScheme
+from ..arrays import Ints1d
+from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_model import TaggedDocs
+from ..predictions import EntityPrediction
 from ..relations import Relation, set_entity_scores
-from ..table.decode import Aggregation, EntityPrediction, decode_tables
-from ..table.gold import MISSING, GoldTable, gold_tables
+from ..sentences import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
+from ..table.decode import Aggregation, decode_tables
+from ..table.gold import GoldTable, gold_tables
+from ..table.logits import TableLogits
 from ..table.loss import table_loss
-from ..table.types import Ints1d, TableLogits
-from ..table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
 from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
 DEFAULT_TABLE_MODEL = {
@@ -120,13 +122,21 @@ class RelationTable(RelationPipe):
         RAISES (ValueError): If an option has a value it cannot have.
         """
         if aggregation not in ("mean", "any"):
-            raise ValueError(f"Component '{name}': aggregation is {aggregation!r}; expected 'mean' or 'any'")
+            raise ValueError(
+                f"Component '{name}': aggregation is {aggregation!r}; expected 'mean' or 'any'"
+            )
         if min_score is not None and not 0.0 <= min_score <= 1.0:
-            raise ValueError(f"Component '{name}': min_score is {min_score!r}; expected a probability or null")
+            raise ValueError(
+                f"Component '{name}': min_score is {min_score!r}; expected a probability or null"
+            )
         if entities not in ("predict", "given"):
-            raise ValueError(f"Component '{name}': entities is {entities!r}; expected 'predict' or 'given'")
+            raise ValueError(
+                f"Component '{name}': entities is {entities!r}; expected 'predict' or 'given'"
+            )
         if max_length < 2:
-            raise ValueError(f"Component '{name}': max_length is {max_length!r}; expected at least 2 words")
+            raise ValueError(
+                f"Component '{name}': max_length is {max_length!r}; expected at least 2 words"
+            )
         super().__init__(
             vocab,
             model,
@@ -155,7 +165,9 @@ class RelationTable(RelationPipe):
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
                 type_constraints=self.cfg["type_constraints"],
-                entities=None if given is None else [entities for of_doc in given for entities in of_doc],
+                entities=None
+                if given is None
+                else [entities for of_doc in given for entities in of_doc],
             )
         )
         for doc in docs:
@@ -164,10 +176,16 @@ class RelationTable(RelationPipe):
             relations: list[Relation] = []
             for offset, _ in sentence_bounds(doc):
                 entities, edges = next(predictions)
-                spans = [Span(doc, offset + ent.start, offset + ent.end, label=ent.label) for ent in entities]
+                spans = [
+                    Span(doc, offset + ent.start, offset + ent.end, label=ent.label)
+                    for ent in entities
+                ]
                 ents.extend(spans)
                 scores.extend(ent.score for ent in entities)
-                relations.extend(Relation(spans[edge.head], spans[edge.tail], edge.label, edge.score) for edge in edges)
+                relations.extend(
+                    Relation(spans[edge.head], spans[edge.tail], edge.label, edge.score)
+                    for edge in edges
+                )
             if given is None:
                 doc.set_ents(ents)
                 set_entity_scores(doc, ents, scores)
@@ -202,7 +220,9 @@ class RelationTable(RelationPipe):
             sentence = sentence_of[ent.start]
             if sentence == sentence_of[ent.end - 1]:
                 first, _ = bounds[sentence]
-                entities[sentence].append(EntityPrediction(ent.start - first, ent.end - first, ent.label_))
+                entities[sentence].append(
+                    EntityPrediction(ent.start - first, ent.end - first, ent.label_)
+                )
             else:
                 warnings.warn(
                     f"Component '{self.name}': a given entity, {ent.text!r}, crosses a sentence boundary and gets no "
@@ -221,7 +241,9 @@ class RelationTable(RelationPipe):
         backprop(d_logits)
         return loss
 
-    def get_loss(self, examples: Iterable[Example], scores: TableLogits) -> tuple[float, TableLogits]:
+    def get_loss(
+        self, examples: Iterable[Example], scores: TableLogits
+    ) -> tuple[float, TableLogits]:
         """Find the loss of predicted tables and its gradient.
 
         examples (Iterable[Example]): The examples. What is not annotated in a reference has no loss.
@@ -250,7 +272,9 @@ class RelationTable(RelationPipe):
         size = 0
         for doc in docs:
             # No more cells than this, wherever the sentences begin.
-            n_logits = len(doc) * min(len(doc), self.cfg["max_length"]) * self.label_scheme.n_relations
+            n_logits = (
+                len(doc) * min(len(doc), self.cfg["max_length"]) * self.label_scheme.n_relations
+            )
             if part and size + n_logits > MAX_LOGITS:
                 yield part
                 part, size = [], 0
@@ -260,4 +284,6 @@ class RelationTable(RelationPipe):
 
     def _empty_logits(self, scheme: LabelScheme) -> TableLogits:
         ops = self.model.ops
-        return TableLogits(ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations), np.zeros(0, np.int64))
+        return TableLogits(
+            ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations), np.zeros(0, np.int64)
+        )

@@ -11,14 +11,14 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from ..labels import LabelScheme
-from ..models.spert import SpanInput
+from ..models.span_model import SpanInput
 from ..relations import Relation, set_entity_scores
+from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
 from ..spans.candidates import sample_candidates
 from ..spans.decode import decode_spans
 from ..spans.gold import GoldSpans, gold_spans
+from ..spans.logits import SpanLogits
 from ..spans.loss import span_loss
-from ..spans.types import SpanLogits
-from ..table.windows import DEFAULT_MAX_LENGTH, sentence_lengths
 from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
 DEFAULT_SPERT_MODEL = {
@@ -106,10 +106,17 @@ class SpanRelations(RelationPipe):
         RAISES (ValueError): If an option has a value it cannot have.
         """
         if not 0.0 <= min_score <= 1.0:
-            raise ValueError(f"Component '{name}': min_score is {min_score!r}; expected a probability")
+            raise ValueError(
+                f"Component '{name}': min_score is {min_score!r}; expected a probability"
+            )
         if max_length < 2:
-            raise ValueError(f"Component '{name}': max_length is {max_length!r}; expected at least 2 words")
-        for option, value in (("negative_entities", negative_entities), ("negative_relations", negative_relations)):
+            raise ValueError(
+                f"Component '{name}': max_length is {max_length!r}; expected at least 2 words"
+            )
+        for option, value in (
+            ("negative_entities", negative_entities),
+            ("negative_relations", negative_relations),
+        ):
             if value < 0:
                 raise ValueError(f"Component '{name}': {option} is {value!r}; expected 0 or more")
         super().__init__(
@@ -131,13 +138,18 @@ class SpanRelations(RelationPipe):
         """
         docs = list(docs)
         lengths = [len(doc) for doc in docs]
-        predictions = decode_spans(logits, lengths, self.label_scheme, min_score=self.cfg["min_score"])
+        predictions = decode_spans(
+            logits, lengths, self.label_scheme, min_score=self.cfg["min_score"]
+        )
         for doc, (entities, best, relations) in zip(docs, predictions, strict=True):
             spans = [Span(doc, ent.start, ent.end, label=ent.label) for ent in entities]
             doc.spans[SPANS_KEY] = spans
             doc.set_ents([spans[i] for i in best])
             set_entity_scores(doc, spans, [ent.score for ent in entities])
-            doc._.relations = [Relation(spans[rel.head], spans[rel.tail], rel.label, rel.score) for rel in relations]
+            doc._.relations = [
+                Relation(spans[rel.head], spans[rel.tail], rel.label, rel.score)
+                for rel in relations
+            ]
 
     def get_loss(self, examples: Iterable[Example], scores: SpanLogits) -> tuple[float, SpanLogits]:
         """Find the loss of scored candidates and its gradient.
@@ -164,15 +176,24 @@ class SpanRelations(RelationPipe):
         return loss
 
     def _loss(self, gold: GoldSpans, logits: SpanLogits) -> tuple[float, SpanLogits]:
-        return span_loss(logits, gold.span_types(logits.spans), gold.labels(logits.spans, logits.pairs))
+        return span_loss(
+            logits, gold.span_types(logits.spans), gold.labels(logits.spans, logits.pairs)
+        )
 
     def _gold(self, examples: Iterable[Example]) -> GoldSpans:
         gold, skipped = self._gold_and_skipped(list(examples), self.label_scheme)
         self._report(skipped)
         return gold
 
-    def _gold_and_skipped(self, examples: list[Example], scheme: LabelScheme) -> tuple[GoldSpans, Counter[str]]:
-        return gold_spans(examples, scheme, max_width=self.model.attrs["max_width"], max_length=self.cfg["max_length"])
+    def _gold_and_skipped(
+        self, examples: list[Example], scheme: LabelScheme
+    ) -> tuple[GoldSpans, Counter[str]]:
+        return gold_spans(
+            examples,
+            scheme,
+            max_width=self.model.attrs["max_width"],
+            max_length=self.cfg["max_length"],
+        )
 
     def _unlearnable(self, example: Example, scheme: LabelScheme) -> Counter[str]:
         return self._gold_and_skipped([example], scheme)[1]

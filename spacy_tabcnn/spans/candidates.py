@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from ..table.types import Ints1d, Ints2d
+from ..arrays import Ints1d, Ints2d
 from .gold import GoldSpans
 
 
@@ -17,7 +17,9 @@ def all_spans(lengths: Ints1d, max_width: int) -> Ints2d:
     """
     sentence = np.repeat(np.arange(len(lengths)), lengths)
     word = np.arange(len(sentence))
-    n_spans = np.minimum(np.cumsum(lengths)[sentence] - word, max_width)  # that begin with each word
+    n_spans = np.minimum(
+        np.cumsum(lengths)[sentence] - word, max_width
+    )  # that begin with each word
     start = np.repeat(word, n_spans)
     width = 1 + np.arange(len(start)) - (np.cumsum(n_spans) - n_spans)[start]
     return np.stack([start, start + width, sentence[start]], axis=1)
@@ -33,7 +35,11 @@ def all_pairs(spans: Ints2d, max_length: int) -> Ints2d:
     start, end, sentence = spans.T
     index = np.arange(len(spans))
     same_sentence = np.searchsorted(sentence, sentence, side="right")
-    n_right = np.minimum(same_sentence, np.searchsorted(end, start + max_length, side="right")) - index - 1
+    n_right = (
+        np.minimum(same_sentence, np.searchsorted(end, start + max_length, side="right"))
+        - index
+        - 1
+    )
     n_right = np.maximum(n_right, 0)
     left = np.repeat(index, n_right)
     right = left + 1 + np.arange(len(left)) - (np.cumsum(n_right) - n_right)[left]

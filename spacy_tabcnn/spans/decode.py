@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from thinc.util import to_numpy
 
+from ..arrays import Floats2d, Ints1d, Ints2d, log_softmax
 from ..labels import LabelScheme
-from ..table.decode import EntityPrediction, RelationPrediction
-from ..table.loss import log_softmax
-from ..table.types import Floats2d, Ints1d, Ints2d
-from .types import NO_ENTITY, SpanLogits
+from ..predictions import EntityPrediction, RelationPrediction
+from .logits import NO_ENTITY, SpanLogits
 
 
 class SpanPrediction(NamedTuple):
@@ -47,7 +46,9 @@ def decode_spans(
         entities = predictions[doc_of[i]].entities
         rank[i] = len(entities)
         start, end = (logits.spans[i, :2] - offset[i]).tolist()
-        entities.append(EntityPrediction(start, end, scheme.entities[types[i] - 1], float(scores[i])))
+        entities.append(
+            EntityPrediction(start, end, scheme.entities[types[i] - 1], float(scores[i]))
+        )
     for i in best_spans(logits.spans, types, scores).tolist():
         predictions[doc_of[i]].best.append(int(rank[i]))
 
@@ -55,7 +56,9 @@ def decode_spans(
     probs = np.exp(-np.logaddexp(0.0, -to_numpy(logits.relations)))
     for pair, label in zip(*np.nonzero(probs >= min_score), strict=True):
         head, tail = logits.pairs[pair]
-        relation = RelationPrediction(int(rank[head]), int(rank[tail]), names[label], float(probs[pair, label]))
+        relation = RelationPrediction(
+            int(rank[head]), int(rank[tail]), names[label], float(probs[pair, label])
+        )
         predictions[doc_of[head]].relations.append(relation)
     for prediction in predictions:
         prediction.relations.sort(key=lambda relation: relation[:2])

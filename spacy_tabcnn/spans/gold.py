@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 from spacy.training import Example
 
 from ..alignment import align_gold
-from ..labels import LabelScheme
+from ..arrays import Ints1d, Ints2d
+from ..labels import MISSING, LabelScheme
 from ..relations import has_relations
-from ..table.gold import MISSING
-from ..table.types import Ints1d, Ints2d
-from ..table.windows import sentence_bounds
-from .types import NO_ENTITY
+from ..sentences import sentence_bounds
+from .logits import NO_ENTITY
 
 
 class GoldSpans(NamedTuple):

@@ -2,10 +2,9 @@
 
 from thinc.util import get_array_module
 
-from ..table.gold import MISSING
-from ..table.loss import cross_entropy
-from ..table.types import Floats2d, Ints1d, Ints2d
-from .types import SpanLogits
+from ..arrays import Floats2d, Ints1d, Ints2d, cross_entropy
+from ..labels import MISSING
+from .logits import SpanLogits
 
 
 def span_loss(logits: SpanLogits, types: Ints1d, labels: Ints2d) -> tuple[float, SpanLogits]:

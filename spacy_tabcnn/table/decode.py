@@ -6,31 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from thinc.util import get_array_module, to_numpy
 
+from ..arrays import Floats2d, Ints1d, log_softmax
 from ..labels import NO_RELATION, LabelScheme
-from .loss import log_softmax
-from .types import Floats2d, Ints1d, TableLogits
-from .windows import Windows
+from ..predictions import EntityPrediction, RelationPrediction
+from ..sentences import Windows
+from .logits import TableLogits
 
 Aggregation = Literal["mean", "any"]
-
-
-class EntityPrediction(NamedTuple):
-    """An entity of a sentence: first word, end (exclusive), type, and its words' geometric mean tag probability, or 1
-    for a given one."""
-
-    start: int
-    end: int
-    label: str
-    score: float = 1.0
-
-
-class RelationPrediction(NamedTuple):
-    """A relation between two entities of a sentence: their indices in its entities, type and probability."""
-
-    head: int
-    tail: int
-    label: str
-    score: float
 
 
 class TablePrediction(NamedTuple):
@@ -76,7 +58,9 @@ def decode_tables(
             f"{len(windows.lengths)} windows, {windows.lengths.sum()} words in all"
         )
     if entities is None:
-        entities = decode_entities(_take(logits.tags, windows.rows()), windows.sentence_lengths, scheme)
+        entities = decode_entities(
+            _take(logits.tags, windows.rows()), windows.sentence_lengths, scheme
+        )
     relations = decode_relations(
         logits.relations,
         windows,
@@ -89,7 +73,9 @@ def decode_tables(
     return [TablePrediction(*prediction) for prediction in zip(entities, relations, strict=True)]
 
 
-def decode_entities(logits: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> list[list[EntityPrediction]]:
+def decode_entities(
+    logits: Floats2d, lengths: Ints1d, scheme: LabelScheme
+) -> list[list[EntityPrediction]]:
     """Find the entities of a batch of sentences; see `decode_tables`.
 
     logits (Floats2d): Logits of the tags, (words, tags), the sentences end to end.
@@ -132,10 +118,15 @@ def viterbi(log_probs: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d
         return np.zeros(0, dtype=np.int64)
     may_start, may_follow, may_end = scheme.tag_transitions()
     sentence = np.repeat(np.arange(len(lengths)), lengths)
-    is_first, is_last = np.diff(sentence, prepend=-1) > 0, np.diff(sentence, append=len(lengths)) > 0
+    is_first, is_last = (
+        np.diff(sentence, prepend=-1) > 0,
+        np.diff(sentence, append=len(lengths)) > 0,
+    )
     tags = log_probs.argmax(axis=1)
     # Where the most probable tags of the words are a valid sequence, none is better.
-    fits = np.where(is_first, may_start[tags], may_follow[np.roll(tags, 1), tags]) & (~is_last | may_end[tags])
+    fits = np.where(is_first, may_start[tags], may_follow[np.roll(tags, 1), tags]) & (
+        ~is_last | may_end[tags]
+    )
     to_search = np.bincount(sentence[~fits], minlength=len(lengths)) > 0
     if to_search.any():
         searched = to_search[sentence]
@@ -160,7 +151,9 @@ def _search(log_probs: Floats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d
     word_scores = np.zeros(log_probs.shape)
     word_scores[place] = log_probs
 
-    slices = [slice(first, first + n) for first, n in zip(begin.tolist(), n_running.tolist(), strict=True)]
+    slices = [
+        slice(first, first + n) for first, n in zip(begin.tolist(), n_running.tolist(), strict=True)
+    ]
     scores = word_scores[slices[0]] + np.where(may_start, 0.0, -np.inf)
     previous = np.zeros((len(log_probs), len(predecessors)), dtype=np.int64)
     for words in slices[1:]:
@@ -200,7 +193,11 @@ def decode_relations(
     sentence = np.repeat(np.arange(len(entities)), counts)
     unknown = len(scheme.entities)
     type_index = {label: i for i, label in enumerate(scheme.entities)}
-    rows = [(ent.start, ent.end, type_index.get(ent.label, unknown)) for spans in entities for ent in spans]
+    rows = [
+        (ent.start, ent.end, type_index.get(ent.label, unknown))
+        for spans in entities
+        for ent in spans
+    ]
     start, end, kind = np.array(rows, dtype=np.int64).reshape(-1, 3).T
     left, right = _pairs(windows, sentence, start, end)
     if not len(left) or not scheme.relations:
@@ -223,7 +220,9 @@ def decode_relations(
     rank = np.arange(len(start)) - first_entity  # of each entity in its sentence
     names = [scheme.relation_label(index) for index in range(NO_RELATION + 1, scheme.n_relations)]
     columns = (sentence[left], rank[left], rank[right], labels, probs)
-    for s, one, other, index, prob in zip(*(column[found].tolist() for column in columns), strict=True):
+    for s, one, other, index, prob in zip(
+        *(column[found].tolist() for column in columns), strict=True
+    ):
         label, head_first = names[index - NO_RELATION - 1]
         head, tail = (one, other) if head_first else (other, one)
         relations[s].append(RelationPrediction(head, tail, label, prob))

@@ -8,12 +8,10 @@ from numpy.typing import NDArray
 from spacy.training import Example
 
 from ..alignment import Bounds, align_gold
-from ..labels import NO_RELATION, OUTSIDE, LabelScheme
+from ..arrays import Ints1d
+from ..labels import MISSING, NO_RELATION, OUTSIDE, LabelScheme
 from ..relations import has_relations
-from .types import Ints1d, count_cells
-from .windows import DEFAULT_MAX_LENGTH, Windows, sentence_bounds
-
-MISSING = -1  # label of a cell whose annotation is missing
+from ..sentences import DEFAULT_MAX_LENGTH, Windows, count_cells, sentence_bounds
 
 
 class GoldTable(NamedTuple):
@@ -56,7 +54,10 @@ def gold_tables(
     for head, tail, name in aligned.relations:
         label_index = scheme.relation_index(name, head_first=head < tail)
         sentence = aligned.entities[head][1]
-        if pairs.setdefault((sentence, min(head, tail), max(head, tail)), label_index) != label_index:
+        if (
+            pairs.setdefault((sentence, min(head, tail), max(head, tail)), label_index)
+            != label_index
+        ):
             skipped["relations beyond the first of a pair of entities"] += 1
 
     windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), max_length)
@@ -70,13 +71,17 @@ def gold_tables(
         relations[~_owned_cells(windows)] = MISSING
     if pairs:
         sentences = np.array([sentence for sentence, _, _ in pairs])
-        ends = np.array([pair for _, *pair in pairs]) - np.array(starts)[sentences, None, None]  # (pairs, 2, 2)
+        ends = (
+            np.array([pair for _, *pair in pairs]) - np.array(starts)[sentences, None, None]
+        )  # (pairs, 2, 2)
         fits = windows.reach(sentences, ends[:, 0, 0]) >= ends[:, 1, 1]
         if not fits.all():
             skipped[f"relations across windows (max_length is {max_length})"] += int((~fits).sum())
         cells, pair_of_cell = windows.blocks(sentences[fits], ends[fits, 0], ends[fits, 1])
         relations[cells] = np.array(list(pairs.values()))[fits][pair_of_cell]
-    tables = zip(_split(tags, windows.lengths), _split(relations, count_cells(windows.lengths)), strict=True)
+    tables = zip(
+        _split(tags, windows.lengths), _split(relations, count_cells(windows.lengths)), strict=True
+    )
     return [GoldTable(*table) for table in tables], skipped
 
 
@@ -99,4 +104,7 @@ def _owned_cells(windows: Windows) -> NDArray[np.bool_]:
 
 def _split(labels: Ints1d, lengths: Ints1d) -> list[Ints1d]:
     ends = np.cumsum(lengths)
-    return [labels[start:end] for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)]
+    return [
+        labels[start:end]
+        for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)
+    ]

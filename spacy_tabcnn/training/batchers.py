@@ -10,7 +10,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 from thinc.types import Generator
 
-from ..table.windows import sentence_lengths
+from ..sentences import sentence_lengths
 
 Batcher: TypeAlias = Callable[[Iterable[Example]], Iterator[list[Example]]]
 
@@ -50,7 +50,9 @@ def batch_by_length(
     RAISES (ValueError): If an argument is out of its range, or, while batching, a value of the schedule.
     """
     if not isinstance(size, int) and not hasattr(size, "__next__"):
-        raise ValueError(f"{NAME}: size is {size!r}; expected a whole number of examples or a schedule of them")
+        raise ValueError(
+            f"{NAME}: size is {size!r}; expected a whole number of examples or a schedule of them"
+        )
     for name, value, least, meaning in (
         ("size", size, 1, "examples in a batch"),
         ("buffer", buffer, 1, "batches to sort at a time"),
@@ -89,7 +91,11 @@ def _iter_batches(
         stretch_sizes = [len(batch) for batch in stretch]
         rng.shuffle(stretch_sizes)
         rest = iter(by_length)
-        batches = [part for n in stretch_sizes for part in _halve(list(islice(rest, n)), max_words, max_cells)]
+        batches = [
+            part
+            for n in stretch_sizes
+            for part in _halve(list(islice(rest, n)), max_words, max_cells)
+        ]
         rng.shuffle(batches)
         yield from batches
 
@@ -101,7 +107,9 @@ def _halve(batch: list[Example], max_words: int, max_cells: int) -> list[list[Ex
     if len(batch) == 1 or not (0 < max_words < n_words or 0 < max_cells < n_cells):
         return [batch]
     middle = len(batch) // 2
-    return _halve(batch[:middle], max_words, max_cells) + _halve(batch[middle:], max_words, max_cells)
+    return _halve(batch[:middle], max_words, max_cells) + _halve(
+        batch[middle:], max_words, max_cells
+    )
 
 
 def _count_cells(eg: Example) -> int:
@@ -113,6 +121,10 @@ def _count_cells(eg: Example) -> int:
 def _check_sizes(schedule: Iterator[float]) -> Iterator[int]:
     for size in schedule:
         if not size >= 1:
-            raise ValueError(f"{NAME}: the schedule of size has come to {size!r}; expected at least 1 example")
+            raise ValueError(
+                f"{NAME}: the schedule of size has come to {size!r}; expected at least 1 example"
+            )
         yield int(size)
-    raise ValueError(f"{NAME}: the schedule of size has ended; expected one without end, such as constant.v1")
+    raise ValueError(
+        f"{NAME}: the schedule of size has ended; expected one without end, such as constant.v1"
+    )

@@ -83,7 +83,9 @@ class AdamW(Optimizer):
                 "step; leave out head_learn_rate or build a second schedule"
             )
         if isinstance(get_current_ops(), MPSOps):
-            raise ValueError(f"{where}: cannot train on Metal; train on the CPU or CUDA, or with Adam.v1")
+            raise ValueError(
+                f"{where}: cannot train on Metal; train on the CPU or CUDA, or with Adam.v1"
+            )
         super().__init__(
             learn_rate,
             L2=weight_decay,
@@ -125,7 +127,13 @@ class AdamW(Optimizer):
         self._head_learn_rate = rate
 
     def __call__(
-        self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0, give_gradient: bool = False
+        self,
+        key: KeyT,
+        weights: FloatsXd,
+        gradient: FloatsXd,
+        *,
+        lr_scale: float = 1.0,
+        give_gradient: bool = False,
     ) -> tuple[FloatsXd, FloatsXd]:
         """Collect the gradient of a parameter for the next step, which uses the first learning rate.
 
@@ -137,15 +145,25 @@ class AdamW(Optimizer):
         RETURNS (tuple[FloatsXd, FloatsXd]): The array that the step will update (`weights`, or a copy if
             those are not contiguous) and the gradient.
         """
-        return self._collect(key, weights, gradient, lr_scale, is_head=False, give_gradient=give_gradient)
+        return self._collect(
+            key, weights, gradient, lr_scale, is_head=False, give_gradient=give_gradient
+        )
 
     def for_head(
-        self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0, give_gradient: bool = False
+        self,
+        key: KeyT,
+        weights: FloatsXd,
+        gradient: FloatsXd,
+        *,
+        lr_scale: float = 1.0,
+        give_gradient: bool = False,
     ) -> tuple[FloatsXd, FloatsXd]:
         """Collect the gradient of a parameter for the next step, which uses `head_learn_rate`. A component's
         `finish_update` hands this method to its model. Arguments and results are those of a plain call.
         """
-        return self._collect(key, weights, gradient, lr_scale, is_head=True, give_gradient=give_gradient)
+        return self._collect(
+            key, weights, gradient, lr_scale, is_head=True, give_gradient=give_gradient
+        )
 
     def step_schedules(self) -> None:
         """Update the collected parameters, then advance the learning rates to those of the next step."""
@@ -193,7 +211,9 @@ class AdamW(Optimizer):
         pending = dict(self._pending)
         updates = list(pending.values())
         self._pending.clear()
-        norm = torch.nn.utils.get_total_norm([cast(torch.Tensor, update.leaf.grad) for update in updates])
+        norm = torch.nn.utils.get_total_norm(
+            [cast(torch.Tensor, update.leaf.grad) for update in updates]
+        )
         if not torch.isfinite(norm):
             self._skip(norm)
             return
@@ -225,7 +245,9 @@ class AdamW(Optimizer):
         if rest == 0:
             averages = [self._averages[key] for key in updates]
             with torch.no_grad():
-                torch._foreach_lerp_(averages, [update.leaf for update in updates.values()], 9.0 / (10.0 + n_before))
+                torch._foreach_lerp_(
+                    averages, [update.leaf for update in updates.values()], 9.0 / (10.0 + n_before)
+                )
 
     def _group(self, is_head: bool, decays: bool, lr_scale: float) -> dict[str, Any]:
         key = (is_head, decays, lr_scale)

@@ -17,7 +17,9 @@ def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iter
     if not rate >= 0.0:
         raise ValueError(f"{where}: rate is {rate!r}; expected a number of at least 0")
     if not 0.0 <= warmup <= 1.0:
-        raise ValueError(f"{where}: warmup is {warmup!r}; expected a share of the steps, between 0 and 1")
+        raise ValueError(
+            f"{where}: warmup is {warmup!r}; expected a share of the steps, between 0 and 1"
+        )
     if total_steps < 1:
         raise ValueError(f"{where}: total_steps is {total_steps!r}; expected the number of updates")
     return _warmup_linear(rate, round(warmup * total_steps), total_steps)

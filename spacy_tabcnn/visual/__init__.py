@@ -10,7 +10,14 @@ from spacy.util import is_in_jupyter, minify_html
 
 from ..relations import has_relations
 from .arcs import crop, margin, mirror, relation_arcs
-from .label_table import Cells, annotated_cells, draw_table, find_component, predicted_cells, table_labels
+from .label_table import (
+    Cells,
+    annotated_cells,
+    draw_table,
+    find_component,
+    predicted_cells,
+    table_labels,
+)
 from .page import make_picture_page
 from .passages import passages
 
@@ -47,19 +54,31 @@ def render(
     RAISES (ValueError): If the style is unknown, a document is not annotated, or the pipeline has no relation table.
     """
     if style not in ("relations", "table"):
-        raise ValueError(f"spacy_tabcnn.visual.render: unknown style {style!r}; expected 'relations' or 'table'")
+        raise ValueError(
+            f"spacy_tabcnn.visual.render: unknown style {style!r}; expected 'relations' or 'table'"
+        )
     if nlp is not None and style != "table":
-        raise ValueError("spacy_tabcnn.visual.render: `nlp` goes with style='table'; arcs show doc._.relations")
+        raise ValueError(
+            "spacy_tabcnn.visual.render: `nlp` goes with style='table'; arcs show doc._.relations"
+        )
     spans = [docs] if isinstance(docs, Doc | Span) else list(docs)
     for index, item in enumerate(spans):
         if not isinstance(item, Doc | Span):
-            raise ValueError(f"spacy_tabcnn.visual.render: item {index} is {item!r}; expected a Doc or a Span")
+            raise ValueError(
+                f"spacy_tabcnn.visual.render: item {index} is {item!r}; expected a Doc or a Span"
+            )
         if nlp is None:
             _require_annotation(item if isinstance(item, Doc) else item.doc, index, style)
-    pictures = _draw_arcs(spans, options) if style == "relations" else _draw_tables(spans, options, nlp)
+    pictures = (
+        _draw_arcs(spans, options) if style == "relations" else _draw_tables(spans, options, nlp)
+    )
     markup = "\n".join(pictures)
     if page:
-        settings = displacy.get_doc_settings(spans[0].doc if isinstance(spans[0], Span) else spans[0]) if spans else {}
+        settings = (
+            displacy.get_doc_settings(spans[0].doc if isinstance(spans[0], Span) else spans[0])
+            if spans
+            else {}
+        )
         markup = make_picture_page(
             pictures, lang=settings.get("lang", "en"), direction=settings.get("direction", "ltr")
         )
@@ -94,7 +113,9 @@ def _draw_arcs(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None) ->
             data["settings"] = {**settings, "direction": "ltr"}
             # displaCy places words at equal distances, whatever their length, and centres the first one.
             lengths = [len(word["text"]) for word in data["words"]] or [0]
-            room = [8 * len(arc["label"]) / (arc["end"] - arc["start"]) + 50 for arc in data["arcs"]]
+            room = [
+                8 * len(arc["label"]) / (arc["end"] - arc["start"]) + 50 for arc in data["arcs"]
+            ]
             layout = {
                 "distance": round(max([8 * max(lengths) + 20, *room])),
                 "offset_x": margin(data["words"][0]["text"] if data["words"] else ""),
@@ -106,7 +127,9 @@ def _draw_arcs(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None) ->
     return pictures
 
 
-def _draw_tables(docs: Iterable[Doc | Span], options: Mapping[str, Any] | None, nlp: Language | None) -> list[str]:
+def _draw_tables(
+    docs: Iterable[Doc | Span], options: Mapping[str, Any] | None, nlp: Language | None
+) -> list[str]:
     tables: list[tuple[Span, Cells]] = []
     for item in docs:
         doc = item if isinstance(item, Doc) else item.doc

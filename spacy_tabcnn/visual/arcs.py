@@ -12,7 +12,9 @@ from ..relations import get_relations
 
 _SIZE = re.compile(r'width="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)"')
 _TEXT = re.compile(r'class="displacy-(?:word|tag)"[^>]* x="(?P<x>[\d.]+)">(?P<text>[^<]*)<')
-_ARC = re.compile(r'class="displacy-arc"[^>]* d="M[^,]*,(?P<foot>\S+) (?P<curved>C?)[^,]*,(?P<top>\S+) ')
+_ARC = re.compile(
+    r'class="displacy-arc"[^>]* d="M[^,]*,(?P<foot>\S+) (?P<curved>C?)[^,]*,(?P<top>\S+) '
+)
 
 MIN_TEXT, MAX_TEXT = 12, 24  # characters of what is drawn as one word
 
@@ -33,7 +35,12 @@ def relation_arcs(passage: Span) -> dict[str, Any]:
     ]
     entities = [ent for ent in doc.ents if start <= ent.start and ent.end <= end]
     is_entity = {i for ent in entities for i in range(ent.start, ent.end)}
-    others = [span for relation in relations for span in relation[:2] if is_entity.isdisjoint(_indices(span))]
+    others = [
+        span
+        for relation in relations
+        for span in relation[:2]
+        if is_entity.isdisjoint(_indices(span))
+    ]
     merged = {span.start: span for span in (*entities, *filter_spans(others))}
     limit = max([MIN_TEXT, *(min(len(_text(span)), MAX_TEXT) for span in merged.values())])
 
@@ -62,10 +69,13 @@ def relation_arcs(passage: Span) -> dict[str, Any]:
         if one != other:
             direction = "right" if one < other else "left"
             first, last = sorted((one, other))
-            arcs.append({"start": first, "end": last, "label": escape_html(label), "dir": direction})
+            arcs.append(
+                {"start": first, "end": last, "label": escape_html(label), "dir": direction}
+            )
     if len(arcs) < len(relations):
         warnings.warn(
-            f"{len(relations) - len(arcs)} relations join spans that overlap; displaCy cannot draw them", stacklevel=2
+            f"{len(relations) - len(arcs)} relations join spans that overlap; displaCy cannot draw them",
+            stacklevel=2,
         )
     return {"words": words, "arcs": arcs}
 
@@ -82,7 +92,12 @@ def mirror(arcs: dict[str, Any]) -> dict[str, Any]:
     return {
         "words": arcs["words"][::-1],
         "arcs": [
-            {**arc, "start": last - arc["end"], "end": last - arc["start"], "dir": turned[arc["dir"]]}
+            {
+                **arc,
+                "start": last - arc["end"],
+                "end": last - arc["start"],
+                "dir": turned[arc["dir"]],
+            }
             for arc in arcs["arcs"]
         ],
     }

@@ -7,9 +7,9 @@ from html import escape
 from spacy.training import Example
 
 from ..corpora.annotations import ORIG_ID
-from ..items import EntityItem, RelationItem
+from ..evaluation.errors import KINDS, Finding, Kind, Unit, find_errors
+from ..evaluation.items import EntityItem, RelationItem
 from ..relations import has_relations
-from .errors import KINDS, Finding, Kind, Unit, find_errors
 from .page import make_page
 
 Counts = Counter[tuple[Unit, Kind]]
@@ -103,10 +103,14 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Co
         A document without any finding is counted but not shown.
     """
     compared = [(example, find_errors(example)) for example in examples]
-    counts: Counts = Counter((finding.unit, finding.kind) for _, findings in compared for finding in findings)
+    counts: Counts = Counter(
+        (finding.unit, finding.kind) for _, findings in compared for finding in findings
+    )
     labels = {
         key: index
-        for index, key in enumerate(sorted({key for _, found in compared for f in found for key in _keys(f)}))
+        for index, key in enumerate(
+            sorted({key for _, found in compared for f in found for key in _keys(f)})
+        )
     }
     n_entities = sum(example.reference.has_annotation("ENT_IOB") for example, _ in compared)
     n_relations = sum(has_relations(example.reference) for example, _ in compared)
@@ -123,7 +127,9 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Co
 
 def _keys(finding: Finding) -> set[tuple[Unit, str]]:
     """The labels under which a finding is to be found."""
-    return {(finding.unit, item.label) for item in (finding.gold, finding.predicted) if item is not None}
+    return {
+        (finding.unit, item.label) for item in (finding.gold, finding.predicted) if item is not None
+    }
 
 
 def _filters(counts: Counts, labels: Mapping[tuple[Unit, str], int]) -> Iterator[str]:
@@ -142,7 +148,11 @@ def _filters(counts: Counts, labels: Mapping[tuple[Unit, str], int]) -> Iterator
     yield '<p><label>Label <select name="label"><option value="">all</option>'
     for unit, plural in _PLURALS.items():
         yield f'<optgroup label="{plural}">'
-        yield from (f'<option value="{i}">{escape(label)}</option>' for (of, label), i in labels.items() if of == unit)
+        yield from (
+            f'<option value="{i}">{escape(label)}</option>'
+            for (of, label), i in labels.items()
+            if of == unit
+        )
         yield "</optgroup>"
     yield '</select></label></p><p><output aria-live="polite"></output></p></form>'
 
@@ -157,7 +167,9 @@ def _article(
     name = "" if identity is None else f" ({escape(str(identity))})"
     yield f"<article><h2>Document {number}{name}</h2>"
     entities = [finding for finding in findings if finding.unit == "entity"]
-    golds = [(finding.gold, finding.kind) for finding in entities if isinstance(finding.gold, EntityItem)]
+    golds = [
+        (finding.gold, finding.kind) for finding in entities if isinstance(finding.gold, EntityItem)
+    ]
     predictions = [(f.predicted, f.kind) for f in entities if isinstance(f.predicted, EntityItem)]
     sides = {"Gold": golds, "Predicted": predictions}
     if all(finding.kind == "correct" for finding in entities):
@@ -173,7 +185,9 @@ def _article(
             yield f'<div><span class="side">gold</span> {_described(text, places, finding.gold)}</div>'
         if finding.predicted is not None:
             side = "gold and predicted" if finding.kind == "correct" else "predicted"
-            score = "" if finding.score is None else f' <span class="side">{finding.score:.2f}</span>'
+            score = (
+                "" if finding.score is None else f' <span class="side">{finding.score:.2f}</span>'
+            )
             yield f'<div><span class="side">{side}</span> {_described(text, places, finding.predicted)}{score}</div>'
         yield "</li>"
     yield "</ul></article>"

@@ -15,11 +15,10 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from thinc.util import to_numpy
 
+from ..arrays import Floats2d, log_softmax
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
 from ..relations import get_entity_score, get_relations
-from ..table.loss import log_softmax
-from ..table.types import Floats2d
-from ..table.windows import Windows, sentence_bounds
+from ..sentences import Windows, sentence_bounds
 
 if TYPE_CHECKING:
     from ..pipeline.relation_table import RelationTable
@@ -83,7 +82,10 @@ def predicted_cells(
             break
         doc = pipe(doc)
     bounds = sentence_bounds(doc)
-    windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), component.cfg["max_length"])
+    windows = Windows(
+        np.array([end - start for start, end in bounds], dtype=np.int64),
+        component.cfg["max_length"],
+    )
     logits, scheme = component.predict([doc]), component.label_scheme
     cells: dict[tuple[int, int], list[CellLabel]] = {}
     if component.cfg["entities"] == "given":
@@ -110,7 +112,9 @@ def predicted_cells(
             relations[owned], row[owned], column[owned], NO_RELATION, min_probability
         ):
             label, head_first = scheme.relation_label(index)
-            cells.setdefault((i, j), []).append(CellLabel(label, RIGHT if head_first else LEFT, probability))
+            cells.setdefault((i, j), []).append(
+                CellLabel(label, RIGHT if head_first else LEFT, probability)
+            )
     return {cell: sorted(labels, key=_by_probability) for cell, labels in cells.items()}, bounds
 
 
@@ -121,14 +125,20 @@ def find_component(nlp: Language) -> "RelationTable":
     RETURNS (RelationTable): Its only component that predicts label tables.
     RAISES (ValueError): If it has none, or several.
     """
-    from ..pipeline.relation_table import RelationTable  # loads torch, which a picture of annotations does without
+    from ..pipeline.relation_table import (
+        RelationTable,  # loads torch, which a picture of annotations does without
+    )
 
     found = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, RelationTable)]
     if len(found) != 1:
         raise ValueError(
             f"The pipeline has {'no' if not found else len(found)} relation_table, so there is no table to show: its "
             f"components are: {nlp.pipe_names}. "
-            + ("Disable all but one with nlp.select_pipes()." if found else "Leave out `nlp` to show the annotation.")
+            + (
+                "Disable all but one with nlp.select_pipes()."
+                if found
+                else "Leave out `nlp` to show the annotation."
+            )
         )
     return found[0]
 
@@ -209,7 +219,11 @@ def draw_table(
     n, offset = len(passage), passage.start
     words = [_clean(token.text) for token in passage]
     inside = range(offset, offset + n)
-    shown = {(i - offset, j - offset): found for (i, j), found in cells.items() if i in inside and j in inside}
+    shown = {
+        (i - offset, j - offset): found
+        for (i, j), found in cells.items()
+        if i in inside and j in inside
+    }
     used = table_labels([shown])
     colours = {**label_colours(labels or used), **options.get("colors", {})}
     names = [_name(found[0], i == j) for (i, j), found in shown.items()]
@@ -220,20 +234,26 @@ def draw_table(
     widths = [_width(word) for word in axis]
     left = 8 + max([0.0, *(width - i * size for i, width in enumerate(widths))])
     top = 16 + max([0.0, *widths]) * np.sin(SLANT)
-    beyond = max([0.0, *(width * np.cos(SLANT) - (n - 1 - i + 0.5) * size for i, width in enumerate(widths))])
+    beyond = max(
+        [0.0, *(width * np.cos(SLANT) - (n - 1 - i + 0.5) * size for i, width in enumerate(widths))]
+    )
     x, y = [left + i * size for i in range(n + 1)], [top + i * size for i in range(n + 1)]
     table_width = max(x[-1] + beyond + 16, MIN_WIDTH)
 
     drawn = [_draw_grid(x, y)]
     for i, word in enumerate(axis):
-        here = f"translate({x[i] + size / 2 + 4:.1f},{top - 6:.1f}) rotate({-np.degrees(SLANT):.0f})"
+        here = (
+            f"translate({x[i] + size / 2 + 4:.1f},{top - 6:.1f}) rotate({-np.degrees(SLANT):.0f})"
+        )
         drawn.append(f'<text class="column" transform="{here}">{escape(word)}</text>')
         here = f'x="{x[i] - 4:.1f}" y="{y[i] + size / 2 + 4:.1f}"'
         drawn.append(f'<text class="row" text-anchor="end" {here}>{escape(word)}</text>')
         if (i, i) not in shown:
             drawn.append(_centred("O", x[i] + size / 2, y[i] + size / 2, 'fill-opacity="0.35"'))
     for (i, j), found in sorted(shown.items()):
-        drawn.append(_draw_cell(found, x[j], y[i], size, colours, words[i], None if i == j else words[j]))
+        drawn.append(
+            _draw_cell(found, x[j], y[i], size, colours, words[i], None if i == j else words[j])
+        )
     legend, bottom = _draw_legend(used, colours, y[-1] + 20, table_width)
     style = (
         "max-width: none; direction: ltr; "
@@ -262,7 +282,9 @@ def label_colours(labels: Sequence[str]) -> dict[str, str]:
 def _draw_grid(x: list[float], y: list[float]) -> str:
     """Lines around the cells on and above the diagonal."""
     rows = "".join(f"M{x[max(i - 1, 0)]:.1f},{y[i]:.1f}H{x[-1]:.1f}" for i in range(len(y)))
-    columns = "".join(f"M{x[j]:.1f},{y[0]:.1f}V{y[min(j + 1, len(y) - 1)]:.1f}" for j in range(len(x)))
+    columns = "".join(
+        f"M{x[j]:.1f},{y[0]:.1f}V{y[min(j + 1, len(y) - 1)]:.1f}" for j in range(len(x))
+    )
     return f'<path class="grid" d="{rows}{columns}" fill="none" stroke="currentColor" stroke-opacity="0.15"/>'
 
 
@@ -279,7 +301,10 @@ def _draw_cell(
     if column is None:
         described = [f"{row}: {_name(label, True)} {label.probability:.2f}" for label in found]
     else:
-        described = [f"{row} {mark} {column}: {label} {probability:.2f}" for label, mark, probability in found]
+        described = [
+            f"{row} {mark} {column}: {label} {probability:.2f}"
+            for label, mark, probability in found
+        ]
     drawn = f"<g><title>{escape('; '.join(described))}</title>"
     main = [label for label in found if label.probability >= found[0].probability / 2]
     width = size / len(main)
@@ -293,11 +318,15 @@ def _draw_cell(
         # The colours are light ones, on which any other colour of text may be unreadable.
         colour = ' fill="#000000"' if label.probability >= 0.5 else ""
         centre = x + (index + 0.5) * width
-        drawn += _centred(name if fits else label.mark, centre, y + size / 2, f'font-size="{SMALL}"{colour}')
+        drawn += _centred(
+            name if fits else label.mark, centre, y + size / 2, f'font-size="{SMALL}"{colour}'
+        )
     return drawn + "</g>"
 
 
-def _draw_legend(used: Sequence[str], colours: Mapping[str, str], top: float, table_width: float) -> tuple[str, float]:
+def _draw_legend(
+    used: Sequence[str], colours: Mapping[str, str], top: float, table_width: float
+) -> tuple[str, float]:
     """The labels, the scale of probabilities and the meaning of the arrows, and where the picture ends."""
     items = [([(colours[label], 1.0)], label) for label in used]
     items.append(([("currentColor", share / 5) for share in range(1, 6)], "probability 0 to 1"))
@@ -308,17 +337,19 @@ def _draw_legend(used: Sequence[str], colours: Mapping[str, str], top: float, ta
         if x > 8 and x + width > table_width:
             x, y = 8.0, y + 22
         for colour, opacity in swatches:
-            drawn += (
-                f'<rect fill="{escape(colour)}" fill-opacity="{opacity:g}" x="{x}" y="{y}" width="16" height="14"/>'
-            )
+            drawn += f'<rect fill="{escape(colour)}" fill-opacity="{opacity:g}" x="{x}" y="{y}" width="16" height="14"/>'
             x += 16
-        drawn += f'<text class="legend" x="{x + 4:.1f}" y="{y + 11:.1f}">{escape(_clean(text))}</text>'
+        drawn += (
+            f'<text class="legend" x="{x + 4:.1f}" y="{y + 11:.1f}">{escape(_clean(text))}</text>'
+        )
         x += width - 16 * len(swatches)
     return drawn, y + 26
 
 
 def _centred(text: str, x: float, y: float, attributes: str) -> str:
-    return f'<text text-anchor="middle" x="{x:.1f}" y="{y + 4:.1f}" {attributes}>{escape(text)}</text>'
+    return (
+        f'<text text-anchor="middle" x="{x:.1f}" y="{y + 4:.1f}" {attributes}>{escape(text)}</text>'
+    )
 
 
 def _name(label: CellLabel, is_tag: bool) -> str:
@@ -327,7 +358,10 @@ def _name(label: CellLabel, is_tag: bool) -> str:
 
 def _clean(text: str) -> str:
     """A text without what XML cannot hold and without line breaks."""
-    text = "".join("\ufffd" if category(char) in ("Cc", "Cn", "Cs") and not char.isspace() else char for char in text)
+    text = "".join(
+        "\ufffd" if category(char) in ("Cc", "Cn", "Cs") and not char.isspace() else char
+        for char in text
+    )
     return " ".join(text.split()) or "␣"
 
 

@@ -24,7 +24,13 @@ figure { margin: 0 0 2rem; overflow-x: auto; }
 
 
 def make_page(
-    title: str, body: Iterable[str], *, style: str, lang: str = "en", direction: str = "ltr", script: str = ""
+    title: str,
+    body: Iterable[str],
+    *,
+    style: str,
+    lang: str = "en",
+    direction: str = "ltr",
+    script: str = "",
 ) -> str:
     """Make an HTML page that needs no other file.
 
@@ -37,7 +43,9 @@ def make_page(
     RETURNS (str): The page.
     """
     content = "\n".join(body) + (f"\n<script>{script}</script>" if script else "")
-    return _PAGE.format(lang=escape(lang), direction=direction, title=escape(title), style=style, body=content)
+    return _PAGE.format(
+        lang=escape(lang), direction=direction, title=escape(title), style=style, body=content
+    )
 
 
 def make_picture_page(pictures: Sequence[str], *, lang: str, direction: str) -> str:
@@ -49,4 +57,6 @@ def make_picture_page(pictures: Sequence[str], *, lang: str, direction: str) -> 
     RETURNS (str): The page.
     """
     figures = (f"<figure>{picture}</figure>" for picture in pictures)
-    return make_page("Entities and relations", figures, style=_PICTURES, lang=lang, direction=direction)
+    return make_page(
+        "Entities and relations", figures, style=_PICTURES, lang=lang, direction=direction
+    )

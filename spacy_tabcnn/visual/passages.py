@@ -3,7 +3,7 @@
 from spacy.tokens import Doc, Span
 
 from ..relations import get_relations
-from ..table.windows import sentence_bounds
+from ..sentences import sentence_bounds
 
 
 def passages(doc: Doc) -> list[Span]:
@@ -15,5 +15,7 @@ def passages(doc: Doc) -> list[Span]:
     bounds = sentence_bounds(doc)
     arguments = [(relation.head, relation.tail) for relation in get_relations(doc)]
     reaches = [(min(head.start, tail.start), max(head.end, tail.end)) for head, tail in arguments]
-    starts = [start for start, _ in bounds if not any(first < start < end for first, end in reaches)]
+    starts = [
+        start for start, _ in bounds if not any(first < start < end for first, end in reaches)
+    ]
     return [doc[start:end] for start, end in zip(starts, [*starts[1:], len(doc)], strict=False)]

@@ -11,7 +11,9 @@ from threading import Timer
 import pytest
 
 pytest.importorskip("streamlit", reason="the page needs streamlit: pip install spacy-tabcnn[app]")
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install spacy-tabcnn[dev]")
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="needs playwright: pip install spacy-tabcnn[dev]"
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -27,7 +29,9 @@ FLAGS = [
 TIMEOUT = 90_000  # milliseconds; what a busy machine may need to load torch
 TEXT = "Ferrari won five titles in a row with Michael Schumacher at the wheel."
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, for example Debian's package chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="needs Chromium, for example Debian's package chromium"
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +40,17 @@ def url(tiny_run, ruler_model):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "spacy", "tabcnn", "serve", tiny_run / "model-last", ruler_model, "--port", port]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "tabcnn",
+        "serve",
+        tiny_run / "model-last",
+        ruler_model,
+        "--port",
+        port,
+    ]
     server = subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.PIPE,
@@ -78,7 +92,10 @@ def page(context, url):
     """The page, just opened, and the hosts that it asked for anything."""
     page = context.new_page()
     page.hosts = set()
-    page.on("request", lambda request: page.hosts.add(request.url.split("/")[2]) if "//" in request.url else None)
+    page.on(
+        "request",
+        lambda request: page.hosts.add(request.url.split("/")[2]) if "//" in request.url else None,
+    )
     page.goto(url)
     yield page
     page.close()

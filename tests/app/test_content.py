@@ -46,7 +46,10 @@ def colours_of(doc):
 
 
 def test_relations_below_the_score_are_left_out_of_a_copy(doc):
-    assert [relation.label for relation in keep_relations(doc, 0.6)._.relations] == ["LivesIn", "Self"]
+    assert [relation.label for relation in keep_relations(doc, 0.6)._.relations] == [
+        "LivesIn",
+        "Self",
+    ]
     kept = keep_relations(doc, 0.61)
     assert [relation.label for relation in kept._.relations] == ["Self"]
     assert [ent.text for ent in kept.ents] == ["Ann", "Rome", "Bob"]
@@ -127,7 +130,9 @@ def test_whether_a_pipeline_fills_a_table():
 def test_json_is_a_line_as_annotate_writes_it(run_spacy, tiny_run, tmp_path):
     text = "Ferrari won five titles in a row with Michael Schumacher at the wheel."
     (tmp_path / "in.txt").write_text(f"{text}\n", encoding="utf-8")
-    result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", tmp_path / "in.txt", tmp_path / "out.jsonl")
+    result = run_spacy(
+        "tabcnn", "annotate", tiny_run / "model-last", tmp_path / "in.txt", tmp_path / "out.jsonl"
+    )
     assert result.exit_code == 0, result.output
     line = dump_annotation(spacy.load(tiny_run / "model-last")(text))
     assert line == (tmp_path / "out.jsonl").read_bytes().decode("utf-8")

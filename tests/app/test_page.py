@@ -10,7 +10,9 @@ from spacy.language import Language
 
 import spacy_tabcnn.app
 
-streamlit = pytest.importorskip("streamlit", reason="the page needs streamlit: pip install spacy-tabcnn[app]")
+streamlit = pytest.importorskip(
+    "streamlit", reason="the page needs streamlit: pip install spacy-tabcnn[app]"
+)
 AppTest = pytest.importorskip("streamlit.testing.v1").AppTest
 
 PAGE = Path(spacy_tabcnn.app.__file__).with_name("page.py")
@@ -37,8 +39,12 @@ def calls(monkeypatch):
     """The models that were loaded and the texts that were annotated."""
     found = []
     load, annotate = spacy.load, Language.__call__
-    monkeypatch.setattr(spacy, "load", lambda model: found.append(f"load {Path(model).name}") or load(model))
-    monkeypatch.setattr(Language, "__call__", lambda nlp, text: found.append(text) or annotate(nlp, text))
+    monkeypatch.setattr(
+        spacy, "load", lambda model: found.append(f"load {Path(model).name}") or load(model)
+    )
+    monkeypatch.setattr(
+        Language, "__call__", lambda nlp, text: found.append(text) or annotate(nlp, text)
+    )
     return found
 
 
@@ -46,7 +52,10 @@ def relations(page):
     """The relations that are shown."""
     annotation = json.loads(page.json[0].value)
     names = [TEXT[entity["start"] : entity["end"]] for entity in annotation["entities"]]
-    return [(names[found["head"]], found["label"], names[found["tail"]]) for found in annotation["relations"]]
+    return [
+        (names[found["head"]], found["label"], names[found["tail"]])
+        for found in annotation["relations"]
+    ]
 
 
 def test_a_text_is_annotated(open_page, tiny_run):

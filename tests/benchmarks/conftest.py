@@ -43,7 +43,9 @@ def run_command() -> Callable[..., Result]:
 
 
 @pytest.fixture
-def run_benchmark(run_command: Callable[..., Result], tmp_path: Path) -> Callable[..., dict[str, Any]]:
+def run_benchmark(
+    run_command: Callable[..., Result], tmp_path: Path
+) -> Callable[..., dict[str, Any]]:
     """Run a benchmark that must succeed, once, and return what it saved."""
 
     def run(command: Callable[..., None], *arguments: object) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def run_benchmark(run_command: Callable[..., Result], tmp_path: Path) -> Callabl
 @pytest.fixture
 def _any_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let devices without fast bfloat16 compute in slow bfloat16."""
-    for module in ("benchmarks.pipelines", "spacy_tabcnn.models.precision"):
+    for module in ("benchmarks.pipelines", "spacy_tabcnn.runtime.precision"):
         monkeypatch.setattr(f"{module}.has_bfloat16", lambda device: True)
 
 
@@ -69,7 +71,9 @@ def tiny_options(tiny_config: Path, tiny_corpus: Path) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="session", params=["conll04", "conll04_minilm"])
-def transformer_options(request: pytest.FixtureRequest, tiny_corpus: Path, tiny_encoder: Path) -> tuple[object, ...]:
+def transformer_options(
+    request: pytest.FixtureRequest, tiny_corpus: Path, tiny_encoder: Path
+) -> tuple[object, ...]:
     """Options for the pipeline of one of the project's configs with a tiny encoder."""
     config = ROOT / "configs" / f"{request.param}.cfg"
     return ("--config", config, "--train", tiny_corpus, "--encoder", tiny_encoder)

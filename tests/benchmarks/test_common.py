@@ -44,7 +44,9 @@ def test_no_round_starts_when_time_is_up(clock):
 
 
 def test_one_round_runs_however_short_the_time(clock):
-    assert interleave({"a": lambda: clock.sleep(5.0)}, repeats=3, max_seconds=1.0, clock=clock) == {"a": [5.0]}
+    assert interleave({"a": lambda: clock.sleep(5.0)}, repeats=3, max_seconds=1.0, clock=clock) == {
+        "a": [5.0]
+    }
 
 
 def test_the_ratio_is_the_median_of_the_rounds():

@@ -5,7 +5,7 @@ import torch
 from spacy import registry
 
 from benchmarks.dense import DENSE_TABLE_CNN, DenseTableCNN
-from spacy_tabcnn.models.torch.table_cnn import TableCNN
+from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
 
 SIZES = {"width": 6, "n_tags": 9, "n_relations": 5}
 
@@ -30,7 +30,9 @@ def test_equals_the_head_on_a_sentence(kernel_size, hidden, length):
     head, dense = make_pair(kernel_size=kernel_size, hidden=hidden)
     words = make_words([length])
     for actual, expected in zip(
-        dense.eval()(words, torch.tensor([length])), head.eval()(words, torch.tensor([length])), strict=True
+        dense.eval()(words, torch.tensor([length])),
+        head.eval()(words, torch.tensor([length])),
+        strict=True,
     ):
         assert actual.shape == expected.shape
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
@@ -53,7 +55,9 @@ def test_lays_out_the_cells_of_a_batch_as_the_head_does():
     head, dense = make_pair(kernel_size=1, hidden=(8,))
     words = make_words(lengths)
     for actual, expected in zip(
-        dense.eval()(words, torch.tensor(lengths)), head.eval()(words, torch.tensor(lengths)), strict=True
+        dense.eval()(words, torch.tensor(lengths)),
+        head.eval()(words, torch.tensor(lengths)),
+        strict=True,
     ):
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=0)
 
@@ -67,6 +71,8 @@ def test_drops_words_and_hidden_channels_in_training_only():
 
 
 def test_can_be_named_in_a_config():
-    head = registry.resolve({"head": {"@architectures": DENSE_TABLE_CNN, "kernel_size": 3, "hidden": [8]}})["head"]
+    head = registry.resolve(
+        {"head": {"@architectures": DENSE_TABLE_CNN, "kernel_size": 3, "hidden": [8]}}
+    )["head"]
     head.shims[0].build(SIZES)
     assert isinstance(head.shims[0]._model, DenseTableCNN)

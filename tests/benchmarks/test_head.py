@@ -11,7 +11,9 @@ ROW = ["input", "k", "L", "pass", "dense_ms", "head_ms", "dense/head", "rounds",
 
 
 def measure(case, **options):
-    return measure_case(case, repeats=2, max_seconds=60, seed=0, memory=False, sizes=TINY, **options)
+    return measure_case(
+        case, repeats=2, max_seconds=60, seed=0, memory=False, sizes=TINY, **options
+    )
 
 
 def test_every_head_meets_every_input():
@@ -41,7 +43,9 @@ def test_heads_are_compared_on_single_sentences():
 
 
 def test_heads_are_not_compared_where_padding_leaks():
-    assert {row["difference"] for row in measure(Case("two sentences", [[3, 5]], 3, (8,)))} == {None}
+    assert {row["difference"] for row in measure(Case("two sentences", [[3, 5]], 3, (8,)))} == {
+        None
+    }
 
 
 def test_a_difference_between_the_heads_shows(monkeypatch):
@@ -54,7 +58,13 @@ def test_a_difference_between_the_heads_shows(monkeypatch):
 @pytest.mark.parametrize("backward", [False, True])
 def test_memory_grows_with_the_sentence(backward):
     short, long = (
-        measure_memory("dense", Case("", [[n]], 3, (64,)), Sizes(width=32, n_tags=5, n_relations=3), 0, backward)
+        measure_memory(
+            "dense",
+            Case("", [[n]], 3, (64,)),
+            Sizes(width=32, n_tags=5, n_relations=3),
+            0,
+            backward,
+        )
         for n in (2, 200)
     )
     # The table alone has 200 * 200 cells of 2 * 32 floats.
@@ -65,7 +75,9 @@ def test_the_command_reports_time_and_memory(run_benchmark, tiny_corpus, monkeyp
     # New processes take seconds to start.
     monkeypatch.setattr("benchmarks.head.in_fresh_process", lambda function, *args: function(*args))
     monkeypatch.setattr("benchmarks.head.HIDDEN", {2: (8,)})
-    saved = run_benchmark(head_cli, "--data", tiny_corpus, "--length", 10, "--kernel-size", 3, "--layers", 2)
+    saved = run_benchmark(
+        head_cli, "--data", tiny_corpus, "--length", 10, "--kernel-size", 3, "--layers", 2
+    )
     [rows] = saved["tables"].values()
     assert [(row["input"], row["pass"]) for row in rows] == [
         ("8 sentences", "forward"),
@@ -75,7 +87,9 @@ def test_the_command_reports_time_and_memory(run_benchmark, tiny_corpus, monkeyp
     ]
     assert all({"dense_MiB", "head_MiB"} <= set(row) for row in rows)
     assert saved["settings"]["data"] == f"{tiny_corpus}: 10 documents, 184 words"
-    assert saved["headline"]["dense/head, 8 sentences, k = 3, L = 2, forward"] == rows[0]["dense/head"]
+    assert (
+        saved["headline"]["dense/head, 8 sentences, k = 3, L = 2, forward"] == rows[0]["dense/head"]
+    )
     assert saved["headline"]["greatest difference of a logit"] < 1e-4
 
 

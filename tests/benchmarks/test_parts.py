@@ -60,14 +60,23 @@ def test_parts_are_listed_with_their_shares():
 
 
 def test_a_profiled_pipeline_predicts_the_same_and_is_put_back(tiny_run, tiny_config, tiny_corpus):
-    nlp, _ = load_pipeline(tiny_run / "model-last", config=tiny_config, encoder="", train=tiny_corpus)
+    nlp, _ = load_pipeline(
+        tiny_run / "model-last", config=tiny_config, encoder="", train=tiny_corpus
+    )
     text = "Ada Lovelace was born in London."
     expected = nlp(text).to_json()
     before = nlp.get_pipe("tabcnn").model.get_ref("head")._func
     with profiled(nlp) as timer:
         assert nlp(text).to_json() == expected
     assert nlp.get_pipe("tabcnn").model.get_ref("head")._func is before
-    assert set(timer.seconds) == {"other", "tokeniser", "other embeddings", "head forward", "decode", "annotation"}
+    assert set(timer.seconds) == {
+        "other",
+        "tokeniser",
+        "other embeddings",
+        "head forward",
+        "decode",
+        "annotation",
+    }
     spent = dict(timer.seconds)
     nlp(text)
     assert timer.seconds == spent

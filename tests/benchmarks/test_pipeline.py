@@ -4,7 +4,13 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks.pipeline import copy_words, encoded_subwords, length_sorted_batches, make_limit, pipeline_cli
+from benchmarks.pipeline import (
+    copy_words,
+    encoded_subwords,
+    length_sorted_batches,
+    make_limit,
+    pipeline_cli,
+)
 from benchmarks.pipelines import find_transformer, load_pipeline, read_corpus
 
 from ..conftest import ROOT
@@ -36,7 +42,9 @@ def test_batches_do_not_exceed_their_size_but_for_one_long_sequence():
     assert [tuple(ids.shape) for ids, _ in batches] == [(3, 3), (1, 3), (1, 12)]
 
 
-def test_the_limit_gets_the_sub_words_that_the_pipeline_encodes(transformer_nlp, tiny_corpus, tiny_encoder):
+def test_the_limit_gets_the_sub_words_that_the_pipeline_encodes(
+    transformer_nlp, tiny_corpus, tiny_encoder
+):
     docs = read_corpus(tiny_corpus)
     encoder = find_transformer(transformer_nlp).model.transformer
     recorded = encoded_subwords(transformer_nlp, encoder, copy_words(transformer_nlp, docs))
@@ -59,11 +67,15 @@ def test_the_limit_runs_the_encoder_over_all_batches():
 def test_copies_have_the_words_and_no_annotation(transformer_nlp, tiny_corpus):
     docs = read_corpus(tiny_corpus)
     copies = copy_words(transformer_nlp, docs)
-    assert [[token.text for token in doc] for doc in copies] == [[token.text for token in doc] for doc in docs]
+    assert [[token.text for token in doc] for doc in copies] == [
+        [token.text for token in doc] for doc in docs
+    ]
     assert not any(doc.ents or doc.user_data for doc in copies)
 
 
-def test_the_command_reports_speed_against_the_limit_and_by_part(run_benchmark, transformer_options, tiny_corpus):
+def test_the_command_reports_speed_against_the_limit_and_by_part(
+    run_benchmark, transformer_options, tiny_corpus
+):
     saved = run_benchmark(pipeline_cli, *transformer_options, "--data", tiny_corpus)
     speed, raw_parts, gold_parts = saved["tables"].values()
     assert [row["input"] for row in speed] == ["raw text", "gold tokens", "limit"]
@@ -72,13 +84,18 @@ def test_the_command_reports_speed_against_the_limit_and_by_part(run_benchmark, 
     assert {row["part"] for row in raw_parts} == PARTS | ENCODER_PARTS | {"tokeniser"}
     assert {row["part"] for row in gold_parts} == PARTS | ENCODER_PARTS
     assert sum(row["percent"] for row in gold_parts) == pytest.approx(100)
-    assert {"data", "pipeline", "encoder", "batch_size", "subwords", "limit", "predicted"} <= set(saved["settings"])
+    assert {"data", "pipeline", "encoder", "batch_size", "subwords", "limit", "predicted"} <= set(
+        saved["settings"]
+    )
 
 
 def test_without_a_transformer_there_is_no_limit(run_benchmark, tiny_run, tiny_corpus):
     saved = run_benchmark(pipeline_cli, "--model", tiny_run / "model-last", "--data", tiny_corpus)
     speed, raw_parts, _ = saved["tables"].values()
-    assert [(row["input"], row["time/limit"]) for row in speed] == [("raw text", None), ("gold tokens", None)]
+    assert [(row["input"], row["time/limit"]) for row in speed] == [
+        ("raw text", None),
+        ("gold tokens", None),
+    ]
     assert {row["part"] for row in raw_parts} == PARTS | {"tokeniser"}
     n_entities = sum(len(doc.ents) for doc in read_corpus(tiny_corpus))
     assert saved["settings"]["predicted"] == f"{n_entities} entities, 9 relations"
@@ -86,7 +103,9 @@ def test_without_a_transformer_there_is_no_limit(run_benchmark, tiny_run, tiny_c
 
 @pytest.mark.usefixtures("_any_bfloat16")
 def test_the_command_times_mixed_precision(run_benchmark, transformer_options, tiny_corpus):
-    saved = run_benchmark(pipeline_cli, *transformer_options, "--data", tiny_corpus, "--mixed-precision")
+    saved = run_benchmark(
+        pipeline_cli, *transformer_options, "--data", tiny_corpus, "--mixed-precision"
+    )
     names = ["raw text", "gold tokens", "gold tokens, bfloat16", "limit", "limit, bfloat16"]
     assert [row["input"] for row in next(iter(saved["tables"].values()))] == names
     assert saved["headline"]["words/s, gold tokens, bfloat16"] > 0

@@ -41,7 +41,9 @@ def test_batches_are_full_and_share_no_document():
 
 
 def test_batches_depend_on_the_seed():
-    first, second, again = (sample_batches(list(range(50)), n_batches=1, size=8, seed=seed) for seed in (0, 1, 0))
+    first, second, again = (
+        sample_batches(list(range(50)), n_batches=1, size=8, seed=seed) for seed in (0, 1, 0)
+    )
     assert first != second
     assert first == again
 
@@ -51,7 +53,9 @@ def test_a_corpus_smaller_than_a_batch_is_refused():
         sample_batches(list(range(7)), n_batches=1, size=8, seed=0)
 
 
-def test_a_missing_encoder_is_named_with_the_command_that_makes_it(tiny_corpus, tmp_path, monkeypatch):
+def test_a_missing_encoder_is_named_with_the_command_that_makes_it(
+    tiny_corpus, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="python -m spacy tabcnn encoder encoders/minilm"):
         read_config(ROOT / "configs" / "conll04.cfg", encoder=MINILM, train=tiny_corpus)
@@ -109,7 +113,11 @@ def test_mixed_precision_is_refused_where_it_is_slower(tiny_config, tiny_corpus,
 def test_nothing_is_measured_from_a_cache(tiny_corpus, tiny_encoder, tmp_path):
     config = load_config(ROOT / "configs" / "conll04_frozen.cfg")
     # The tiny encoder has one layer.
-    config["components"]["relation_table"]["model"]["tok2vec"]["*"]["encoder"]["pooling"]["n_layers"] = 2
+    config["components"]["relation_table"]["model"]["tok2vec"]["*"]["encoder"]["pooling"][
+        "n_layers"
+    ] = 2
     config.to_disk(tmp_path / "frozen.cfg")
-    nlp, _ = load_pipeline(None, config=tmp_path / "frozen.cfg", encoder=str(tiny_encoder), train=tiny_corpus)
+    nlp, _ = load_pipeline(
+        None, config=tmp_path / "frozen.cfg", encoder=str(tiny_encoder), train=tiny_corpus
+    )
     assert find_transformer(nlp).model.layers[0].shims[0].cache.size == 0

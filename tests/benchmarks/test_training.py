@@ -5,7 +5,13 @@ from spacy.util import load_config
 
 from benchmarks.dense import DenseTableCNN
 from benchmarks.pipelines import MINILM, find_component, read_config
-from benchmarks.training import benchmark_training, make_trainee, train_epoch, training_cli, with_dense_head
+from benchmarks.training import (
+    benchmark_training,
+    make_trainee,
+    train_epoch,
+    training_cli,
+    with_dense_head,
+)
 from spacy_tabcnn.corpora.reader import RelationCorpus
 
 PARTS = {
@@ -17,7 +23,13 @@ PARTS = {
     "loss",
     "optimiser",
 }
-ENCODER_PARTS = {"sub-word tokenisation", "alignment", "encoder forward", "encoder backward", "pooling"}
+ENCODER_PARTS = {
+    "sub-word tokenisation",
+    "alignment",
+    "encoder forward",
+    "encoder backward",
+    "pooling",
+}
 
 
 @pytest.fixture
@@ -28,8 +40,15 @@ def config(tiny_config, tiny_corpus):
 def test_the_reference_takes_the_place_of_the_head_alone(config):
     dense = with_dense_head(config)
     head = dense["components"]["tabcnn"]["model"].pop("head")
-    assert head == {"@architectures": "benchmarks.DenseTableCNN.v1", "kernel_size": 3, "hidden": [32]}
-    assert config["components"]["tabcnn"]["model"].pop("head")["@architectures"] == "spacy-tabcnn.TableCNN.v1"
+    assert head == {
+        "@architectures": "benchmarks.DenseTableCNN.v1",
+        "kernel_size": 3,
+        "hidden": [32],
+    }
+    assert (
+        config["components"]["tabcnn"]["model"].pop("head")["@architectures"]
+        == "spacy-tabcnn.TableCNN.v1"
+    )
     assert dense == config
 
 
@@ -69,10 +88,14 @@ def test_the_command_reports_steps_and_their_parts(run_benchmark, transformer_op
 
 def test_the_command_needs_no_transformer(run_benchmark, tiny_options):
     saved = run_benchmark(training_cli, *tiny_options)
-    assert {row["part"] for row in saved["tables"]["Parts of one profiled epoch of the sample"]} == PARTS
+    assert {
+        row["part"] for row in saved["tables"]["Parts of one profiled epoch of the sample"]
+    } == PARTS
 
 
-@pytest.mark.parametrize("name", ["ace05", "ade", "conll04", "conll04_frozen", "conll04_minilm", "sample", "scierc"])
+@pytest.mark.parametrize(
+    "name", ["ace05", "ade", "conll04", "conll04_frozen", "conll04_minilm", "sample", "scierc"]
+)
 def test_every_config_has_the_head_that_is_replaced(name, request):
     config = load_config(request.config.rootpath / "configs" / f"{name}.cfg")
     assert with_dense_head(config) != config

@@ -37,7 +37,11 @@ def read_jsonl():
 @pytest.fixture(scope="session")
 def write_jsonl():
     def write(path, records):
-        path.write_bytes("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode("utf-8"))
+        path.write_bytes(
+            "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records).encode(
+                "utf-8"
+            )
+        )
         return path
 
     return write

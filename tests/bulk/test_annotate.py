@@ -25,7 +25,10 @@ def get_names(row, field="text"):
     """The entities of a row as (text, label), its relations as (head, label, tail)."""
     text = row[field]
     entities = [(text[ent["start"] : ent["end"]], ent["label"]) for ent in row["entities"]]
-    relations = [(entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0]) for rel in row["relations"]]
+    relations = [
+        (entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0])
+        for rel in row["relations"]
+    ]
     return entities, relations
 
 
@@ -34,7 +37,9 @@ FOUND = [("Ann", "PER"), ("Rome", "LOC")], [("Ann", "LiveIn", "Rome")]
 
 def test_a_document_becomes_plain_data(model):
     [result] = annotate_texts(spacy.load(model), [TEXT])
-    assert [sorted(entity) for entity in result["entities"]] == [["end", "label", "score", "start"]] * 2
+    assert [sorted(entity) for entity in result["entities"]] == [
+        ["end", "label", "score", "start"]
+    ] * 2
     assert [(entity["start"], entity["end"]) for entity in result["entities"]] == [(0, 3), (13, 17)]
     assert all(0.9 < item["score"] <= 1 for item in (*result["entities"], *result["relations"]))
     assert get_names({"text": TEXT, **result}) == FOUND
@@ -76,7 +81,10 @@ def test_the_vocabulary_does_not_grow_with_the_texts(model):
 
 
 def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):
-    records = [{"id": f"é{i}", "body": text, "meta": {"n": [i]}} for i, text in enumerate([TEXT, *UNICODE, ""])]
+    records = [
+        {"id": f"é{i}", "body": text, "meta": {"n": [i]}}
+        for i, text in enumerate([TEXT, *UNICODE, ""])
+    ]
     source = write_jsonl(tmp_path / "in.jsonl", records)
     summary = annotate_file(model, source, tmp_path / "new" / "out.jsonl", text_field="body")
     rows = read_jsonl(tmp_path / "new" / "out.jsonl")
@@ -109,8 +117,15 @@ def test_bad_documents_go_to_the_rejects(model, tmp_path, read_jsonl, write_json
     assert annotate_file(model, source, tmp_path / "out.jsonl") == (2, 4, 0)
     assert [get_names(row) for row in read_jsonl(tmp_path / "out.jsonl")] == [FOUND, FOUND]
     rejects = read_jsonl(tmp_path / "out.jsonl.rejects.jsonl")
-    assert [(reject["line"], reject.get("id")) for reject in rejects] == [(2, "é"), (3, 9), (4, None), (6, None)]
-    for reject, reason in zip(rejects, ("E088", "'text' is int", "'text' is NoneType", "invalid JSON"), strict=True):
+    assert [(reject["line"], reject.get("id")) for reject in rejects] == [
+        (2, "é"),
+        (3, 9),
+        (4, None),
+        (6, None),
+    ]
+    for reject, reason in zip(
+        rejects, ("E088", "'text' is int", "'text' is NoneType", "invalid JSON"), strict=True
+    ):
         assert reason in reject["reason"]
 
 
@@ -166,8 +181,25 @@ def test_parquet_to_jsonl(model, tmp_path, read_jsonl):
 def test_jsonl_to_parquet_finds_types_and_falls_back_to_json(model, tmp_path, write_jsonl):
     parquet = pytest.importorskip("pyarrow.parquet")
     records = [
-        {"text": TEXT, "flag": True, "int": 1, "float": 1, "mixed": 1, "list": [1], "long": 2**70, "none": None},
-        {"text": UNICODE[1], "int": 2**60, "float": 0.5, "mixed": "a", "list": [], "relations": 3, "late": "é"},
+        {
+            "text": TEXT,
+            "flag": True,
+            "int": 1,
+            "float": 1,
+            "mixed": 1,
+            "list": [1],
+            "long": 2**70,
+            "none": None,
+        },
+        {
+            "text": UNICODE[1],
+            "int": 2**60,
+            "float": 0.5,
+            "mixed": "a",
+            "list": [],
+            "relations": 3,
+            "late": "é",
+        },
     ]
     source = write_jsonl(tmp_path / "in.jsonl", records)
     annotate_file(model, source, tmp_path / "out.parquet")
@@ -206,7 +238,9 @@ def wait_for_parts(n_parts, output, is_alive):
 
 def kill_after(n_parts, delay, arguments, options):
     """Annotate in another process and kill it once there are so many parts: whether it was killed, not done."""
-    process = multiprocessing.get_context("fork").Process(target=annotate_file, args=arguments, kwargs=options)
+    process = multiprocessing.get_context("fork").Process(
+        target=annotate_file, args=arguments, kwargs=options
+    )
     process.start()
     try:
         wait_for_parts(n_parts, arguments[2], process.is_alive)
@@ -226,7 +260,9 @@ def assert_same_files(output, expected):
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
-def test_a_run_that_is_killed_at_ten_random_moments_gives_the_same_rows(model, many, tmp_path, suffix):
+def test_a_run_that_is_killed_at_ten_random_moments_gives_the_same_rows(
+    model, many, tmp_path, suffix
+):
     if suffix == "parquet":
         pytest.importorskip("pyarrow")
     draw = random.Random(suffix)
@@ -247,19 +283,36 @@ def test_a_run_that_is_killed_at_ten_random_moments_gives_the_same_rows(model, m
         assert summary is None or summary.n_resumed >= 40
     elif output.with_name(f"{output.name}.parts").exists():
         assert annotate_file(model, many, output, **options) is None
-    output.with_name(f"{output.name}.lock").unlink(missing_ok=True)  # a kill after all else was done leaves it
+    output.with_name(f"{output.name}.lock").unlink(
+        missing_ok=True
+    )  # a kill after all else was done leaves it
     assert_same_files(output, undisturbed)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_a_run_in_two_processes_that_is_killed_takes_its_workers_with_it_and_goes_on(model, many, tmp_path):
+def test_a_run_in_two_processes_that_is_killed_takes_its_workers_with_it_and_goes_on(
+    model, many, tmp_path
+):
     options = {"batch_size": 4, "part_size": 8}
     annotate_file(model, many, tmp_path / "undisturbed.jsonl", **options)
     output = tmp_path / "killed.jsonl"
-    command = [sys.executable, "-m", "spacy", "tabcnn", "annotate", model, many, output, "--n-process", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "tabcnn",
+        "annotate",
+        model,
+        many,
+        output,
+        "--n-process",
+        "2",
+    ]
     command += ["--batch-size", "4", "--part-size", "8"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
         try:
             wait_for_parts(1, output, lambda: process.poll() is None)
         finally:
@@ -279,7 +332,11 @@ def test_a_second_run_on_one_output_is_refused(model, many, tmp_path):
         return results
 
     assert annotate_file(*arguments, progress=start_another) == (117, 3, 0)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl", "out.jsonl.rejects.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "in.jsonl",
+        "out.jsonl",
+        "out.jsonl.rejects.jsonl",
+    ]
 
 
 @pytest.fixture
@@ -309,7 +366,9 @@ def test_a_stopped_run_goes_on_with_the_next_part(stopped):
     assert calls == [(120, 16)]
 
 
-def test_a_run_stopped_when_its_output_was_complete_is_only_cleaned_up(model, many, tmp_path, stopped):
+def test_a_run_stopped_when_its_output_was_complete_is_only_cleaned_up(
+    model, many, tmp_path, stopped
+):
     stopped[2].write_text("complete")
     assert annotate_file(*stopped, part_size=8) is None
     assert stopped[2].read_text() == "complete" and not list(tmp_path.glob("*.parts"))
@@ -317,7 +376,10 @@ def test_a_run_stopped_when_its_output_was_complete_is_only_cleaned_up(model, ma
 
 @pytest.mark.parametrize("options", [{"part_size": 9}, {"part_size": 8, "text_field": "body"}])
 def test_other_settings_are_refused(stopped, options):
-    with pytest.raises(ValueError, match=r"made with other settings \((part_size|text_field): .*, now .*--overwrite"):
+    with pytest.raises(
+        ValueError,
+        match=r"made with other settings \((part_size|text_field): .*, now .*--overwrite",
+    ):
         annotate_file(*stopped, **options)
     annotate_file(*stopped, **options, overwrite=True)
 
@@ -347,7 +409,9 @@ def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
 
 def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
-    with pytest.raises(ValueError, match=r"out.jsonl: exists and is complete. Annotate anew with --overwrite"):
+    with pytest.raises(
+        ValueError, match=r"out.jsonl: exists and is complete. Annotate anew with --overwrite"
+    ):
         annotate_file(model, many, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "precious"
     assert annotate_file(model, many, tmp_path / "out.jsonl", overwrite=True) == (117, 3, 0)

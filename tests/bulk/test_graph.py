@@ -14,11 +14,17 @@ def make_row(text, entities, relations, **fields):
         **fields,
         "text": text,
         "entities": [
-            {"start": text.index(name), "end": text.index(name) + len(name), "label": label, "score": score}
+            {
+                "start": text.index(name),
+                "end": text.index(name) + len(name),
+                "label": label,
+                "score": score,
+            }
             for name, label, score in entities
         ],
         "relations": [
-            {"head": head, "tail": tail, "label": label, "score": score} for head, tail, label, score in relations
+            {"head": head, "tail": tail, "label": label, "score": score}
+            for head, tail, label, score in relations
         ],
     }
 
@@ -39,7 +45,13 @@ def annotated(tmp_path, write_jsonl):
 
 @pytest.mark.parametrize(
     "text,other",
-    [("ANN", "ann"), ("New \n York", "new york"), ("Zoe\u0301", "Zoé"), ("Straße", "STRASSE"), ("ﬁ", "FI")],
+    [
+        ("ANN", "ann"),
+        ("New \n York", "new york"),
+        ("Zoe\u0301", "Zoé"),
+        ("Straße", "STRASSE"),
+        ("ﬁ", "FI"),
+    ],
 )
 def test_spellings_of_a_name_are_one(text, other):
     assert normalise(text) == normalise(other)
@@ -51,16 +63,34 @@ def test_mentions_of_an_entity_are_one_node(annotated):
     assert set(graph) == {("ann", "PER"), ("rome", "LOC"), ("zoé 😀\x01", "PER")}
     ann = graph.nodes["ann", "PER"]
     assert (ann["text"], ann["label"]) == ("ANN", "PER")
-    assert ann["mentions"] == [("1", 0, 3, "ANN", "PER", 0.9), ("second", 12, 15, "ann", "PER", 0.6)]
+    assert ann["mentions"] == [
+        ("1", 0, 3, "ANN", "PER", 0.9),
+        ("second", 12, 15, "ann", "PER", 0.6),
+    ]
 
 
 def test_an_edge_says_where_it_was_found(annotated):
     pytest.importorskip("networkx")
     graph = make_graph(annotated)
     first, second = graph["ann", "PER"]["rome", "LOC"].values()
-    arguments = {"head_start": 0, "head_end": 3, "head_text": "ANN", "tail_start": 14, "tail_end": 18}
-    assert first == {"label": "LiveIn", "document": "1", "score": 0.8, "tail_text": "Rome", **arguments}
-    assert second["document"] == "second" and TEXTS[1][second["head_start"] : second["head_end"]] == "ann"
+    arguments = {
+        "head_start": 0,
+        "head_end": 3,
+        "head_text": "ANN",
+        "tail_start": 14,
+        "tail_end": 18,
+    }
+    assert first == {
+        "label": "LiveIn",
+        "document": "1",
+        "score": 0.8,
+        "tail_text": "Rome",
+        **arguments,
+    }
+    assert (
+        second["document"] == "second"
+        and TEXTS[1][second["head_start"] : second["head_end"]] == "ann"
+    )
     [knows] = graph["ann", "PER"]["zoé 😀\x01", "PER"].values()
     assert knows["label"] == "Knows" and "score" not in knows
 
@@ -78,11 +108,17 @@ def test_graphml_keeps_the_graph(annotated, tmp_path):
     assert write_graph(annotated, tmp_path / "new" / "out.graphml") == 4
     expected = make_graph(annotated)
     graph = nx.read_graphml(tmp_path / "new" / "out.graphml", force_multigraph=True)
-    assert {node: data["label"] for node, data in graph.nodes(data=True)} == {str(node): node[1] for node in expected}
+    assert {node: data["label"] for node, data in graph.nodes(data=True)} == {
+        str(node): node[1] for node in expected
+    }
 
     def get_edges(graph):
         return sorted(
-            (str(head), str(tail), sorted((name, str(item).replace("\x01", "\ufffd")) for name, item in data.items()))
+            (
+                str(head),
+                str(tail),
+                sorted((name, str(item).replace("\x01", "\ufffd")) for name, item in data.items()),
+            )
             for head, tail, data in graph.edges(data=True)
         )
 
@@ -98,7 +134,9 @@ def test_csv_has_a_row_for_each_mention_and_needs_no_networkx(annotated, tmp_pat
     assert write_graph(annotated, tmp_path / "out.csv") == 4
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file_:
         rows = list(csv.DictReader(file_))
-    assert [(row["head"], row["relation"], row["tail"], row["document"], row["score"]) for row in rows] == [
+    assert [
+        (row["head"], row["relation"], row["tail"], row["document"], row["score"]) for row in rows
+    ] == [
         ("ann", "LiveIn", "rome", "1", "0.8"),
         ("zoé 😀\x01", "LiveIn", "rome", "second", "0.9"),
         ("ann", "LiveIn", "rome", "second", "0.7"),
@@ -117,7 +155,8 @@ def test_parquet_gives_the_same_graph(annotated, tmp_path, read_jsonl):
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(
-        pa.Table.from_pylist([{"id": None, **row} for row in read_jsonl(annotated)]), tmp_path / "in.parquet"
+        pa.Table.from_pylist([{"id": None, **row} for row in read_jsonl(annotated)]),
+        tmp_path / "in.parquet",
     )
     graph = make_graph(tmp_path / "in.parquet")
     assert nx.utils.graphs_equal(graph, make_graph(annotated))
@@ -127,7 +166,10 @@ def test_parquet_gives_the_same_graph(annotated, tmp_path, read_jsonl):
     "record,message",
     [
         ({"text": "a"}, "line 1: malformed entities or relations .*'entities'"),
-        ({"text": "a", "entities": [], "relations": [{"head": -1, "tail": 0}]}, r"line 1: malformed .*KeyError: -1"),
+        (
+            {"text": "a", "entities": [], "relations": [{"head": -1, "tail": 0}]},
+            r"line 1: malformed .*KeyError: -1",
+        ),
         ({"body": "a"}, "line 1: there is no field 'text'.*--text-field"),
     ],
 )

@@ -25,7 +25,10 @@ def test_text_has_a_document_a_line(tmp_path, end):
 def test_jsonl_keeps_all_fields(tmp_path, end):
     records = [{"id": 2**70, "text": text, "meta": {"a": [1, None]}} for text in UNICODE]
     path = tmp_path / "in.jsonl"
-    path.write_bytes(b"\xef\xbb\xbf" + end.join([json.dumps(records[0]), "", *map(json.dumps, records[1:])]).encode())
+    path.write_bytes(
+        b"\xef\xbb\xbf"
+        + end.join([json.dumps(records[0]), "", *map(json.dumps, records[1:])]).encode()
+    )
     rows = list(read_rows(path))
     assert [row.record for row in rows] == records
     assert [row.line for row in rows] == [1, 3, 4, 5]
@@ -61,7 +64,10 @@ def test_a_parquet_file_is_read_like_jsonl(tmp_path):
     rows = list(read_rows(tmp_path / "in.parquet", text_field="body"))
     assert [row.record for row in rows] == [{"id": i, "body": text} for i, text in enumerate(texts)]
     assert [row.line for row in rows if row.reason] == list(range(5, 501, 5))
-    assert "id" not in next(read_rows(tmp_path / "in.parquet", text_field="body", only_text=True)).record
+    assert (
+        "id"
+        not in next(read_rows(tmp_path / "in.parquet", text_field="body", only_text=True)).record
+    )
     assert count_rows(tmp_path / "in.parquet") == 500
 
 
@@ -69,17 +75,29 @@ def test_a_parquet_file_needs_the_column(tmp_path):
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(pa.table({"id": [1], "body": ["a"]}), tmp_path / "in.parquet")
-    with pytest.raises(ValueError, match=r"in.parquet: no column 'text'; its columns are id, body.*--text-field"):
+    with pytest.raises(
+        ValueError, match=r"in.parquet: no column 'text'; its columns are id, body.*--text-field"
+    ):
         list(read_rows(tmp_path / "in.parquet"))
 
 
 def test_a_value_that_json_cannot_hold_is_replaced():
-    values = [math.nan, math.inf, date(2024, 1, 2), datetime(2024, 1, 2, 3), b"\xff", Decimal("1.5"), (1, True)]
+    values = [
+        math.nan,
+        math.inf,
+        date(2024, 1, 2),
+        datetime(2024, 1, 2, 3),
+        b"\xff",
+        Decimal("1.5"),
+        (1, True),
+    ]
     expected = [None, None, "2024-01-02", "2024-01-02T03:00:00", "/w==", "1.5", [1, True]]
     assert json.loads(dump_json({"values": values})) == {"values": expected}
 
 
 def test_the_suffix_names_the_format(tmp_path):
     assert get_format(tmp_path / "a.JSONL") == "jsonl"
-    with pytest.raises(ValueError, match=r"a.csv.*'.csv'; expected one of .jsonl, .ndjson, .txt, .parquet"):
+    with pytest.raises(
+        ValueError, match=r"a.csv.*'.csv'; expected one of .jsonl, .ndjson, .txt, .parquet"
+    ):
         get_format(tmp_path / "a.csv")

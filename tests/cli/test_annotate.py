@@ -22,7 +22,9 @@ def test_annotate_writes_rows_and_rejects(run_spacy, tiny_run, source, tmp_path)
     result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, output, "-t", "body")
     assert result.exit_code == 0, result.output
     printed = " ".join(result.output.split())
-    assert "2 rows in" in printed and "3 documents in" in printed and "1 documents rejected" in printed
+    assert (
+        "2 rows in" in printed and "3 documents in" in printed and "1 documents rejected" in printed
+    )
     rows = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [(row["id"], row["body"]) for row in rows] == [("a", TEXT), ("b", TEXT)]
     assert rows[0]["entities"] == rows[1]["entities"]
@@ -31,7 +33,15 @@ def test_annotate_writes_rows_and_rejects(run_spacy, tiny_run, source, tmp_path)
 
 def test_annotate_refuses_an_output_that_exists(run_spacy, tiny_run, source, tmp_path):
     (tmp_path / "out.jsonl").touch()
-    arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl", "-t", "body")
+    arguments = (
+        "tabcnn",
+        "annotate",
+        tiny_run / "model-last",
+        source,
+        tmp_path / "out.jsonl",
+        "-t",
+        "body",
+    )
     result = run_spacy(*arguments)
     assert result.exit_code == 1 and "--overwrite" in result.output
     assert run_spacy(*arguments, "--overwrite").exit_code == 0
@@ -39,7 +49,9 @@ def test_annotate_refuses_an_output_that_exists(run_spacy, tiny_run, source, tmp
 
 def test_annotate_refuses_an_output_that_another_run_writes(run_spacy, tiny_run, source, tmp_path):
     with lock_output(tmp_path / "out.jsonl"):
-        result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl")
+        result = run_spacy(
+            "tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl"
+        )
     assert result.exit_code == 1 and "another run is writing it" in " ".join(result.output.split())
 
 
@@ -49,7 +61,11 @@ def test_annotate_refuses_a_missing_model(run_spacy, source, tmp_path):
 
 
 def test_two_processes_give_what_one_gives(run_spacy, tiny_run, tmp_path):
-    source, output, expected = tmp_path / "in.txt", tmp_path / "out.jsonl", tmp_path / "expected.jsonl"
+    source, output, expected = (
+        tmp_path / "in.txt",
+        tmp_path / "out.jsonl",
+        tmp_path / "expected.jsonl",
+    )
     source.write_text("".join(f"{TEXT[: 3 * length]}\n" for length in range(20)), encoding="utf-8")
     arguments = ["tabcnn", "annotate", tiny_run / "model-last", source]
     options = ["--batch-size", "3", "--part-size", "10"]

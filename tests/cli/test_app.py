@@ -22,5 +22,7 @@ def test_importing_the_commands_loads_no_transformers():
         "print([name for name in sys.modules if name.split('.')[0] in "
         "('transformers', 'spacy_transformers', 'sentence_transformers')])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -7,7 +7,9 @@ import srsly
 def test_calibration_prints_bins_and_writes_the_diagram(run_spacy, tiny_run, tiny_corpus, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     output = tmp_path / "new" / "scores.json"
-    result = run_spacy("tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, output, "--bins", 5)
+    result = run_spacy(
+        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, output, "--bins", 5
+    )
     assert result.exit_code == 0, result.output
     for title in ("Entities", "Relations, strict (RE+)", "Expected calibration error", "0.80–1.00"):
         assert title in result.output
@@ -23,21 +25,28 @@ def test_report_takes_the_file(run_spacy, tiny_run, tiny_corpus, tmp_path):
     for name in ("matplotlib", "optuna"):
         pytest.importorskip(name, reason="needs the extras 'study' and 'report'")
     output = tmp_path / "scores.json"
-    result = run_spacy("tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, output, "--title", "A & B")
+    result = run_spacy(
+        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, output, "--title", "A & B"
+    )
     assert result.exit_code == 0, result.output
-    from spacy_tabcnn.experiments.study import open_storage
+    from experiments.study import open_storage
 
     open_storage(tmp_path / "study.db")
     arguments = (tmp_path / "study.db", tmp_path / "report", "--calibration", output)
     result = run_spacy("tabcnn", "report", *arguments)
     assert result.exit_code == 0, result.output
-    assert "## Reliability: A & B" in (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
+    assert "## Reliability: A & B" in (tmp_path / "report" / "report.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(
-    "data,output,message", [("none.spacy", "a.json", "none.spacy: no such file"), ("corpus", "a.png", "ends in .json")]
+    "data,output,message",
+    [("none.spacy", "a.json", "none.spacy: no such file"), ("corpus", "a.png", "ends in .json")],
 )
-def test_what_cannot_be_read_or_written_is_a_message(run_spacy, tiny_run, tiny_corpus, tmp_path, data, output, message):
+def test_what_cannot_be_read_or_written_is_a_message(
+    run_spacy, tiny_run, tiny_corpus, tmp_path, data, output, message
+):
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     data = tiny_corpus if data == "corpus" else tmp_path / data
     result = run_spacy("tabcnn", "calibration", tiny_run / "model-last", data, tmp_path / output)
@@ -47,6 +56,8 @@ def test_what_cannot_be_read_or_written_is_a_message(run_spacy, tiny_run, tiny_c
 
 def test_without_matplotlib_a_message_names_the_extra(run_spacy, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    result = run_spacy("tabcnn", "calibration", "none", tmp_path / "none.spacy", tmp_path / "scores.json")
+    result = run_spacy(
+        "tabcnn", "calibration", "none", tmp_path / "none.spacy", tmp_path / "scores.json"
+    )
     assert result.exit_code == 1
     assert "spacy-tabcnn[report]" in " ".join(result.output.split())

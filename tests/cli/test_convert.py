@@ -83,7 +83,9 @@ def test_strict_mode_stops_without_writing(run_spacy, tmp_path):
 @pytest.mark.parametrize("option", ["--format", "--to"])
 def test_convert_back(run_spacy, spert, tmp_path, option):
     run_spacy("tabcnn", "convert", spert, tmp_path / "curie.spacy")
-    result = run_spacy("tabcnn", "convert", tmp_path / "curie.spacy", tmp_path / "back.json", option, "spert")
+    result = run_spacy(
+        "tabcnn", "convert", tmp_path / "curie.spacy", tmp_path / "back.json", option, "spert"
+    )
     assert result.exit_code == 0
     assert read(tmp_path / "back.json") == [CURIE]
 
@@ -102,18 +104,29 @@ def test_jsonl_output_is_doccano(run_spacy, spert, tmp_path):
 def test_dygiepp_is_told_from_its_content(run_spacy, spert, tmp_path):
     result = run_spacy("tabcnn", "convert", spert, tmp_path / "docs.json", "--to", "dygiepp")
     assert result.exit_code == 0
-    result = run_spacy("tabcnn", "convert", tmp_path / "docs.json", tmp_path / "back.json", "--to", "spert")
+    result = run_spacy(
+        "tabcnn", "convert", tmp_path / "docs.json", tmp_path / "back.json", "--to", "spert"
+    )
     assert result.exit_code == 0
     assert read(tmp_path / "back.json") == [CURIE]
 
 
 @pytest.mark.parametrize(
-    "name,options", [("brat", ["--to", "brat"]), ("p.jsonl", ["--to", "prodigy"]), ("l.json", ["--to", "labelstudio"])]
+    "name,options",
+    [
+        ("brat", ["--to", "brat"]),
+        ("p.jsonl", ["--to", "prodigy"]),
+        ("l.json", ["--to", "labelstudio"]),
+    ],
 )
-def test_files_of_annotation_tools_are_told_from_their_content(run_spacy, spert, tmp_path, name, options):
+def test_files_of_annotation_tools_are_told_from_their_content(
+    run_spacy, spert, tmp_path, name, options
+):
     result = run_spacy("tabcnn", "convert", spert, tmp_path / name, *options)
     assert result.exit_code == 0
-    result = run_spacy("tabcnn", "convert", tmp_path / name, tmp_path / "back.json", "--to", "spert")
+    result = run_spacy(
+        "tabcnn", "convert", tmp_path / name, tmp_path / "back.json", "--to", "spert"
+    )
     assert result.exit_code == 0
     [sentence] = read(tmp_path / "back.json")
     assert {**sentence, "orig_id": int(sentence["orig_id"])} == CURIE
@@ -135,7 +148,10 @@ def test_strict_mode_names_the_line_of_a_pair(run_spacy, tmp_path):
     (tmp_path / "a.ann").write_text("#1\tNote T1\t?\nT1\tLoc 0 3\tPar\n")
     result = run_spacy("tabcnn", "convert", tmp_path / "a.txt", tmp_path / "a.spacy", "--strict")
     assert result.exit_code == 1
-    assert "line 2: entity 'Par' (Loc, characters 0-3) does not begin and end at token boundaries" in flat(result)
+    assert (
+        "line 2: entity 'Par' (Loc, characters 0-3) does not begin and end at token boundaries"
+        in flat(result)
+    )
     result = run_spacy("tabcnn", "convert", tmp_path / "a.txt", tmp_path / "a.spacy")
     assert result.exit_code == 0
     assert "Not read: notes (1)" in flat(result)
@@ -184,7 +200,11 @@ def test_folds_make_a_folder_each(run_spacy, tmp_path):
     assert "2 documents in" in flat(result) and "the folders 0 to 1" in flat(result)
     assert "entity overlaps a larger entity 1" in flat(result)
     for name, orig_id in (("0/test", 2), ("0/train", 1), ("1/test", 1), ("1/train", 2)):
-        [doc] = DocBin().from_disk(tmp_path / "folds" / f"{name}.spacy").get_docs(spacy.blank("en").vocab)
+        [doc] = (
+            DocBin()
+            .from_disk(tmp_path / "folds" / f"{name}.spacy")
+            .get_docs(spacy.blank("en").vocab)
+        )
         assert doc.user_data["orig_id"] == orig_id
 
 
@@ -211,17 +231,28 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
         (["absent.spacy", "out.json", "--format", "spert"], "absent.spacy: no such file"),
         (["curie.json", "out.spacy", "--format", "conll"], "unknown annotation format 'conll'"),
         (["curie.json", "out.spacy", "--format", "tablert"], "the field 'tags' is missing"),
-        (["curie.json", "out.json"], "out.json: cannot tell the format to write. Name it: spert, tablert"),
+        (
+            ["curie.json", "out.json"],
+            "out.json: cannot tell the format to write. Name it: spert, tablert",
+        ),
         (["curie.spacy", "out.spacy"], "Give an annotation file on one side"),
         (["curie.json", "curie.spacy", "out.spacy"], "the inputs mix .spacy and annotation files"),
-        (["curie.json", "out.spacy", "--expect", "922/4"], "--expect is '922/4'; expected sentences/entity"),
+        (
+            ["curie.json", "out.spacy", "--expect", "922/4"],
+            "--expect is '922/4'; expected sentences/entity",
+        ),
         (["curie.json", "out.spacy", "--lang", "zzz"], "zzz"),
         (["curie.json", "out", "--folds", "absent.json"], "absent.json: no such file"),
-        (["curie.spacy", "out", "--folds", "folds.json"], "--folds makes .spacy files of annotation files"),
+        (
+            ["curie.spacy", "out", "--folds", "folds.json"],
+            "--folds makes .spacy files of annotation files",
+        ),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
     ],
 )
-def test_bad_input_is_a_message_and_exit_code_1(run_spacy, spert, tmp_path, monkeypatch, arguments, message):
+def test_bad_input_is_a_message_and_exit_code_1(
+    run_spacy, spert, tmp_path, monkeypatch, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     result = run_spacy("tabcnn", "convert", *arguments)
     assert result.exit_code == 1

@@ -70,8 +70,12 @@ def finished(tiny_config, folds, tmp_path):
     settings = {"training.max_steps": 1}
     cross_validate(tiny_config, folds, tmp_path, n_folds=2, overrides=settings)
     for fold, score in (("0", 0.5), ("1", 0.75)):
-        srsly.write_json(tmp_path / fold / "scores.json", {"ents_macro_f": score, "rels_strict_f": None})
-    return tmp_path, partial(cross_validate, tiny_config, directory=tmp_path, resume=True, overrides=settings)
+        srsly.write_json(
+            tmp_path / fold / "scores.json", {"ents_macro_f": score, "rels_strict_f": None}
+        )
+    return tmp_path, partial(
+        cross_validate, tiny_config, directory=tmp_path, resume=True, overrides=settings
+    )
 
 
 def test_resume_keeps_scores_and_averages(folds, finished):
@@ -107,7 +111,9 @@ def test_resume_trains_again_on_other_data(folds, finished, tmp_path_factory):
 
 
 def test_a_missing_fold_is_named_before_any_training(run_spacy, tiny_config, folds, tmp_path):
-    result = run_spacy("tabcnn", "cross-validate", tiny_config, folds, tmp_path / "out", "--n-folds", 3)
+    result = run_spacy(
+        "tabcnn", "cross-validate", tiny_config, folds, tmp_path / "out", "--n-folds", 3
+    )
     assert result.exit_code == 1
     assert "2/train.spacy: no such file. Make the folds with" in " ".join(result.output.split())
     assert not (tmp_path / "out").exists()

@@ -8,7 +8,9 @@ from spacy_tabcnn.corpora.docbin import write_docbin
 def corpus(make_doc, tmp_path):
     """A folder with a train.spacy and a dev.spacy; one label of dev is unknown."""
     entities, relations = [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn")]
-    train = [make_doc(f"{name} lives in Rome .", entities, relations) for name in ("Ann", "Bob", "Eve")]
+    train = [
+        make_doc(f"{name} lives in Rome .", entities, relations) for name in ("Ann", "Bob", "Eve")
+    ]
     dev = [make_doc("Kim lives in UNO .", [(0, 1, "PER"), (3, 4, "ORG")], relations)]
     write_docbin(tmp_path / "train.spacy", train)
     write_docbin(tmp_path / "dev.spacy", dev)
@@ -46,7 +48,9 @@ def test_dev_is_optional(run_spacy, corpus):
 
 
 def test_max_length_is_that_of_the_tables(run_spacy, corpus):
-    result = run_spacy("tabcnn", "debug-data", corpus / "train.spacy", "--max-length", "3", "--min-count", "0")
+    result = run_spacy(
+        "tabcnn", "debug-data", corpus / "train.spacy", "--max-length", "3", "--min-count", "0"
+    )
     assert "relations across windows (max_length is 3): 3 (document 0)" in flat(result)
 
 
@@ -60,20 +64,30 @@ def test_many_cases_are_cut_short(run_spacy, make_doc, tmp_path):
 
 def test_figures_are_saved(run_spacy, corpus):
     output = corpus / "new" / "figures.json"
-    result = run_spacy("tabcnn", "debug-data", corpus / "train.spacy", corpus / "dev.spacy", "--output", output)
+    result = run_spacy(
+        "tabcnn", "debug-data", corpus / "train.spacy", corpus / "dev.spacy", "--output", output
+    )
     assert result.exit_code == 0
     figures = srsly.read_json(output)
     assert figures["train"]["entities"] == {"PER": 3, "LOC": 3}
     assert figures["dev"]["sizes"]["documents"] == 1
-    [finding] = [finding for finding in figures["findings"] if finding["what"] == "entity labels that train lacks"]
+    [finding] = [
+        finding
+        for finding in figures["findings"]
+        if finding["what"] == "entity labels that train lacks"
+    ]
     assert finding["level"] == "warning" and finding["corpus"] == "dev"
     assert finding["cases"] == [{"name": "ORG", "times": 1, "document": 0}]
 
 
-@pytest.mark.parametrize("entities,message", [([], "train: no entity"), ([(0, 1, "PER")], "train: no relation")])
+@pytest.mark.parametrize(
+    "entities,message", [([], "train: no entity"), ([(0, 1, "PER")], "train: no relation")]
+)
 def test_what_cannot_be_trained_on_is_an_error(run_spacy, make_doc, tmp_path, entities, message):
     write_docbin(tmp_path / "train.spacy", [make_doc("Ann left", entities, [])])
-    result = run_spacy("tabcnn", "debug-data", tmp_path / "train.spacy", "-o", tmp_path / "out.json")
+    result = run_spacy(
+        "tabcnn", "debug-data", tmp_path / "train.spacy", "-o", tmp_path / "out.json"
+    )
     assert result.exit_code == 1
     assert message in result.output
     assert (tmp_path / "out.json").is_file()

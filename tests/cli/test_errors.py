@@ -14,7 +14,14 @@ def test_errors_writes_a_page_and_prints_counts(run_spacy, tiny_run, tiny_corpus
 
 
 def test_raw_text_is_tokenised(run_spacy, tiny_run, tiny_corpus, tmp_path):
-    result = run_spacy("tabcnn", "errors", tiny_run / "model-last", tiny_corpus, tmp_path / "errors.html", "--raw-text")
+    result = run_spacy(
+        "tabcnn",
+        "errors",
+        tiny_run / "model-last",
+        tiny_corpus,
+        tmp_path / "errors.html",
+        "--raw-text",
+    )
     assert result.exit_code == 0, result.output
 
 

@@ -34,9 +34,17 @@ def folder(gold, tmp_path_factory):
 @pytest.mark.parametrize("options", [[], ["--raw-text"]])
 def test_evaluate_prints_and_saves_scores(run_spacy, folder, options):
     metrics = folder / "metrics" / "dev.json"
-    result = run_spacy("tabcnn", "evaluate", folder / "model", folder / "dev.spacy", "-o", metrics, *options)
+    result = run_spacy(
+        "tabcnn", "evaluate", folder / "model", folder / "dev.spacy", "-o", metrics, *options
+    )
     assert result.exit_code == 0, result.output
-    for title in ("Entities (NER)", "Relations, boundaries (RE)", "Relations, strict (RE+)", "LiveIn", "100.0"):
+    for title in (
+        "Entities (NER)",
+        "Relations, boundaries (RE)",
+        "Relations, strict (RE+)",
+        "LiveIn",
+        "100.0",
+    ):
         assert title in result.output
     assert srsly.read_json(metrics)["rels_strict_f"] == 1.0
 

@@ -6,7 +6,8 @@ def annotated(run_spacy, tiny_run, tmp_path):
     """A sentence of the training data, annotated."""
     source, output = tmp_path / "in.txt", tmp_path / "annotated.jsonl"
     source.write_text(
-        "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in Japan.\n", encoding="utf-8"
+        "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in Japan.\n",
+        encoding="utf-8",
     )
     result = run_spacy("tabcnn", "annotate", tiny_run / "model-last", source, output)
     assert result.exit_code == 0, result.output

@@ -11,7 +11,16 @@ from spacy_tabcnn.pipeline.model_card import make_model_card
 
 STATED = (
     *("--name", "facts", "--version", "1.2.0", "--description", "Finds facts."),
-    *("--intended-use", "Plain English.", "--limits", "No long texts.", "--author", "Ann", "--url", "https://a.org"),
+    *(
+        "--intended-use",
+        "Plain English.",
+        "--limits",
+        "No long texts.",
+        "--author",
+        "Ann",
+        "--url",
+        "https://a.org",
+    ),
     *("--license", "MIT", "--source", "Sample=https://b.org", "--source", "Letters"),
 )
 
@@ -65,7 +74,11 @@ def test_people_say_the_rest(write_card):
 def test_what_was_said_is_kept(write_card, model):
     _, first = write_card(*STATED)
     meta = srsly.read_json(model / "meta.json")
-    assert (meta["license"], meta["intended_use"], meta["version"]) == ("MIT", "Plain English.", "1.2.0")
+    assert (meta["license"], meta["intended_use"], meta["version"]) == (
+        "MIT",
+        "Plain English.",
+        "1.2.0",
+    )
     assert meta["performance"]["rels_strict_f"] == 1.0
     assert validate(ModelMetaSchema, meta) == []
     output, again = write_card()

@@ -1,6 +1,12 @@
 import pytest
 
-from spacy_tabcnn.corpora.brat import BratDocument, brat_to_docs, docs_to_brat, read_brat, write_brat
+from spacy_tabcnn.corpora.brat import (
+    BratDocument,
+    brat_to_docs,
+    docs_to_brat,
+    read_brat,
+    write_brat,
+)
 from spacy_tabcnn.corpora.formats import guess_format
 from spacy_tabcnn.corpora.report import Reason
 
@@ -26,7 +32,10 @@ def relations_of(doc):
 def test_entities_and_relations_are_read(nlp):
     doc, report = convert(nlp, LINES)
     assert doc.text == TEXT
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Sony", "Org"), ("Ada Lovelace", "Person")]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Sony", "Org"),
+        ("Ada Lovelace", "Person"),
+    ]
     assert relations_of(doc) == [("Sony", "Ada Lovelace", "Employs")]
     assert doc.user_data["orig_id"] == "a"
     assert not report.dropped and not report.ignored
@@ -37,13 +46,18 @@ def test_an_entity_across_a_line_break_is_written_in_pieces(nlp):
     doc, _ = convert(nlp, ["T1\tPerson 0 3;5 13\tAda Lovelace", "T2\tOrg 17 21\tSony"], text)
     assert doc.ents[0].text == "Ada\r\nLovelace"
     [written], _ = docs_to_brat([doc])
-    assert written == BratDocument("a", text, ["T1\tPerson 0 3;5 13\tAda Lovelace", "T2\tOrg 17 21\tSony"])
+    assert written == BratDocument(
+        "a", text, ["T1\tPerson 0 3;5 13\tAda Lovelace", "T2\tOrg 17 21\tSony"]
+    )
 
 
 def test_the_order_of_the_arguments_is_that_of_their_names(nlp):
     lines = [*LINES[1:], "R1\tEmploys Arg2:T2 Arg1:T1", "R2\tCoref Anaphora:T2 Antecedent:T1"]
     doc, _ = convert(nlp, lines)
-    assert relations_of(doc) == [("Sony", "Ada Lovelace", "Employs"), ("Ada Lovelace", "Sony", "Coref")]
+    assert relations_of(doc) == [
+        ("Sony", "Ada Lovelace", "Employs"),
+        ("Ada Lovelace", "Sony", "Coref"),
+    ]
 
 
 def test_discontinuous_entities_are_left_out_with_their_relations(nlp):
@@ -91,7 +105,10 @@ def test_strict_mode_names_file_and_line(nlp):
 @pytest.mark.parametrize(
     "line,message",
     [
-        ("T3\tOrg 0 99\tSony", "it spans characters 0 to 99 .exclusive., but the text has 26 characters"),
+        (
+            "T3\tOrg 0 99\tSony",
+            "it spans characters 0 to 99 .exclusive., but the text has 26 characters",
+        ),
         ("T3\tOrg 4 4\t", "it spans characters 4 to 4 .* an entity has at least one"),
         ("T3\tOrg 1 5\tSony", "its offsets mark 'ony ', but it quotes 'Sony'. Correct the offsets"),
         ("T3\tOrg 0 4", "cannot read 'T3.*Org 0 4'; expected T1<TAB>Type"),
@@ -110,7 +127,11 @@ def test_malformed_lines_name_the_place(nlp, line, message):
 
 def test_a_folder_is_read_with_its_sub_folders(nlp, tmp_path):
     (tmp_path / "b").mkdir()
-    for name, text in (("b/x.y.txt", b"Sony"), ("b/x.y.ann", b"T1\tOrg 0 4\tSony\r\n"), ("notes.txt", b"Hm")):
+    for name, text in (
+        ("b/x.y.txt", b"Sony"),
+        ("b/x.y.ann", b"T1\tOrg 0 4\tSony\r\n"),
+        ("notes.txt", b"Hm"),
+    ):
         (tmp_path / name).write_bytes(text)
     [doc], report = brat_to_docs(read_brat(tmp_path), nlp)
     assert (doc.user_data["orig_id"], doc.ents[0].text) == ("b/x.y", "Sony")
@@ -133,7 +154,13 @@ def test_files_are_named_after_ids_that_can_name_a_file(nlp, make_doc):
     for doc, orig_id in zip(docs, ("../x", 12, "Żółw-1.v2", "żółw-1.V2", ""), strict=True):
         doc.user_data["orig_id"] = orig_id
     documents, _ = docs_to_brat(docs)
-    assert [document.name for document in documents] == ["doc0", "12", "Żółw-1.v2", "żółw-1.V2_3", "doc4"]
+    assert [document.name for document in documents] == [
+        "doc0",
+        "12",
+        "Żółw-1.v2",
+        "żółw-1.V2_3",
+        "doc4",
+    ]
 
 
 def test_a_folder_with_other_annotations_is_not_mixed_with_new_ones(tmp_path):
@@ -148,7 +175,9 @@ def test_a_pair_of_files_holds_one_document(tmp_path):
 
 
 def test_labels_with_white_space_are_refused(make_doc):
-    with pytest.raises(ValueError, match="document 0: brat's labels hold no white space, but one is 'Work For'"):
+    with pytest.raises(
+        ValueError, match="document 0: brat's labels hold no white space, but one is 'Work For'"
+    ):
         docs_to_brat([make_doc("Ada Sony", [(0, 1, "P"), (1, 2, "O")], [(0, 1, "Work For")])])
 
 

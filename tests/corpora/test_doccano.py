@@ -25,7 +25,10 @@ def line(**changes):
 def test_character_offsets_become_entities_and_relations(nlp):
     [doc], report = doccano_to_docs([line()], nlp)
     assert doc.text == CURIE["text"]
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Marie Curie", "PERSON"), ("Zürich", "PLACE")]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Marie Curie", "PERSON"),
+        ("Zürich", "PLACE"),
+    ]
     assert [(rel.head.text, rel.tail.text, rel.label) for rel in doc._.relations] == [
         ("Marie Curie", "Zürich", "WORKED_IN")
     ]
@@ -63,18 +66,28 @@ def test_a_document_without_an_id_is_numbered(nlp):
 
 
 def test_an_unaligned_entity_is_dropped_with_its_relations(nlp):
-    entities = [CURIE["entities"][0], {"id": 1, "start_offset": 23, "end_offset": 26, "label": "PLACE"}]
+    entities = [
+        CURIE["entities"][0],
+        {"id": 1, "start_offset": 23, "end_offset": 26, "label": "PLACE"},
+    ]
     [doc], report = doccano_to_docs(["", line(entities=entities)], nlp, source="a.jsonl")
     assert [ent.text for ent in doc.ents] == ["Marie Curie"]
     assert doc._.relations == []
     assert report.dropped == {Reason.UNALIGNED: 1, Reason.LOST_ARGUMENT: 1}
-    assert report.examples[Reason.UNALIGNED] == "a.jsonl, line 2, entity 1: 'Zür' (PLACE, characters 23-26)"
+    assert (
+        report.examples[Reason.UNALIGNED]
+        == "a.jsonl, line 2, entity 1: 'Zür' (PLACE, characters 23-26)"
+    )
 
 
 def test_strict_mode_names_the_line(nlp):
     entities = [{"id": 1, "start_offset": 23, "end_offset": 26, "label": "PLACE"}]
-    with pytest.raises(ValueError, match=r"a\.jsonl, line 2, entity 0: entity 'Zür' .* token boundaries"):
-        doccano_to_docs([line(), line(entities=entities, relations=[])], nlp, source="a.jsonl", strict=True)
+    with pytest.raises(
+        ValueError, match=r"a\.jsonl, line 2, entity 0: entity 'Zür' .* token boundaries"
+    ):
+        doccano_to_docs(
+            [line(), line(entities=entities, relations=[])], nlp, source="a.jsonl", strict=True
+        )
 
 
 def test_ids_may_be_strings(nlp):

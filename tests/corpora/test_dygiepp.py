@@ -23,11 +23,19 @@ PARSING = {
 SCIERC = [
     {
         "tokens": ["Chart", "parsing", "serves", "English", "syntax", "."],
-        "entities": [{"type": "Method", "start": 0, "end": 2}, {"type": "Task", "start": 3, "end": 5}],
+        "entities": [
+            {"type": "Method", "start": 0, "end": 2},
+            {"type": "Task", "start": 3, "end": 5},
+        ],
         "relations": [{"type": "Used-for", "head": 0, "tail": 1}],
         "orig_id": "55b1c509-5b1a",
     },
-    {"tokens": ["Nothing", "here", "."], "entities": [], "relations": [], "orig_id": "9da0f0cd-1618"},
+    {
+        "tokens": ["Nothing", "here", "."],
+        "entities": [],
+        "relations": [],
+        "orig_id": "9da0f0cd-1618",
+    },
 ]
 
 
@@ -62,14 +70,25 @@ def records(draw):
     """Valid documents: entities in text order within their sentences, no overlaps, distinct relations."""
     sentences, ner, relations, offset = [], [], [], 0
     for _ in range(draw(st.integers(0, 3))):
-        tokens = draw(st.lists(st.sampled_from(["Ada", "met", "Łódź", "\u2028", "。"]), min_size=1, max_size=8))
+        tokens = draw(
+            st.lists(
+                st.sampled_from(["Ada", "met", "Łódź", "\u2028", "。"]), min_size=1, max_size=8
+            )
+        )
         borders = draw(st.lists(st.integers(0, len(tokens)), unique=True, max_size=6).map(sorted))
-        spans = [(offset + start, offset + end - 1) for start, end in zip(borders[::2], borders[1::2], strict=False)]
+        spans = [
+            (offset + start, offset + end - 1)
+            for start, end in zip(borders[::2], borders[1::2], strict=False)
+        ]
         pairs = [(head, tail) for head in spans for tail in spans if head != tail]
-        triples = [[*head, *tail, label] for label in ("Part-of", "Used-for") for head, tail in pairs]
+        triples = [
+            [*head, *tail, label] for label in ("Part-of", "Used-for") for head, tail in pairs
+        ]
         sentences.append(tokens)
         ner.append([[*span, draw(st.sampled_from(["Task", "Adverse-Effect"]))] for span in spans])
-        relations.append(draw(st.lists(st.sampled_from(triples), unique_by=tuple)) if triples else [])
+        relations.append(
+            draw(st.lists(st.sampled_from(triples), unique_by=tuple)) if triples else []
+        )
         offset += len(tokens)
     key = draw(st.integers(0, 99) | st.text())
     return {"doc_key": key, "sentences": sentences, "ner": ner, "relations": relations}
@@ -110,7 +129,9 @@ def test_round_trip_is_identical(nlp):
 @given(st.lists(records(), max_size=3))
 @settings(max_examples=50, deadline=None)
 def test_any_file_survives_the_round_trip(data):
-    docs, read = dygiepp_to_docs([json.dumps(record, ensure_ascii=False) for record in data], BlankPipeline)
+    docs, read = dygiepp_to_docs(
+        [json.dumps(record, ensure_ascii=False) for record in data], BlankPipeline
+    )
     lines, written = docs_to_dygiepp(docs)
     assert [json.loads(line) for line in lines] == data
     again, _ = dygiepp_to_docs(lines, BlankPipeline)
@@ -143,15 +164,22 @@ def test_lines_are_read_one_by_one(nlp):
         dygiepp_to_docs(lines(), nlp, source="a.json")
 
 
-@pytest.mark.parametrize("sentences,ner", [([], []), ([[]], [[]]), ([[], ["Hm"], []], [[], [[0, 0, "Task"]], []])])
+@pytest.mark.parametrize(
+    "sentences,ner", [([], []), ([[]], [[]]), ([[], ["Hm"], []], [[], [[0, 0, "Task"]], []])]
+)
 def test_sentences_may_be_empty(nlp, sentences, ner):
-    [doc], _ = dygiepp_to_docs([line(sentences=sentences, ner=ner, relations=[[] for _ in ner])], nlp)
+    [doc], _ = dygiepp_to_docs(
+        [line(sentences=sentences, ner=ner, relations=[[] for _ in ner])], nlp
+    )
     assert [token.text for token in doc] == [token for sentence in sentences for token in sentence]
     assert json.loads(docs_to_dygiepp([doc])[0][0])["ner"] == [labels for labels in ner if labels]
 
 
 def test_other_fields_are_counted_where_they_hold_something(nlp):
-    lines = [line(clusters=[[[2, 2], [9, 9]]], events=[[], []], dataset="scierc"), line(clusters=[[[2, 2], [9, 9]]])]
+    lines = [
+        line(clusters=[[[2, 2], [9, 9]]], events=[[], []], dataset="scierc"),
+        line(clusters=[[[2, 2], [9, 9]]]),
+    ]
     _, report = dygiepp_to_docs(lines, nlp, strict=True)
     assert report.ignored == {"clusters": 2, "dataset": 1}
     assert not report.dropped
@@ -191,7 +219,9 @@ def test_relations_that_cannot_be_kept_are_counted(nlp, relation, reason):
     assert len(doc._.relations) == 1
     assert report.dropped == {reason: 1}
     assert report.n_relations_read == 2
-    with pytest.raises(ValueError, match=r"a\.json, line 2 \(doc_key J87-1003\): relation Used-for"):
+    with pytest.raises(
+        ValueError, match=r"a\.json, line 2 \(doc_key J87-1003\): relation Used-for"
+    ):
         dygiepp_to_docs([line(), line(relations=relations)], nlp, source="a.json", strict=True)
 
 
@@ -209,7 +239,9 @@ def test_a_relation_across_sentences_is_read_but_not_written(nlp):
 
 
 def test_an_entity_across_sentences_is_not_written_nor_its_relations(nlp, make_doc):
-    doc = make_doc("a b c d", [(0, 1, "X"), (1, 3, "X")], [(0, 1, "R")], sent_starts=[True, False, True, False])
+    doc = make_doc(
+        "a b c d", [(0, 1, "X"), (1, 3, "X")], [(0, 1, "R")], sent_starts=[True, False, True, False]
+    )
     [written], report = docs_to_dygiepp([doc], source="a.spacy")
     assert json.loads(written) == {
         "sentences": [["a", "b"], ["c", "d"]],
@@ -218,12 +250,19 @@ def test_an_entity_across_sentences_is_not_written_nor_its_relations(nlp, make_d
     }
     assert report.dropped == {Reason.ENTITY_ACROSS_SENTENCES: 1, Reason.LOST_ARGUMENT: 1}
     assert report.n_entities_read == 2
-    assert report.examples[Reason.ENTITY_ACROSS_SENTENCES] == "a.spacy, document 0: 'b c' (X, tokens 1-3)"
+    assert (
+        report.examples[Reason.ENTITY_ACROSS_SENTENCES]
+        == "a.spacy, document 0: 'b c' (X, tokens 1-3)"
+    )
 
 
 def test_writing_counts_documents_without_annotation(nlp):
     [written], report = docs_to_dygiepp([Doc(nlp.vocab, words=["Hello", "there"])])
-    assert json.loads(written) == {"sentences": [["Hello", "there"]], "ner": [[]], "relations": [[]]}
+    assert json.loads(written) == {
+        "sentences": [["Hello", "there"]],
+        "ner": [[]],
+        "relations": [[]],
+    }
     assert report.dropped == {Reason.NO_ENTITY_ANNOTATION: 1, Reason.NO_RELATION_ANNOTATION: 1}
 
 
@@ -234,24 +273,54 @@ def test_writing_counts_documents_without_annotation(nlp):
         ("[]", "line 1: found a list, .* expected an object with the field 'sentences'"),
         ('{"sentences": []}', r"line 1: the field 'ner' is missing; found \['sentences'\]"),
         ('{"sentences": [], "ner": []}', "line 1: the field 'relations' is missing"),
-        (line(sentences=["We parse"]), 'sentence 0: found a string, "We parse"; expected a list of tokens'),
-        (line(sentences=[["We", ""], ["."]]), 'sentence 0: token 1 is a string, ""; expected a non-empty string'),
+        (
+            line(sentences=["We parse"]),
+            'sentence 0: found a string, "We parse"; expected a list of tokens',
+        ),
+        (
+            line(sentences=[["We", ""], ["."]]),
+            'sentence 0: token 1 is a string, ""; expected a non-empty string',
+        ),
         (line(ner=[[]]), "the field 'ner' has 1 lists for 2 sentences"),
         (line(relations=[[], [], []]), "the field 'relations' has 3 lists for 2 sentences"),
         (line(ner=[[], None]), "sentence 1: the field 'ner' holds NoneType, null; expected a list"),
-        (line(ner=[[[2, "Material"]], []]), r"sentence 0, ner 0: found a list, .* expected \[start, end, label\]"),
-        (line(ner=[[[2, True, "Material"]], []]), r"sentence 0, ner 0: .* expected \[start, end, label\]"),
+        (
+            line(ner=[[[2, "Material"]], []]),
+            r"sentence 0, ner 0: found a list, .* expected \[start, end, label\]",
+        ),
+        (
+            line(ner=[[[2, True, "Material"]], []]),
+            r"sentence 0, ner 0: .* expected \[start, end, label\]",
+        ),
         (line(ner=[[[2, 2, " "]], []]), r"sentence 0, ner 0: .* expected \[start, end, label\]"),
-        (line(ner=[["Material"], []]), r"sentence 0, ner 0: found a string, .* expected \[start, end, label\]"),
-        (line(relations=[[], [[4, 5, 9, "R"]]]), r"sentence 1, relations 0: .* expected \[head start, head end, "),
-        (line(ner=[[[2, 1, "X"]], []]), r"sentence 0, ner 0: it spans tokens 2 to 1 \(inclusive\), but .* 0 to 3"),
-        (line(ner=[[[3, 4, "X"]], []]), "sentence 0, ner 0: it spans tokens 3 to 4 .* has the tokens 0 to 3"),
+        (
+            line(ner=[["Material"], []]),
+            r"sentence 0, ner 0: found a string, .* expected \[start, end, label\]",
+        ),
+        (
+            line(relations=[[], [[4, 5, 9, "R"]]]),
+            r"sentence 1, relations 0: .* expected \[head start, head end, ",
+        ),
+        (
+            line(ner=[[[2, 1, "X"]], []]),
+            r"sentence 0, ner 0: it spans tokens 2 to 1 \(inclusive\), but .* 0 to 3",
+        ),
+        (
+            line(ner=[[[3, 4, "X"]], []]),
+            "sentence 0, ner 0: it spans tokens 3 to 4 .* has the tokens 0 to 3",
+        ),
         (
             line(ner=[[], [[0, 1, "X"]]]),
             r"sentence 1, ner 0: .* the tokens 4 to 11\. Offsets count through the whole document",
         ),
-        (line(relations=[[], [[4, 5, 9, 12, "R"]]]), "sentence 1, relations 0: .* tokens 9 to 12 .* 0 to 11"),
-        (line(relations=[[], [[-1, 5, 9, 10, "R"]]]), "sentence 1, relations 0: .* tokens -1 to 5 .* 0 to 11"),
+        (
+            line(relations=[[], [[4, 5, 9, 12, "R"]]]),
+            "sentence 1, relations 0: .* tokens 9 to 12 .* 0 to 11",
+        ),
+        (
+            line(relations=[[], [[-1, 5, 9, 10, "R"]]]),
+            "sentence 1, relations 0: .* tokens -1 to 5 .* 0 to 11",
+        ),
     ],
 )
 def test_malformed_lines_name_the_place(nlp, text, message):

@@ -14,10 +14,15 @@ FOLDS = [[1, 4], [2], ["c", 5]]
 def docs(nlp):
     sentence = {
         "tokens": ["Aspirin", "caused", "pain"],
-        "entities": [{"type": "Drug", "start": 0, "end": 1}, {"type": "Adverse-Effect", "start": 2, "end": 3}],
+        "entities": [
+            {"type": "Drug", "start": 0, "end": 1},
+            {"type": "Adverse-Effect", "start": 2, "end": 3},
+        ],
         "relations": [{"type": "Adverse-Effect", "head": 1, "tail": 0}],
     }
-    return spert_to_docs([{**sentence, "orig_id": orig_id} for orig_id in (5, 4, "c", 2, 1)], nlp)[0]
+    return spert_to_docs([{**sentence, "orig_id": orig_id} for orig_id in (5, 4, "c", 2, 1)], nlp)[
+        0
+    ]
 
 
 def ids_of(path):
@@ -31,7 +36,11 @@ def write(path, content):
 
 def test_each_fold_is_tested_on_what_the_others_train_on(docs, tmp_path):
     write_folds(tmp_path, docs, FOLDS)
-    assert [ids_of(tmp_path / str(fold) / "test.spacy") for fold in range(3)] == [[4, 1], [2], [5, "c"]]
+    assert [ids_of(tmp_path / str(fold) / "test.spacy") for fold in range(3)] == [
+        [4, 1],
+        [2],
+        [5, "c"],
+    ]
     assert [ids_of(tmp_path / str(fold) / "train.spacy") for fold in range(3)] == [
         [5, "c", 2],
         [5, 4, "c", 1],
@@ -55,7 +64,10 @@ def test_folds_are_read(tmp_path):
         ({}, r"folds\.json: holds an object"),
         ([[1, 2]], r"folds\.json: holds 1 folds; expected at least two"),
         ([[1], 2], r"folds\.json, fold 1: found an integer, 2; expected a list of ids"),
-        ([[1], [None]], r"folds\.json, fold 1: found NoneType, null; expected an integer or a string"),
+        (
+            [[1], [None]],
+            r"folds\.json, fold 1: found NoneType, null; expected an integer or a string",
+        ),
         ([[1], [2, 1]], r"folds\.json, fold 1: the id 1 is in fold 0 too"),
     ],
 )
@@ -68,7 +80,10 @@ def test_malformed_folds_are_refused(tmp_path, content, message):
     "folds,message",
     [
         ([[1, 4], [2, 5]], r"document 2 \(orig_id c\) is in no fold"),
-        ([[1, 4, 7], [2], ["c", 5, 8]], "2 documents of the folds are absent, the first one with orig_id 7"),
+        (
+            [[1, 4, 7], [2], ["c", 5, 8]],
+            "2 documents of the folds are absent, the first one with orig_id 7",
+        ),
     ],
 )
 def test_folds_must_hold_the_corpus(docs, tmp_path, folds, message):

@@ -37,7 +37,12 @@ def spert_sentences(draw):
         {"type": draw(labels), "start": start, "end": end}
         for start, end in zip(borders[::2], borders[1::2], strict=False)
     ]
-    pairs = [(head, tail) for head in range(len(entities)) for tail in range(len(entities)) if head != tail]
+    pairs = [
+        (head, tail)
+        for head in range(len(entities))
+        for tail in range(len(entities))
+        if head != tail
+    ]
     triples = [(label, *pair) for label in ("Kill", "Live_In") for pair in pairs]
     chosen = draw(st.lists(st.sampled_from(triples), unique=True)) if triples else []
     relations = [{"type": label, "head": head, "tail": tail} for label, head, tail in chosen]
@@ -90,7 +95,9 @@ def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
 
 
 def test_an_unknown_format_is_refused(nlp, tmp_path):
-    with pytest.raises(ValueError, match="unknown annotation format 'conll'; expected one of spert"):
+    with pytest.raises(
+        ValueError, match="unknown annotation format 'conll'; expected one of spert"
+    ):
         read_annotations(tmp_path / "a.json", nlp, format_name="conll")
 
 
@@ -117,8 +124,12 @@ def test_written_files_are_read_back(nlp, tmp_path, format_name, name):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize("format_name,name", [("spert", "a.json"), ("doccano", "a.jsonl"), ("dygiepp", "a.json")])
-def test_byte_order_marks_and_windows_line_ends_are_tolerated(nlp, tmp_path, encoding, newline, format_name, name):
+@pytest.mark.parametrize(
+    "format_name,name", [("spert", "a.json"), ("doccano", "a.jsonl"), ("dygiepp", "a.json")]
+)
+def test_byte_order_marks_and_windows_line_ends_are_tolerated(
+    nlp, tmp_path, encoding, newline, format_name, name
+):
     docs, _ = spert_to_docs(SPERT * 2, nlp)
     path = tmp_path / name
     write_annotations(path, docs, format_name=format_name)
@@ -139,10 +150,14 @@ def test_a_line_separator_inside_a_string_ends_no_line(nlp, tmp_path):
 def test_files_that_are_no_text_are_refused(nlp, tmp_path):
     path = tmp_path / "a.json"
     path.write_bytes('["Łódź"]'.encode("iso-8859-2"))
-    with pytest.raises(ValueError, match=r"a\.json: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"):
+    with pytest.raises(
+        ValueError, match=r"a\.json: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"
+    ):
         read_annotations(path, nlp, format_name="spert")
     path.write_bytes('{}\n["Łódź"]'.encode("iso-8859-2"))
-    with pytest.raises(ValueError, match=r"a\.json, line 2: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"):
+    with pytest.raises(
+        ValueError, match=r"a\.json, line 2: not UTF-8 text \(byte 2: .*\)\. Save the file in UTF-8"
+    ):
         list(read_lines(path))
 
 

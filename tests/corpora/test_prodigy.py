@@ -20,15 +20,41 @@ TASK = {
         {"text": "Łódź", "start": 24, "end": 28, "id": 7, "ws": False, "disabled": False},
     ],
     "spans": [
-        {"text": "Sasha Smith", "start": 0, "end": 11, "token_start": 0, "token_end": 1, "label": "PERSON"},
-        {"text": "Łódź", "start": 24, "end": 28, "token_start": 7, "token_end": 7, "label": "PLACE"},
+        {
+            "text": "Sasha Smith",
+            "start": 0,
+            "end": 11,
+            "token_start": 0,
+            "token_end": 1,
+            "label": "PERSON",
+        },
+        {
+            "text": "Łódź",
+            "start": 24,
+            "end": 28,
+            "token_start": 7,
+            "token_end": 7,
+            "label": "PLACE",
+        },
     ],
     "relations": [
         {
             "head": 1,
             "child": 7,
-            "head_span": {"start": 0, "end": 11, "token_start": 0, "token_end": 1, "label": "PERSON"},
-            "child_span": {"start": 24, "end": 28, "token_start": 7, "token_end": 7, "label": "PLACE"},
+            "head_span": {
+                "start": 0,
+                "end": 11,
+                "token_start": 0,
+                "token_end": 1,
+                "label": "PERSON",
+            },
+            "child_span": {
+                "start": 24,
+                "end": 28,
+                "token_start": 7,
+                "token_end": 7,
+                "label": "PLACE",
+            },
             "label": "WORKED_IN",
         }
     ],
@@ -40,7 +66,9 @@ BARE_RELATION = {"head": 1, "child": 7, "label": "WORKED_IN"}
 
 def line(**changes):
     """TASK as a line of JSON, with some fields replaced; None removes one."""
-    return json.dumps({key: value for key, value in {**TASK, **changes}.items() if value is not None})
+    return json.dumps(
+        {key: value for key, value in {**TASK, **changes}.items() if value is not None}
+    )
 
 
 def relations_of(doc):
@@ -51,7 +79,10 @@ def test_tokens_entities_and_relations_are_those_of_the_file(nlp):
     [doc], report = prodigy_to_docs([line()], nlp)
     assert doc.text == TASK["text"]
     assert [token.text for token in doc] == [token["text"] for token in TASK["tokens"]]
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Sasha Smith", "PERSON"), ("Łódź", "PLACE")]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Sasha Smith", "PERSON"),
+        ("Łódź", "PLACE"),
+    ]
     assert relations_of(doc) == [("Sasha Smith", "Łódź", "WORKED_IN")]
     assert doc.user_data["orig_id"] == 17
     assert not report.dropped and not report.ignored
@@ -87,9 +118,13 @@ def test_arguments_without_spans_are_found_by_their_last_token(nlp):
     ],
 )
 def test_relations_between_words_that_are_no_entities_are_left_out(nlp, changes, what):
-    [doc], report = prodigy_to_docs([line(relations=[{**BARE_RELATION, **changes}])], nlp, source="a.jsonl")
+    [doc], report = prodigy_to_docs(
+        [line(relations=[{**BARE_RELATION, **changes}])], nlp, source="a.jsonl"
+    )
     assert doc._.relations == []
-    assert report.examples == {Reason.NOT_AN_ENTITY: f"a.jsonl, line 1, relation 0: WORKED_IN ({what})"}
+    assert report.examples == {
+        Reason.NOT_AN_ENTITY: f"a.jsonl, line 1, relation 0: WORKED_IN ({what})"
+    }
 
 
 def test_a_task_in_which_nothing_was_marked(nlp):
@@ -101,12 +136,18 @@ def test_a_task_in_which_nothing_was_marked(nlp):
     "changes,message",
     [
         ({"tokens": None}, "the field 'tokens' is missing"),
-        ({"tokens": [*TASK["tokens"][:3], *TASK["tokens"][4:]]}, "the tokens do not spell the text from 'lab' on"),
+        (
+            {"tokens": [*TASK["tokens"][:3], *TASK["tokens"][4:]]},
+            "the tokens do not spell the text from 'lab' on",
+        ),
         ({"tokens": TASK["tokens"][:7]}, "the tokens do not spell the text"),
         ({"answer": "maybe"}, "the answer is 'maybe'; expected accept, reject or ignore"),
         ({"spans": [{"start": 0, "end": 99, "label": "X"}]}, "span 0: it spans characters 0 to 99"),
         ({"spans": [{"start": 0, "end": 5}]}, "span 0: the field 'label' is missing"),
-        ({"relations": [{**BARE_RELATION, "child": 8}]}, "relation 0: child is token 8, but the text has 8 tokens"),
+        (
+            {"relations": [{**BARE_RELATION, "child": 8}]},
+            "relation 0: child is token 8, but the text has 8 tokens",
+        ),
         ({"relations": [{"label": "X"}]}, "relation 0: the field 'head' is missing"),
     ],
 )

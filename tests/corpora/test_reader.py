@@ -42,7 +42,9 @@ def relations_of(doc):
 
 
 def test_the_reader_is_registered(numbered, nlp):
-    config = {"corpus": {"@readers": "spacy-tabcnn.RelationCorpus.v1", "path": str(numbered), "limit": 2}}
+    config = {
+        "corpus": {"@readers": "spacy-tabcnn.RelationCorpus.v1", "path": str(numbered), "limit": 2}
+    }
     corpus = registry.resolve(config)["corpus"]
     assert isinstance(corpus, RelationCorpus)
     assert texts(corpus(nlp)) == ["0", "1"]
@@ -59,13 +61,17 @@ def test_examples_hold_the_annotation_as_reference_only(nlp, tmp_path, two_sente
 
 
 def test_gold_tokens_are_kept_by_default(nlp, tmp_path):
-    doc = Doc(nlp.vocab, words=["U.S.A.-based", "firms", "do", "n't"], spaces=[True, True, False, False])
+    doc = Doc(
+        nlp.vocab, words=["U.S.A.-based", "firms", "do", "n't"], spaces=[True, True, False, False]
+    )
     [eg] = RelationCorpus(save(tmp_path, doc))(nlp)
     assert [token.text_with_ws for token in eg.predicted] == [token.text_with_ws for token in doc]
 
 
 def test_without_gold_tokens_the_pipeline_tokenises_and_aligns(nlp, tmp_path):
-    doc = Doc(nlp.vocab, words=["London-based", "firms"], spaces=[True, False], ents=["B-ORG", "I-ORG"])
+    doc = Doc(
+        nlp.vocab, words=["London-based", "firms"], spaces=[True, False], ents=["B-ORG", "I-ORG"]
+    )
     [eg] = RelationCorpus(save(tmp_path, doc), gold_tokens=False)(nlp)
     assert [token.text for token in eg.predicted] == ["London", "-", "based", "firms"]
     assert eg.get_aligned_ner() == ["B-ORG", "I-ORG", "I-ORG", "L-ORG"]
@@ -96,7 +102,10 @@ def test_relations_of_a_later_sentence_move_to_its_start(nlp, tmp_path, two_sent
     two_sentences._.relations = [(two_sentences[6:7], two_sentences[8:9], "BUILDS")]
     _, second = RelationCorpus(save(tmp_path, two_sentences), split_sentences=True)(nlp)
     assert relations_of(second.reference) == [("He", "engines", "BUILDS")]
-    assert (second.reference._.relations[0].head.start, second.reference._.relations[0].tail.start) == (0, 2)
+    assert (
+        second.reference._.relations[0].head.start,
+        second.reference._.relations[0].tail.start,
+    ) == (0, 2)
 
 
 def test_split_pieces_of_an_unannotated_document_are_unannotated(nlp, tmp_path):
@@ -108,9 +117,13 @@ def test_split_pieces_of_an_unannotated_document_are_unannotated(nlp, tmp_path):
 
 def test_an_entity_across_sentences_is_counted_and_its_words_become_unannotated(nlp, tmp_path):
     ents = ["O", "B-PER", "I-PER", "O"]
-    doc = Doc(nlp.vocab, words=["by", "J.", "Smith", "himself"], ents=ents, sent_starts=[1, 0, 1, 0])
+    doc = Doc(
+        nlp.vocab, words=["by", "J.", "Smith", "himself"], ents=ents, sent_starts=[1, 0, 1, 0]
+    )
     doc._.relations = [(doc[1:3], doc[3:4], "SAME")]
-    with pytest.warns(UserWarning, match="1 entities across sentences, 1 relations across sentences"):
+    with pytest.warns(
+        UserWarning, match="1 entities across sentences, 1 relations across sentences"
+    ):
         first, second = RelationCorpus(save(tmp_path, doc), split_sentences=True)(nlp)
     assert [token.ent_iob_ for token in first.reference] == ["O", ""]
     assert [token.ent_iob_ for token in second.reference] == ["", "O"]
@@ -121,7 +134,9 @@ def test_documents_without_sentence_boundaries_stay_whole(nlp, numbered):
 
 
 @pytest.mark.parametrize("max_length,n_examples", [(0, 1), (10, 1), (9, 2), (6, 2)])
-def test_only_documents_above_max_length_are_split(nlp, tmp_path, two_sentences, max_length, n_examples):
+def test_only_documents_above_max_length_are_split(
+    nlp, tmp_path, two_sentences, max_length, n_examples
+):
     two_sentences._.relations = []
     corpus = RelationCorpus(save(tmp_path, two_sentences), max_length=max_length)
     assert len(list(corpus(nlp))) == n_examples
@@ -142,7 +157,9 @@ def test_nothing_lost_means_no_warning(nlp, tmp_path, two_sentences):
     two_sentences._.relations = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(list(RelationCorpus(save(tmp_path, two_sentences), split_sentences=True)(nlp))) == 2
+        assert (
+            len(list(RelationCorpus(save(tmp_path, two_sentences), split_sentences=True)(nlp))) == 2
+        )
 
 
 def test_limit_counts_documents(nlp, numbered):

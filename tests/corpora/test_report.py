@@ -23,7 +23,9 @@ def test_the_first_example_of_a_reason_is_kept():
 
 def test_strict_mode_raises_with_place_reason_and_fix():
     report = ConversionReport(strict=True)
-    message = r"^a\.json, sentence 0: entity 'x' overlaps a larger entity: 'x y'\. Correct the annotation"
+    message = (
+        r"^a\.json, sentence 0: entity 'x' overlaps a larger entity: 'x y'\. Correct the annotation"
+    )
     with pytest.raises(ValueError, match=message):
         report.drop(Reason.OVERLAP, "a.json, sentence 0", "'x'", "'x y'")
 
@@ -35,7 +37,11 @@ def test_merge_adds_up():
     second.drop(Reason.OVERLAP, "b.json", "'y'")
     first.ignored["clusters"] = second.ignored["clusters"] = 1
     first.merge(second)
-    assert (first.n_docs, first.entities, first.relations) == (5, Counter(Loc=2, Org=1), Counter(Kill=1))
+    assert (first.n_docs, first.entities, first.relations) == (
+        5,
+        Counter(Loc=2, Org=1),
+        Counter(Kill=1),
+    )
     assert first.dropped == {Reason.OVERLAP: 2}
     assert first.examples == {Reason.OVERLAP: "a.json: 'x'"}
     assert first.ignored == {"clusters": 2}

@@ -66,7 +66,12 @@ def test_documents_with_one_text_are_told_apart_by_their_annotation(make_doc):
 
 def test_a_document_that_is_lost_or_new_counts_with_all_it_holds(docs):
     found = compare_documents(docs, docs[1:])
-    assert (found.n_docs, found.n_same, found.entities, found.relations) == (2, 1, (2, 2, 0), (1, 1, 0))
+    assert (found.n_docs, found.n_same, found.entities, found.relations) == (
+        2,
+        1,
+        (2, 2, 0),
+        (1, 1, 0),
+    )
     found = compare_documents(docs[1:], docs)
     assert (found.n_same, found.entities, found.relations) == (1, (0, 0, 2), (0, 0, 1))
     assert not found.is_identical
@@ -74,7 +79,10 @@ def test_a_document_that_is_lost_or_new_counts_with_all_it_holds(docs):
 
 def test_a_relation_with_another_direction_is_lost_and_new(make_doc):
     entities = [(0, 1, "PER"), (3, 4, "LOC")]
-    one, other = (make_doc("Ann lives in Rome .", entities, [pair]) for pair in ((0, 1, "LiveIn"), (1, 0, "LiveIn")))
+    one, other = (
+        make_doc("Ann lives in Rome .", entities, [pair])
+        for pair in ((0, 1, "LiveIn"), (1, 0, "LiveIn"))
+    )
     found = compare_documents([one], [other])
     assert (found.entities, found.relations) == ((2, 0, 0), (1, 1, 1))
 
@@ -96,7 +104,8 @@ def test_the_command_says_why_something_is_lost(run_spacy, half_a_word, tmp_path
 
 
 @pytest.mark.parametrize(
-    "data,format_name,message", [("none.spacy", "brat", "none.spacy"), ("none.spacy", "xml", "unknown")]
+    "data,format_name,message",
+    [("none.spacy", "brat", "none.spacy"), ("none.spacy", "xml", "unknown")],
 )
 def test_the_command_refuses_what_it_cannot_read(run_spacy, tmp_path, data, format_name, message):
     result = run_spacy("tabcnn", "round-trip", tmp_path / data, "--format", format_name)

@@ -51,8 +51,16 @@ def annotated_docs(draw):
     pairs = zip(borders[::2], borders[1::2], strict=False)
     spans = [Span(doc, start, end, label=draw(labels)) for start, end in pairs]
     doc.set_ents(spans, default="outside")
-    triples = [(head, tail, label) for head in spans for tail in spans if head != tail for label in ("Kill", "Live_In")]
-    indices = st.lists(st.sampled_from(range(len(triples))), unique=True) if triples else st.just([])
+    triples = [
+        (head, tail, label)
+        for head in spans
+        for tail in spans
+        if head != tail
+        for label in ("Kill", "Live_In")
+    ]
+    indices = (
+        st.lists(st.sampled_from(range(len(triples))), unique=True) if triples else st.just([])
+    )
     set_relations(doc, [triples[index] for index in draw(indices)])
     doc.user_data["orig_id"] = draw(st.sampled_from(["a", "b-1"]))
     return doc
@@ -84,4 +92,6 @@ def test_offsets_survive_any_text(format_name, name, docs):
     assert sorted(map(in_characters, back)) == sorted(map(in_characters, docs))
     assert (written.entities, written.relations) == (read.entities, read.relations)
     if format_name == "prodigy":
-        assert [[token.text for token in doc] for doc in back] == [[token.text for token in doc] for doc in docs]
+        assert [[token.text for token in doc] for doc in back] == [
+            [token.text for token in doc] for doc in docs
+        ]

@@ -87,7 +87,10 @@ def test_round_trip_through_docbin_is_identical(nlp):
 def test_entities_are_written_in_text_order_and_relations_follow(nlp):
     shuffled = edited(
         entities=[CURIE["entities"][2], CURIE["entities"][0], CURIE["entities"][1]],
-        relations=[{"type": "Work_For", "head": 1, "tail": 0}, {"type": "Live_In", "head": 1, "tail": 2}],
+        relations=[
+            {"type": "Work_For", "head": 1, "tail": 0},
+            {"type": "Live_In", "head": 1, "tail": 2},
+        ],
     )
     docs, _ = spert_to_docs([shuffled], nlp)
     [written], _ = docs_to_spert(docs)
@@ -98,7 +101,9 @@ def test_entities_are_written_in_text_order_and_relations_follow(nlp):
 def test_of_two_overlapping_entities_the_smaller_goes_with_its_relations(nlp):
     entities = [*CURIE["entities"], {"type": "Peop", "start": 1, "end": 2}]
     relations = [*CURIE["relations"], {"type": "Live_In", "head": 3, "tail": 1}]
-    [doc], report = spert_to_docs([edited(entities=entities, relations=relations)], nlp, source="a.json")
+    [doc], report = spert_to_docs(
+        [edited(entities=entities, relations=relations)], nlp, source="a.json"
+    )
     assert entities_of(doc)[0] == ("Marie Curie", "Peop")
     assert len(doc.ents) == len(doc._.relations) == 3
     assert report.dropped == {Reason.OVERLAP: 1, Reason.LOST_ARGUMENT: 1}
@@ -133,7 +138,9 @@ def test_of_two_labels_on_one_span_the_first_stays(nlp):
 
 def test_a_dropped_entity_does_not_drop_what_it_alone_overlaps(nlp):
     # (2, 4) loses against (0, 3); then nothing covers token 3.
-    entities = [{"type": "Peop", "start": start, "end": end} for start, end in [(0, 3), (2, 4), (3, 4)]]
+    entities = [
+        {"type": "Peop", "start": start, "end": end} for start, end in [(0, 3), (2, 4), (3, 4)]
+    ]
     [doc], _ = spert_to_docs([edited(entities=entities, relations=[])], nlp)
     assert [(ent.start, ent.end) for ent in doc.ents] == [(0, 3), (3, 4)]
 
@@ -161,7 +168,9 @@ def test_relations_that_make_no_sense_are_dropped(nlp, extra, reason):
 
 def test_strict_mode_names_the_first_problem(nlp):
     relations = [{"type": "Live_In", "head": 1, "tail": 1}]
-    with pytest.raises(ValueError, match=r"a\.json, sentence 1 \(orig_id 17\): relation Live_In .* itself"):
+    with pytest.raises(
+        ValueError, match=r"a\.json, sentence 1 \(orig_id 17\): relation Live_In .* itself"
+    ):
         spert_to_docs([CURIE, edited(relations=relations)], nlp, source="a.json", strict=True)
 
 
@@ -169,10 +178,19 @@ def test_strict_mode_names_the_first_problem(nlp):
     "data,message",
     [
         ({"tokens": []}, r"a\.json: holds an object, .* expected a JSON array"),
-        (["text"], r"a\.json, sentence 0: found a string, .* expected an object with the field 'tokens'"),
-        ([{"entities": []}], r"a\.json, sentence 0: the field 'tokens' is missing; found \['entities'\]"),
+        (
+            ["text"],
+            r"a\.json, sentence 0: found a string, .* expected an object with the field 'tokens'",
+        ),
+        (
+            [{"entities": []}],
+            r"a\.json, sentence 0: the field 'tokens' is missing; found \['entities'\]",
+        ),
         ([edited(tokens="Marie Curie")], "sentence 0 .* the field 'tokens' is a string"),
-        ([edited(tokens=["Marie", None])], "token 1 is NoneType, null; expected a non-empty string"),
+        (
+            [edited(tokens=["Marie", None])],
+            "token 1 is NoneType, null; expected a non-empty string",
+        ),
         ([edited(tokens=["Marie", ""])], 'token 1 is a string, ""; expected a non-empty string'),
         ([edited(entities=None)], "the field 'entities' is NoneType, null; expected a list"),
         ([edited(entities=[[0, 2]])], "entity 0: found a list"),
@@ -182,9 +200,18 @@ def test_strict_mode_names_the_first_problem(nlp):
         ([edited(entities=[{"type": "Loc", "start": 8, "end": 10}])], "8 to 10 .* has 9 tokens"),
         ([edited(entities=[{"type": "Loc", "start": -1, "end": 1}])], "-1 to 1 .* has 9 tokens"),
         ([edited(entities=[{"type": "Loc", "start": 2, "end": 2}])], "at least one"),
-        ([edited(entities=[{"type": " ", "start": 0, "end": 2}])], "'type' is ' '; expected a label"),
-        ([edited(relations=[{"type": "Kill", "head": 0, "tail": 3}])], "relation 0: its tail is entity 3"),
-        ([edited(relations=[{"type": "Kill", "head": -1, "tail": 1}])], "relation 0: its head is entity -1"),
+        (
+            [edited(entities=[{"type": " ", "start": 0, "end": 2}])],
+            "'type' is ' '; expected a label",
+        ),
+        (
+            [edited(relations=[{"type": "Kill", "head": 0, "tail": 3}])],
+            "relation 0: its tail is entity 3",
+        ),
+        (
+            [edited(relations=[{"type": "Kill", "head": -1, "tail": 1}])],
+            "relation 0: its head is entity -1",
+        ),
         ([edited(relations=[{"head": 0, "tail": 1}])], "relation 0: the field 'type' is missing"),
     ],
 )
@@ -224,5 +251,7 @@ def test_writing_counts_documents_without_annotation(nlp):
 
 
 def test_strict_mode_applies_to_writing(nlp):
-    with pytest.raises(ValueError, match=r"out\.spacy, sentence 0: document 'Hello' has no annotation"):
+    with pytest.raises(
+        ValueError, match=r"out\.spacy, sentence 0: document 'Hello' has no annotation"
+    ):
         docs_to_spert([Doc(nlp.vocab, words=["Hello"])], source="out.spacy", strict=True)

@@ -6,7 +6,14 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.statistics import Case, Finding, RelationKind, count_corpus, find_problems, summarize
+from spacy_tabcnn.corpora.statistics import (
+    Case,
+    Finding,
+    RelationKind,
+    count_corpus,
+    find_problems,
+    summarize,
+)
 
 LIVES = RelationKind("LiveIn", "PER", "LOC")
 
@@ -30,7 +37,9 @@ def abroad(make_doc):
 
 def problems(train, dev=None, *, min_count=0, max_length=256):
     """The findings on corpora of these documents."""
-    stats = [None if docs is None else count_corpus(docs, max_length=max_length) for docs in (train, dev)]
+    stats = [
+        None if docs is None else count_corpus(docs, max_length=max_length) for docs in (train, dev)
+    ]
     return find_problems(*stats, min_count=min_count)
 
 
@@ -70,7 +79,10 @@ def test_lengths_are_in_words(ann, abroad):
     stats = count_corpus([ann, abroad])
     assert stats.sentence_lengths == {5: 1, 7: 1, 3: 1}
     assert stats.entity_lengths == {1: 5, 2: 1}
-    assert stats.relation_lengths == {4: 2, 3: 2}  # Ann .. Rome, Ada .. Bob; Bob .. Oslo, Oslo .. He
+    assert stats.relation_lengths == {
+        4: 2,
+        3: 2,
+    }  # Ann .. Rome, Ada .. Bob; Bob .. Oslo, Oslo .. He
 
 
 def test_summaries_are_lengths_that_occur():
@@ -91,11 +103,14 @@ def test_statistics_are_plain_data(ann):
 
 
 @pytest.mark.parametrize(
-    "entities,missing", [(None, ["entity", "relation"]), ([(0, 1, "PER")], ["relation"]), ([], ["entity", "relation"])]
+    "entities,missing",
+    [(None, ["entity", "relation"]), ([(0, 1, "PER")], ["relation"]), ([], ["entity", "relation"])],
 )
 def test_training_needs_entities_and_relations(make_doc, entities, missing):
     findings = problems([make_doc("Ann lives .", entities, [])])
-    assert [finding.what for finding in findings if finding.level == "error"] == [f"no {name}" for name in missing]
+    assert [finding.what for finding in findings if finding.level == "error"] == [
+        f"no {name}" for name in missing
+    ]
 
 
 def test_no_entity_in_dev_is_a_warning(ann, make_doc):
@@ -143,7 +158,9 @@ def test_relations_of_spans_that_are_no_entities(ann):
     ann = ann.copy()
     ann._.relations = [(ann[0:1], ann[2:4], "LiveIn")]
     findings = problems([ann])
-    assert cases_of(findings, "cannot be learned") == [Case("relations of a span that is not a usable entity", 1, 0)]
+    assert cases_of(findings, "cannot be learned") == [
+        Case("relations of a span that is not a usable entity", 1, 0)
+    ]
 
 
 @pytest.mark.parametrize("max_length,n_lost", [(3, 1), (4, 0)])
@@ -163,14 +180,21 @@ def test_relations_across_sentences_are_lost_only_where_documents_are_split(abro
 
 def test_what_is_lost_in_any_case_is_counted_once(make_doc):
     entities, sent_starts = [(0, 1, "PER"), (2, 3, "PER")], [1, 0, 0, 1]
-    doc = make_doc("Ann met Bob !", entities, [(0, 1, "Met"), (1, 0, "Met")], sent_starts=sent_starts)
+    doc = make_doc(
+        "Ann met Bob !", entities, [(0, 1, "Met"), (1, 0, "Met")], sent_starts=sent_starts
+    )
     stats = count_corpus([doc])
     assert stats.unlearnable.counts.total() == 1
     assert not stats.unlearnable_split.counts
 
 
 def test_entities_across_sentences(make_doc):
-    doc = make_doc("Mr. Smith left Oslo", [(0, 2, "PER"), (3, 4, "LOC")], [(0, 1, "Left")], sent_starts=[1, 1, 0, 0])
+    doc = make_doc(
+        "Mr. Smith left Oslo",
+        [(0, 2, "PER"), (3, 4, "LOC")],
+        [(0, 1, "Left")],
+        sent_starts=[1, 1, 0, 0],
+    )
     cases = [case for finding in problems([doc]) for case in finding.cases]
     assert cases == [
         Case("entities across sentences", 1, 0),
@@ -186,14 +210,21 @@ def test_the_component_warns_of_the_same(make_doc):
         [(0, 1, "Likes"), (1, 0, "Likes"), (0, 0, "Likes"), (0, 3, "Knows"), (0, 2, "Likes")],
     )
     nlp = spacy.blank("en")
-    nlp.add_pipe("tabcnn", config={"max_length": 6, "model": {"tok2vec": {"width": 8}, "head": {"hidden": [8]}}})
+    nlp.add_pipe(
+        "tabcnn",
+        config={"max_length": 6, "model": {"tok2vec": {"width": 8}, "head": {"hidden": [8]}}},
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         nlp.initialize(lambda: [Example(nlp.make_doc(doc.text), doc)])
-    [message] = [str(warning.message) for warning in caught if "cannot learn from" in str(warning.message)]
+    [message] = [
+        str(warning.message) for warning in caught if "cannot learn from" in str(warning.message)
+    ]
     counts = count_corpus([doc], max_length=6).unlearnable.counts
     assert counts.total() == 4
-    assert message.partition("cannot learn from: ")[2] == "; ".join(f"{n} {reason}" for reason, n in counts.items())
+    assert message.partition("cannot learn from: ")[2] == "; ".join(
+        f"{n} {reason}" for reason, n in counts.items()
+    )
 
 
 def test_every_reason_has_advice(ann, abroad, make_doc):
@@ -202,7 +233,11 @@ def test_every_reason_has_advice(ann, abroad, make_doc):
     no_entity._.relations = [(no_entity[0:1], no_entity[2:4], "LiveIn")]
     split = make_doc("a b c", [(0, 2, "X"), (2, 3, "X")], [(0, 1, "R")], sent_starts=[1, 1, 0])
     findings = problems([odd, no_entity, abroad, split], max_length=3)
-    reasons = {finding.cases[0].name for finding in findings if finding.what.startswith("cannot be learned")}
+    reasons = {
+        finding.cases[0].name
+        for finding in findings
+        if finding.what.startswith("cannot be learned")
+    }
     assert len(reasons) == 6
     assert all(finding.advice for finding in findings)
 
@@ -210,18 +245,24 @@ def test_every_reason_has_advice(ann, abroad, make_doc):
 @pytest.mark.parametrize("min_count,rare", [(1, []), (2, ["Knows"]), (4, ["LiveIn", "Knows"])])
 def test_rare_labels(ann, abroad, min_count, rare):
     findings = problems([ann, abroad], min_count=min_count)
-    found = [f for f in findings if f.what == f"relation labels with fewer than {min_count} examples"]
+    found = [
+        f for f in findings if f.what == f"relation labels with fewer than {min_count} examples"
+    ]
     assert [case.name for finding in found for case in finding.cases] == rare
 
 
 def test_a_rare_label_is_shown_with_its_count_and_place(ann, abroad):
-    cases = cases_of(problems([ann, abroad], min_count=3), "entity labels with fewer than 3 examples")
+    cases = cases_of(
+        problems([ann, abroad], min_count=3), "entity labels with fewer than 3 examples"
+    )
     assert cases == [Case("LOC", 2, 0)]
 
 
 def test_labels_and_types_that_train_lacks(ann, make_doc):
     dev = make_doc(
-        "Bob knows UNO in Oslo", [(0, 1, "PER"), (2, 3, "ORG"), (4, 5, "LOC")], [(0, 1, "Knows"), (1, 2, "LiveIn")]
+        "Bob knows UNO in Oslo",
+        [(0, 1, "PER"), (2, 3, "ORG"), (4, 5, "LOC")],
+        [(0, 1, "Knows"), (1, 2, "LiveIn")],
     )
     findings = problems([ann], [ann, dev])
     assert cases_of(findings, "entity labels that train lacks") == [Case("ORG", 1, 1)]
@@ -263,8 +304,14 @@ def test_a_label_in_both_directions_between_two_types(ann, make_doc):
 
 def test_a_label_in_both_orders_between_entities_of_one_type(make_doc):
     words, entities = "Ann met Bob", [(0, 1, "PER"), (2, 3, "PER")]
-    right, left = make_doc(words, entities, [(0, 1, "Met")]), make_doc("Eve met Kim", entities, [(1, 0, "Met")])
+    right, left = (
+        make_doc(words, entities, [(0, 1, "Met")]),
+        make_doc("Eve met Kim", entities, [(1, 0, "Met")]),
+    )
     assert problems([right]) == []
     [finding] = problems([right, left])
     assert isinstance(finding, Finding) and finding.level == "hint"
-    assert finding.cases == [Case("Met (PER -> PER), head first", 1, 0), Case("Met (PER -> PER), tail first", 1, 1)]
+    assert finding.cases == [
+        Case("Met (PER -> PER), head first", 1, 0),
+        Case("Met (PER -> PER), tail first", 1, 1),
+    ]

@@ -51,8 +51,14 @@ def test_spert_to_tablert_and_back_is_identical(nlp):
     spert = [
         {
             "tokens": ["Ada", "met", "Charles", "Babbage"],
-            "entities": [{"type": "Peop", "start": 0, "end": 1}, {"type": "Peop", "start": 2, "end": 4}],
-            "relations": [{"type": "Knows", "head": 1, "tail": 0}, {"type": "Knows", "head": 0, "tail": 1}],
+            "entities": [
+                {"type": "Peop", "start": 0, "end": 1},
+                {"type": "Peop", "start": 2, "end": 4},
+            ],
+            "relations": [
+                {"type": "Knows", "head": 1, "tail": 0},
+                {"type": "Knows", "head": 0, "tail": 1},
+            ],
             "orig_id": "a1",
         }
     ]
@@ -65,7 +71,10 @@ def test_spert_to_tablert_and_back_is_identical(nlp):
     "tags,message",
     [
         (["O"], "1 tags for 3 tokens"),
-        (["O", "S-Loc", "O"], "tag 1 is 'S-Loc'; expected O, or B-, I-, L- or U- followed by a label"),
+        (
+            ["O", "S-Loc", "O"],
+            "tag 1 is 'S-Loc'; expected O, or B-, I-, L- or U- followed by a label",
+        ),
         (["O", "U-", "O"], "tag 1 is 'U-'; expected O"),
         (["O", "Loc", "O"], "tag 1 is 'Loc'; expected O"),
         (["O", "O-Loc", "O"], "tag 1 is 'O-Loc'; expected O"),
@@ -86,5 +95,7 @@ def test_broken_tags_are_refused(nlp, tags, message):
 
 def test_a_relation_must_refer_to_an_entity(nlp):
     broken = {**CURIE, "relations": [{"head": 0, "tail": 2, "type": "Live_In"}]}
-    with pytest.raises(ValueError, match="relation 0: its tail is entity 2, but the sentence has 2 entities"):
+    with pytest.raises(
+        ValueError, match="relation 0: its tail is entity 2, but the sentence has 2 entities"
+    ):
         tablert_to_docs([broken], nlp)

@@ -10,7 +10,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def load_hook(name):
-    spec = importlib.util.spec_from_file_location(f"docs_hooks_{name}", ROOT / "docs" / "hooks" / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"docs_hooks_{name}", ROOT / "docs" / "hooks" / f"{name}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)

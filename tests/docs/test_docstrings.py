@@ -40,7 +40,14 @@ def sections(docstrings):
 
 
 def test_a_docstring_is_divided_in_its_own_order(sections):
-    assert [section.kind.value for section in sections] == ["text", "parameters", "text", "returns", "raises", "text"]
+    assert [section.kind.value for section in sections] == [
+        "text",
+        "parameters",
+        "text",
+        "returns",
+        "raises",
+        "text",
+    ]
 
 
 def test_text_keeps_its_paragraphs(sections):
@@ -50,7 +57,12 @@ def test_text_keeps_its_paragraphs(sections):
 
 def test_arguments_have_types_texts_and_the_defaults_of_the_signature(sections):
     text, limit = sections[1].value
-    assert (text.name, text.annotation, text.description, text.value) == ("text", "str", "The text.", None)
+    assert (text.name, text.annotation, text.description, text.value) == (
+        "text",
+        "str",
+        "The text.",
+        None,
+    )
     assert (limit.name, limit.annotation, limit.value) == ("limit", "int | None", "None")
     assert limit.description == "Most words; a line that is\ntoo long goes on in the next."
 
@@ -61,7 +73,10 @@ def test_what_only_looks_like_an_argument_stays_text(sections):
 
 def test_results_and_errors_have_types_and_texts(sections):
     [result] = sections[3].value
-    assert (result.annotation, result.description) == ("dict[str, int]", "The counts, as\n`{word: count}`.")
+    assert (result.annotation, result.description) == (
+        "dict[str, int]",
+        "The counts, as\n`{word: count}`.",
+    )
     assert [error.annotation for error in sections[4].value] == ["ValueError", "OSError"]
 
 
@@ -73,14 +88,18 @@ def test_types_may_hold_brackets_and_parentheses(docstrings):
 
 
 def test_attributes_of_a_class_count_as_its_arguments(docstrings):
-    code = 'class Pair(NamedTuple):\n    """Two.\n\n    one (int): First.\n    """\n\n    one: int = 3'
+    code = (
+        'class Pair(NamedTuple):\n    """Two.\n\n    one (int): First.\n    """\n\n    one: int = 3'
+    )
     with griffe.temporary_visited_module(code) as module:
         [_, arguments] = docstrings.parse(module["Pair"].docstring)
     assert [(item.name, str(item.value)) for item in arguments.value] == [("one", "3")]
 
 
 def test_the_extension_reads_every_docstring_of_a_package(docstrings):
-    package = griffe.load("spacy_tabcnn", extensions=griffe.load_extensions(docstrings.SpacyDocstrings()))
+    package = griffe.load(
+        "spacy_tabcnn", extensions=griffe.load_extensions(docstrings.SpacyDocstrings())
+    )
     [_, arguments, *_] = package["relations.set_relations"].docstring.parsed
     assert [item.name for item in arguments.value] == ["doc", "relations"]
 

@@ -51,7 +51,9 @@ def test_an_unknown_group_is_named(pages):
 def test_the_default_config_of_a_component_can_be_loaded(pages):
     config = Config().from_str("[components]\n\n" + pages.render_defaults("spert"))
     nlp = spacy.blank("en")
-    settings = {key: value for key, value in config["components"]["spert"].items() if key != "factory"}
+    settings = {
+        key: value for key, value in config["components"]["spert"].items() if key != "factory"
+    }
     assert nlp.add_pipe("spert", config=settings).cfg["min_score"] == 0.4
 
 
@@ -61,7 +63,10 @@ def test_every_command_is_described_with_its_options_and_examples(pages):
         assert f"## `spacy tabcnn {name}`" in text
         for option in command.params:
             assert all(flag in text for flag in option.opts if flag.startswith("--"))
-    assert "\nspacy tabcnn annotate training/sample/model-best docs.parquet annotated.parquet --text-field" in text
+    assert (
+        "\nspacy tabcnn annotate training/sample/model-best docs.parquet annotated.parquet --text-field"
+        in text
+    )
     assert "EXAMPLE" not in text
 
 
@@ -88,8 +93,15 @@ def test_the_corpus_that_the_page_on_data_makes_can_be_read(tmp_path, monkeypatc
 def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Doc.set_extension("rel", default={}, force=True)
-    doc = Doc(spacy.blank("en").vocab, words=["Ada", "Lovelace", "met", "Charles", "Babbage", "in", "London"])
-    doc.ents = [Span(doc, 0, 2, label="PER"), Span(doc, 3, 5, label="PER"), Span(doc, 6, 7, label="LOC")]
+    doc = Doc(
+        spacy.blank("en").vocab,
+        words=["Ada", "Lovelace", "met", "Charles", "Babbage", "in", "London"],
+    )
+    doc.ents = [
+        Span(doc, 0, 2, label="PER"),
+        Span(doc, 3, 5, label="PER"),
+        Span(doc, 6, 7, label="LOC"),
+    ]
     doc._.rel = {(0, 3): {"met": 0.9, "wrote": 0.2}, (0, 6): {"met": 0.1}, (3, 6): {"in": 0.6}}
     DocBin(docs=[doc], store_user_data=True).to_disk("rel.spacy")
     try:
@@ -97,13 +109,17 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
     finally:
         Doc.remove_extension("rel")
     [converted] = read_docbin("train.spacy", spacy.blank("en").vocab)
-    assert [(head.text, label, tail.text, score) for head, tail, label, score in converted._.relations] == [
+    assert [
+        (head.text, label, tail.text, score) for head, tail, label, score in converted._.relations
+    ] == [
         ("Ada Lovelace", "met", "Charles Babbage", 0.9),
         ("Charles Babbage", "in", "London", 0.6),
     ]
     assert converted._.relations[0].head.label_ == "PER"
 
 
-@pytest.mark.parametrize(("page", "title"), [("index.md", "add_pipe.py"), ("head.md", "table_cnn.py")])
+@pytest.mark.parametrize(
+    ("page", "title"), [("index.md", "add_pipe.py"), ("head.md", "table_cnn.py")]
+)
 def test_other_code_of_the_pages_runs(page, title):
     exec(read_snippet(page, title), {})

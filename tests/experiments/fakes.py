@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spacy_tabcnn.experiments.grid import Cell
-from spacy_tabcnn.experiments.study import Outcome
+from experiments.grid import Cell
+from experiments.study import Outcome
 
 
 def make_scores(cell: Cell) -> dict[str, float]:
@@ -54,7 +54,9 @@ class FakeTrain:
         scores = make_scores(cell)
         if overrides:
             scores["ents_f"] = scores["rels_strict_f"] = overrides["training.dropout"]
-        return Outcome(scores, {name.removesuffix("_f"): make_counts(score) for name, score in scores.items()})
+        return Outcome(
+            scores, {name.removesuffix("_f"): make_counts(score) for name, score in scores.items()}
+        )
 
     def write(self, what: str, cell: Cell) -> None:
         # One write of a short line appends it whole, also where several processes do it.

@@ -2,11 +2,11 @@
 
 import pytest
 
-from spacy_tabcnn.experiments.differences import compare_systems, describe_order
-from spacy_tabcnn.experiments.grid import Cell
-from spacy_tabcnn.experiments.report import make_difference_table
-from spacy_tabcnn.experiments.results import MEASURES, Study
-from spacy_tabcnn.experiments.study import Result
+from experiments.differences import compare_systems, describe_order
+from experiments.grid import Cell
+from experiments.report import make_difference_table
+from experiments.results import MEASURES, Study
+from experiments.study import Result
 
 from .fakes import make_counts
 
@@ -23,7 +23,10 @@ def make_study():
                 counts = dict.fromkeys(MEASURES.values(), make_counts(score, 100))
                 found = {f"{measure}_f": score for measure in counts}
                 results += [
-                    Result(Cell(system, seed, frozen=frozen, layer=layer), "complete", found, counts) for seed in seeds
+                    Result(
+                        Cell(system, seed, frozen=frozen, layer=layer), "complete", found, counts
+                    )
+                    for seed in seeds
                 ]
         return Study("layers", {"encoder": "minilm", "corpus": {"name": "CoNLL04"}}, results)
 
@@ -43,14 +46,19 @@ def test_each_two_systems_are_compared_at_each_layer_that_both_have(make_study):
 
 
 def test_a_difference_is_told_by_its_interval(make_study):
-    differences = [d for d in compare_systems(make_study()) if (d.second, d.measure) == ("TabERT", "NER")]
+    differences = [
+        d for d in compare_systems(make_study()) if (d.second, d.measure) == ("TabERT", "NER")
+    ]
     assert [d.sign for d in differences] == [1, 0, -1]
     assert [round(d.comparison.difference, 6) for d in differences] == [0.3, 0.0, -0.2]
 
 
 def test_seeds_that_have_not_finished_are_left_out(make_study):
     study = make_study(seeds=(1, 2))
-    waiting = [r._replace(state="waiting", scores={}, counts={}) if r.cell.seed == 2 else r for r in study.results]
+    waiting = [
+        r._replace(state="waiting", scores={}, counts={}) if r.cell.seed == 2 else r
+        for r in study.results
+    ]
     assert compare_systems(study._replace(results=waiting)) == compare_systems(make_study())
 
 
@@ -64,7 +72,10 @@ def test_the_order_in_words(make_study):
         "Encoder frozen, NER, TabERT-CNN against TabERT: ahead at layer 0 by 30.0 points; behind at layer 2 by 20.0 "
         "points; not told apart at layer 1"
     )
-    assert "Encoder frozen, RE+, TabERT against SpERT: ahead at all 3 layers by 30.0 to 60.0 points" in lines
+    assert (
+        "Encoder frozen, RE+, TabERT against SpERT: ahead at all 3 layers by 30.0 to 60.0 points"
+        in lines
+    )
     assert len(lines) == 1 + 3 * len(MEASURES)
 
 
@@ -77,7 +88,9 @@ def test_layers_are_named_where_they_differ(make_study):
 def test_only_layers_of_all_systems_count_for_their_order(make_study):
     study = make_study({**SCORES, "SpERT": (0.2,)}, frozen=False)
     line = describe_order(compare_systems(study))[0]
-    assert line.startswith("Encoder updated: TabERT-CNN > TabERT > SpERT, by 95 % intervals, at 1 of 1 layers in NER")
+    assert line.startswith(
+        "Encoder updated: TabERT-CNN > TabERT > SpERT, by 95 % intervals, at 1 of 1 layers in NER"
+    )
 
 
 def test_one_system_has_no_order(make_study):

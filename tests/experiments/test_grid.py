@@ -7,7 +7,7 @@ import srsly
 from spacy.util import dot_to_object
 from thinc.api import Config
 
-from spacy_tabcnn.experiments.grid import (
+from experiments.grid import (
     Cell,
     check_space,
     make_grid,
@@ -55,7 +55,10 @@ def test_a_cell_survives_its_dictionary():
 def test_names_of_cells():
     assert Cell("A", 1, frozen=True, layer=0).name == "A-frozen-layer0-seed1"
     assert Cell("A", 2, frozen=False, layer=12).name == "A-updated-layer12-seed2"
-    assert [cell.name for cell in make_search("A", n_trials=2)] == ["A-trial1-seed1", "A-trial2-seed1"]
+    assert [cell.name for cell in make_search("A", n_trials=2)] == [
+        "A-trial1-seed1",
+        "A-trial2-seed1",
+    ]
 
 
 def test_a_frozen_cell_freezes_and_caches_the_encoder(config):
@@ -64,7 +67,10 @@ def test_a_frozen_cell_freezes_and_caches_the_encoder(config):
         "system.seed": 3,
         "components.transformer.model.frozen": True,
         "components.transformer.model.cache_mb": 100,
-        "components.transformer.model.transformer_config": {"hidden_act": "relu", "num_hidden_layers": 4},
+        "components.transformer.model.transformer_config": {
+            "hidden_act": "relu",
+            "num_hidden_layers": 4,
+        },
     }
 
 
@@ -81,7 +87,9 @@ def test_a_config_without_encoder_can_be_searched_but_not_cut():
         make_overrides(Config(), Cell("A", 3, layer=1))
 
 
-@pytest.mark.parametrize(("text", "layers"), [("all", [0, 1, 2, 3]), ("0,2", [0, 2]), ("3, 1,1", [1, 3])])
+@pytest.mark.parametrize(
+    ("text", "layers"), [("all", [0, 1, 2, 3]), ("0,2", [0, 2]), ("3, 1,1", [1, 3])]
+)
 def test_layers_of_an_option(text, layers):
     assert parse_layers(text, 3) == layers
 
@@ -117,7 +125,9 @@ def test_the_shipped_search_space_names_settings_of_the_shipped_config():
         dot_to_object(config, name)  # raises an error if there is no such setting
 
 
-@pytest.mark.parametrize("values", [3, [1, 2], {"low": 1}, {"choices": []}, {"choices": 3}, {"low": 1, "up": 2}])
+@pytest.mark.parametrize(
+    "values", [3, [1, 2], {"low": 1}, {"choices": []}, {"choices": 3}, {"low": 1, "up": 2}]
+)
 def test_a_search_space_that_cannot_be_read(values):
     with pytest.raises(ValueError, match=r"the search space of training\.dropout"):
         check_space({"training.dropout": values})

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from spacy_tabcnn.experiments.figures import make_panels
-from spacy_tabcnn.experiments.grid import Cell, make_grid
-from spacy_tabcnn.experiments.report import (
+from experiments.figures import make_panels
+from experiments.grid import Cell, make_grid
+from experiments.report import (
     Bullets,
     Table,
     describe_missing,
@@ -24,7 +24,7 @@ from spacy_tabcnn.experiments.report import (
     to_markdown,
     write_report,
 )
-from spacy_tabcnn.experiments.results import (
+from experiments.results import (
     MEASURES,
     Study,
     Summary,
@@ -34,7 +34,7 @@ from spacy_tabcnn.experiments.results import (
     summarise,
     summarise_study,
 )
-from spacy_tabcnn.experiments.study import Result
+from experiments.study import Result
 
 from .fakes import make_counts, make_scores
 
@@ -85,14 +85,27 @@ def complete(cell):
 def make_study():
     """Make a study with fake scores; cells whose name holds `missing` have none."""
 
-    def make(*, layers=(0, 1), states=(True, False), seeds=(1, 2), missing=None, systems=("TabERT", "TabERT-CNN")):
+    def make(
+        *,
+        layers=(0, 1),
+        states=(True, False),
+        seeds=(1, 2),
+        missing=None,
+        systems=("TabERT", "TabERT-CNN"),
+    ):
         cells = make_grid(systems, layers=layers, states=states, seeds=seeds)
         results = [
-            Result(cell, "waiting", {}, {}) if missing is not None and missing in cell.name else complete(cell)
+            Result(cell, "waiting", {}, {})
+            if missing is not None and missing in cell.name
+            else complete(cell)
             for cell in cells
         ]
         corpus = {"name": "CoNLL04", "train": COUNTS, "dev": {**COUNTS, "sentences": 231}}
-        settings = {"encoder": "minilm", "corpus": corpus, "systems": dict.fromkeys(systems, CONFIG)}
+        settings = {
+            "encoder": "minilm",
+            "corpus": corpus,
+            "systems": dict.fromkeys(systems, CONFIG),
+        }
         return Study("layers", settings, results)
 
     return make
@@ -121,17 +134,38 @@ def test_one_seed_has_no_standard_deviation_and_no_seed_no_mean(make_study):
 
 def test_counts_have_one_row_for_each_seed(make_study):
     study = make_study(layers=[4], missing="updated-layer4-seed2")
-    assert gather_counts(study.results, ("TabERT", True, 4), "ents").sum(1).tolist() == [[9, 11, 11], [9, 11, 11]]
+    assert gather_counts(study.results, ("TabERT", True, 4), "ents").sum(1).tolist() == [
+        [9, 11, 11],
+        [9, 11, 11],
+    ]
     assert gather_counts(study.results, ("TabERT", False, 4), "ents").shape == (1, 20, 3)
 
 
 def test_systems_have_the_order_of_the_papers_legend():
-    assert sort_systems(["Z", "SpERT", "A", "TabERT", "TabERT-CNN"]) == ["TabERT-CNN", "TabERT", "SpERT", "A", "Z"]
+    assert sort_systems(["Z", "SpERT", "A", "TabERT", "TabERT-CNN"]) == [
+        "TabERT-CNN",
+        "TabERT",
+        "SpERT",
+        "A",
+        "Z",
+    ]
 
 
 def test_the_papers_numbers_are_in_its_tables_without_any_study():
     tables = make_layer_tables([])
-    row = ["TabERT-CNN", "frozen", "paper, bert-base", "80.3", "81.1", "83.1", "85.1", "86.6", "86.2", "86.0", "85.9"]
+    row = [
+        "TabERT-CNN",
+        "frozen",
+        "paper, bert-base",
+        "80.3",
+        "81.1",
+        "83.1",
+        "85.1",
+        "86.6",
+        "86.2",
+        "86.0",
+        "85.9",
+    ]
     assert row in [list(row) for row in tables[0].rows]
     assert list(tables[0].header[3:]) == ["0", "1", "2", "4", "6", "8", "10", "12"]
     assert len(tables[0].rows) == len(tables[1].rows) == 6
@@ -144,12 +178,19 @@ def test_ours_stand_below_the_papers(make_study):
     paper, ours = find_rows(table, "TabERT", "updated")
     assert paper[2] == "paper, bert-base" and paper[3:6] == ["66.9", "78.2", "84.1"]
     assert ours[2:7] == ["ours (2 seeds), minilm", "11.5 ± 0.7", "21.5 ± 0.7", "–", "41.5 ± 0.7"]
-    assert [row[:2] for row in find_rows(table, "SpERT")] == [["SpERT", "frozen"], ["SpERT", "updated"]]
+    assert [row[:2] for row in find_rows(table, "SpERT")] == [
+        ["SpERT", "frozen"],
+        ["SpERT", "updated"],
+    ]
 
 
 def test_a_table_of_an_unfinished_study_says_so(make_study):
     table = make_layer_tables([make_study(missing="updated-layer1-seed2")])[0]
-    assert find_rows(table, "TabERT", "updated")[1][2:5] == ["ours (1–2 seeds), minilm", "11.5 ± 0.7", "21.0"]
+    assert find_rows(table, "TabERT", "updated")[1][2:5] == [
+        "ours (1–2 seeds), minilm",
+        "11.5 ± 0.7",
+        "21.0",
+    ]
     table = make_layer_tables([make_study(missing="updated")])[0]
     assert find_rows(table, "TabERT", "updated")[1][2:5] == ["ours (not run), minilm", "–", "–"]
 
@@ -183,7 +224,9 @@ def test_test_scores_of_ade_are_macro_averages_over_folds(tmp_path):
     assert [list(row) for row in table.rows][-1] == ours
 
 
-@pytest.mark.parametrize("text", ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg"])
+@pytest.mark.parametrize(
+    "text", ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg"]
+)
 def test_test_scores_that_cannot_be_read(text):
     with pytest.raises(ValueError, match="CORPUS/SYSTEM/ENCODER=FILES"):
         read_test_scores([text])
@@ -223,13 +266,24 @@ def test_hyper_parameters_are_those_of_the_configs(make_study):
 
 def test_what_is_missing_is_said(make_study):
     study = make_study(missing="layer1-seed2")
-    results = [*study.results, Result(Cell("TabERT", 9, frozen=True, layer=0), "fail", {}, {}, None, "OSError: disk")]
-    lines = describe_missing([study._replace(results=results)], {("CoNLL04", "TabERT-CNN", "BERT_BASE"): []})
-    assert "Table 1, CoNLL04 with the paper's encoder: SpERT/BERT_BASE, Table-Sequence/ALBERT_XXLARGE, " in lines[0]
+    results = [
+        *study.results,
+        Result(Cell("TabERT", 9, frozen=True, layer=0), "fail", {}, {}, None, "OSError: disk"),
+    ]
+    lines = describe_missing(
+        [study._replace(results=results)], {("CoNLL04", "TabERT-CNN", "BERT_BASE"): []}
+    )
+    assert (
+        "Table 1, CoNLL04 with the paper's encoder: SpERT/BERT_BASE, Table-Sequence/ALBERT_XXLARGE, "
+        in lines[0]
+    )
     assert "TabERT-CNN/BERT_BASE" not in lines[0]
     assert "Tables 2 and 3: SpERT, encoder frozen and updated" in lines
     assert "Tables 2 and 3 with the paper's encoder, bert-base" in lines
-    assert any(line.startswith("Study 'layers': 4 of 17 cells waiting: TabERT-frozen-layer1-seed2") for line in lines)
+    assert any(
+        line.startswith("Study 'layers': 4 of 17 cells waiting: TabERT-frozen-layer1-seed2")
+        for line in lines
+    )
     assert "Study 'layers': 1 of 17 cells failed: TabERT-frozen-layer0-seed9" in lines
     assert "Study 'layers', 1 cells: OSError: disk" in lines
 
@@ -248,7 +302,9 @@ def test_panels_of_figures_hold_the_papers_curves_and_ours(make_study):
         "SpERT (updated)",
         "SpERT (frozen)",
     ]
-    assert rows[0][1].series[1].mean == read_paper()["table3_re_dev_conll04"]["TabERT-CNN"]["frozen"]
+    assert (
+        rows[0][1].series[1].mean == read_paper()["table3_re_dev_conll04"]["TabERT-CNN"]["frozen"]
+    )
     ours = rows[1][0].series[0]
     assert ours.layers == [0, 1, 3] and ours.mean == pytest.approx([11.5, 21.5, 41.5])
     assert [series.label for series in make_panels([], states=[False])[0][0].series] == [
@@ -283,9 +339,15 @@ def test_searches_are_no_layer_studies():
 
 
 def test_markdown_and_html_of_a_table(tmp_path):
-    sections = [Table("A & B", ["Name", "F1"], [["x|y", "1.0"], ["paper", "–"]], ["A note"]), Bullets("C", ["one"])]
+    sections = [
+        Table("A & B", ["Name", "F1"], [["x|y", "1.0"], ["paper", "–"]], ["A note"]),
+        Bullets("C", ["one"]),
+    ]
     markdown = to_markdown(sections)
-    assert "## A & B\n\n| Name | F1 |\n| --- | --- |\n| x\\|y | 1.0 |\n| paper | – |\n\nA note\n" in markdown
+    assert (
+        "## A & B\n\n| Name | F1 |\n| --- | --- |\n| x\\|y | 1.0 |\n| paper | – |\n\nA note\n"
+        in markdown
+    )
     assert "## C\n\n- one.\n" in markdown
     html = to_html(sections, tmp_path)
     assert "<h2>A &amp; B</h2>" in html and '<td>x|y</td><td class="number">1.0</td>' in html
@@ -297,28 +359,42 @@ def test_markdown_and_html_of_a_table(tmp_path):
 def folder(tmp_path_factory):
     """A report on a study that is not finished."""
     cells = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
-    results = [complete(cell) for cell in cells[:6]] + [Result(cell, "running", {}, {}) for cell in cells[6:]]
+    results = [complete(cell) for cell in cells[:6]] + [
+        Result(cell, "running", {}, {}) for cell in cells[6:]
+    ]
     folder = tmp_path_factory.mktemp("report") / "out"
-    write_report([Study("layers", {"encoder": "minilm", "corpus": {"name": "CoNLL04"}}, results)], folder)
+    write_report(
+        [Study("layers", {"encoder": "minilm", "corpus": {"name": "CoNLL04"}}, results)], folder
+    )
     return folder
 
 
 def test_files_of_a_report(folder):
     figures = {f"figure{number}.{suffix}" for number in (2, 3) for suffix in ("json", "png", "svg")}
-    assert {path.name for path in folder.iterdir()} == {"report.md", "report.html", "layers.jsonl", *figures}
+    assert {path.name for path in folder.iterdir()} == {
+        "report.md",
+        "report.html",
+        "layers.jsonl",
+        *figures,
+    }
 
 
 def test_the_page_needs_no_other_file(folder):
     page = (folder / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]{40})', page)
-    assert len(sources) == 2 and all(source.startswith("data:image/svg+xml;base64,") for source in sources)
+    assert len(sources) == 2 and all(
+        source.startswith("data:image/svg+xml;base64,") for source in sources
+    )
     image = re.search(r'base64,([^"]+)"', page)[1]
     assert base64.b64decode(image) == (folder / "figure2.svg").read_bytes()
 
 
 def test_the_data_of_a_figure_are_saved(folder):
     rows = json.loads((folder / "figure2.json").read_text())
-    assert rows[0][0]["series"][0]["mean"] == read_paper()["table2_ner_dev_conll04"]["TabERT-CNN"]["updated"]
+    assert (
+        rows[0][0]["series"][0]["mean"]
+        == read_paper()["table2_ner_dev_conll04"]["TabERT-CNN"]["updated"]
+    )
     assert rows[1][0]["series"][0]["layers"] == [0, 1]
     assert rows[0][0]["x"] == "encoder layer" and rows[0][0]["y"] == "F1 in percent"
 
@@ -339,8 +415,10 @@ def test_summaries_are_shown_with_one_digit():
 
 def test_results_can_be_read_without_spacy_models_or_matplotlib():
     code = (
-        "import sys, spacy_tabcnn.experiments.report\n"
+        "import sys, experiments.report\n"
         "print([name for name in ('matplotlib', 'optuna', 'transformers') if name in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from spacy_tabcnn.experiments import study as study_module
-from spacy_tabcnn.experiments.grid import Cell, make_grid, make_search
-from spacy_tabcnn.experiments.results import Study, save_results
-from spacy_tabcnn.experiments.study import (
+from experiments import study as study_module
+from experiments.grid import Cell, make_grid, make_search
+from experiments.results import Study, save_results
+from experiments.study import (
     add_results,
     format_minutes,
     get_cell_trials,
@@ -76,7 +76,9 @@ def test_results_of_a_grid_with_two_workers(url, train, cells):
     train.company = 2
     lines = []
     settings = {"encoder": "minilm", "systems": {"A": "config"}}
-    progress = run_study(url, "layers", cells, train, settings=settings, n_workers=2, report=lines.append)
+    progress = run_study(
+        url, "layers", cells, train, settings=settings, n_workers=2, report=lines.append
+    )
     assert progress == (4, 4, 0, 0, None)
     found, results = read_results(url, "layers")
     assert found == settings
@@ -103,7 +105,12 @@ def test_a_finished_cell_is_never_computed_again(train, cells, queue, compute):
 def test_a_grid_may_grow(train, cells, queue, compute):
     queue(cells)
     compute()
-    queue([*make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1]), Cell("C", 2, frozen=False, layer=0)])
+    queue(
+        [
+            *make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1]),
+            Cell("C", 2, frozen=False, layer=0),
+        ]
+    )
     compute()
     assert len(names(train.read("begin"))) == len(set(names(train.read("begin")))) == 4 + 2 + 1
 
@@ -116,7 +123,9 @@ def test_a_smaller_grid_withdraws_what_is_waiting(url, cells, queue):
     assert set(states(url).values()) == {"waiting"} and len(states(url)) == 4
 
 
-def test_a_cell_that_fails_says_why_and_is_tried_again_by_the_next_command(url, train, cells, queue, compute):
+def test_a_cell_that_fails_says_why_and_is_tried_again_by_the_next_command(
+    url, train, cells, queue, compute
+):
     train.failing = {cells[1].name}
     study = queue(cells)
     compute()
@@ -144,12 +153,14 @@ def test_one_trial_is_not_handed_out_twice(url, queue):
     queue(make_grid(["A"], layers=range(30), states=[True], seeds=[1]))
     code = (
         "import sys, warnings\nwarnings.simplefilter('ignore')\n"
-        "from spacy_tabcnn.experiments.study import open_storage, open_study\n"
+        "from experiments.study import open_storage, open_study\n"
         "study = open_study(open_storage(sys.argv[1]), 'layers')\n"
         "print([study.ask().number for _ in range(15)])"
     )
     command = [sys.executable, "-c", code, url]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)
+    ]
     claimed = [number for process in processes for number in eval(process.communicate()[0])]
     assert sorted(claimed) == list(range(30))
 
@@ -176,7 +187,9 @@ def test_a_search_computes_as_many_trials_as_asked_for(url, train, queue):
         assert result.scores["ents_f"] == result.overrides["training.dropout"]
 
 
-def test_a_cell_that_kills_its_worker_is_given_up_and_the_others_are_computed(url, train, cells, monkeypatch):
+def test_a_cell_that_kills_its_worker_is_given_up_and_the_others_are_computed(
+    url, train, cells, monkeypatch
+):
     monkeypatch.setattr(study_module, "MAX_RETRIES", 1)
     train.deadly = {cells[0].name}
     lines = []
@@ -200,16 +213,20 @@ def test_a_worker_that_died_before_its_first_heartbeat_is_found(url, cells, queu
 
 def test_workers_that_cannot_even_start_end_the_study(url, cells, tmp_path, monkeypatch):
     monkeypatch.setattr(study_module, "MAX_RETRIES", 0)
-    monkeypatch.setattr(study_module, "work", os.abort)  # takes no arguments, so that it raises an error instead
+    monkeypatch.setattr(
+        study_module, "work", os.abort
+    )  # takes no arguments, so that it raises an error instead
     with pytest.raises(RuntimeError, match="die before they have begun"):
-        run_study(url, "layers", cells, FakeTrain(tmp_path / "journal.txt"), report=lambda line: None)
+        run_study(
+            url, "layers", cells, FakeTrain(tmp_path / "journal.txt"), report=lambda line: None
+        )
 
 
 SCRIPT = """
 import sys
 from pathlib import Path
-from spacy_tabcnn.experiments.grid import make_grid
-from spacy_tabcnn.experiments.study import run_study
+from experiments.grid import make_grid
+from experiments.study import run_study
 from tests.experiments.fakes import FakeTrain
 
 if __name__ == "__main__":
@@ -219,13 +236,17 @@ if __name__ == "__main__":
 """
 
 
-def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running(url, train, tmp_path):
+def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running(
+    url, train, tmp_path
+):
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
 
     def start():
         command = [sys.executable, tmp_path / "script.py", url, train.journal]
-        return subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, process_group=0)
+        return subprocess.Popen(
+            command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, process_group=0
+        )
 
     def wait_for(n_ends):
         limit = time.monotonic() + 300
@@ -271,11 +292,18 @@ def test_the_time_left_is_that_of_similar_cells(url, train, queue, compute):
     ]
     assert measure_progress(trials, [*trials, *left], 1).minutes_left == 10 + 60 + 60
     assert measure_progress(trials, [*trials, *left], 2).minutes_left == 65
-    assert str(measure_progress(trials, [*trials, *left], 1)) == "2 of 5 cells, 0 running, about 2.2 h left"
+    assert (
+        str(measure_progress(trials, [*trials, *left], 1))
+        == "2 of 5 cells, 0 running, about 2.2 h left"
+    )
 
 
 def test_durations():
-    assert format_minutes(0.4) == "0 min" and format_minutes(119) == "119 min" and format_minutes(150) == "2.5 h"
+    assert (
+        format_minutes(0.4) == "0 min"
+        and format_minutes(119) == "119 min"
+        and format_minutes(150) == "2.5 h"
+    )
 
 
 def test_studies_of_a_storage(url, queue, cells, tmp_path):
@@ -308,20 +336,27 @@ def test_saved_results_are_not_computed_again(saved, cells, train, tmp_path):
     progress = run_study(url, "layers", cells, train, report=lambda line: None)
     assert (progress.n_complete, len(train.read("begin"))) == (4, 1)
     results = {result.cell: result for result in read_results(url, "layers")[1]}
-    before = {result.cell: result for result in read_results(saved[0].parent / "folder" / "study.db", "layers")[1]}
+    before = {
+        result.cell: result
+        for result in read_results(saved[0].parent / "folder" / "study.db", "layers")[1]
+    }
     assert [results[cell] for cell in finished] == [before[cell] for cell in finished]
 
 
 def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
     url = tmp_path / "other.db"
     lines = saved[0].read_text().splitlines()
-    saved[0].write_text("\n".join(['{"study": "layers", "settings": {"encoder": "other"}}', *lines[1:]]))
+    saved[0].write_text(
+        "\n".join(['{"study": "layers", "settings": {"encoder": "other"}}', *lines[1:]])
+    )
     open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
     with pytest.raises(ValueError, match="another encoder"):
         add_results(url, "layers", saved[0])
 
 
-@pytest.mark.parametrize("text", ["", "{}", "no JSON", '{"settings": {}}\n{"cell": {"system": "A"}}', "[]"])
+@pytest.mark.parametrize(
+    "text", ["", "{}", "no JSON", '{"settings": {}}\n{"cell": {"system": "A"}}', "[]"]
+)
 def test_files_that_are_no_results(text, tmp_path):
     path = tmp_path / "layers.jsonl"
     path.write_text(text)

@@ -13,13 +13,13 @@ from spacy.training import Example
 from spacy.util import load_config
 from thinc.api import Config
 
+from experiments.grid import Cell
+from experiments.results import MEASURES
+from experiments.study import read_results
+from experiments.training import SpacyTrain, count_layers, describe, score
 from spacy_tabcnn.corpora.reader import RelationCorpus
-from spacy_tabcnn.experiments.grid import Cell
-from spacy_tabcnn.experiments.results import MEASURES
-from spacy_tabcnn.experiments.significance import micro_f1
-from spacy_tabcnn.experiments.study import read_results
-from spacy_tabcnn.experiments.training import SpacyTrain, count_layers, describe, score
-from spacy_tabcnn.pipeline.scoring import count_items
+from spacy_tabcnn.evaluation.scoring import count_items
+from spacy_tabcnn.evaluation.significance import micro_f1
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,11 @@ ROOT = Path(__file__).parents[2]
 def config(tiny_encoder, tiny_corpus, tmp_path_factory):
     """The paper's config with a narrow head, that trains for two steps."""
     config = Config().from_disk(ROOT / "configs" / "conll04.cfg", interpolate=False)
-    config["paths"] = {"train": str(tiny_corpus), "dev": str(tiny_corpus), "encoder": str(tiny_encoder)}
+    config["paths"] = {
+        "train": str(tiny_corpus),
+        "dev": str(tiny_corpus),
+        "encoder": str(tiny_encoder),
+    }
     config["components"]["relation_table"]["model"]["head"]["hidden"] = [16]
     config["training"] |= {"max_steps": 2, "eval_frequency": 1}
     path = tmp_path_factory.mktemp("config") / "tiny.cfg"
@@ -48,7 +52,9 @@ def test_counts_of_an_example_sum_to_the_scores(tiny_run):
 
 def test_hits_misses_and_spurious_items(make_doc):
     gold = make_doc("a b c", [(0, 1, "A"), (1, 2, "B"), (2, 3, "B")], [(0, 1, "r"), (1, 2, "r")])
-    predicted = make_doc("a b c", [(0, 1, "A"), (1, 2, "C"), (2, 3, "B")], [(0, 1, "r"), (0, 2, "r")])
+    predicted = make_doc(
+        "a b c", [(0, 1, "A"), (1, 2, "C"), (2, 3, "B")], [(0, 1, "r"), (0, 2, "r")]
+    )
     assert count_items(Example(predicted, gold)) == {
         "ents": (2, 1, 1),
         "rels_boundaries": (1, 1, 1),
@@ -63,7 +69,9 @@ def test_what_is_not_annotated_is_not_counted(make_doc):
 
 def test_a_cell_changes_the_config(config, tmp_path):
     train = SpacyTrain({"A": config}, {"training.dropout": 0.5}, output=tmp_path, cache_mb=7)
-    made = train.make_config(Cell("A", 3, frozen=True, layer=0), {"training.batcher.size": 2}).interpolate()
+    made = train.make_config(
+        Cell("A", 3, frozen=True, layer=0), {"training.batcher.size": 2}
+    ).interpolate()
     encoder = made["components"]["transformer"]["model"]
     assert (encoder["frozen"], encoder["cache_mb"]) == (True, 7)
     assert encoder["transformer_config"] == {"num_hidden_layers": 0}
@@ -103,7 +111,9 @@ def test_a_study_knows_where_its_scores_come_from(config, tiny_encoder):
     assert found["corpus"] == {"name": "Sample", "train": counts, "dev": counts}
     text = found["systems"]["A"]
     assert "TableCNN" in text and "[paths]" not in text and str(tiny_encoder) not in text
-    assert describe({"A": config}, {"training.dropout": 0.7}, corpus="Sample")["systems"]["A"] != text
+    assert (
+        describe({"A": config}, {"training.dropout": 0.7}, corpus="Sample")["systems"]["A"] != text
+    )
 
 
 def test_systems_must_read_one_encoder(config, tiny_corpus):
@@ -147,15 +157,29 @@ def test_a_study_a_search_and_a_report_from_the_command_line(run_spacy, config, 
     """The search runs in a process of its own, as a user's does: `python -m spacy` is what its workers start from."""
     storage, output = tmp_path / "study.db", ("--output", tmp_path / "logs")
     options = ("--system", f"TabERT-CNN={config}", *output)
-    result = run_spacy("tabcnn", "study", storage, "--layers", "0", "--encoder", "frozen", "--seeds", 1, *options)
+    result = run_spacy(
+        "tabcnn", "study", storage, "--layers", "0", "--encoder", "frozen", "--seeds", 1, *options
+    )
     assert result.exit_code == 0, result.output
     assert "1 of 1 cells" in result.output
 
     (tmp_path / "space.json").write_text(json.dumps({"training.dropout": {"choices": [0.2]}}))
     search = ("--name", "tune", "--space", tmp_path / "space.json", "--trials", 1, *options)
-    command = [sys.executable, "-m", "spacy", "tabcnn", "study", storage, *search, "--training.max_steps", 1]
+    command = [
+        sys.executable,
+        "-m",
+        "spacy",
+        "tabcnn",
+        "study",
+        storage,
+        *search,
+        "--training.max_steps",
+        1,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    printed = subprocess.run(map(str, command), capture_output=True, text=True, env=environment, check=True).stdout
+    printed = subprocess.run(
+        map(str, command), capture_output=True, text=True, env=environment, check=True
+    ).stdout
     assert "--training.dropout 0.2" in printed
     assert read_results(storage, "tune")[1][0].overrides == {"training.dropout": 0.2}
 

@@ -60,7 +60,9 @@ def test_the_mix_and_its_gradients():
     weights = torch.tensor(model.get_param("weights"), requires_grad=True)
     scale = torch.tensor(model.get_param("scale"), requires_grad=True)
     mixed = scale * (weights.softmax(0)[:, None] * layers).sum(1)
-    expected = torch.stack([part.amax(0) if len(part) else torch.zeros(4) for part in mixed.split(lengths)])
+    expected = torch.stack(
+        [part.amax(0) if len(part) else torch.zeros(4) for part in mixed.split(lengths)]
+    )
     np.testing.assert_allclose(words, expected.detach().numpy(), atol=1e-6)
     expected.backward(torch.arange(16.0).view(4, 4))
     np.testing.assert_allclose(d_subwords.dataXd, layers.grad.view(6, 12).numpy(), atol=1e-5)
@@ -77,6 +79,8 @@ def test_the_mix_begins_as_the_mean():
 
 def test_the_mix_needs_all_layers():
     with pytest.raises(ValueError, match="12 wide, no multiple of n_layers = 5"):
-        make_mix(5, weights=[0.0] * 5).predict(Ragged(np.zeros((2, 12), dtype="f"), np.array([2], dtype="i")))
+        make_mix(5, weights=[0.0] * 5).predict(
+            Ragged(np.zeros((2, 12), dtype="f"), np.array([2], dtype="i"))
+        )
     with pytest.raises(ValueError, match="n_layers is 1"):
         build_mix_layers(1, build_reduce_max())

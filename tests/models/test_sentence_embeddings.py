@@ -40,7 +40,11 @@ def make_transformer(*alignments, n_sequences=1):
         lengths = np.array([len(subwords) for subwords in alignment], dtype="i")
         flat = np.array([subword for subwords in alignment for subword in subwords], dtype="i")
         pieces = WordpieceBatch.zeros([N_SUBWORDS] * n_sequences)
-        outputs.append(TransformerData(pieces, BaseModelOutput(last_hidden_state=hidden), Ragged(flat, lengths)))
+        outputs.append(
+            TransformerData(
+                pieces, BaseModelOutput(last_hidden_state=hidden), Ragged(flat, lengths)
+            )
+        )
     return chain(make_layer("listener", outputs), trfs2arrays(build_reduce_max(), 1.0)), outputs
 
 
@@ -51,7 +55,11 @@ def docs(make_doc):
 
 
 def test_without_a_transformer_a_sentence_is_the_maximum_of_its_words(docs):
-    arrays = [np.array([[1, 5], [3, 2], [0, 4]], "f"), np.zeros((0, 0), "f"), np.array([[7, 0], [6, 9]], "f")]
+    arrays = [
+        np.array([[1, 5], [3, 2], [0, 4]], "f"),
+        np.zeros((0, 0), "f"),
+        np.array([[7, 0], [6, 9]], "f"),
+    ]
     tok2vec = make_layer("fixed", arrays)
     embeddings, backprop = build_sentence_embeddings(tok2vec)(docs, is_train=True)
     assert embeddings.words.tolist() == [[1, 5], [3, 2], [0, 4], [7, 0], [6, 9]]
@@ -69,11 +77,16 @@ def test_with_a_transformer_a_sentence_is_cls(docs):
     np.testing.assert_array_equal(embeddings.words[0], first[1:3].max(axis=0))
     np.testing.assert_array_equal(embeddings.words[1:], [first[3], first[4], second[1], second[2]])
     np.testing.assert_array_equal(embeddings.sentences, [first[0], first[0], second[0]])
-    assert [output.align.dataXd.tolist() for output in outputs] == before  # other listeners read them too
+    assert [
+        output.align.dataXd.tolist() for output in outputs
+    ] == before  # other listeners read them too
 
     d_words = np.random.default_rng(1).standard_normal((5, WIDTH)).astype("float32")
     backprop(SentenceEmbeddings(d_words, np.full((3, WIDTH), 10, "f")))
-    gradients = [output.model_output["last_hidden_state"][0] for output in tok2vec.layers[0].attrs["gradients"]]
+    gradients = [
+        output.model_output["last_hidden_state"][0]
+        for output in tok2vec.layers[0].attrs["gradients"]
+    ]
     np.testing.assert_array_equal(gradients[0][0], [20] * WIDTH)
     np.testing.assert_array_equal(gradients[1][0], [10] * WIDTH)
     np.testing.assert_allclose(gradients[0][1:3].sum(axis=0), d_words[0], atol=1e-6)

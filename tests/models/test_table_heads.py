@@ -10,9 +10,9 @@ import torch
 from spacy.util import registry
 from thinc.api import Adam, set_dropout_rate
 
-from spacy_tabcnn.models import shim
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_biaffine, build_table_cnn
-from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.runtime import torch_shim as shim
+from spacy_tabcnn.table.logits import TableLogits
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 LENGTHS = np.array([4, 1, 3])
@@ -20,12 +20,16 @@ LENGTHS = np.array([4, 1, 3])
 
 def make_inputs(seed=0):
     words = np.random.default_rng(seed).standard_normal((LENGTHS.sum(), WIDTH)).astype("float32")
-    return HeadInput(words, LENGTHS, np.random.default_rng(seed).integers(-1, N_TAGS, LENGTHS.sum()))
+    return HeadInput(
+        words, LENGTHS, np.random.default_rng(seed).integers(-1, N_TAGS, LENGTHS.sum())
+    )
 
 
 def make_labels(n_tags=N_TAGS, n_relations=N_RELATIONS):
     """A sample of logits, which tells the head its numbers of labels."""
-    return TableLogits(np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), np.zeros(0, np.int64))
+    return TableLogits(
+        np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), np.zeros(0, np.int64)
+    )
 
 
 def initialize(head):
@@ -66,17 +70,26 @@ def test_the_module_is_built_when_its_sizes_are_known(make_head):
     assert [head.has_dim(name) for name in ("nI", "n_tags", "n_relations")] == [None] * 3
     initialize(head)
     assert module_of(head) is not None
-    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [WIDTH, N_TAGS, N_RELATIONS]
+    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [
+        WIDTH,
+        N_TAGS,
+        N_RELATIONS,
+    ]
 
 
-@pytest.mark.parametrize("options, hidden", [({}, [512]), ({"hidden": None}, [512]), ({"hidden": [8, 7]}, [8, 7])])
+@pytest.mark.parametrize(
+    "options, hidden", [({}, [512]), ({"hidden": None}, [512]), ({"hidden": [8, 7]}, [8, 7])]
+)
 def test_cnn_hidden(options, hidden):
     head = initialize(build_table_cnn(**options))
     assert [conv.out_channels for conv in module_of(head).convs] == [*hidden, N_RELATIONS]
 
 
 def test_cnn_kernel_size():
-    kernels = [conv.kernel_size for conv in module_of(initialize(build_table_cnn(kernel_size=5, hidden=[8]))).convs]
+    kernels = [
+        conv.kernel_size
+        for conv in module_of(initialize(build_table_cnn(kernel_size=5, hidden=[8]))).convs
+    ]
     assert kernels == [(5, 5), (5, 5)]
 
 
@@ -137,10 +150,15 @@ def test_cnn_in_training_without_dropout_scores_as_in_prediction():
     assert_same_logits(logits, head.predict(make_inputs()))
 
 
-@pytest.mark.parametrize("build, uses_known_tags", [(build_table_cnn, False), (build_table_biaffine, True)])
+@pytest.mark.parametrize(
+    "build, uses_known_tags", [(build_table_cnn, False), (build_table_biaffine, True)]
+)
 def test_known_tags_reach_the_module(build, uses_known_tags):
     head, inputs = initialize(build(dropout=0.0)), make_inputs()
-    for score in (lambda given: head.begin_update(given)[0].tags, lambda given: head.predict(given).tags):
+    for score in (
+        lambda given: head.begin_update(given)[0].tags,
+        lambda given: head.predict(given).tags,
+    ):
         logits = [score(inputs._replace(known_tags=tags)) for tags in (inputs.known_tags, None)]
         assert np.allclose(*logits) != uses_known_tags
 
@@ -204,8 +222,13 @@ def any_device_has_bfloat16(monkeypatch):
 
 @pytest.mark.parametrize("mixed_precision", [False, True])
 def test_mixed_precision_reaches_both_modes(make_head, any_device_has_bfloat16, mixed_precision):
-    head, plain = (make_head(mixed_precision=mixed, dropout=0.0) for mixed in (mixed_precision, False))
-    for score in (lambda head: head.predict(make_inputs()), lambda head: head.begin_update(make_inputs())[0]):
+    head, plain = (
+        make_head(mixed_precision=mixed, dropout=0.0) for mixed in (mixed_precision, False)
+    )
+    for score in (
+        lambda head: head.predict(make_inputs()),
+        lambda head: head.begin_update(make_inputs())[0],
+    ):
         logits, expected = score(head), score(plain)
         assert logits.tags.dtype == logits.relations.dtype == np.float32
         difference = np.abs(logits.relations - expected.relations).max()
@@ -283,7 +306,9 @@ def test_disk(make_head, tmp_path):
 
 
 def test_loaded_head_trains_on(make_head):
-    head = make_head(is_initialized=False, dropout=0.0).from_bytes(make_head(dropout=0.0).to_bytes())
+    head = make_head(is_initialized=False, dropout=0.0).from_bytes(
+        make_head(dropout=0.0).to_bytes()
+    )
     before = head.predict(make_inputs())
     logits, backprop = head.begin_update(make_inputs())
     backprop(logits)
@@ -311,13 +336,17 @@ class Intruder:
         return open, (str(self.path), "w")
 
 
-@pytest.mark.parametrize("wrap", [lambda intruder: intruder, lambda intruder: {"tagger.bias": intruder}])
+@pytest.mark.parametrize(
+    "wrap", [lambda intruder: intruder, lambda intruder: {"tagger.bias": intruder}]
+)
 def test_saved_weights_cannot_run_code(make_head, tmp_path, wrap):
     state = BytesIO()
     torch.save(wrap(Intruder(tmp_path / "intruder")), state)
     head = make_head()
     message = srsly.msgpack_loads(head.to_bytes())
-    message["shims"][0][0] = srsly.msgpack_dumps({"config": head.shims[0].cfg, "state": state.getvalue()})
+    message["shims"][0][0] = srsly.msgpack_dumps(
+        {"config": head.shims[0].cfg, "state": state.getvalue()}
+    )
     with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
         make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))
     assert not (tmp_path / "intruder").exists()

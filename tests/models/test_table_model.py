@@ -8,9 +8,10 @@ from thinc.api import Model
 
 from spacy_tabcnn.models.table_heads import build_table_biaffine, build_table_cnn
 from spacy_tabcnn.models.table_model import TaggedDocs, build_table_model
+from spacy_tabcnn.sentences import count_cells
 from spacy_tabcnn.table.gold import GoldTable
+from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.table.loss import table_loss
-from spacy_tabcnn.table.types import TableLogits, count_cells
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 
@@ -31,13 +32,17 @@ def make_tok2vec(*, empty_width=WIDTH):
     def embed(doc):
         if not len(doc):
             return np.zeros((0, empty_width), "f")
-        return np.stack([np.random.default_rng(token.orth).standard_normal(WIDTH) for token in doc]).astype("f")
+        return np.stack(
+            [np.random.default_rng(token.orth).standard_normal(WIDTH) for token in doc]
+        ).astype("f")
 
     return Model("fixed", forward)
 
 
 def make_labels():
-    return TableLogits(np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64))
+    return TableLogits(
+        np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64)
+    )
 
 
 def make_model(docs=None, head=None, **tok2vec_options):
@@ -60,7 +65,11 @@ def docs(make_doc):
 
 def test_sizes_come_from_the_embeddings_and_the_sample(docs):
     head = make_model(docs).get_ref("head")
-    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [WIDTH, N_TAGS, N_RELATIONS]
+    assert [head.get_dim(name) for name in ("nI", "n_tags", "n_relations")] == [
+        WIDTH,
+        N_TAGS,
+        N_RELATIONS,
+    ]
 
 
 @pytest.mark.parametrize("words", [None, []])
@@ -87,8 +96,12 @@ def test_documents_do_not_change_each_other(docs):
     model = make_model(docs)
     together = model.predict(docs)
     alone = [model.predict([doc]) for doc in docs]
-    np.testing.assert_allclose(together.tags, np.concatenate([one.tags for one in alone]), atol=1e-5)
-    np.testing.assert_allclose(together.relations, np.concatenate([one.relations for one in alone]), atol=1e-5)
+    np.testing.assert_allclose(
+        together.tags, np.concatenate([one.tags for one in alone]), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        together.relations, np.concatenate([one.relations for one in alone]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("empty_width", [WIDTH, 0])
@@ -109,8 +122,12 @@ def test_long_sentences_have_a_table_for_each_window(docs):
     logits = model.predict(docs)
     assert logits.lengths.tolist() == [2, 2, 2, 1, 2, 2, 2]
     alone = [model.predict([docs[0][start : start + 2].as_doc()]) for start in range(3)]
-    np.testing.assert_allclose(logits.tags[:6], np.concatenate([one.tags for one in alone]), atol=1e-6)
-    np.testing.assert_allclose(logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-6)
+    np.testing.assert_allclose(
+        logits.tags[:6], np.concatenate([one.tags for one in alone]), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-6
+    )
 
 
 # Gold tags
@@ -123,9 +140,16 @@ def test_known_tags_follow_their_words_into_the_windows(docs):
     gold = np.array([4, 1, -1, 3, 8, 0, 0, 5, 6, 7])
     logits, _ = model.begin_update(TaggedDocs(docs, gold))
     parts = [(docs[0][start : start + 2].as_doc(), gold[start : start + 2]) for start in range(3)]
-    alone = [model.begin_update(TaggedDocs([doc], tags))[0] for doc, tags in [*parts, (docs[1], gold[4:5])]]
-    np.testing.assert_allclose(logits.tags[:7], np.concatenate([one.tags for one in alone]), atol=1e-5)
-    np.testing.assert_allclose(logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-5)
+    alone = [
+        model.begin_update(TaggedDocs([doc], tags))[0]
+        for doc, tags in [*parts, (docs[1], gold[4:5])]
+    ]
+    np.testing.assert_allclose(
+        logits.tags[:7], np.concatenate([one.tags for one in alone]), atol=1e-5
+    )
+    np.testing.assert_allclose(
+        logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-5
+    )
     assert not np.allclose(logits.tags, model.begin_update(docs)[0].tags)
 
 
@@ -142,7 +166,9 @@ def test_known_tags_may_be_left_out(docs):
 def make_gold(lengths, seed=0):
     random = np.random.default_rng(seed)
     return [
-        GoldTable(random.integers(-1, N_TAGS, n), random.integers(-1, N_RELATIONS, int(count_cells(n))))
+        GoldTable(
+            random.integers(-1, N_TAGS, n), random.integers(-1, N_RELATIONS, int(count_cells(n)))
+        )
         for n in lengths
     ]
 
@@ -164,9 +190,15 @@ def test_gradient_of_the_embeddings_equals_autograd(docs):
     tags, relations = model.get_ref("head").shims[0]._model(words, torch.tensor(lengths))
     gold = make_gold(lengths)
     expected_loss = F.cross_entropy(
-        tags, torch.tensor(np.concatenate([table.tags for table in gold])), reduction="sum", ignore_index=-1
+        tags,
+        torch.tensor(np.concatenate([table.tags for table in gold])),
+        reduction="sum",
+        ignore_index=-1,
     ) + F.cross_entropy(
-        relations, torch.tensor(np.concatenate([table.relations for table in gold])), reduction="sum", ignore_index=-1
+        relations,
+        torch.tensor(np.concatenate([table.relations for table in gold])),
+        reduction="sum",
+        ignore_index=-1,
     )
     expected_loss.backward()
     assert loss == pytest.approx(expected_loss.item(), rel=1e-5)
@@ -182,10 +214,14 @@ def test_gradient_of_a_word_is_summed_over_its_windows(docs):
     _, d_logits = table_loss(logits, make_gold(logits.lengths))
     backprop(d_logits)
 
-    words = torch.tensor(np.concatenate(model.get_ref("tok2vec").predict(docs[:2])), requires_grad=True)
+    words = torch.tensor(
+        np.concatenate(model.get_ref("tok2vec").predict(docs[:2])), requires_grad=True
+    )
     rows = words[[0, 1, 1, 2, 2, 3, 4]]
     tags, relations = model.get_ref("head").shims[0]._model(rows, torch.tensor(logits.lengths))
-    torch.autograd.backward([tags, relations], [torch.tensor(d_logits.tags), torch.tensor(d_logits.relations)])
+    torch.autograd.backward(
+        [tags, relations], [torch.tensor(d_logits.tags), torch.tensor(d_logits.relations)]
+    )
     gradients = model.get_ref("tok2vec").attrs["gradients"]
     assert [len(gradient) for gradient in gradients] == [4, 1]
     np.testing.assert_allclose(np.concatenate(gradients), words.grad.numpy(), atol=1e-5)
@@ -207,5 +243,9 @@ def test_gradients_of_empty_documents_are_empty(docs, make_doc, empty_width):
 
 def test_bytes(docs):
     model = make_model(docs)
-    other = build_table_model(make_tok2vec(), build_table_cnn(hidden=[8], dropout=0.0)).from_bytes(model.to_bytes())
-    np.testing.assert_allclose(other.predict(docs).relations, model.predict(docs).relations, atol=1e-6)
+    other = build_table_model(make_tok2vec(), build_table_cnn(hidden=[8], dropout=0.0)).from_bytes(
+        model.to_bytes()
+    )
+    np.testing.assert_allclose(
+        other.predict(docs).relations, model.predict(docs).relations, atol=1e-6
+    )

@@ -22,7 +22,12 @@ def make_examples(make_doc):
     """Make examples for a pipeline."""
 
     def make(nlp, data=TRAIN_DATA):
-        references = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
-        return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in references]
+        references = [
+            make_doc(words, entities, relations, vocab=nlp.vocab)
+            for words, entities, relations in data
+        ]
+        return [
+            Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in references
+        ]
 
     return make

@@ -25,7 +25,9 @@ def trained(request, make_examples, tmp_path_factory):
     for _ in range(n_updates):
         nlp.update(examples, sgd=optimizer)
     nlp.to_disk(folder / "model")
-    DocBin(docs=[eg.reference for eg in examples], store_user_data=True).to_disk(folder / "dev.spacy")
+    DocBin(docs=[eg.reference for eg in examples], store_user_data=True).to_disk(
+        folder / "dev.spacy"
+    )
     return request.param, folder
 
 
@@ -33,7 +35,9 @@ def predict(folder, **overrides):
     """The scores of the relations that a pipeline predicts on its corpus."""
     nlp = spacy.load(folder / "model", config=overrides)
     docs = DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab)
-    return [relation.score for doc in nlp.pipe(doc.text for doc in docs) for relation in doc._.relations]
+    return [
+        relation.score for doc in nlp.pipe(doc.text for doc in docs) for relation in doc._.relations
+    ]
 
 
 def test_a_threshold_lets_through_more_or_fewer_relations_than_the_default(trained):

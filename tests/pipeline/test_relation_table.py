@@ -15,7 +15,7 @@ from thinc.api import Adam, Config
 from spacy_tabcnn.pipeline import relation_table
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import has_relations, set_entity_scores
-from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
 from .conftest import TRAIN_DATA
@@ -28,7 +28,12 @@ LABEL_DATA = {
     "entities": ["LOC", "ORG", "PER"],
     "relations": {"LiveIn": [["PER", "LOC"]], "WorkFor": [["PER", "ORG"]]},
 }
-TEXTS = [words for words, _, _ in TRAIN_DATA] + ["Marie Curie of Paris lived in London", "Rain .", "Ada", ""]
+TEXTS = [words for words, _, _ in TRAIN_DATA] + [
+    "Marie Curie of Paris lived in London",
+    "Rain .",
+    "Ada",
+    "",
+]
 
 
 def make_nlp(name="tabcnn", **config):
@@ -106,7 +111,9 @@ def parameters_of(component):
     ]
     for node in component.model.walk():
         for shim in node.shims:
-            arrays.extend(parameter.detach().numpy().copy() for parameter in shim._model.parameters())
+            arrays.extend(
+                parameter.detach().numpy().copy() for parameter in shim._model.parameters()
+            )
     return arrays
 
 
@@ -147,13 +154,17 @@ def test_values_out_of_range_are_refused(config, message):
 
 
 def test_entities_are_predicted_or_given():
-    with pytest.raises(ValueError, match="Component 'mine': entities is 'gold'; expected 'predict' or 'given'"):
+    with pytest.raises(
+        ValueError, match="Component 'mine': entities is 'gold'; expected 'predict' or 'given'"
+    ):
         RelationTable(make_nlp().vocab, None, "mine", entities="gold")
 
 
 def test_unknown_aggregation_is_refused():
     nlp = make_nlp()
-    with pytest.raises(ValueError, match="Component 'mine': aggregation is 'max'; expected 'mean' or 'any'"):
+    with pytest.raises(
+        ValueError, match="Component 'mine': aggregation is 'max'; expected 'mean' or 'any'"
+    ):
         RelationTable(nlp.vocab, nlp.get_pipe("tabcnn").model, "mine", aggregation="max")
 
 
@@ -200,7 +211,10 @@ def test_explicit_relation_stays_unconstrained(make_examples):
     nlp = make_nlp()
     nlp.get_pipe("tabcnn").add_label("LiveIn", kind="relation")
     nlp.initialize(lambda: make_examples(nlp))
-    assert nlp.get_pipe("tabcnn").label_data["relations"] == {"LiveIn": [], "WorkFor": [["PER", "ORG"]]}
+    assert nlp.get_pipe("tabcnn").label_data["relations"] == {
+        "LiveIn": [],
+        "WorkFor": [["PER", "ORG"]],
+    }
 
 
 def test_label_data_round_trip(make_examples):
@@ -246,9 +260,20 @@ def test_initialise_again(learner, make_examples):
 
 
 def test_initialise_again_with_new_labels(learner, make_examples):
-    data = [*TRAIN_DATA, ("Ada met Bob in 1843", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "DATE")], [(0, 1, "Met")])]
+    data = [
+        *TRAIN_DATA,
+        ("Ada met Bob in 1843", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "DATE")], [(0, 1, "Met")]),
+    ]
     learner.initialize(lambda: make_examples(learner, data))
-    assert learner.get_pipe("tabcnn").labels == ("LOC", "ORG", "PER", "DATE", "LiveIn", "WorkFor", "Met")
+    assert learner.get_pipe("tabcnn").labels == (
+        "LOC",
+        "ORG",
+        "PER",
+        "DATE",
+        "LiveIn",
+        "WorkFor",
+        "Met",
+    )
     assert learner.update(make_examples(learner, data), sgd=Adam(0.01))["tabcnn"] > 0.0
 
 
@@ -262,7 +287,10 @@ def test_predictions(trained):
         ("Navy", "ORG"),
         ("New York City", "LOC"),
     ]
-    assert facts(doc) == [("Grace Hopper", "WorkFor", "Navy"), ("Grace Hopper", "LiveIn", "New York City")]
+    assert facts(doc) == [
+        ("Grace Hopper", "WorkFor", "Navy"),
+        ("Grace Hopper", "LiveIn", "New York City"),
+    ]
 
 
 def test_arguments_of_a_relation_are_entities(trained):
@@ -342,7 +370,9 @@ def test_batch_of_long_documents_is_scored_in_parts(trained, monkeypatch):
     sizes = []
     monkeypatch.setattr(relation_table, "MAX_LOGITS", 5 * (6 * 6 + 7 * 7))
     predict = RelationTable.predict
-    monkeypatch.setattr(RelationTable, "predict", lambda self, docs: sizes.append(len(docs)) or predict(self, docs))
+    monkeypatch.setattr(
+        RelationTable, "predict", lambda self, docs: sizes.append(len(docs)) or predict(self, docs)
+    )
     texts = [*TEXTS, "", TEXTS[0], TEXTS[1], TEXTS[1]]
     docs = list(trained.pipe(texts))
     assert [len(doc) for doc in docs] == [6, 7, 11, 5, 7, 2, 1, 0, 0, 6, 7, 7]
@@ -375,12 +405,16 @@ def test_select_pipes(trained):
 def test_error_handler_gets_the_documents_that_failed(learner, monkeypatch):
     failed = []
     monkeypatch.setattr(learner.get_pipe("tabcnn"), "predict", lambda docs: 1 / 0)
-    learner.set_error_handler(lambda name, pipe, docs, error: failed.append((name, len(docs), type(error))))
+    learner.set_error_handler(
+        lambda name, pipe, docs, error: failed.append((name, len(docs), type(error)))
+    )
     assert list(learner.pipe(TEXTS[:2])) == []
     assert failed == [("tabcnn", 2, ZeroDivisionError)]
 
 
-@pytest.mark.parametrize("annotate", [lambda nlp: nlp(TEXTS[0]), lambda nlp: next(nlp.pipe(TEXTS[:1]))])
+@pytest.mark.parametrize(
+    "annotate", [lambda nlp: nlp(TEXTS[0]), lambda nlp: next(nlp.pipe(TEXTS[:1]))]
+)
 def test_extensions_are_registered_again_where_they_are_missing(trained, annotate):
     """As in a spawned worker process."""
     assert Doc.remove_extension("relations") and Span.remove_extension("entity_score")
@@ -405,7 +439,13 @@ def test_overfitting_IO(learner, model_config, make_examples, tmp_path):
     examples = make_examples(learner)
     assert learner.get_pipe("tabcnn").update(examples)["tabcnn"] < 0.01
     scores = learner.evaluate(examples)
-    for key in ("ents_f", "rels_boundaries_f", "rels_strict_f", "ents_macro_f", "rels_strict_macro_f"):
+    for key in (
+        "ents_f",
+        "rels_boundaries_f",
+        "rels_strict_f",
+        "ents_macro_f",
+        "rels_strict_macro_f",
+    ):
         assert scores[key] == 1.0
     learner.to_disk(tmp_path)
     copies = {
@@ -422,7 +462,10 @@ def test_pickled_component(trained):
     component = pickle.loads(pickle.dumps(trained.get_pipe("tabcnn")))
     for text in TEXTS:
         doc = component(Doc(component.vocab, words=text.split()))
-        assert_close(describe(doc), describe(trained.get_pipe("tabcnn")(Doc(trained.vocab, words=text.split()))))
+        assert_close(
+            describe(doc),
+            describe(trained.get_pipe("tabcnn")(Doc(trained.vocab, words=text.split()))),
+        )
 
 
 def test_saving_before_initialisation(make_examples, tmp_path):
@@ -485,7 +528,9 @@ def test_update_with_empty_and_one_word_documents(learner, make_examples):
 
 def test_documents_without_annotation_teach_nothing(learner, make_examples):
     before = parameters_of(learner.get_pipe("tabcnn"))
-    losses = learner.update(make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01))
+    losses = learner.update(
+        make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01)
+    )
     assert losses == {"tabcnn": 0.0}
     assert are_equal(parameters_of(learner.get_pipe("tabcnn")), before)
 
@@ -555,7 +600,9 @@ def test_warning_at_initialisation_counts(make_examples):
 def test_warning_comes_once(learner, make_examples):
     words, entities, relations = TRAIN_DATA[0]
     examples = make_examples(learner, [(words, entities, [*relations, (0, 1, "WorkFor")])] * 2)
-    with pytest.warns(UserWarning, match="cannot learn from: 2 relations beyond the first of a pair of entities"):
+    with pytest.warns(
+        UserWarning, match="cannot learn from: 2 relations beyond the first of a pair of entities"
+    ):
         learner.update(examples)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -573,7 +620,9 @@ def test_warning_of_another_reason_comes_after(learner, make_examples):
 def test_warning_of_relations_that_were_never_set(make_examples):
     nlp = make_nlp()
     data = [(words, entities, None) for words, entities, _ in TRAIN_DATA]
-    with pytest.warns(UserWarning, match=r"3 documents with entities whose doc\._\.relations was never set"):
+    with pytest.warns(
+        UserWarning, match=r"3 documents with entities whose doc\._\.relations was never set"
+    ):
         nlp.initialize(lambda: make_examples(nlp, data))
 
 
@@ -592,34 +641,53 @@ def annotate(words, tag_probs, relation_probs, make_doc, **config):
     component)."""
     nlp = make_nlp(**config)
     component = nlp.get_pipe("tabcnn")
-    component.cfg["labels"] = {"entities": ["PER", "LOC"], "relations": {"LiveIn": [["PER", "LOC"]], "Knows": []}}
+    component.cfg["labels"] = {
+        "entities": ["PER", "LOC"],
+        "relations": {"LiveIn": [["PER", "LOC"]], "Knows": []},
+    }
     doc = make_doc(words, vocab=nlp.vocab)
-    logits = TableLogits(np.log(np.array(tag_probs)), np.log(np.array(relation_probs)), np.array([len(doc)]))
+    logits = TableLogits(
+        np.log(np.array(tag_probs)), np.log(np.array(relation_probs)), np.array([len(doc)])
+    )
     component.set_annotations([doc], logits)
     return doc
 
 
 B_PER, L_PER, U_PER, U_LOC = (np.where(np.arange(9) == tag, 0.92, 0.01) for tag in (1, 3, 4, 8))
 # none, LiveIn, LiveIn backwards, Knows, Knows backwards
-NONE, LIKELY, UNLIKELY = [0.9, 0.06, 0.02, 0.01, 0.01], [0.3, 0.6, 0.04, 0.03, 0.03], [0.5, 0.4, 0.04, 0.03, 0.03]
+NONE, LIKELY, UNLIKELY = (
+    [0.9, 0.06, 0.02, 0.01, 0.01],
+    [0.3, 0.6, 0.04, 0.03, 0.03],
+    [0.5, 0.4, 0.04, 0.03, 0.03],
+)
 
 
-@pytest.mark.parametrize("aggregation, expected", [("mean", []), ("any", [("Ada Lovelace", "LiveIn", "Rome")])])
+@pytest.mark.parametrize(
+    "aggregation, expected", [("mean", []), ("any", [("Ada Lovelace", "LiveIn", "Rome")])]
+)
 def test_config_aggregation(make_doc, aggregation, expected):
     cells = [NONE, NONE, LIKELY]
-    doc = annotate("Ada Lovelace Rome", [B_PER, L_PER, U_LOC], cells, make_doc, aggregation=aggregation)
+    doc = annotate(
+        "Ada Lovelace Rome", [B_PER, L_PER, U_LOC], cells, make_doc, aggregation=aggregation
+    )
     assert facts(doc) == expected
 
 
-@pytest.mark.parametrize("min_score, expected", [(None, []), (0.3, [("Ada", "LiveIn", "Rome")]), (0.5, [])])
+@pytest.mark.parametrize(
+    "min_score, expected", [(None, []), (0.3, [("Ada", "LiveIn", "Rome")]), (0.5, [])]
+)
 def test_config_min_score(make_doc, min_score, expected):
     doc = annotate("Ada Rome", [U_PER, U_LOC], [UNLIKELY], make_doc, min_score=min_score)
     assert facts(doc) == expected
 
 
-@pytest.mark.parametrize("type_constraints, expected", [(True, []), (False, [("Rome", "LiveIn", "London")])])
+@pytest.mark.parametrize(
+    "type_constraints, expected", [(True, []), (False, [("Rome", "LiveIn", "London")])]
+)
 def test_config_type_constraints(make_doc, type_constraints, expected):
-    doc = annotate("Rome London", [U_LOC, U_LOC], [LIKELY], make_doc, type_constraints=type_constraints)
+    doc = annotate(
+        "Rome London", [U_LOC, U_LOC], [LIKELY], make_doc, type_constraints=type_constraints
+    )
     assert facts(doc) == expected
 
 
@@ -643,7 +711,10 @@ def test_relations_join_the_entities_that_are_given(trained, given):
     text = TEXTS[2]
     assert len(trained(text)._.relations) == 2
     doc = given(give(given, text, [(0, 2, "PER"), (7, 10, "LOC")]))
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Grace Hopper", "PER"), ("New York City", "LOC")]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Grace Hopper", "PER"),
+        ("New York City", "LOC"),
+    ]
     assert [ent._.entity_score for ent in doc.ents] == [None, None]
     assert facts(doc) == [("Grace Hopper", "LiveIn", "New York City")]
     assert facts(given(give(given, text, [(0, 2, "PER")]))) == facts(given(text)) == []
@@ -659,7 +730,10 @@ def test_given_entities_of_all_sentences_and_documents(given):
         offset = len(starts)
     docs = [give(given, *data) for data in zip(texts, entities, strict=True)]
     docs.append(give(given, " ".join(texts), joined, sent_starts=starts))
-    assert [facts(doc) for doc in given.pipe(docs)] == [*singles, [fact for facts_ in singles for fact in facts_]]
+    assert [facts(doc) for doc in given.pipe(docs)] == [
+        *singles,
+        [fact for facts_ in singles for fact in facts_],
+    ]
     assert len(singles[2]) == 2
 
 
@@ -673,7 +747,12 @@ def test_given_entities_of_an_unknown_type(given):
 
 
 def test_a_given_entity_across_sentences_is_kept_without_relations(given):
-    doc = give(given, "Ada Lovelace lived in London", [(0, 2, "PER"), (4, 5, "LOC")], sent_starts=[1, 1, 0, 0, 0])
+    doc = give(
+        given,
+        "Ada Lovelace lived in London",
+        [(0, 2, "PER"), (4, 5, "LOC")],
+        sent_starts=[1, 1, 0, 0, 0],
+    )
     with pytest.warns(UserWarning, match="'Ada Lovelace', crosses a sentence boundary"):
         assert facts(given(doc)) == []
     assert [ent.text for ent in doc.ents] == ["Ada Lovelace", "London"]
@@ -697,14 +776,20 @@ def test_training_is_the_same_with_given_entities(make_examples, model_config):
     assert losses[0] == losses[1]
 
 
-LONG_TEXT = "Ada Lovelace , who was born long before anyone had heard of computers , lived in London ."
+LONG_TEXT = (
+    "Ada Lovelace , who was born long before anyone had heard of computers , lived in London ."
+)
 
 
-@pytest.mark.parametrize("max_length, expected", [(64, [("Ada Lovelace", "LiveIn", "London")]), (8, [])])
+@pytest.mark.parametrize(
+    "max_length, expected", [(64, [("Ada Lovelace", "LiveIn", "London")]), (8, [])]
+)
 def test_config_max_length(make_examples, model_config, max_length, expected):
     """Entities are found in windows, relations over more words than a window are neither learned nor found."""
     nlp = make_nlp(model=model_config, max_length=max_length)
-    examples = make_examples(nlp, [*TRAIN_DATA, (LONG_TEXT, [(0, 2, "PER"), (16, 17, "LOC")], [(0, 1, "LiveIn")])])
+    examples = make_examples(
+        nlp, [*TRAIN_DATA, (LONG_TEXT, [(0, 2, "PER"), (16, 17, "LOC")], [(0, 1, "LiveIn")])]
+    )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert train(nlp, examples, steps=60)["tabcnn"] < 0.1
@@ -712,7 +797,9 @@ def test_config_max_length(make_examples, model_config, max_length, expected):
     assert [ent.text for ent in doc.ents] == ["Ada Lovelace", "London"]
     assert facts(doc) == expected
     assert [str(warning.message) for warning in caught] == (
-        [] if expected else ["Component 'tabcnn' cannot learn from: 2 relations across windows (max_length is 8)"]
+        []
+        if expected
+        else ["Component 'tabcnn' cannot learn from: 2 relations across windows (max_length is 8)"]
     )
 
 
@@ -723,7 +810,9 @@ def test_windows_find_what_a_whole_table_finds(trained, tmp_path):
     text = " ".join(TEXTS[:3] * 2)
     doc, whole = windowed(text), trained(text)
     assert windowed.get_pipe("tabcnn").predict([doc]).lengths.tolist() == [20, 20, 20, 18]
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [(ent.text, ent.label_) for ent in whole.ents]
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        (ent.text, ent.label_) for ent in whole.ents
+    ]
     near = [
         fact
         for fact, (head, tail, _, _) in zip(facts(whole), whole._.relations, strict=True)
@@ -741,7 +830,12 @@ def test_config_scorer(make_examples):
 
 
 def test_config_model(make_examples):
-    nlp = make_nlp(model={"tok2vec": TINY_TOK2VEC, "head": {"hidden": [8, 7], "kernel_size": 5, "dropout": 0.1}})
+    nlp = make_nlp(
+        model={
+            "tok2vec": TINY_TOK2VEC,
+            "head": {"hidden": [8, 7], "kernel_size": 5, "dropout": 0.1},
+        }
+    )
     nlp.initialize(lambda: make_examples(nlp))
     nlp.update(make_examples(nlp), drop=0.5)
     module = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
@@ -750,7 +844,9 @@ def test_config_model(make_examples):
 
 
 def test_settings_are_saved(tmp_path):
-    nlp = make_nlp(aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given")
+    nlp = make_nlp(
+        aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given"
+    )
     nlp.get_pipe("tabcnn").add_label("PER")
     nlp.initialize()
     nlp.to_disk(tmp_path)
@@ -767,7 +863,9 @@ def test_settings_are_saved(tmp_path):
 
 def test_config_overrides_settings_of_a_saved_pipeline(trained, tmp_path):
     trained.to_disk(tmp_path)
-    loaded = spacy.load(tmp_path, config={"components": {"tabcnn": {"min_score": 0.25, "aggregation": "any"}}})
+    loaded = spacy.load(
+        tmp_path, config={"components": {"tabcnn": {"min_score": 0.25, "aggregation": "any"}}}
+    )
     cfg = trained.get_pipe("tabcnn").cfg
     assert loaded.get_pipe("tabcnn").cfg == {**cfg, "min_score": 0.25, "aggregation": "any"}
 
@@ -779,7 +877,12 @@ def test_find_threshold(learner, make_examples, tmp_path):
     docs = [eg.reference for eg in make_examples(learner)]
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "dev.spacy")
     best, score, scores = find_threshold(
-        tmp_path / "model", tmp_path / "dev.spacy", "tabcnn", "min_score", "rels_strict_f", n_trials=3
+        tmp_path / "model",
+        tmp_path / "dev.spacy",
+        "tabcnn",
+        "min_score",
+        "rels_strict_f",
+        n_trials=3,
     )
     assert list(scores) == [0.0, 0.5, 1.0]
     assert (best, score) == (0.5, 1.0)
@@ -793,10 +896,14 @@ def test_find_threshold(learner, make_examples, tmp_path):
 def make_shared_nlp(*names, tagger=False):
     """A pipeline of components that listen to one tok2vec."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}})
+    nlp.add_pipe(
+        "tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}}
+    )
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
     for name in names:
-        nlp.add_pipe("tabcnn", name=name, config={"model": {"tok2vec": listener, "head": TINY_HEAD}})
+        nlp.add_pipe(
+            "tabcnn", name=name, config={"model": {"tok2vec": listener, "head": TINY_HEAD}}
+        )
     if tagger:
         nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}})
     return nlp
@@ -845,7 +952,14 @@ def test_every_listener_teaches_the_shared_tok2vec(make_examples):
             nlp.get_pipe(name).from_bytes(both.get_pipe(name).to_bytes())
         nlp.update(make_examples(nlp), sgd=False, drop=0.0)
         nodes = nlp.get_pipe("tok2vec").model.walk()
-        gradients.append([node.get_grad(name) for node in nodes for name in node.param_names if node.has_grad(name)])
+        gradients.append(
+            [
+                node.get_grad(name)
+                for node in nodes
+                for name in node.param_names
+                if node.has_grad(name)
+            ]
+        )
     assert gradients[0]
     for total, first, second in zip(*gradients, strict=True):
         np.testing.assert_allclose(total, first + second, atol=1e-4)
@@ -865,7 +979,10 @@ def test_frozen_tok2vec(make_examples):
     examples = make_examples(nlp)
     nlp.initialize(lambda: examples)
     before, sgd = parameters_of(nlp.get_pipe("tok2vec")), Adam(0.01)
-    losses = [nlp.update(examples, sgd=sgd, exclude=["tok2vec"], annotates=["tok2vec"])["tabcnn"] for _ in range(20)]
+    losses = [
+        nlp.update(examples, sgd=sgd, exclude=["tok2vec"], annotates=["tok2vec"])["tabcnn"]
+        for _ in range(20)
+    ]
     assert losses[-1] < losses[0] / 2
     assert are_equal(parameters_of(nlp.get_pipe("tok2vec")), before)
 

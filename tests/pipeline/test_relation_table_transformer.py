@@ -102,7 +102,10 @@ def make_examples(make_doc):
     ]
 
     def make(nlp, n_empty=0):
-        docs = [make_doc(words, entities, relations, vocab=nlp.vocab) for words, entities, relations in data]
+        docs = [
+            make_doc(words, entities, relations, vocab=nlp.vocab)
+            for words, entities, relations in data
+        ]
         docs[1:1] = [make_doc("", [], [], vocab=nlp.vocab) for _ in range(n_empty)]
         return [Example(Doc(nlp.vocab, words=[token.text for token in doc]), doc) for doc in docs]
 
@@ -121,7 +124,10 @@ def weights_of(nlp):
     """Copies of the weights of the encoder and of the head."""
     encoder = nlp.get_pipe("transformer").model.transformer
     head = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
-    return [[parameter.detach().numpy().copy() for parameter in module.parameters()] for module in (encoder, head)]
+    return [
+        [parameter.detach().numpy().copy() for parameter in module.parameters()]
+        for module in (encoder, head)
+    ]
 
 
 def are_equal(arrays, others):
@@ -190,7 +196,9 @@ def test_frozen_transformer(make_nlp, make_examples, tok2vec_config):
     nlp = make_nlp(tok2vec_config)
     nlp.initialize(lambda: make_examples(nlp))
     before = weights_of(nlp)
-    losses = train(nlp, make_examples(nlp), steps=20, exclude=["transformer"], annotates=["transformer"])
+    losses = train(
+        nlp, make_examples(nlp), steps=20, exclude=["transformer"], annotates=["transformer"]
+    )
     assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
     after = weights_of(nlp)
     assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])
@@ -209,7 +217,11 @@ def test_frozen_transformer_reads_a_sentence_once(make_nlp, make_examples):
 
 def test_frozen_mix_of_layers(make_nlp, make_examples, tmp_path):
     """The recipe of configs/conll04_frozen.cfg: nothing but the settings of encoder and listener."""
-    pooling = {"@layers": "spacy-tabcnn.mix_layers.v1", "n_layers": 2, "pooling": {"@layers": "reduce_mean.v1"}}
+    pooling = {
+        "@layers": "spacy-tabcnn.mix_layers.v1",
+        "n_layers": 2,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    }
     nlp = make_nlp(
         **{
             "components.transformer.model.frozen": True,
@@ -283,4 +295,6 @@ def test_words_without_sub_words(make_nlp, make_examples, make_doc, tok2vec_conf
     assert all(np.isfinite(logits).all() for logits in score(nlp, [TEXTS[0], text]))
     reference = nlp.make_doc(text)
     reference.ents, reference._.relations = [], []
-    assert np.isfinite(nlp.update([Example(nlp.make_doc(text), reference)], sgd=Adam(0.01))["tabcnn"])
+    assert np.isfinite(
+        nlp.update([Example(nlp.make_doc(text), reference)], sgd=Adam(0.01))["tabcnn"]
+    )

@@ -14,7 +14,7 @@ from thinc.api import Adam
 
 from spacy_tabcnn.pipeline.span_relations import SpanRelations
 from spacy_tabcnn.relations import has_relations
-from spacy_tabcnn.spans.types import SpanLogits
+from spacy_tabcnn.spans.logits import SpanLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
 from .conftest import TRAIN_DATA
@@ -84,8 +84,14 @@ def test_defaults_are_those_of_the_paper():
     [
         ({"min_score": 1.5}, "Component 'mine': min_score is 1.5; expected a probability"),
         ({"max_length": 1}, "Component 'mine': max_length is 1; expected at least 2 words"),
-        ({"negative_entities": -1}, "Component 'mine': negative_entities is -1; expected 0 or more"),
-        ({"negative_relations": -1}, "Component 'mine': negative_relations is -1; expected 0 or more"),
+        (
+            {"negative_entities": -1},
+            "Component 'mine': negative_entities is -1; expected 0 or more",
+        ),
+        (
+            {"negative_relations": -1},
+            "Component 'mine': negative_relations is -1; expected 0 or more",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused(config, message):
@@ -143,7 +149,10 @@ def test_predictions(trained):
         ("Navy", "ORG"),
         ("New York City", "LOC"),
     ]
-    assert facts(doc) == [("Grace Hopper", "WorkFor", "Navy"), ("Grace Hopper", "LiveIn", "New York City")]
+    assert facts(doc) == [
+        ("Grace Hopper", "WorkFor", "Navy"),
+        ("Grace Hopper", "LiveIn", "New York City"),
+    ]
     assert all(0.0 < ent._.entity_score <= 1.0 for ent in doc.ents)
     assert all(0.4 <= relation.score <= 1.0 for relation in doc._.relations)
     assert set(doc.ents) <= set(doc.spans["spert"])
@@ -164,7 +173,9 @@ def make_logits(component, doc, entities, relations):
     )
 
 
-@pytest.mark.parametrize("min_score, expected", [(0.4, [("Lovelace", "LiveIn", "Rome")]), (0.6, [])])
+@pytest.mark.parametrize(
+    "min_score, expected", [(0.4, [("Lovelace", "LiveIn", "Rome")]), (0.6, [])]
+)
 def test_overlapping_entities(make_doc, min_score, expected):
     """`doc.spans` has all, `doc.ents` and the relations the best, and all have a score."""
     component = make_nlp(min_score=min_score).get_pipe("spert")
@@ -177,7 +188,9 @@ def test_overlapping_entities(make_doc, min_score, expected):
         ("Lovelace", "PER"),
         ("Rome", "LOC"),
     ]
-    assert [span._.entity_score for span in doc.spans["spert"]] == pytest.approx([0.6, 0.8, 0.7], abs=1e-4)
+    assert [span._.entity_score for span in doc.spans["spert"]] == pytest.approx(
+        [0.6, 0.8, 0.7], abs=1e-4
+    )
     assert [ent.text for ent in doc.ents] == ["Lovelace", "Rome"]
     assert facts(doc) == expected
 
@@ -236,7 +249,13 @@ def test_overfitting_IO(learner, make_examples, tmp_path):
     examples = make_examples(learner)
     assert learner.get_pipe("spert").update(examples)["spert"] < 0.01
     scores = learner.evaluate(examples)
-    for key in ("ents_f", "rels_boundaries_f", "rels_strict_f", "ents_macro_f", "rels_strict_macro_f"):
+    for key in (
+        "ents_f",
+        "rels_boundaries_f",
+        "rels_strict_f",
+        "ents_macro_f",
+        "rels_strict_macro_f",
+    ):
         assert scores[key] == 1.0
     learner.to_disk(tmp_path)
     copies = {
@@ -251,7 +270,11 @@ def test_overfitting_IO(learner, make_examples, tmp_path):
 
 def test_annotations_survive_a_docbin(trained):
     docs = list(trained.pipe(TEXTS))
-    copies = DocBin().from_bytes(DocBin(docs=docs, store_user_data=True).to_bytes()).get_docs(trained.vocab)
+    copies = (
+        DocBin()
+        .from_bytes(DocBin(docs=docs, store_user_data=True).to_bytes())
+        .get_docs(trained.vocab)
+    )
     for doc, copy in zip(docs, copies, strict=True):
         assert describe(copy) == describe(doc)
 
@@ -296,7 +319,11 @@ def test_negatives_are_learned_from(learner, make_examples, config):
     """Without them less is scored, so another loss comes out."""
     fewer = make_nlp(**config).from_bytes(learner.to_bytes())
     examples = make_examples(
-        learner, [(words, [], []) if "rained" in words else (words, ents, rels) for words, ents, rels in TRAIN_DATA]
+        learner,
+        [
+            (words, [], []) if "rained" in words else (words, ents, rels)
+            for words, ents, rels in TRAIN_DATA
+        ],
     )
     losses = [nlp.get_pipe("spert").update(examples)["spert"] for nlp in (learner, fewer)]
     assert losses[0] != losses[1]
@@ -308,7 +335,10 @@ def test_loss_of_predictions(learner, make_examples):
     logits = component.predict([eg.predicted for eg in examples])
     loss, gradient = component.get_loss(examples, logits)
     assert 0.0 < loss < 0.05
-    assert gradient.entities.shape == logits.entities.shape and gradient.relations.shape == logits.relations.shape
+    assert (
+        gradient.entities.shape == logits.entities.shape
+        and gradient.relations.shape == logits.relations.shape
+    )
 
 
 def test_update_on_empty_documents(learner, make_examples):
@@ -322,14 +352,18 @@ def test_update_on_empty_documents(learner, make_examples):
 
 def test_documents_without_annotation_teach_nothing(learner, make_examples):
     before = parameters_of(learner.get_pipe("spert"))
-    losses = learner.update(make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01))
+    losses = learner.update(
+        make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01)
+    )
     assert losses == {"spert": 0.0}
     assert are_equal(parameters_of(learner.get_pipe("spert")), before)
 
 
 def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make_examples):
     words, entities, relations = TRAIN_DATA[0]
-    relation_layer = learner.get_pipe("spert").model.get_ref("head").shims[0]._model.relation_classifier
+    relation_layer = (
+        learner.get_pipe("spert").model.get_ref("head").shims[0]._model.relation_classifier
+    )
     for annotation, is_learned in ((None, False), (relations, True)):
         learner.get_pipe("spert").update(make_examples(learner, [(words, entities, annotation)]))
         assert bool(relation_layer.weight.grad.any()) == is_learned
@@ -377,7 +411,9 @@ def test_head_learn_rate(learner, make_examples, rates, changes):
 def test_components_that_share_a_tok2vec(make_examples):
     """The table and the spans listen to one tok2vec and learn from its two listeners' gradients."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}})
+    nlp.add_pipe(
+        "tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}}
+    )
     listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
     nlp.add_pipe("tabcnn", config={"model": {"tok2vec": listener, "head": {"hidden": [16]}}})
     nlp.add_pipe("spert", config={"model": {**TINY_MODEL, "tok2vec": listener}})

@@ -41,7 +41,10 @@ def weights_of(nlp):
     """Copies of the weights of the encoder and of the head."""
     encoder = nlp.get_pipe("transformer").model.transformer
     head = nlp.get_pipe("spert").model.get_ref("head").shims[0]._model
-    return [[parameter.detach().numpy().copy() for parameter in module.parameters()] for module in (encoder, head)]
+    return [
+        [parameter.detach().numpy().copy() for parameter in module.parameters()]
+        for module in (encoder, head)
+    ]
 
 
 def score(nlp, texts):
@@ -72,7 +75,9 @@ def test_batches_do_not_change_scores(nlp, make_examples):
     train(nlp, make_examples(nlp))
     together = score(nlp, TEXTS)
     alone = [score(nlp, [text]) for text in TEXTS]
-    np.testing.assert_allclose(together.entities, np.concatenate([one.entities for one in alone]), atol=1e-5)
+    np.testing.assert_allclose(
+        together.entities, np.concatenate([one.entities for one in alone]), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("texts", [[""], ["", *TEXTS, ""], ["\n", "Ada  lived\n in London ."]])

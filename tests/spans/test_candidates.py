@@ -22,7 +22,11 @@ def make_gold(spans=(), relations=(), *, n_words=30, n_sentences=1, missing=(), 
 
 def sample(gold, lengths, *, entities=100, relations=100, **sizes):
     spans, pairs = sample_candidates(
-        gold, np.array(lengths), **{**SIZES, **sizes}, negative_entities=entities, negative_relations=relations
+        gold,
+        np.array(lengths),
+        **{**SIZES, **sizes},
+        negative_entities=entities,
+        negative_relations=relations,
     )
     return [tuple(span) for span in spans.tolist()], [tuple(pair) for pair in pairs.tolist()]
 
@@ -49,7 +53,9 @@ def test_all_pairs_stay_in_a_sentence():
     assert all_pairs(spans[:0], 256).shape == (0, 2)
 
 
-@pytest.mark.parametrize("max_length, expected", [(4, []), (5, [(0, 1)]), (9, [(0, 1), (1, 2)]), (12, 3)])
+@pytest.mark.parametrize(
+    "max_length, expected", [(4, []), (5, [(0, 1)]), (9, [(0, 1), (1, 2)]), (12, 3)]
+)
 def test_pairs_over_too_many_words_are_left_out(max_length, expected):
     pairs = all_pairs(np.array([[0, 2, 0], [3, 5, 0], [10, 12, 0]]), max_length)
     ascending = [tuple(pair) for pair in pairs.tolist() if pair[0] < pair[1]]
@@ -88,10 +94,15 @@ def test_pairs_are_gold_and_unrelated_ones():
 
 @pytest.mark.parametrize("n", [0, 2])
 def test_number_of_negative_pairs_of_each_sentence(n):
-    spans = [(3 * i, 3 * i + 1, 0) for i in range(4)] + [(20 + 3 * i, 21 + 3 * i, 1) for i in range(3)]
+    spans = [(3 * i, 3 * i + 1, 0) for i in range(4)] + [
+        (20 + 3 * i, 21 + 3 * i, 1) for i in range(3)
+    ]
     _, pairs = sample(make_gold(spans, [(0, 3, 1)], n_sentences=2), [20, 10], relations=n)
     assert pairs[0] == (0, 3)
-    assert [sum(pair[0] < 4 for pair in pairs[1:]), sum(pair[0] >= 4 for pair in pairs[1:])] == [n, n]
+    assert [sum(pair[0] < 4 for pair in pairs[1:]), sum(pair[0] >= 4 for pair in pairs[1:])] == [
+        n,
+        n,
+    ]
 
 
 def test_no_pairs_where_relations_are_not_annotated():

@@ -7,7 +7,7 @@ from spacy_tabcnn.labels import LabelScheme
 from spacy_tabcnn.spans.candidates import all_pairs, all_spans
 from spacy_tabcnn.spans.decode import best_spans, classify_spans, decode_spans
 from spacy_tabcnn.spans.gold import gold_spans
-from spacy_tabcnn.spans.types import SpanLogits
+from spacy_tabcnn.spans.logits import SpanLogits
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [], "Visit": []})
 
@@ -26,7 +26,9 @@ def make_logits(lengths, entities, relations=()):
     best = best_spans(spans, *classify_spans(logits))
     pairs = all_pairs(spans[best], 256)
     bounds = [tuple(span) for span in spans[best][:, :2].tolist()]
-    probs = np.array([dict(relations).get((bounds[h], bounds[t]), (0.01, 0.01)) for h, t in pairs]).reshape(-1, 2)
+    probs = np.array(
+        [dict(relations).get((bounds[h], bounds[t]), (0.01, 0.01)) for h, t in pairs]
+    ).reshape(-1, 2)
     return SpanLogits(spans, logits, best[pairs], np.log(probs / (1 - probs)).astype("float32"))
 
 
@@ -36,7 +38,9 @@ def decode(logits, doc_lengths, min_score=0.4):
 
 def test_entities_and_relations():
     relations = {((0, 2), (3, 4)): (0.9, 0.6), ((3, 4), (0, 2)): (0.3, 0.1)}
-    (prediction,) = decode(make_logits([5], {(0, 2): (1, 0.8), (3, 4): (2, 0.7)}, relations.items()), [5])
+    (prediction,) = decode(
+        make_logits([5], {(0, 2): (1, 0.8), (3, 4): (2, 0.7)}, relations.items()), [5]
+    )
     assert [ent[:3] for ent in prediction.entities] == [(0, 2, "PER"), (3, 4, "LOC")]
     assert [ent.score for ent in prediction.entities] == pytest.approx([0.8, 0.7], abs=1e-5)
     assert prediction.best == [0, 1]
@@ -44,7 +48,9 @@ def test_entities_and_relations():
     assert [rel.score for rel in prediction.relations] == pytest.approx([0.9, 0.6], abs=1e-5)
 
 
-@pytest.mark.parametrize("min_score, n_relations", [(0.0, 4), (0.2, 3), (0.4, 2), (0.7, 1), (1.0, 0)])
+@pytest.mark.parametrize(
+    "min_score, n_relations", [(0.0, 4), (0.2, 3), (0.4, 2), (0.7, 1), (1.0, 0)]
+)
 def test_min_score(min_score, n_relations):
     relations = {((0, 2), (3, 4)): (0.9, 0.6), ((3, 4), (0, 2)): (0.3, 0.1)}
     logits = make_logits([5], {(0, 2): (1, 0.8), (3, 4): (2, 0.7)}, relations.items())
@@ -53,7 +59,13 @@ def test_min_score(min_score, n_relations):
 
 def test_best_of_overlapping_and_nested_entities():
     """The chosen ones leave no room for less probable ones, however many words these have."""
-    entities = {(0, 3): (1, 0.7), (1, 2): (2, 0.9), (2, 4): (1, 0.8), (5, 6): (2, 0.5), (3, 5): (1, 0.75)}
+    entities = {
+        (0, 3): (1, 0.7),
+        (1, 2): (2, 0.9),
+        (2, 4): (1, 0.8),
+        (5, 6): (2, 0.5),
+        (3, 5): (1, 0.75),
+    }
     (prediction,) = decode(make_logits([6], entities), [6])
     assert {ent[:2] for ent in prediction.entities} == set(entities)
     assert [prediction.entities[i][:2] for i in prediction.best] == [(1, 2), (2, 4), (5, 6)]
@@ -62,9 +74,19 @@ def test_best_of_overlapping_and_nested_entities():
 def test_documents():
     """Two sentences in the first, none in the second; words are counted over each document."""
     relations = {((0, 1), (2, 3)): (0.9, 0.1), ((5, 6), (7, 8)): (0.1, 0.8)}
-    entities = {(0, 1): (1, 0.9), (2, 3): (2, 0.9), (3, 4): (2, 0.9), (5, 6): (1, 0.9), (7, 8): (1, 0.9)}
+    entities = {
+        (0, 1): (1, 0.9),
+        (2, 3): (2, 0.9),
+        (3, 4): (2, 0.9),
+        (5, 6): (1, 0.9),
+        (7, 8): (1, 0.9),
+    }
     predictions = decode(make_logits([3, 2, 3], entities, relations.items()), [5, 0, 3])
-    assert [ent[:3] for ent in predictions[0].entities] == [(0, 1, "PER"), (2, 3, "LOC"), (3, 4, "LOC")]
+    assert [ent[:3] for ent in predictions[0].entities] == [
+        (0, 1, "PER"),
+        (2, 3, "LOC"),
+        (3, 4, "LOC"),
+    ]
     assert [rel[:3] for rel in predictions[0].relations] == [(0, 1, "LiveIn")]
     assert predictions[1] == ([], [], [])
     assert [ent[:3] for ent in predictions[2].entities] == [(0, 1, "PER"), (2, 3, "PER")]
@@ -73,7 +95,9 @@ def test_documents():
 
 def test_nothing_predicted():
     assert decode(make_logits([3], {}), [3]) == [([], [], [])]
-    empty = SpanLogits(np.zeros((0, 3), int), np.zeros((0, 3), "f"), np.zeros((0, 2), int), np.zeros((0, 2), "f"))
+    empty = SpanLogits(
+        np.zeros((0, 3), int), np.zeros((0, 3), "f"), np.zeros((0, 2), int), np.zeros((0, 2), "f")
+    )
     assert decode(empty, [0, 0]) == [([], [], [])] * 2
 
 
@@ -93,7 +117,9 @@ def test_gold_round_trip(make_doc):
     pairs = best[all_pairs(spans[best], 256)]
     logits = SpanLogits(spans, entities, pairs, 18.0 * gold.labels(spans, pairs) - 9.0)
     (prediction,) = decode(logits, [len(doc)])
-    assert [ent[:3] for ent in prediction.entities] == [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    assert [ent[:3] for ent in prediction.entities] == [
+        (ent.start, ent.end, ent.label_) for ent in doc.ents
+    ]
     assert sorted(rel[:3] for rel in prediction.relations) == [
         (0, 1, "LiveIn"),
         (2, 0, "Visit"),

@@ -3,10 +3,9 @@ import pytest
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_tabcnn.labels import LabelScheme
+from spacy_tabcnn.labels import MISSING, LabelScheme
 from spacy_tabcnn.spans.candidates import all_spans
 from spacy_tabcnn.spans.gold import gold_spans
-from spacy_tabcnn.table.gold import MISSING
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [], "Visit": []})
 ADA = ("Ada lives in London", [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn"), (0, 1, "Visit")])
@@ -16,7 +15,9 @@ ADA = ("Ada lives in London", [(0, 1, "PER"), (3, 4, "LOC")], [(0, 1, "LiveIn"),
 def collect(make_doc):
     def collect(*data, max_width=10, max_length=256, **options):
         docs = [make_doc(*item, **options) for item in data]
-        examples = [Example(Doc(doc.vocab, words=[token.text for token in doc]), doc) for doc in docs]
+        examples = [
+            Example(Doc(doc.vocab, words=[token.text for token in doc]), doc) for doc in docs
+        ]
         for eg in examples:
             if eg.reference.has_annotation("SENT_START"):
                 for token, gold in zip(eg.predicted, eg.reference, strict=True):
@@ -39,7 +40,8 @@ def test_gold_of_a_batch(collect):
 def test_sentences(collect):
     words, _, relations = ADA
     gold, _ = collect(
-        (f"Rain . {words}", [(2, 3, "PER"), (5, 6, "LOC")], relations), sent_starts=[True, False, True] + [False] * 3
+        (f"Rain . {words}", [(2, 3, "PER"), (5, 6, "LOC")], relations),
+        sent_starts=[True, False, True] + [False] * 3,
     )
     assert gold.spans.tolist() == [[2, 3, 1], [5, 6, 1]]
     assert gold.has_relations.tolist() == [True, True]
@@ -48,7 +50,9 @@ def test_sentences(collect):
 def test_labels_of_spans(collect):
     gold, _ = collect(ADA, ("Rain", None, None))
     spans = all_spans(np.array([4, 1]), 2)
-    types = dict(zip(map(tuple, spans[:, :2].tolist()), gold.span_types(spans).tolist(), strict=True))
+    types = dict(
+        zip(map(tuple, spans[:, :2].tolist()), gold.span_types(spans).tolist(), strict=True)
+    )
     assert types.pop((0, 1)) == 1 and types.pop((3, 4)) == 2 and types.pop((4, 5)) == MISSING
     assert set(types.values()) == {0}
 
@@ -69,11 +73,15 @@ def test_labels_of_pairs_that_are_not_annotated(collect):
 
 def test_wide_entities_are_counted(collect):
     gold, skipped = collect(
-        ("New York City is in America", [(0, 3, "LOC"), (5, 6, "LOC")], [(0, 1, "Visit")]), max_width=2
+        ("New York City is in America", [(0, 3, "LOC"), (5, 6, "LOC")], [(0, 1, "Visit")]),
+        max_width=2,
     )
     assert gold.spans.tolist() == [[5, 6, 0]]
     assert not gold.is_missing.any()
-    assert skipped == {"entities of more than 2 words": 1, "relations of a span that is not a usable entity": 1}
+    assert skipped == {
+        "entities of more than 2 words": 1,
+        "relations of a span that is not a usable entity": 1,
+    }
 
 
 def test_long_relations_are_counted(collect):

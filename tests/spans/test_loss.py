@@ -3,9 +3,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from spacy_tabcnn.labels import MISSING
+from spacy_tabcnn.spans.logits import SpanLogits
 from spacy_tabcnn.spans.loss import span_loss
-from spacy_tabcnn.spans.types import SpanLogits
-from spacy_tabcnn.table.gold import MISSING
 
 
 def make_logits(n_spans=6, n_pairs=4, scale=1.0):
@@ -23,9 +23,13 @@ def test_loss_and_gradient_are_those_of_torch(scale):
     logits = make_logits(scale=scale)
     types, labels = np.array([0, 1, 2, 0, 1, 0]), np.array([[0, 1], [0, 0], [1, 1], [1, 0]])
     loss, gradient = span_loss(logits, types, labels)
-    entities, relations = (torch.tensor(array, requires_grad=True) for array in (logits.entities, logits.relations))
+    entities, relations = (
+        torch.tensor(array, requires_grad=True) for array in (logits.entities, logits.relations)
+    )
     expected = F.cross_entropy(entities, torch.tensor(types))
-    expected = expected + F.binary_cross_entropy_with_logits(relations, torch.tensor(labels, dtype=torch.float32))
+    expected = expected + F.binary_cross_entropy_with_logits(
+        relations, torch.tensor(labels, dtype=torch.float32)
+    )
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     np.testing.assert_allclose(gradient.entities, entities.grad, atol=1e-6)

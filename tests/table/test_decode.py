@@ -3,17 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
+from spacy_tabcnn.arrays import log_softmax
 from spacy_tabcnn.labels import OUTSIDE, LabelScheme
-from spacy_tabcnn.table.decode import (
-    EntityPrediction,
-    RelationPrediction,
-    decode_relations,
-    decode_tables,
-    viterbi,
-)
-from spacy_tabcnn.table.loss import log_softmax
-from spacy_tabcnn.table.types import TableLogits, cell_index, count_cells
-from spacy_tabcnn.table.windows import DEFAULT_MAX_LENGTH, Windows
+from spacy_tabcnn.predictions import EntityPrediction, RelationPrediction
+from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Windows, cell_index, count_cells
+from spacy_tabcnn.table.decode import decode_relations, decode_tables, viterbi
+from spacy_tabcnn.table.logits import TableLogits
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [("PER", "LOC")], "Knows": [("PER", "PER")]})
 OPTIONS = [
@@ -44,7 +39,10 @@ def split(logits):
     """The logits of each sentence of a batch alone."""
     words = np.split(logits.tags, np.cumsum(logits.lengths)[:-1])
     cells = np.split(logits.relations, np.cumsum(count_cells(logits.lengths))[:-1])
-    return [TableLogits(tags, relations, np.array([len(tags)])) for tags, relations in zip(words, cells, strict=True)]
+    return [
+        TableLogits(tags, relations, np.array([len(tags)]))
+        for tags, relations in zip(words, cells, strict=True)
+    ]
 
 
 def probabilities(cells):
@@ -74,11 +72,17 @@ def is_valid(tags, scheme):
 
 @pytest.mark.parametrize("length", [1, 2, 3, 4])
 def test_viterbi_finds_the_best_of_all_valid_sequences(length):
-    sequences = [tags for tags in itertools.product(range(SCHEME.n_tags), repeat=length) if is_valid(tags, SCHEME)]
+    sequences = [
+        tags
+        for tags in itertools.product(range(SCHEME.n_tags), repeat=length)
+        if is_valid(tags, SCHEME)
+    ]
     for seed in range(10):
         log_probs = log_softmax(make_logits([length], seed).tags)
         scores = log_probs[np.arange(length), np.array(sequences)].sum(axis=1)
-        assert viterbi(log_probs, np.array([length]), SCHEME).tolist() == list(sequences[scores.argmax()])
+        assert viterbi(log_probs, np.array([length]), SCHEME).tolist() == list(
+            sequences[scores.argmax()]
+        )
 
 
 def test_viterbi_corrects_the_most_probable_tags():
@@ -116,7 +120,9 @@ def test_batch_equals_its_sentences_one_by_one(options):
     for prediction, expected in zip(together, alone, strict=True):
         assert [ent[:3] for ent in prediction.entities] == [ent[:3] for ent in expected.entities]
         assert [rel[:3] for rel in prediction.relations] == [rel[:3] for rel in expected.relations]
-        for found, same in zip(itertools.chain(*prediction), itertools.chain(*expected), strict=True):
+        for found, same in zip(
+            itertools.chain(*prediction), itertools.chain(*expected), strict=True
+        ):
             assert found.score == pytest.approx(same.score, abs=1e-9)
 
 
@@ -127,7 +133,10 @@ def test_scores_are_probabilities():
 
 
 def test_scores_of_certain_logits_are_one():
-    tags, relations = np.full((2, SCHEME.n_tags), -1e4, "f"), np.full((1, SCHEME.n_relations), -1e4, "f")
+    tags, relations = (
+        np.full((2, SCHEME.n_tags), -1e4, "f"),
+        np.full((1, SCHEME.n_relations), -1e4, "f"),
+    )
     tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
     (prediction,) = decode(TableLogits(tags, relations, np.array([2])))
     assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
@@ -145,7 +154,9 @@ def test_scheme_without_relations():
 
 
 def test_logits_of_other_windows_are_refused():
-    with pytest.raises(ValueError, match="logits of 1 tables, 9 words in all, for 4 windows, 15 words in all"):
+    with pytest.raises(
+        ValueError, match="logits of 1 tables, 9 words in all, for 4 windows, 15 words in all"
+    ):
         decode_tables(make_logits([9]), Windows(np.array([9]), 4), SCHEME)
 
 
@@ -167,16 +178,25 @@ def decode_windows(n_words, spans, related, *, max_length):
     relations[:, 3] = 0.9  # the other copies say Knows
     for i, j in itertools.combinations(range(n_words), 2):
         if windows.reach(0, i) > j:
-            label = 1 if any(i in range(*spans[a]) and j in range(*spans[b]) for a, b in related) else 0
-            relations[windows.cells(0, i, j)] = np.where(np.arange(SCHEME.n_relations) == label, 0.9, 0.02)
+            label = (
+                1 if any(i in range(*spans[a]) and j in range(*spans[b]) for a, b in related) else 0
+            )
+            relations[windows.cells(0, i, j)] = np.where(
+                np.arange(SCHEME.n_relations) == label, 0.9, 0.02
+            )
     logits = TableLogits(np.log(tags), np.log(relations), windows.lengths)
     (prediction,) = decode_tables(logits, windows, SCHEME, type_constraints=False)
-    return [ent[:2] for ent in prediction.entities], [relation[:3] for relation in prediction.relations]
+    return [ent[:2] for ent in prediction.entities], [
+        relation[:3] for relation in prediction.relations
+    ]
 
 
 def test_words_and_cells_are_read_where_they_count():
     spans = [(1, 2), (2, 3), (3, 4), (5, 6)]
-    assert decode_windows(6, spans, [(0, 1), (1, 3)], max_length=4) == (spans, [(0, 1, "LiveIn"), (1, 3, "LiveIn")])
+    assert decode_windows(6, spans, [(0, 1), (1, 3)], max_length=4) == (
+        spans,
+        [(0, 1, "LiveIn"), (1, 3, "LiveIn")],
+    )
 
 
 def test_entity_longer_than_a_window():
@@ -197,7 +217,11 @@ def test_pair_whose_cells_count_in_several_windows():
 
 # Relations: which label a pair gets
 
-CERTAIN, LIKELY, UNLIKELY = [0.02, 0.92, 0.02, 0.02, 0.02], [0.3, 0.6, 0.04, 0.03, 0.03], [0.9, 0.06, 0.02, 0.01, 0.01]
+CERTAIN, LIKELY, UNLIKELY = (
+    [0.02, 0.92, 0.02, 0.02, 0.02],
+    [0.3, 0.6, 0.04, 0.03, 0.03],
+    [0.9, 0.06, 0.02, 0.01, 0.01],
+)
 
 
 def relate(cells, entities, n_words, **options):
@@ -237,9 +261,9 @@ def test_any_ignores_cells_whose_best_label_is_none():
 
 def test_any_takes_the_most_probable_label_of_all_cells():
     knows = [0.1, 0.05, 0.05, 0.7, 0.1]
-    assert relate([UNLIKELY, LIKELY, knows], [entity(0, 2), entity(2, 3)], 3, aggregation="any") == [
-        (0, 1, "Knows", pytest.approx(0.7))
-    ]
+    assert relate(
+        [UNLIKELY, LIKELY, knows], [entity(0, 2), entity(2, 3)], 3, aggregation="any"
+    ) == [(0, 1, "Knows", pytest.approx(0.7))]
 
 
 def test_cells_are_those_of_the_pairs_words():
@@ -253,7 +277,11 @@ def test_cells_are_those_of_the_pairs_words():
             for col in range(spans[right].start, spans[right].end):
                 cells[cell_index(row, col, n)] = np.where(np.arange(5) == label, 0.96, 0.01)
     found = relate(cells, spans, n)
-    assert [relation[:3] for relation in found] == [(0, 1, "LiveIn"), (2, 0, "Knows"), (2, 1, "LiveIn")]
+    assert [relation[:3] for relation in found] == [
+        (0, 1, "LiveIn"),
+        (2, 0, "Knows"),
+        (2, 1, "LiveIn"),
+    ]
 
 
 # Relations: the least score
@@ -261,14 +289,24 @@ def test_cells_are_those_of_the_pairs_words():
 
 @pytest.mark.parametrize("aggregation", ["mean", "any"])
 def test_min_score_is_the_least_probability_of_a_relation(aggregation):
-    options = {"cells": [LIKELY], "entities": [entity(0, 1), entity(1, 2)], "n_words": 2, "aggregation": aggregation}
+    options = {
+        "cells": [LIKELY],
+        "entities": [entity(0, 1), entity(1, 2)],
+        "n_words": 2,
+        "aggregation": aggregation,
+    }
     assert len(relate(min_score=0.59, **options)) == 1
     assert relate(min_score=0.61, **options) == []
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "any"])
 def test_min_score_replaces_the_contest_with_none(aggregation):
-    options = {"cells": [UNLIKELY], "entities": [entity(0, 1), entity(1, 2)], "n_words": 2, "aggregation": aggregation}
+    options = {
+        "cells": [UNLIKELY],
+        "entities": [entity(0, 1), entity(1, 2)],
+        "n_words": 2,
+        "aggregation": aggregation,
+    }
     assert relate(min_score=None, **options) == []
     assert relate(min_score=0.05, **options) == [(0, 1, "LiveIn", pytest.approx(0.06))]
 
@@ -278,7 +316,11 @@ def test_pair_gets_at_most_one_relation():
 
 
 def test_min_score_of_zero_keeps_type_constraints():
-    options = {"cells": [LIKELY], "entities": [entity(0, 1, "LOC"), entity(1, 2, "LOC")], "n_words": 2}
+    options = {
+        "cells": [LIKELY],
+        "entities": [entity(0, 1, "LOC"), entity(1, 2, "LOC")],
+        "n_words": 2,
+    }
     assert relate(min_score=0.0, type_constraints=True, **options) == []
 
 

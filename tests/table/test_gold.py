@@ -5,9 +5,9 @@ import pytest
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_tabcnn.labels import LabelScheme
-from spacy_tabcnn.table.gold import MISSING, gold_tables
-from spacy_tabcnn.table.types import cell_index
+from spacy_tabcnn.labels import MISSING, LabelScheme
+from spacy_tabcnn.sentences import cell_index
+from spacy_tabcnn.table.gold import gold_tables
 
 NONE, LIVE_IN, LIVE_IN_BACKWARDS, WORK_FOR, WORK_FOR_BACKWARDS = range(5)
 OUT, B_PER, I_PER, L_PER, U_PER, B_LOC, I_LOC, L_LOC, U_LOC = range(9)
@@ -27,7 +27,9 @@ def fill(reference, predicted=None, **options):
 def labelled_cells(table):
     """The cells of a table that hold a relation, as {(row, column): label}."""
     n = len(table.tags)
-    cells = {(i, j): int(table.relations[cell_index(i, j, n)]) for i in range(n) for j in range(i + 1, n)}
+    cells = {
+        (i, j): int(table.relations[cell_index(i, j, n)]) for i in range(n) for j in range(i + 1, n)
+    }
     return {cell: label for cell, label in cells.items() if label not in (NONE, MISSING)}
 
 
@@ -90,7 +92,9 @@ def test_unlabelled_arguments_are_the_entities_with_their_boundaries(make_doc):
 @pytest.mark.parametrize("words, n_tables", [("", 0), ("Ada", 1)])
 def test_shortest_documents(make_doc, words, n_tables):
     tables, skipped = fill(make_doc(words, [], []))
-    assert [(table.tags.shape, table.relations.shape) for table in tables] == [((1,), (0,))] * n_tables
+    assert [(table.tags.shape, table.relations.shape) for table in tables] == [
+        ((1,), (0,))
+    ] * n_tables
     assert not skipped
 
 
@@ -161,9 +165,14 @@ def test_each_sentence_has_its_table(make_doc):
         [(0, 1, "PER"), (2, 3, "LOC"), (4, 5, "PER")],
         [(0, 1, "LiveIn")],
     )
-    predicted = make_doc("Ada likes Rome . Bob likes it .", sent_starts=[i in (0, 4) for i in range(8)])
+    predicted = make_doc(
+        "Ada likes Rome . Bob likes it .", sent_starts=[i in (0, 4) for i in range(8)]
+    )
     tables, skipped = fill(doc, predicted)
-    assert [table.tags.tolist() for table in tables] == [[U_PER, OUT, U_LOC, OUT], [U_PER, OUT, OUT, OUT]]
+    assert [table.tags.tolist() for table in tables] == [
+        [U_PER, OUT, U_LOC, OUT],
+        [U_PER, OUT, OUT, OUT],
+    ]
     assert [labelled_cells(table) for table in tables] == [{(0, 2): LIVE_IN}, {}]
     assert not skipped
 
@@ -187,7 +196,9 @@ def test_boundaries_of_the_reference_do_not_count(make_doc):
 
 
 def test_each_word_has_its_tag_in_one_window(make_doc):
-    tables, skipped = fill(make_doc("a b Ada c d e Rome", [(2, 3, "PER"), (6, 7, "LOC")], []), max_length=4)
+    tables, skipped = fill(
+        make_doc("a b Ada c d e Rome", [(2, 3, "PER"), (6, 7, "LOC")], []), max_length=4
+    )
     assert [table.tags.tolist() for table in tables] == [
         [OUT, OUT, U_PER, MISSING],
         [MISSING, OUT, OUT, MISSING],
@@ -197,7 +208,9 @@ def test_each_word_has_its_tag_in_one_window(make_doc):
 
 
 def test_entity_over_several_windows(make_doc):
-    tables, skipped = fill(make_doc("a Ada Maria King of Love lace", [(1, 7, "PER")], []), max_length=4)
+    tables, skipped = fill(
+        make_doc("a Ada Maria King of Love lace", [(1, 7, "PER")], []), max_length=4
+    )
     assert [table.tags.tolist() for table in tables] == [
         [OUT, B_PER, I_PER, MISSING],
         [MISSING, I_PER, I_PER, MISSING],
@@ -219,7 +232,9 @@ def test_each_cell_is_labelled_in_one_window(make_doc):
 
 def test_relation_is_labelled_where_its_cells_count(make_doc):
     doc = make_doc(
-        "a b Ada Bob c Rome", [(2, 3, "PER"), (3, 4, "PER"), (5, 6, "LOC")], [(0, 1, "WorkFor"), (0, 2, "LiveIn")]
+        "a b Ada Bob c Rome",
+        [(2, 3, "PER"), (3, 4, "PER"), (5, 6, "LOC")],
+        [(0, 1, "WorkFor"), (0, 2, "LiveIn")],
     )
     tables, skipped = fill(doc, max_length=4)
     assert [labelled_cells(table) for table in tables] == [{}, {(0, 1): WORK_FOR, (0, 3): LIVE_IN}]
@@ -229,7 +244,9 @@ def test_relation_is_labelled_where_its_cells_count(make_doc):
 def test_windows_of_the_second_sentence(make_doc):
     words = "Rain . Ada c Rome d e f"
     doc = make_doc(words, [(2, 3, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
-    tables, skipped = fill(doc, make_doc(words, sent_starts=[i in (0, 2) for i in range(8)]), max_length=4)
+    tables, skipped = fill(
+        doc, make_doc(words, sent_starts=[i in (0, 2) for i in range(8)]), max_length=4
+    )
     assert [len(table.tags) for table in tables] == [2, 4, 4]
     assert [labelled_cells(table) for table in tables] == [{}, {(0, 2): LIVE_IN}, {}]
     assert not skipped
@@ -259,7 +276,10 @@ def test_unknown_types(make_doc):
     (table,), skipped = fill(doc)
     assert table.tags.tolist() == [U_PER, U_PER, OUT, OUT, U_LOC]
     assert labelled_cells(table) == {(0, 4): LIVE_IN}
-    assert skipped == {"entities of the unknown type 'DATE'": 2, "relations of the unknown type 'Knows'": 1}
+    assert skipped == {
+        "entities of the unknown type 'DATE'": 2,
+        "relations of the unknown type 'Knows'": 1,
+    }
 
 
 def test_entity_that_does_not_match_the_tokens(make_doc):
@@ -320,7 +340,9 @@ def test_second_label_of_a_pair(make_doc, second):
 
 
 def test_relation_given_twice_is_no_loss(make_doc):
-    doc = make_doc("Ada likes Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn"), (0, 1, "LiveIn")])
+    doc = make_doc(
+        "Ada likes Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "LiveIn"), (0, 1, "LiveIn")]
+    )
     (table,), skipped = fill(doc)
     assert labelled_cells(table) == {(0, 2): LIVE_IN}
     assert skipped == Counter()

@@ -3,9 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from spacy_tabcnn.table.gold import MISSING, GoldTable
-from spacy_tabcnn.table.loss import cross_entropy, log_softmax, table_loss
-from spacy_tabcnn.table.types import TableLogits
+from spacy_tabcnn.arrays import cross_entropy, log_softmax
+from spacy_tabcnn.labels import MISSING
+from spacy_tabcnn.table.gold import GoldTable
+from spacy_tabcnn.table.logits import TableLogits
+from spacy_tabcnn.table.loss import table_loss
 
 LENGTHS, N_TAGS, N_RELATIONS = [3, 1, 2], 9, 5
 
@@ -65,7 +67,9 @@ def test_missing_labels_have_neither_loss_nor_gradient():
 
 
 def test_nothing_to_learn_from():
-    logits = TableLogits(np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64))
+    logits = TableLogits(
+        np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64)
+    )
     loss, gradient = table_loss(logits, [])
     assert loss == 0.0
     assert gradient.tags.shape == (0, N_TAGS) and gradient.relations.shape == (0, N_RELATIONS)
@@ -86,7 +90,9 @@ def test_large_logits_do_not_overflow():
 
 def test_log_softmax_equals_torch():
     logits = make_logits().tags
-    np.testing.assert_allclose(log_softmax(logits), torch.log_softmax(torch.tensor(logits), dim=1), atol=1e-5)
+    np.testing.assert_allclose(
+        log_softmax(logits), torch.log_softmax(torch.tensor(logits), dim=1), atol=1e-5
+    )
 
 
 def test_gold_of_another_size_is_refused():

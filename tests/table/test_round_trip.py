@@ -14,12 +14,12 @@ from spacy.vocab import Vocab
 
 from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.doccano import doccano_to_docs
-from spacy_tabcnn.labels import LabelScheme
+from spacy_tabcnn.labels import MISSING, LabelScheme
 from spacy_tabcnn.relations import set_relations
+from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
 from spacy_tabcnn.table.decode import decode_tables
-from spacy_tabcnn.table.gold import MISSING, gold_tables
-from spacy_tabcnn.table.types import TableLogits
-from spacy_tabcnn.table.windows import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
+from spacy_tabcnn.table.gold import gold_tables
+from spacy_tabcnn.table.logits import TableLogits
 
 SAMPLE = Path(__file__).parents[2] / "assets" / "sample"
 VOCAB = Vocab()
@@ -40,7 +40,10 @@ def scheme_of(docs):
 def annotation(doc):
     """The entities and relations of a document, in an order of their own."""
     entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-    relations = [(head.start, head.end, tail.start, tail.end, label) for head, tail, label, _ in doc._.relations]
+    relations = [
+        (head.start, head.end, tail.start, tail.end, label)
+        for head, tail, label, _ in doc._.relations
+    ]
     return entities, sorted(relations)
 
 
@@ -142,7 +145,9 @@ def test_random_documents_in_windows(doc, max_length):
     assert set(relations) <= set(all_relations)
     assert len(relations) + skipped.total() == len(all_relations)
     for head_start, head_end, tail_start, tail_end, label in set(all_relations) - set(relations):
-        assert max(head_end, tail_end) - min(head_start, tail_start) > max_length - max_length // 2, label
+        assert (
+            max(head_end, tail_end) - min(head_start, tail_start) > max_length - max_length // 2
+        ), label
 
 
 def test_long_document():
@@ -151,10 +156,19 @@ def test_long_document():
     doc = Doc(VOCAB, words=["word"] * 1000)
     starts = np.flatnonzero(random.random(990) < 0.2)
     ends = np.minimum(starts + random.integers(1, 6, len(starts)), np.append(starts[1:], 1000))
-    doc.set_ents([Span(doc, start, end, str(random.choice(ENTITIES))) for start, end in zip(starts, ends, strict=True)])
-    pairs = [(left, right) for left in doc.ents for right in doc.ents if 0 < right.end - left.start <= 20]
+    doc.set_ents(
+        [
+            Span(doc, start, end, str(random.choice(ENTITIES)))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    )
+    pairs = [
+        (left, right) for left in doc.ents for right in doc.ents if 0 < right.end - left.start <= 20
+    ]
     pairs = [pair for pair in pairs if pair[0].start < pair[1].start and random.random() < 0.3]
-    set_relations(doc, [(*pair[:: random.choice([1, -1])], str(random.choice(RELATIONS))) for pair in pairs])
+    set_relations(
+        doc, [(*pair[:: random.choice([1, -1])], str(random.choice(RELATIONS))) for pair in pairs]
+    )
     assert len(pairs) > 100
     found, skipped = decode_gold(doc, scheme_of([doc]), max_length=40)
     assert found == annotation(doc)

@@ -108,7 +108,9 @@ def test_batches_keep_to_size_and_bounds(lengths, arguments):
 
 @PROPERTY
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 5))
-def test_without_bounds_the_batches_are_as_many_and_as_large_as_those_of_spacy(lengths, size, buffer):
+def test_without_bounds_the_batches_are_as_many_and_as_large_as_those_of_spacy(
+    lengths, size, buffer
+):
     examples = make_examples(lengths)
     batches = batch_by_length(size=size, buffer=buffer)(examples)
     assert sorted(map(len, batches)) == sorted(map(len, configure_minibatch(size)(examples)))
@@ -125,7 +127,9 @@ def test_one_seed_gives_the_same_batches_at_every_pass(lengths, arguments):
 
 def test_another_seed_gives_other_batches():
     examples = make_examples(SKEWED)
-    assert ids(batch_by_length(size=8, seed=1)(examples)) != ids(batch_by_length(size=8, seed=2)(examples))
+    assert ids(batch_by_length(size=8, seed=1)(examples)) != ids(
+        batch_by_length(size=8, seed=2)(examples)
+    )
 
 
 def test_second_pass_over_an_unchanged_stream_gives_other_batches():
@@ -145,7 +149,9 @@ def test_batches_come_in_no_order_of_length():
 def test_less_padding_than_batches_in_the_order_of_the_stream():
     examples = make_examples(SKEWED)
     in_order = padding(list(configure_minibatch(8)(examples)))
-    by_buffer = [padding(list(batch_by_length(size=8, buffer=buffer)(examples))) for buffer in (2, 8, 32)]
+    by_buffer = [
+        padding(list(batch_by_length(size=8, buffer=buffer)(examples))) for buffer in (2, 8, 32)
+    ]
     assert by_buffer == sorted(by_buffer, reverse=True)
     assert by_buffer[0] < in_order
     assert by_buffer[-1] - 1 < (in_order - 1) / 4
@@ -156,7 +162,12 @@ def test_batch_beyond_a_bound_is_halved_until_it_fits():
     assert [len(batch) for batch in batch_by_length(size=8, max_words=80)(examples)] == [8]
     assert [len(batch) for batch in batch_by_length(size=8, max_words=79)(examples)] == [4, 4]
     assert [len(batch) for batch in batch_by_length(size=8, max_cells=8 * 55)(examples)] == [8]
-    assert [len(batch) for batch in batch_by_length(size=8, max_cells=4 * 55 - 1)(examples)] == [2, 2, 2, 2]
+    assert [len(batch) for batch in batch_by_length(size=8, max_cells=4 * 55 - 1)(examples)] == [
+        2,
+        2,
+        2,
+        2,
+    ]
 
 
 @pytest.mark.parametrize("bound", ["max_words", "max_cells"])
@@ -219,7 +230,9 @@ def test_bad_schedule_is_named_where_it_goes_wrong(sizes, message):
 
 def test_config_resolves(resolve):
     batches = list(resolve(CONFIG)(make_examples(SKEWED)))
-    expected = batch_by_length(size=compounding(2.0, 8.0, 1.5), max_words=300, max_cells=2000, buffer=4, seed=1)
+    expected = batch_by_length(
+        size=compounding(2.0, 8.0, 1.5), max_words=300, max_cells=2000, buffer=4, seed=1
+    )
     assert [[len(eg) for eg in batch] for batch in batches] == [
         [len(eg) for eg in batch] for batch in expected(make_examples(SKEWED))
     ]
@@ -228,7 +241,9 @@ def test_config_resolves(resolve):
 @pytest.mark.parametrize("max_epochs", [0, 2, -1])
 def test_spacy_draws_epochs_from_it(max_epochs):
     examples = make_examples(range(1, 22))
-    stream = create_train_batches(spacy.blank("en"), lambda nlp: iter(examples), batch_by_length(size=4), max_epochs)
+    stream = create_train_batches(
+        spacy.blank("en"), lambda nlp: iter(examples), batch_by_length(size=4), max_epochs
+    )
     drawn = list(islice(stream, 12))
     assert [epoch for epoch, _ in drawn] == [0] * 6 + [1] * 6
     first, second = ([batch for epoch, batch in drawn if epoch == number] for number in (0, 1))

@@ -73,7 +73,11 @@ def torch_adamw(named_parameters, *, lr, weight_decay):
     spared = [param for name, param in named_parameters if name not in ("0.weight", "2.weight")]
     assert (len(decaying), len(spared)) == (2, 4)
     return torch.optim.AdamW(
-        [{"params": decaying, "weight_decay": weight_decay}, {"params": spared, "weight_decay": 0.0}], lr=lr
+        [
+            {"params": decaying, "weight_decay": weight_decay},
+            {"params": spared, "weight_decay": 0.0},
+        ],
+        lr=lr,
     )
 
 
@@ -102,7 +106,8 @@ def test_thinc_layer_is_trained_as_by_torch():
     bias = torch.nn.Parameter(torch.zeros(2))
     optimizer = AdamW(0.05, weight_decay=0.1)
     reference = torch.optim.AdamW(
-        [{"params": [weights], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}], lr=0.05
+        [{"params": [weights], "weight_decay": 0.1}, {"params": [bias], "weight_decay": 0.0}],
+        lr=0.05,
     )
     for X, Y in make_batches(6):
         backprop(model, X, Y)
@@ -196,15 +201,21 @@ def first_step(finish_update, optimizer):
 
 def test_head_has_its_own_learning_rate():
     optimizer = AdamW(0.001, head_learn_rate=0.1, weight_decay=0.0)
-    assert first_step(lambda model: model.finish_update(optimizer), optimizer) == pytest.approx(0.001, rel=1e-3)
-    assert first_step(lambda model: model.finish_update(optimizer.for_head), optimizer) == pytest.approx(0.1, rel=1e-3)
+    assert first_step(lambda model: model.finish_update(optimizer), optimizer) == pytest.approx(
+        0.001, rel=1e-3
+    )
+    assert first_step(
+        lambda model: model.finish_update(optimizer.for_head), optimizer
+    ) == pytest.approx(0.1, rel=1e-3)
 
 
 def test_head_follows_the_learning_rate_by_default():
     optimizer = AdamW(0.001, weight_decay=0.0)
     optimizer.learn_rate = 0.2
     assert optimizer.head_learn_rate == 0.2
-    assert first_step(lambda model: model.finish_update(optimizer.for_head), optimizer) == pytest.approx(0.2, rel=1e-3)
+    assert first_step(
+        lambda model: model.finish_update(optimizer.for_head), optimizer
+    ) == pytest.approx(0.2, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["__call__", "for_head"])
@@ -213,7 +224,9 @@ def test_lr_scale_scales_the_learning_rate(name):
     collect = getattr(optimizer, name)
 
     def finish_update(model):
-        model.finish_update(lambda key, weights, gradient: collect(key, weights, gradient, lr_scale=0.5))
+        model.finish_update(
+            lambda key, weights, gradient: collect(key, weights, gradient, lr_scale=0.5)
+        )
 
     assert first_step(finish_update, optimizer) == pytest.approx(0.05, rel=1e-3)
 
@@ -232,7 +245,9 @@ def test_schedules_advance_with_each_step():
     assert np.allclose(rates, [(0.05, 0.2), (0.1, 0.15), (0.1, 0.1), (0.05, 0.05), (0.0, 0.0)])
 
 
-@pytest.mark.parametrize(("name", "value"), [("beta1", 0.5), ("beta2", 0.5), ("eps", 0.1), ("weight_decay", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("beta1", 0.5), ("beta2", 0.5), ("eps", 0.1), ("weight_decay", 0.5)]
+)
 def test_hyper_parameter_reaches_the_update(name, value):
     weights = []
     for options in ({}, {name: value}):
@@ -443,7 +458,9 @@ def test_trains_a_spacy_pipeline():
     nlp.add_pipe("textcat").add_label("GOOD")
     nlp.get_pipe("textcat").add_label("BAD")
     texts = {"a fine day": {"GOOD": 1.0, "BAD": 0.0}, "a dull day": {"GOOD": 0.0, "BAD": 1.0}}
-    examples = [Example.from_dict(nlp.make_doc(text), {"cats": cats}) for text, cats in texts.items()]
+    examples = [
+        Example.from_dict(nlp.make_doc(text), {"cats": cats}) for text, cats in texts.items()
+    ]
     nlp.initialize(lambda: examples)
     optimizer = AdamW(0.01)
     for _ in range(20):

@@ -8,7 +8,9 @@ from spacy_tabcnn.training.schedules import warmup_linear
 
 def test_rate_rises_to_its_peak_and_falls_to_zero():
     rates = list(islice(warmup_linear(0.1, warmup=0.2, total_steps=10), 10))
-    assert rates == pytest.approx([0.05, 0.1, 0.1, 0.0875, 0.075, 0.0625, 0.05, 0.0375, 0.025, 0.0125])
+    assert rates == pytest.approx(
+        [0.05, 0.1, 0.1, 0.0875, 0.075, 0.0625, 0.05, 0.0375, 0.025, 0.0125]
+    )
 
 
 def test_every_update_up_to_total_steps_has_a_rate_and_none_after():
@@ -23,11 +25,15 @@ def test_warmup_covers_a_fifth_of_the_steps_by_default():
 
 
 def test_no_warmup_starts_at_the_peak():
-    assert list(islice(warmup_linear(0.8, warmup=0.0, total_steps=4), 5)) == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0])
+    assert list(islice(warmup_linear(0.8, warmup=0.0, total_steps=4), 5)) == pytest.approx(
+        [0.8, 0.6, 0.4, 0.2, 0.0]
+    )
 
 
 def test_all_warmup_ends_at_the_peak():
-    assert list(islice(warmup_linear(0.8, warmup=1.0, total_steps=4), 5)) == pytest.approx([0.2, 0.4, 0.6, 0.8, 0.0])
+    assert list(islice(warmup_linear(0.8, warmup=1.0, total_steps=4), 5)) == pytest.approx(
+        [0.2, 0.4, 0.6, 0.8, 0.0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,7 +47,9 @@ def test_all_warmup_ends_at_the_peak():
     ],
 )
 def test_bad_argument_is_named_before_the_first_rate(arguments):
-    bad = {"rate", "total_steps", "warmup"} - {name for name in arguments if arguments[name] in (0.1, 10)}
+    bad = {"rate", "total_steps", "warmup"} - {
+        name for name in arguments if arguments[name] in (0.1, 10)
+    }
     with pytest.raises(ValueError, match=f"{' or '.join(bad & arguments.keys())} is"):
         warmup_linear(**arguments)
 

@@ -23,14 +23,27 @@ def test_entities_are_words_with_their_type(curie):
 
 def test_relations_are_directed_arcs(make_doc):
     doc = make_doc("Paris , where Curie lived", [(0, 1, "LOC"), (3, 4, "PER")], [(1, 0, "LivedIn")])
-    assert relation_arcs(doc[:])["arcs"] == [{"start": 0, "end": 2, "label": "LivedIn", "dir": "left"}]
+    assert relation_arcs(doc[:])["arcs"] == [
+        {"start": 0, "end": 2, "label": "LivedIn", "dir": "left"}
+    ]
     doc._.relations = [(doc.ents[0], doc.ents[1], "home_of")]
-    assert relation_arcs(doc[:])["arcs"] == [{"start": 0, "end": 2, "label": "home_of", "dir": "right"}]
+    assert relation_arcs(doc[:])["arcs"] == [
+        {"start": 0, "end": 2, "label": "home_of", "dir": "right"}
+    ]
 
 
 def test_many_words_outside_entities_become_several_lines_of_text(make_doc):
-    doc = make_doc("Ann says that she has always liked to live in Rome", [(0, 1, "PER"), (10, 11, "LOC")], [])
-    assert texts(relation_arcs(doc[:])) == ["Ann", "says that", "she has", "always liked", "to live in", "Rome"]
+    doc = make_doc(
+        "Ann says that she has always liked to live in Rome", [(0, 1, "PER"), (10, 11, "LOC")], []
+    )
+    assert texts(relation_arcs(doc[:])) == [
+        "Ann",
+        "says that",
+        "she has",
+        "always liked",
+        "to live in",
+        "Rome",
+    ]
 
 
 def test_whitespace_is_no_word(make_doc):
@@ -41,7 +54,12 @@ def test_whitespace_is_no_word(make_doc):
 def test_a_long_entity_is_shortened(make_doc):
     doc = make_doc("the " + "very " * 20 + "end", [(0, 22, "X")], [])
     [text] = texts(relation_arcs(doc[:]))
-    assert len(text) <= 24 and text.startswith("the very") and "…" in text and text.endswith("very end")
+    assert (
+        len(text) <= 24
+        and text.startswith("the very")
+        and "…" in text
+        and text.endswith("very end")
+    )
 
 
 def test_arguments_that_are_no_entities_are_words_too(make_doc):

@@ -34,7 +34,11 @@ class Checker(HTMLParser):
         self.text.append(data)
 
     def attributes(self, tag, name):
-        return [attributes[name] for found, attributes in self.elements if found == tag and name in attributes]
+        return [
+            attributes[name]
+            for found, attributes in self.elements
+            if found == tag and name in attributes
+        ]
 
 
 @pytest.fixture
@@ -58,7 +62,9 @@ def test_findings_and_counts(example):
     }
     parsed = Checker(page)
     kinds = parsed.attributes("li", "data-kind")
-    assert {kind: kinds.count(kind) for kind in kinds} == {f"{unit} {kind}": n for (unit, kind), n in counts.items()}
+    assert {kind: kinds.count(kind) for kind in kinds} == {
+        f"{unit} {kind}": n for (unit, kind), n in counts.items()
+    }
     assert "1 documents; 1 annotated with entities, 1 with relations." in "".join(parsed.text)
 
 
@@ -143,9 +149,16 @@ def test_the_filters_hide_what_they_should(example, label, checked, expected):
     page, _ = make_error_page([example], title="")
     script = re.search(r"<script>(.*)</script>", page, re.S)[1]
     boxes = [[kind, kind in checked] for kind in ("entity missed", "relation correct")]
-    data = {"label": label, "boxes": boxes, "articles": [[["relation correct", "0 1"], ["entity missed", "2"]]]}
+    data = {
+        "label": label,
+        "boxes": boxes,
+        "articles": [[["relation correct", "0 1"], ["entity missed", "2"]]],
+    }
     report = "console.log(JSON.stringify([articles.map(a => a.nodes.map(n => n.hidden)), output.textContent]));"
     result = subprocess.run(
-        ["node", "-e", f"{DOM}\n{{{script}}}\n{report}", json.dumps(data)], capture_output=True, text=True, check=True
+        ["node", "-e", f"{DOM}\n{{{script}}}\n{report}", json.dumps(data)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert json.loads(result.stdout) == expected

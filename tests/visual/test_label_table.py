@@ -7,10 +7,16 @@ import spacy
 from spacy.tokens import Span
 from thinc.api import NumpyOps
 
-from spacy_tabcnn.table.types import TableLogits
-from spacy_tabcnn.table.windows import Windows
+from spacy_tabcnn.sentences import Windows
+from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.visual import render
-from spacy_tabcnn.visual.label_table import CellLabel, annotated_cells, draw_table, predicted_cells, table_labels
+from spacy_tabcnn.visual.label_table import (
+    CellLabel,
+    annotated_cells,
+    draw_table,
+    predicted_cells,
+    table_labels,
+)
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -21,7 +27,9 @@ def elements(svg, name, class_name):
 
 
 def titles(svg):
-    return ["".join(element.itertext()) for element in ElementTree.fromstring(svg).iter(f"{SVG}title")]
+    return [
+        "".join(element.itertext()) for element in ElementTree.fromstring(svg).iter(f"{SVG}title")
+    ]
 
 
 def softmax(logits):
@@ -83,12 +91,30 @@ def test_predicted_cells_are_the_softmax_of_the_components_logits(untrained):
     scheme = component.label_scheme
 
     def named(probabilities, name):
-        return {name(i): pytest.approx(p, abs=1e-6) for i, p in enumerate(probabilities) if i and p >= 0.05}
+        return {
+            name(i): pytest.approx(p, abs=1e-6)
+            for i, p in enumerate(probabilities)
+            if i and p >= 0.05
+        }
 
     for word in range(8):
         found = {f"{mark}-{label}": p for label, mark, p in cells.get((word, word), [])}
         assert found == named(tags[word], scheme.tag_name)
-    pairs = [(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4), (5, 6), (5, 7), (6, 7)]
+    pairs = [
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (1, 2),
+        (1, 3),
+        (1, 4),
+        (2, 3),
+        (2, 4),
+        (3, 4),
+        (5, 6),
+        (5, 7),
+        (6, 7),
+    ]
     for pair, row in zip(pairs, relations, strict=True):
         found = {(label, mark == "→"): p for label, mark, p in cells.get(pair, [])}
         assert found == named(row, scheme.relation_label)
@@ -99,7 +125,9 @@ def test_labels_of_a_cell_come_by_probability(untrained):
     cells, _ = predicted_cells(untrained.make_doc("Ann lives in Rome."), untrained)
     assert cells
     for labels in cells.values():
-        assert [label.probability for label in labels] == sorted((label[2] for label in labels), reverse=True)
+        assert [label.probability for label in labels] == sorted(
+            (label[2] for label in labels), reverse=True
+        )
 
 
 def test_predicted_cells_leave_the_document_alone(untrained):
@@ -124,7 +152,9 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
     tags[:, 1] = 3 + np.arange(len(tags)) / 10
     relations = np.zeros((n_cells, 5), dtype="f")
     relations[:, 1] = 3 + np.arange(n_cells) / 10
-    monkeypatch.setattr(component, "predict", lambda docs: TableLogits(tags, relations, windows.lengths))
+    monkeypatch.setattr(
+        component, "predict", lambda docs: TableLogits(tags, relations, windows.lengths)
+    )
     cells, _ = predicted_cells(doc, untrained)
     pairs = [(i, j) for i in range(7) for j in range(i + 1, 7) if windows.reach(0, i) > j]
     assert sorted(cells) == sorted([*pairs, *((i, i) for i in range(7))])
@@ -139,7 +169,10 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
 def test_given_entities_are_in_the_table_as_they_are(untrained, monkeypatch):
     monkeypatch.setitem(untrained.get_pipe("tabcnn").cfg, "entities", "given")
     doc = untrained.make_doc("Ann lives in Rome with Rex the dog.")
-    doc.ents = [Span(doc, 0, 1, label="PER"), Span(doc, 5, 8, label="ANIMAL")]  # a type that the pipeline does not know
+    doc.ents = [
+        Span(doc, 0, 1, label="PER"),
+        Span(doc, 5, 8, label="ANIMAL"),
+    ]  # a type that the pipeline does not know
     cells, _ = predicted_cells(doc, untrained)
     assert {i: labels for (i, j), labels in cells.items() if i == j} == {
         0: [CellLabel("PER", "U", 1.0)],
@@ -166,11 +199,20 @@ def test_a_pipeline_without_the_component_is_refused(make_doc):
 def test_a_picture_is_well_formed_and_holds_all_cells(curie):
     svg = draw_table(curie[:], annotated_cells(curie))
     assert len(elements(svg, "rect", "cell")) == 2 + 1 + 1 + 2 * 1 + 2 * 1
-    assert [element.text for element in elements(svg, "text", "column")] == [token.text for token in curie]
-    assert [element.text for element in elements(svg, "text", "row")] == [token.text for token in curie]
+    assert [element.text for element in elements(svg, "text", "column")] == [
+        token.text for token in curie
+    ]
+    assert [element.text for element in elements(svg, "text", "row")] == [
+        token.text for token in curie
+    ]
     assert "Marie → Warsaw: BornIn 1.00" in titles(svg)
     assert "Curie: L-PER 1.00" in titles(svg)
-    assert {element.text for element in elements(svg, "text", "legend")} >= {"LOC", "PER", "BornIn", "LivedIn"}
+    assert {element.text for element in elements(svg, "text", "legend")} >= {
+        "LOC",
+        "PER",
+        "BornIn",
+        "LivedIn",
+    }
 
 
 def test_opacity_is_the_probability(make_doc):
@@ -217,13 +259,17 @@ def test_options(make_doc):
     svg = draw_table(doc[:], annotated_cells(doc), options=options)
     assert all(value in svg for value in ("tomato", "#123456", "#fedcba", "Georgia"))
     for size in (20, 60):
-        cells = elements(draw_table(doc[:], annotated_cells(doc), options={"cell_size": size}), "rect", "cell")
+        cells = elements(
+            draw_table(doc[:], annotated_cells(doc), options={"cell_size": size}), "rect", "cell"
+        )
         assert {float(cell.get("width")) for cell in cells} == {size}
 
 
 def test_cells_shrink_with_the_number_of_words(make_doc):
     def width(n):
-        svg = draw_table(make_doc(["w"] * n, [(0, 1, "X")])[:], {(0, 0): [CellLabel("X", "U", 1.0)]})
+        svg = draw_table(
+            make_doc(["w"] * n, [(0, 1, "X")])[:], {(0, 0): [CellLabel("X", "U", 1.0)]}
+        )
         return float(re.search(r'<rect class="cell"[^>]* width="([\d.]+)"', svg)[1])
 
     assert width(4) > width(30) > width(60) >= 20

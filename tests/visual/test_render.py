@@ -15,7 +15,9 @@ from spacy_tabcnn.visual import render
 def two_sentences(make_doc):
     entities = [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "PER")]
     starts = [True, *[False] * 4, True, False, False]
-    return make_doc("Ann lives in Rome . Bob sleeps .", entities, [(0, 1, "LivesIn")], sent_starts=starts)
+    return make_doc(
+        "Ann lives in Rome . Bob sleeps .", entities, [(0, 1, "LivesIn")], sent_starts=starts
+    )
 
 
 @pytest.fixture
@@ -156,7 +158,9 @@ def test_entities_are_enough_for_a_table(make_doc):
 def test_what_is_not_annotated_is_refused(make_doc):
     with pytest.raises(ValueError, match=r"document 0, 'Ann ', is not annotated with relations"):
         render(make_doc("Ann", [(0, 1, "PER")]))
-    with pytest.raises(ValueError, match=r"document 1, 'Bob ', is not annotated with entities and relations"):
+    with pytest.raises(
+        ValueError, match=r"document 1, 'Bob ', is not annotated with entities and relations"
+    ):
         render([make_doc("Ann", []), make_doc("Bob")], "table")
 
 
@@ -173,5 +177,7 @@ def test_unknown_arguments_are_refused(curie, untrained):
 
 def test_importing_the_package_imports_no_pictures():
     code = "import sys, spacy_tabcnn.cli; print([name for name in sys.modules if 'tabcnn.visual' in name])"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"

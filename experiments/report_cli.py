@@ -1,0 +1,61 @@
+"""`python -m experiments report`: the tables and figures of the paper, with those of studies beside them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from wasabi import msg
+
+
+def report_cli(
+    storage: Annotated[str, typer.Argument(help="SQLite file or URL of the studies")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT_DIR", help="Folder to write to; made if needed")
+    ],
+    *,
+    test_scores: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--test",
+            "-t",
+            metavar="CORPUS/SYSTEM/ENCODER=FILES",
+            help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed (ADE: fold); repeatable",
+        ),
+    ] = None,
+    calibrations: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--calibration", "-c", help="JSON file of `spacy tabcnn calibration`; repeatable"
+        ),
+    ] = None,
+) -> None:
+    """
+    Write the paper's tables and figures with our own beside them.
+
+    Makes report.md, report.html (one page that needs no other file), the figures
+    as PNG, SVG and JSON, and the results of each study as JSON lines, from all
+    layer studies in the storage, finished or not.
+
+    EXAMPLE:
+
+    python -m experiments report training/study.db metrics/report
+    --test "CoNLL04/TabERT-CNN/minilm=metrics/conll04_test*.json"
+    """
+    try:
+        from .report import write_report
+        from .results import Study
+        from .study import list_studies, read_results
+
+        studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
+        write_report(
+            studies, output, test_scores=test_scores or (), calibrations=calibrations or ()
+        )
+    except ImportError as err:
+        msg.fail(
+            "Could not load what reports need",
+            f'{err}. Install it with: pip install "spacy-tabcnn[study,report]"',
+            exits=1,
+        )
+    except (OSError, ValueError) as err:
+        msg.fail("Could not write the report", str(err), exits=1)
+    msg.good(f"Report in {output}", "report.md, report.html and the figures")
