@@ -119,7 +119,12 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("page", "title"), [("index.md", "add_pipe.py"), ("head.md", "table_cnn.py")]
+    ("page", "title"),
+    [
+        ("index.md", "add_pipe.py"),
+        ("training.md", "training_loop.py"),
+        ("head.md", "table_cnn.py"),
+    ],
 )
 def test_other_code_of_the_pages_runs(page, title):
     exec(read_snippet(page, title), {})
