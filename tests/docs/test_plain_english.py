@@ -21,6 +21,7 @@ PAGES = [
 
 # Words that the docstring of a function does not begin with, since it begins with an imperative.
 OPENINGS = re.compile(r"(Tells?|Gives?|Says?|What|That)\b")
+SENTENCE_END = re.compile(r"\.(?= [A-Z`]|$)")
 # A line of an argument or a result, which no docstring begins with.
 ITEM = re.compile(r"\w+ \(.+?\): ")
 # Fenced blocks, and code within a line or over the end of one.
@@ -101,7 +102,7 @@ def find_public(parent: ast.Module | ast.ClassDef) -> Iterator[ast.stmt]:
 
 
 def check_summary(docstring: Docstring) -> Iterator[str]:
-    """Check that a docstring begins with a summary line.
+    """Check that a docstring begins with a summary line: a sentence that ends on this line.
 
     docstring (Docstring): The docstring.
     YIELDS (str): Findings, as `file:line: advice`.
@@ -113,8 +114,8 @@ def check_summary(docstring: Docstring) -> Iterator[str]:
     summary = docstring.text.strip().partition("\n")[0].strip()
     if ITEM.match(summary):
         yield f"{where}: no summary line: '{summary}'"
-    elif not summary.endswith("."):
-        yield f"{where}: the summary line does not end with a period: '{summary}'"
+    elif not SENTENCE_END.search(summary):
+        yield f"{where}: no sentence ends on the summary line: '{summary}'"
 
 
 def check_opening(docstring: Docstring) -> Iterator[str]:
@@ -235,6 +236,10 @@ class Table:
         def step():
             pass
 
+    def show(self):
+        """Show the table. Its cells
+        are square."""
+
     def _clear(self):
         """Tell it."""
 '''
@@ -244,7 +249,7 @@ def test_missing_and_unfinished_summary_lines_are_found():
     docstrings = list(read_docstrings(CODE_OF_A_MODULE, "a.py"))
     assert sorted(finding for docstring in docstrings for finding in check_summary(docstring)) == [
         "a.py:11: no docstring: 'fill'",
-        "a.py:5: the summary line does not end with a period: 'The table'",
+        "a.py:5: no sentence ends on the summary line: 'The table'",
         "a.py:9: no summary line: 'RETURNS (int): The size.'",
     ]
 
@@ -252,5 +257,5 @@ def test_missing_and_unfinished_summary_lines_are_found():
 def test_openings_of_functions_are_checked():
     docstrings = list(read_docstrings(CODE_OF_A_MODULE, "a.py"))
     assert [finding for docstring in docstrings for finding in check_opening(docstring)] == [
-        "a.py:16: begin with Return, Compute, Check ..., not 'Tell'"
+        "a.py:20: begin with Return, Compute, Check ..., not 'Tell'"
     ]
