@@ -10,7 +10,8 @@ import torch
 import typer
 from torch import Tensor
 
-from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
+from spacy_tabcnn.heads import TableCNN
+from spacy_tabcnn.heads.table_cnn.dense import DenseTableCNN
 
 from .common import (
     OutputOption,
@@ -27,7 +28,6 @@ from .common import (
     resident_memory,
     to_mebibytes,
 )
-from .dense import DenseTableCNN
 from .pipelines import SAMPLE_TRAIN, DataOption, describe_corpus, read_corpus, sample_batches
 
 BATCH_SIZE = 8

@@ -1,7 +1,9 @@
-"""SpERT: classify spans, then ordered pairs of spans, each by one linear layer over max-pooled word embeddings.
+"""SpERT: classify spans, then ordered pairs of spans, each by one linear layer over max-pooled word
+embeddings.
 
-Nothing is padded: spans and ranges between them are given by positions in the words of a batch, all sentences end to
-end. The maximum over any range comes from two rows of a table of the maxima over 1, 2, 4, ... words; see `_RangeMax`.
+Nothing is padded: spans and ranges between them are given by positions in the words of a batch, all
+sentences end to end. The maximum over any range comes from two rows of a table of the maxima over
+1, 2, 4, ... words; see `_RangeMax`.
 """
 
 from collections.abc import Callable
@@ -19,9 +21,10 @@ INIT_STD = 0.02  # as BERT's own layers
 class SpERT(nn.Module):
     """The span classifier and the relation classifier.
 
-    An entity's features are [its sentence's embedding ; the maximum over its words ; an embedding of its width]; those
-    of a relation are [the maximum over the words strictly between head and tail, zeros if there are none ; the maximum
-    over the head's words ; over the tail's ; embeddings of the two widths].
+    An entity's features are [its sentence's embedding ; the maximum over its words ; an embedding
+    of its width]; those of a relation are [the maximum over the words strictly between head and
+    tail, zeros if there are none ; the maximum over the head's words ; over the tail's ; embeddings
+    of the two widths].
 
     width (int): Width d of a word embedding.
     n_types (int): Number of entity types, "none" (index 0) included.
@@ -30,7 +33,8 @@ class SpERT(nn.Module):
     width_embedding (int): Width of the embedding of a span's number of words.
     dropout (float): Share of the features' elements that training drops.
     RAISES (ValueError): If a size cannot be built.
-    Source: Eberts and Ulges (2020), Span-based Joint Entity and Relation Extraction with Transformer Pre-training.
+    Source: Eberts and Ulges (2020), Span-based Joint Entity and Relation Extraction with
+        Transformer Pre-training.
     """
 
     def __init__(
@@ -72,11 +76,13 @@ class SpERT(nn.Module):
 
         words (Tensor): Word embeddings, float (words, width), the sentences of a batch end to end.
         context (Tensor): An embedding of each sentence, float (sentences, width).
-        spans (Tensor): First word, end (exclusive) and sentence of each span, int64 (spans, 3); words are counted over
-            the batch. Keep it on the CPU: sizes are read from it.
-        pairs (Tensor): Head and tail of each pair, int64 (pairs, 2), as indices of spans of one sentence. On the CPU.
-        RETURNS (tuple[Tensor, Tensor]): Logits of the types of each span, for a softmax, (spans, n_types), and of the
-            relation types of each pair, each for a sigmoid, (pairs, n_relations).
+        spans (Tensor): First word, end (exclusive) and sentence of each span, int64 (spans, 3);
+            words are counted over the batch. Keep it on the CPU: sizes are read from it.
+        pairs (Tensor): Head and tail of each pair, int64 (pairs, 2), as indices of spans of one
+            sentence. On the CPU.
+        RETURNS (tuple[Tensor, Tensor]): Logits of the types of each span, for a softmax, (spans,
+            n_types), and of the relation types of each pair, each for a sigmoid, (pairs,
+            n_relations).
         RAISES (ValueError): If a span has no words or more than `max_width`.
         """
         start, end = spans[:, 0], spans[:, 1]
@@ -119,9 +125,11 @@ class SpERT(nn.Module):
     def _classify(
         self, classifier: nn.Linear, features: Callable[[slice], Tensor], n_items: int
     ) -> Tensor:
-        """Logits of items, chunk by chunk, so that their features, far larger, are never held all at once."""
+        """Logits of items, chunk by chunk, so that their features, far larger, are never held all
+        at once."""
         size = max(1, MAX_FEATURES // classifier.in_features)
-        # Without items there still is a chunk, an empty one: autograd wants an output that depends on the weights.
+        # Without items there still is a chunk, an empty one: autograd wants an output that depends
+        # on the weights.
         chunks = (
             slice(first, min(first + size, n_items)) for first in range(0, max(n_items, 1), size)
         )
@@ -133,9 +141,9 @@ class SpERT(nn.Module):
 class _RangeMax:
     """Maxima over ranges of rows.
 
-    Level k of the table holds the maxima over 2^k rows from each row on, made of two rows of the level below. The two
-    rows of a level that cover a range of other length overlap, which a maximum does not mind, nor does its gradient:
-    equal maxima share it.
+    Level k of the table holds the maxima over 2^k rows from each row on, made of two rows of the
+    level below. The two rows of a level that cover a range of other length overlap, which a maximum
+    does not mind, nor does its gradient: equal maxima share it.
 
     rows (Tensor): float (rows, width).
     lengths (Tensor): Lengths of the ranges that will be asked for, int64, on the CPU.

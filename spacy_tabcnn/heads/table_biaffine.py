@@ -1,7 +1,9 @@
-"""TabERT's table head: tags from left to right, then all relations at once by a biaffine form per label.
+"""TabERT's table head: tags from left to right, then all relations at once by a biaffine form per
+label.
 
-A word's tag depends on those before it, so prediction takes one step per position in the sentence, for all sentences of
-a batch together. Training knows the tags beforehand, and scores all words at once.
+A word's tag depends on those before it, so prediction takes one step per position in the sentence,
+for all sentences of a batch together. Training knows the tags beforehand, and scores all words at
+once.
 """
 
 from typing import NamedTuple, cast
@@ -12,25 +14,30 @@ from torch import Tensor, nn
 
 from ..labels import TagRules
 
-# The logit of a tag that BILOU forbids: its probability is zero in float32. Not infinite, since where two windows of a
-# long sentence meet, the tags that the one allows may not fit those of the other.
+# The logit of a tag that BILOU forbids: its probability is zero in float32. Not infinite, since
+# where two windows of a long sentence meet, the tags that the one allows may not fit those of the
+# other.
 FORBIDDEN = -1e4
 
 
 class TableBiaffine(nn.Module):
-    """A tagger that reads its own tags, and a biaffine form per relation label over the words so tagged.
+    """A tagger that reads its own tags, and a biaffine form per relation label over the words so
+    tagged.
 
-    Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b, where e_i is its embedding, p_i the maximum of
-    the embeddings of the words up to i - 1 of the entity that holds word i - 1 (zero if none does), and t_(i-1) the
-    embedding of the tag before it. Words i and j have the logit (Q_r z_i + q_r)^T (K_r z_j + k_r) of relation r, where
-    z_i is the maximum of [e ; t] over the words of the entity that holds word i, or that of word i alone.
+    Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b, where e_i is its embedding, p_i the
+    maximum of the embeddings of the words up to i - 1 of the entity that holds word i - 1 (zero if
+    none does), and t_(i-1) the embedding of the tag before it. Words i and j have the logit (Q_r
+    z_i + q_r)^T (K_r z_j + k_r) of relation r, where z_i is the maximum of [e ; t] over the words
+    of the entity that holds word i, or that of word i alone.
 
-    In training, the gold tags stand for the tags before a word (teacher forcing), and z_i = [e_i ; t_i].
+    In training, the gold tags stand for the tags before a word (teacher forcing), and z_i = [e_i ;
+    t_i].
 
-    In prediction, each word gets the best tag that BILOU allows after that of the word before, and at the end of the
-    sentence. The tag logits are those along this path, `FORBIDDEN` for the tags that it did not allow. So the best tag
-    of each word by itself is that of the path, and no search for the best valid sequence, such as Viterbi's, finds
-    another: the entities that are read off the logits are those whose words z was pooled over.
+    In prediction, each word gets the best tag that BILOU allows after that of the word before, and
+    at the end of the sentence. The tag logits are those along this path, `FORBIDDEN` for the tags
+    that it did not allow. So the best tag of each word by itself is that of the path, and no search
+    for the best valid sequence, such as Viterbi's, finds another: the entities that are read off
+    the logits are those whose words z was pooled over.
 
     width (int): Width d of a word embedding.
     n_relations (int): Number of relation labels |R|, "none" (index 0) and both directions included.
@@ -76,7 +83,8 @@ class TableBiaffine(nn.Module):
         self.tagger = nn.Linear(2 * width + tag_width, n_tags)
         self.query = nn.Linear(width + tag_width, n_relations * rank)
         self.key = nn.Linear(width + tag_width, n_relations * rank)
-        # So that the first scores, sums of `rank` products, are small whatever the rank; else early steps undo them.
+        # So that the first scores, sums of `rank` products, are small whatever the rank; else early
+        # steps undo them.
         for parameter in self.query.parameters():
             parameter.data /= rank**0.5
         may_start, may_follow, may_end, in_entity, continues = map(torch.from_numpy, rules)
@@ -93,13 +101,18 @@ class TableBiaffine(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Score the tables of a batch of sentences.
 
-        words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
-        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
-        known_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is missing (negative, or
-            None for all), the head's own prediction, given the tags before, takes its place.
+        words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end
+            to end.
+        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read
+            from it.
+        known_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is
+            missing (negative, or None for all), the head's own prediction, given the tags before,
+            takes its place.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
-            (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
-        RAISES (ValueError): If the lengths do not add up to the number of words, or to that of known tags.
+            (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by
+            sentence.
+        RAISES (ValueError): If the lengths do not add up to the number of words, or to that of
+            known tags.
         """
         lengths = lengths.cpu()
         n_words = int(lengths.sum())
@@ -115,7 +128,8 @@ class TableBiaffine(nn.Module):
         precision = (
             torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else words.dtype
         )
-        # Left to autocast, sums would be rounded too: below, each product is told its precision instead.
+        # Left to autocast, sums would be rounded too: below, each product is told its precision
+        # instead.
         with torch.autocast(device, enabled=False):
             layout = _Layout.of(lengths, words.device)
             if not self.training:
@@ -148,9 +162,11 @@ class TableBiaffine(nn.Module):
     def _decode(
         self, words: Tensor, layout: "_Layout", precision: torch.dtype, known: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Tag the words of each sentence one after another, those of all sentences at the same position together.
+        """Tag the words of each sentence one after another, those of all sentences at the same
+        position together.
 
-        RETURNS (tuple[Tensor, Tensor]): Tags (words,), the known ones where these are not negative, and their logits.
+        RETURNS (tuple[Tensor, Tensor]): Tags (words,), the known ones where these are not negative,
+            and their logits.
         """
         by_word, by_pooled, by_tag = self._tagger_weights()
         from_word = _product(words, by_word, precision) + self.tagger.bias
@@ -207,13 +223,15 @@ class TableBiaffine(nn.Module):
         return sum(parts, self.tagger.bias)
 
     def _tagger_weights(self) -> tuple[Tensor, ...]:
-        """The parts of the tagger's weights that read a word, the pooled words before it, and the tag before it."""
+        """The parts of the tagger's weights that read a word, the pooled words before it, and the
+        tag before it."""
         tag_width = self.tag_embedding.embedding_dim
         width = (self.tagger.in_features - tag_width) // 2
         return self.tagger.weight.t().split([width, width, tag_width])
 
     def _pool_entities(self, vectors: Tensor, tags: Tensor, layout: "_Layout") -> Tensor:
-        """Find the maximum over the words of the entity that holds each word, or of the word alone."""
+        """Find the maximum over the words of the entity that holds each word, or of the word
+        alone."""
         in_entity, first = self._entities(tags, layout)
         n_words = torch.zeros_like(tags).index_add_(0, first, in_entity.long())
         start = torch.where(in_entity, first, torch.arange(len(tags), device=tags.device))
@@ -228,7 +246,8 @@ class TableBiaffine(nn.Module):
         return in_entity, torch.where(begins, index, 0).cummax(dim=0).values
 
     def _relations(self, vectors: Tensor, lengths: Tensor, precision: torch.dtype) -> Tensor:
-        """Relation logits of the cells i < j, from a vector z of each word: (cells, n_relations)."""
+        """Relation logits of the cells i < j, from a vector z of each word: (cells,
+        n_relations)."""
         # Both (n_relations, words, rank).
         queries, keys = (
             (_product(vectors, layer.weight.t(), precision) + layer.bias)
@@ -248,8 +267,9 @@ class TableBiaffine(nn.Module):
 
 
 class _Layout(NamedTuple):
-    """Where each word of a batch stands, in the batch and in the order of decoding: position by position, at each the
-    words of the longest sentences first, so that the sentences that go on are always the first ones."""
+    """Where each word of a batch stands, in the batch and in the order of decoding: position by
+    position, at each the words of the longest sentences first, so that the sentences that go on are
+    always the first ones."""
 
     is_first: Tensor  # (words,) whether it is the first of its sentence
     order: Tensor  # (words,) the words in the order of decoding
@@ -273,7 +293,8 @@ class _Layout(NamedTuple):
 
 
 def _pool(vectors: Tensor, start: Tensor, size: Tensor) -> Tensor:
-    """Find the maximum over some rows for each word: (words, width), zeros where the number of rows is 0.
+    """Find the maximum over some rows for each word: (words, width), zeros where the number of rows
+    is 0.
 
     This waits for a GPU, once, to learn how many rows there are in all.
     """

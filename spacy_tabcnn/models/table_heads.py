@@ -9,8 +9,7 @@ from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
 from torch import nn
 
 from ..arrays import Floats2d, Ints1d
-from ..heads.table_biaffine import TableBiaffine
-from ..heads.table_cnn.table_cnn import TableCNN
+from ..heads import TableBiaffine, TableCNN
 from ..labels import tag_rules
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..table.logits import TableLogits

@@ -5,7 +5,7 @@ import torch
 from spacy import registry
 
 from benchmarks.dense import DENSE_TABLE_CNN, DenseTableCNN
-from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
+from spacy_tabcnn.heads import TableCNN
 
 SIZES = {"width": 6, "n_tags": 9, "n_relations": 5}
 

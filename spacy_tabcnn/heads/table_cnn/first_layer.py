@@ -1,0 +1,289 @@
+"""The first convolution, computed on words instead of word pairs.
+
+**Derivation.** The input of cell (i, j) is [e_i ; e_j]. The kernel K has a half Krow that reads e_i
+and a half Kcol that reads e_j. With a = (k - 1) / 2, rows h and columns w of the kernel counted
+from -a to a, and n words, zero padding leaves in cell (i, j) the terms inside the table:
+
+    H[i, j] = b + sum of Row_w[i] over the w with 0 <= j + w < n
+                + sum of Col_h[j] over the h with 0 <= i + h < n
+    Row_w[i] = sum over h of Krow[h, w] e_(i+h)
+    Col_h[j] = sum over w of Kcol[h, w] e_(j+w)
+
+where e outside the sentence is zero. Row_w and Col_h are 1-D convolutions over the sentence, so
+each is one product of all *windows* [e_(i-a) ; ... ; e_(i+a)] with a matrix. No product over cells
+is left.
+
+The w that are inside the table follow each other, from some first to some last. So the sum over w
+is a difference of two prefix sums P_m[i] = Row_(-a)[i] + ... + Row_m[i], one up to the last w, less
+one up to the w before the first. A sum of convolutions is a convolution with the sum of the
+kernels: P_m is the product of the windows with one *prefix kernel*, Krow[:, -a] + ... + Krow[:, m].
+Columns are computed likewise, but their sums run from h = a down to -a.
+
+**Edges and corners.** On and above the diagonal, the table has two long edges, its right edge and
+its top edge. At these, the last w are missing for all rows, and the first h for all columns. So the
+vectors with the prefix sums up to 0, ..., a, that is, all sums that begin at the first w or at the
+last h, are computed for all words: the *edge vectors*. The other two edges touch the band only in
+its corners: where the first w are missing (j < a), i is small, too; where the last h are missing (i
+>= n - a), j is large, too. So the *corner vectors*, differences of two prefix sums, are computed
+for the first words of a sentence, for its rows, and for its last words, for its columns.
+
+**Example: n = 4 words, k = 3.** Here a = 1, and h and w run over -1, 0, 1.
+
+    j =            0                1, 2                 3
+    w inside       0, 1             -1, 0, 1             -1, 0
+    row vector     P_1 - P_-1       P_1                  P_0
+    of word i      (corner)         (edge, full)         (edge, one short)
+
+    i =            0                1, 2                 3
+    h inside       0, 1             -1, 0, 1             -1, 0
+    column vector  Q_0              Q_-1                 Q_-1 - Q_1
+    of word j      (edge, short)    (edge, full)         (corner)
+
+with Q_m[j] = Col_1[j] + ... + Col_m[j], counted down from h = 1. The cell in row 1 and column 3 is
+
+    H[1, 3] = b + P_0[1] + Q_-1[3]
+
+and the cell (0, 0), in a corner, H[0, 0] = b + (P_1 - P_-1)[0] + Q_0[0]. The last layer's window in
+cell (i, j) with i <= j reads cells down to j - i = -2, so rows 0, 1 and 2 are read in column 0:
+three words have corner vectors. A full convolution would need 4 * 4 * 9 products of a kernel matrix
+with a pair of words; here there are 4 windows for each of 4 prefix kernels, and 3 for each of the 2
+others.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from ..products import Products
+from .layout import Band, Layout
+
+ROWS, COLUMNS = 0, 1
+
+
+class VectorIndex(NamedTuple):
+    """The two vectors whose sum is a cell of the first layer.
+
+    All vectors are rows of one matrix. Edge vectors come first, (words, a + 1, 2 axes): the number
+    of offsets beyond the middle that are inside tells which. Corner vectors follow, (2 axes, corner
+    words, a, a + 1): the first of the sums that is taken away, and again the number of offsets
+    beyond the middle.
+
+    The index of a vector is the sum of a term of its own word, `edge_start` or `corner_start`, and
+    a term of the cell's other word, `variant`, which decides on how the window is cut.
+
+    n_edges (int): Number of edge vectors.
+    n_vectors (int): Number of all vectors.
+    reach (int): Half the kernel, a.
+    corner_words (Tensor): The first words of each sentence, and its last words, int64 (2, corner
+        words).
+    sentence (Tensor): The sentence of each vector, int64 (vectors,).
+    edge_start (Tensor): Index of the first edge vector of each word, int64 (2 axes, words).
+    corner_start (Tensor): Index of its first corner vector, if it has one, likewise.
+    variant (Tensor): What a word adds to the index of a vector of the other word, likewise.
+    in_corner (Tensor): Whether a word makes the vector of the other word a corner vector, bool
+        likewise.
+    """
+
+    n_edges: int
+    n_vectors: int
+    reach: int
+    corner_words: Tensor
+    sentence: Tensor
+    edge_start: Tensor
+    corner_start: Tensor
+    variant: Tensor
+    in_corner: Tensor
+
+    @classmethod
+    def of(cls, layout: Layout, reach: int, *, margin: int) -> "VectorIndex":
+        """Number the vectors.
+
+        layout (Layout): The words.
+        reach (int): Half the kernel, a.
+        margin (int): Diagonals below the main diagonal that are computed.
+        RETURNS (VectorIndex): The numbers.
+        """
+        lengths, device = layout.lengths, layout.sentence.device
+        sentence, before, after = layout.on_cpu
+        n_corner = lengths.clamp(max=reach + margin)
+        if not reach:
+            n_corner = torch.zeros_like(lengths)
+        corner_sentence = torch.repeat_interleave(n_corner)
+        first_corner = n_corner.cumsum(0) - n_corner
+        distance = torch.arange(len(corner_sentence)) - first_corner[corner_sentence]
+        stop = lengths.cumsum(0)[corner_sentence]
+        corner_words = torch.stack(
+            [stop - lengths[corner_sentence] + distance, stop - 1 - distance]
+        )
+
+        per_corner_word = reach * (reach + 1)
+        n_edges, n_corners = len(sentence) * 2 * (reach + 1), len(distance) * per_corner_word
+        edge_start = torch.arange(len(sentence)) * 2 * (reach + 1)
+        from_corner = first_corner[sentence] + torch.stack([before, after])
+        corner_start = n_edges + from_corner * per_corner_word
+        corner_start[COLUMNS] += n_corners
+        # Rows are cut at the right edge and at the left corner, columns at the top and at the
+        # bottom.
+        to_edge, to_corner = torch.stack([after, before]), torch.stack([before, after])
+        n_beyond = to_edge.clamp(max=reach)
+        in_corner = to_corner < reach
+        in_edge_order = 2 * n_beyond + torch.tensor([[ROWS], [COLUMNS]])
+        in_corner_order = (reach - 1 - to_corner) * (reach + 1) + n_beyond
+        variant = torch.where(in_corner, in_corner_order, in_edge_order)
+        sentences = torch.cat(
+            [
+                sentence.repeat_interleave(2 * (reach + 1)),
+                corner_sentence.repeat_interleave(per_corner_word).repeat(2),
+            ]
+        )
+        tensors = (
+            corner_words,
+            sentences,
+            edge_start.expand(2, -1),
+            corner_start,
+            variant,
+            in_corner,
+        )
+        on_device = [tensor.to(device, non_blocking=True) for tensor in tensors]
+        return cls(n_edges, n_edges + 2 * n_corners, reach, *on_device)
+
+    def summands(self, band: Band, rows: range) -> Tensor:
+        """Find the two vectors of each cell of some rows of a band: int64 (cells, 2)."""
+        row, col = band.cells(rows)
+        return torch.stack([self._vector(ROWS, row, col), self._vector(COLUMNS, col, row)], dim=1)
+
+    def edges_and_corners(self, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Divide the matrix of vectors into views.
+
+        vectors (Tensor): (vectors, channels).
+        RETURNS (tuple[Tensor, Tensor]): Edge vectors (words, a + 1, 2 axes, channels) and corner
+            vectors (2 axes, corner words, a, a + 1, channels).
+        """
+        n_channels, n_variants = vectors.shape[1], self.reach + 1
+        edges = vectors[: self.n_edges].view(-1, n_variants, 2, n_channels)
+        corner_shape = (2, self.corner_words.shape[1], self.reach, n_variants, n_channels)
+        return edges, vectors[self.n_edges :].view(corner_shape)
+
+    def _vector(self, axis: int, word: Tensor, other: Tensor) -> Tensor:
+        """Number the vectors of an axis that some words have in the rows or columns of others."""
+        start = torch.where(
+            self.in_corner[axis].index_select(0, other),
+            self.corner_start[axis].index_select(0, word),
+            self.edge_start[axis].index_select(0, word),
+        )
+        return start + self.variant[axis].index_select(0, other)
+
+
+class WordVectors(Function):
+    """The edge vectors and corner vectors of all words."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        windows: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        kernels: Tensor,
+        index: VectorIndex,
+        products: Products,
+    ) -> Tensor:
+        """Compute the vectors.
+
+        windows (Tensor): The k embeddings round each word, float (words, k * width).
+        weight (Tensor): The layer's weight, only to send its gradient to.
+        bias (Tensor): The layer's bias, (channels,).
+        kernels (Tensor): The prefix kernels; see `prefix_kernels`. Their type is the products'
+            precision.
+        index (VectorIndex): The order of the vectors.
+        products (Products): Computes matrix products.
+        RETURNS (Tensor): (vectors, channels).
+        """
+        reach, precision = index.reach, kernels.dtype
+        inputs = windows.to(precision)
+        vectors = bias.new_empty(index.n_vectors, len(bias))
+        edges, corners = index.edges_and_corners(vectors)
+        products.multiply_into(
+            edges.flatten(1), inputs, kernels[reach:].flatten(0, 2).t(), precision
+        )
+        edges[:, :, ROWS] += bias
+        for axis, words in enumerate(index.corner_words):
+            ends, corner_inputs = edges[words, :, axis], inputs[words]
+            for last in range(reach):
+                start = products.multiply(corner_inputs, kernels[last, axis].t())
+                torch.sub(ends, start[:, None], out=corners[axis, :, last])
+        ctx.save_for_backward(windows, weight)
+        ctx.kernels, ctx.index, ctx.products = kernels, index, products
+        return vectors
+
+    @staticmethod
+    def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        """Compute the gradients of the windows, the weight and the bias."""
+        windows, weight = ctx.saved_tensors
+        kernels, index, products = ctx.kernels, ctx.index, ctx.products
+        reach, precision, needs_windows = index.reach, kernels.dtype, ctx.needs_input_grad[0]
+        inputs = windows.to(precision)
+        d_edges, d_corners = index.edges_and_corners(d_outputs[0].contiguous())
+        d_bias = d_edges[:, :, ROWS].sum((0, 1)) + d_corners[ROWS].sum((0, 1, 2))
+        d_edges = d_edges.clone()
+        for axis, words in enumerate(index.corner_words):
+            d_edges[:, :, axis].index_add_(0, words, d_corners[axis].sum(1))
+        d_starts = -d_corners.sum(3)  # (2 axes, corner words, a, channels)
+
+        d_kernels = torch.empty_like(kernels, dtype=weight.dtype)
+        d_windows = torch.zeros_like(windows)
+        by_word = d_edges.flatten(1)
+        edge_kernels, d_edge_kernels = (
+            array[reach:].flatten(0, 2) for array in (kernels, d_kernels)
+        )
+        products.multiply_into(d_edge_kernels, by_word.t(), inputs, precision)
+        if needs_windows:
+            products.multiply_into(d_windows, by_word, edge_kernels, precision)
+        for axis, words in enumerate(index.corner_words):
+            for last in range(reach):
+                d_start, kernel = d_starts[axis, :, last], kernels[last, axis]
+                products.multiply_into(d_kernels[last, axis], d_start.t(), inputs[words], precision)
+                if needs_windows:
+                    d_inputs = products.multiply(d_start.to(precision), kernel)
+                    d_windows.index_add_(0, words, d_inputs.to(windows.dtype))
+        d_weight = weight_gradient(d_kernels, weight)
+        return d_windows if needs_windows else None, d_weight, d_bias, None, None, None
+
+
+def prefix_kernels(weight: Tensor) -> Tensor:
+    """Sum the kernels of the first convolution up to each offset of an axis.
+
+    Rows' kernels are summed from the first column w on, columns' kernels from the last row h down.
+
+    weight (Tensor): The weight of a `Conv2d`, float (channels, 2 * width, k, k).
+    RETURNS (Tensor): For each number of offsets and each axis the matrix of a 1-D convolution,
+        float (k, 2 axes, channels, k * width).
+    """
+    n_channels, kernel_size = len(weight), weight.shape[-1]
+    rows, columns = weight.permute(0, 2, 3, 1).contiguous().unflatten(3, (2, -1)).unbind(3)
+    sums = weight.new_empty(kernel_size, 2, n_channels, kernel_size, weight.shape[1] // 2)
+    sums[:, ROWS] = rows.permute(2, 0, 1, 3)
+    sums[:, COLUMNS] = columns.permute(1, 0, 2, 3).flip(0)
+    for last in range(1, kernel_size):
+        sums[last] += sums[last - 1]
+    return sums.flatten(3)
+
+
+def weight_gradient(d_kernels: Tensor, weight: Tensor) -> Tensor:
+    """Compute the gradient of the weight from the gradient of its prefix kernels.
+
+    d_kernels (Tensor): As `prefix_kernels` returns the kernels; overwritten.
+    weight (Tensor): The weight.
+    RETURNS (Tensor): float (channels, 2 * width, k, k).
+    """
+    d_sums = d_kernels.unflatten(3, (weight.shape[-1], -1))
+    # A kernel is part of the sums that end at its offset or later.
+    for last in reversed(range(1, len(d_sums))):
+        d_sums[last - 1] += d_sums[last]
+    rows, columns = d_sums[:, ROWS], d_sums[:, COLUMNS]
+    d_weight = torch.empty_like(weight)
+    d_rows, d_columns = d_weight.unflatten(1, (2, -1)).unbind(1)
+    d_rows.copy_(rows.permute(1, 3, 2, 0))
+    d_columns.copy_(columns.flip(0).permute(1, 3, 0, 2))
+    return d_weight
