@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_dropout
 from ..products import Products, TorchProducts
 from ..weights import WeightCache
 from .convolution import Cells, Convolution, HiddenCells, LayerKernel, PairCells, chunk_size
@@ -54,11 +55,7 @@ class TableCNN(nn.Module):
                 f"TableCNN: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
                 f"hidden={list(hidden)}; expected positive sizes and at least one hidden layer"
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(
-                f"TableCNN: dropout is {dropout}; expected a share from 0 up to, but not including, "
-                "1"
-            )
+        check_dropout("TableCNN", dropout)
         self.kernel_size = kernel_size
         self.hidden = tuple(hidden)
         self.dropout = dropout
