@@ -20,7 +20,7 @@ from .layout import Band, Layout, Neighbours
 # The number of cells of a product is rounded up to a multiple of this number, or of a smaller one
 # if there are few. Each number of cells may need a kernel of its own, which takes time to make and
 # memory to keep.
-ROUND_CELLS, ROUND_FEW_CELLS = 256, 64
+ROUND_CELLS, ROUND_FEW_CELLS = 128, 64
 
 # Numbers the values that the source cells of some rows of a band are made from, one row for each
 # cell.
@@ -90,8 +90,12 @@ class Chunk:
 
     @functools.cached_property
     def source_numbers(self) -> Tensor:
-        """The numbers of the values that the source cells are made from; see `NumberSources`."""
-        return self.step.number_sources(self.step.source, self.rows)
+        """The numbers of the values that the source cells are made from; see `NumberSources`.
+
+        Rows of zeros follow up to the padded number of cells.
+        """
+        numbers = self.step.number_sources(self.step.source, self.rows)
+        return F.pad(numbers, (0, 0, 0, self.n_padded - self.n_cells))
 
     @functools.cached_property
     def slots(self) -> Tensor:
@@ -190,13 +194,12 @@ class PairCells:
 
     def activations(self, values: Tensor, chunk: Chunk) -> Tensor:
         """Compute a chunk's cells from the vectors of `WordVectors`; see `Cells`."""
-        summands = F.pad(chunk.source_numbers, (0, 0, 0, chunk.n_padded - chunk.n_cells))
-        return F.embedding_bag(summands, values, mode="sum").relu_()
+        return F.embedding_bag(chunk.source_numbers, values, mode="sum").relu_()
 
     def add_gradient(self, d_values: Tensor, d_cells: Tensor, cells: Tensor, chunk: Chunk) -> None:
         """Add the gradient of a chunk's cells to the vectors' gradient; see `Cells`."""
         d_cells.mul_(cells.sign_())
-        for summand in chunk.source_numbers.unbind(1):
+        for summand in chunk.source_numbers[: chunk.n_cells].unbind(1):
             d_values.index_add_(0, summand, d_cells)
 
 
@@ -214,15 +217,19 @@ class HiddenCells(NamedTuple):
         padded = values.new_zeros(chunk.n_padded, values.shape[1])
         cells = torch.clamp_min(values[chunk.cells], 0.0, out=padded[: chunk.n_cells])
         if self.mask is not None:
-            cells.mul_(self.mask.index_select(0, chunk.source_numbers))
+            cells.mul_(self._factors(self.mask, chunk))
         return padded
 
     def add_gradient(self, d_values: Tensor, d_cells: Tensor, cells: Tensor, chunk: Chunk) -> None:
         """Write the gradient of a chunk's cells to the output's gradient; see `Cells`."""
         d_cells.mul_(cells.sign_())
         if self.mask is not None:
-            d_cells.mul_(self.mask.index_select(0, chunk.source_numbers))
+            d_cells.mul_(self._factors(self.mask, chunk))
         d_values[chunk.cells] = d_cells
+
+    @staticmethod
+    def _factors(mask: Tensor, chunk: Chunk) -> Tensor:
+        return mask.index_select(0, chunk.source_numbers[: chunk.n_cells, 0])
 
 
 class Convolution(Function):
@@ -307,6 +314,6 @@ def _weight_and_bias(conv: nn.Module) -> tuple[Tensor, Tensor]:
 def _round_up(n_cells: int) -> int:
     """Round a number of cells up to one of few sizes."""
     unit = ROUND_CELLS
-    if n_cells < ROUND_CELLS:
+    if n_cells < 2 * ROUND_CELLS:
         unit = ROUND_FEW_CELLS
     return -(-n_cells // unit) * unit

@@ -209,7 +209,8 @@ class WordVectors(Function):
         )
         edges[:, :, ROWS] += bias
         for axis, words in enumerate(index.corner_words):
-            ends, corner_inputs = edges[words, :, axis], inputs[words]
+            ends = edges[:, :, axis].index_select(0, words)
+            corner_inputs = inputs.index_select(0, words)
             for last in range(reach):
                 start = products.multiply(corner_inputs, kernels[last, axis].t())
                 torch.sub(ends, start[:, None], out=corners[axis, :, last])

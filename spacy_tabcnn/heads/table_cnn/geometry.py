@@ -96,6 +96,6 @@ class Geometry:
         return map(self.part, stored.split(n_cells))
 
     def _sentences(self, band: Band, rows: range) -> Tensor:
-        """Find the sentence of each cell of some rows of a band: int64 (cells,)."""
+        """Find the sentence of each cell of some rows of a band: int64 (cells, 1)."""
         row, _ = band.cells(rows)
-        return self.layout.sentence.index_select(0, row)
+        return self.layout.sentence.index_select(0, row)[:, None]
