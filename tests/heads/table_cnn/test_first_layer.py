@@ -45,7 +45,7 @@ def column_vector(conv, words, j, h):
 
 
 def all_vectors(conv, words):
-    """What the module computes: the index, and all vectors (vectors, channels)."""
+    """Compute the vectors of the example: layout, index and vectors (vectors, channels)."""
     layout = Layout.of(torch.tensor([N]), words.device)
     index = VectorIndex.of(layout, REACH, margin=MARGIN)
     padded = torch.cat([torch.zeros(1, WIDTH), words])

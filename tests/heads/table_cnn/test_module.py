@@ -1,12 +1,19 @@
 """The head against the paper's plain formulation: a Conv2d stack over each sentence's own table."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import spacy_tabcnn
 from spacy_tabcnn.heads import TableCNN
 from spacy_tabcnn.heads.table_cnn import convolution, module
 from spacy_tabcnn.heads.table_cnn.dense import dense_logits
+from spacy_tabcnn.heads.table_cnn.geometry import geometry_of
+
+PACKAGE = str(Path(spacy_tabcnn.__file__).parent)
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 
@@ -137,6 +144,50 @@ def test_prediction_in_parts_holds_no_hidden_layer(monkeypatch):
     with torch.no_grad(), LargestTensor() as largest:
         head(make_words([n]), torch.tensor([n]))
     assert largest.size < n * n * 128 / 20
+
+
+class CallCounter:
+    """Counts the calls of the package's functions."""
+
+    def __enter__(self):
+        self.count = 0
+        sys.setprofile(self.on_event)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(None)
+
+    def on_event(self, frame, event, argument):
+        self.count += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
+
+
+def test_a_short_sentence_takes_few_calls():
+    head, words, lengths = make_head().eval(), make_words([6]), torch.tensor([6])
+    head(words, lengths)  # numbers the cells of sentences of this length
+    with torch.no_grad():
+        head(words, lengths)  # arranges the weights
+        with CallCounter() as calls:
+            head(words, lengths)
+    assert calls.count <= 45
+    with CallCounter() as calls:
+        head.train()(words, lengths)[1].sum().backward()
+    assert calls.count <= 70
+
+
+def test_sentences_of_one_length_share_indices():
+    device = torch.device("cpu")
+    one, other, longer = (
+        geometry_of(torch.tensor([n]), device, kernel_size=3, n_layers=2) for n in (6, 6, 7)
+    )
+    assert one is other and one is not longer
+
+
+def test_a_sentence_can_be_predicted_in_inference_mode_and_then_trained():
+    head, words, lengths = make_head(), make_words([17]), torch.tensor([17])
+    with torch.inference_mode():
+        head.eval()(words, lengths)
+    head.train()(words.requires_grad_(), lengths)[1].sum().backward()
+    assert words.grad is not None
 
 
 def test_words_that_need_no_gradient_get_none():
