@@ -63,27 +63,29 @@ ROWS, COLUMNS = 0, 1
 
 
 class VectorIndex(NamedTuple):
-    """The two vectors whose sum is a cell of the first layer.
+    """The numbers of the vectors, and the two vectors whose sum is a cell of the first layer.
 
-    All vectors are rows of one matrix. Edge vectors come first, (words, a + 1, 2 axes): the number
-    of offsets beyond the middle that are inside tells which. Corner vectors follow, (2 axes, corner
-    words, a, a + 1): the first of the sums that is taken away, and again the number of offsets
-    beyond the middle.
+    All vectors are the rows of one matrix, in this order:
 
-    The index of a vector is the sum of a term of its own word, `edge_start` or `corner_start`, and
-    a term of the cell's other word, `variant`, which decides on how the window is cut.
+    - edge vectors (words, a + 1, 2 axes). The second axis counts the offsets between the middle and
+      the edge that are inside the sentence, from 0 to a: the prefix sum ends there.
+    - corner vectors (2 axes, corner words, a, a + 1). The third axis is the prefix sum that is
+        taken
+      away, the last axis as for edge vectors.
+
+    The number of a cell's vector is the sum of a term of the vector's own word, `edge_start` or
+    `corner_start`, and of a term of the cell's other word, `variant`, which decides on the offsets.
 
     n_edges (int): Number of edge vectors.
     n_vectors (int): Number of all vectors.
     reach (int): Half the kernel, a.
-    corner_words (Tensor): The first words of each sentence, and its last words, int64 (2, corner
-        words).
+    corner_words (Tensor): The words with corner vectors for rows, the first ones of each sentence,
+        and for columns, the last ones, int64 (2 axes, corner words).
     sentence (Tensor): The sentence of each vector, int64 (vectors,).
-    edge_start (Tensor): Index of the first edge vector of each word, int64 (2 axes, words).
-    corner_start (Tensor): Index of its first corner vector, if it has one, likewise.
-    variant (Tensor): What a word adds to the index of a vector of the other word, likewise.
-    in_corner (Tensor): Whether a word makes the vector of the other word a corner vector, bool
-        likewise.
+    edge_start (Tensor): Number of the first edge vector of each word, int64 (words,).
+    corner_start (Tensor): Number of its first corner vector, if it has one, int64 (2 axes, words).
+    variant (Tensor): The term of each word for the vector of another word, int64 (2 axes, words).
+    in_corner (Tensor): Whether this is the term of a corner vector, bool (2 axes, words).
     """
 
     n_edges: int
@@ -102,52 +104,38 @@ class VectorIndex(NamedTuple):
 
         layout (Layout): The words.
         reach (int): Half the kernel, a.
-        margin (int): Diagonals below the main diagonal that are computed.
+        margin (int): Number of diagonals below the main diagonal that are computed.
         RETURNS (VectorIndex): The numbers.
         """
-        lengths, device = layout.lengths, layout.sentence.device
         sentence, before, after = layout.on_cpu
-        n_corner = lengths.clamp(max=reach + margin)
-        if not reach:
-            n_corner = torch.zeros_like(lengths)
-        corner_sentence = torch.repeat_interleave(n_corner)
-        first_corner = n_corner.cumsum(0) - n_corner
-        distance = torch.arange(len(corner_sentence)) - first_corner[corner_sentence]
-        stop = lengths.cumsum(0)[corner_sentence]
-        corner_words = torch.stack(
-            [stop - lengths[corner_sentence] + distance, stop - 1 - distance]
-        )
+        n_sums = reach + 1  # that end at the middle or nearer to the edge
+        edge_start = torch.arange(len(sentence)) * 2 * n_sums
+        n_edges = len(sentence) * 2 * n_sums
 
-        per_corner_word = reach * (reach + 1)
-        n_edges, n_corners = len(sentence) * 2 * (reach + 1), len(distance) * per_corner_word
-        edge_start = torch.arange(len(sentence)) * 2 * (reach + 1)
-        from_corner = first_corner[sentence] + torch.stack([before, after])
-        corner_start = n_edges + from_corner * per_corner_word
-        corner_start[COLUMNS] += n_corners
-        # Rows are cut at the right edge and at the left corner, columns at the top and at the
-        # bottom.
+        # Rows have their edge on the right and their corner on the left, columns at the top and at
+        # the bottom.
         to_edge, to_corner = torch.stack([after, before]), torch.stack([before, after])
-        n_beyond = to_edge.clamp(max=reach)
         in_corner = to_corner < reach
-        in_edge_order = 2 * n_beyond + torch.tensor([[ROWS], [COLUMNS]])
-        in_corner_order = (reach - 1 - to_corner) * (reach + 1) + n_beyond
-        variant = torch.where(in_corner, in_corner_order, in_edge_order)
-        sentences = torch.cat(
-            [
-                sentence.repeat_interleave(2 * (reach + 1)),
-                corner_sentence.repeat_interleave(per_corner_word).repeat(2),
-            ]
-        )
-        tensors = (
-            corner_words,
-            sentences,
-            edge_start.expand(2, -1),
-            corner_start,
-            variant,
-            in_corner,
-        )
-        on_device = [tensor.to(device, non_blocking=True) for tensor in tensors]
-        return cls(n_edges, n_edges + 2 * n_corners, reach, *on_device)
+        # The computed cells of a corner's columns are in the first rows of a sentence.
+        n_corner_words = 0
+        if reach:
+            n_corner_words = reach + margin
+        has_corner_vectors = to_corner < n_corner_words
+        corner_words = has_corner_vectors.nonzero()[:, 1].view(2, -1)
+        corner_number = has_corner_vectors.cumsum(1) - 1
+        corner_number[COLUMNS] += corner_words.shape[1]
+        corner_start = n_edges + corner_number * reach * n_sums
+
+        sum_at_edge = to_edge.clamp(max=reach)
+        sum_taken_away = reach - 1 - to_corner
+        edge_variant = 2 * sum_at_edge + torch.tensor([[ROWS], [COLUMNS]])
+        variant = torch.where(in_corner, sum_taken_away * n_sums + sum_at_edge, edge_variant)
+
+        corner_sentences = sentence[corner_words.flatten()].repeat_interleave(reach * n_sums)
+        sentences = torch.cat([sentence.repeat_interleave(2 * n_sums), corner_sentences])
+        tensors = (corner_words, sentences, edge_start, corner_start, variant, in_corner)
+        on_device = [tensor.to(layout.sentence.device, non_blocking=True) for tensor in tensors]
+        return cls(n_edges, len(sentences), reach, *on_device)
 
     def summands(self, band: Band, rows: range) -> Tensor:
         """Find the two vectors of each cell of some rows of a band: int64 (cells, 2)."""
@@ -167,11 +155,12 @@ class VectorIndex(NamedTuple):
         return edges, vectors[self.n_edges :].view(corner_shape)
 
     def _vector(self, axis: int, word: Tensor, other: Tensor) -> Tensor:
-        """Number the vectors of an axis that some words have in the rows or columns of others."""
+        """Number the vectors of some words, of an axis, in the cells that they share with
+        others."""
         start = torch.where(
             self.in_corner[axis].index_select(0, other),
             self.corner_start[axis].index_select(0, word),
-            self.edge_start[axis].index_select(0, word),
+            self.edge_start.index_select(0, word),
         )
         return start + self.variant[axis].index_select(0, other)
 

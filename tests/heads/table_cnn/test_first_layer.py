@@ -90,7 +90,7 @@ def test_the_edge_vectors_are_the_prefix_sums_of_the_example():
 def test_three_words_have_corner_vectors():
     conv, words = make_example()
     _, index, vectors = all_vectors(conv, words)
-    assert index.corner_words.tolist() == [[0, 1, 2], [3, 2, 1]]
+    assert index.corner_words.tolist() == [[0, 1, 2], [1, 2, 3]]
     _, corners = index.edges_and_corners(vectors)
     p_1_less_p_minus_1 = row_vector(conv, words, 0, 0) + row_vector(conv, words, 0, 1)
     torch.testing.assert_close(corners[0, 0, 0, 1], conv.bias + p_1_less_p_minus_1)
