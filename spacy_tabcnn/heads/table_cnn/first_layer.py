@@ -193,52 +193,54 @@ class WordVectors(Function):
         inputs = windows.to(precision)
         vectors = bias.new_empty(index.n_vectors, len(bias))
         edges, corners = index.edges_and_corners(vectors)
-        products.multiply_into(
-            edges.flatten(1), inputs, kernels[reach:].flatten(0, 2).t(), precision
-        )
+        edge_kernels = kernels[reach:].flatten(0, 2)
+        products.multiply_into(edges.flatten(1), inputs, edge_kernels.t(), precision)
         edges[:, :, ROWS] += bias
         for axis, words in enumerate(index.corner_words):
-            ends = edges[:, :, axis].index_select(0, words)
+            sums = edges[:, :, axis].index_select(0, words)
             corner_inputs = inputs.index_select(0, words)
             for last in range(reach):
-                start = products.multiply(corner_inputs, kernels[last, axis].t())
-                torch.sub(ends, start[:, None], out=corners[axis, :, last])
-        ctx.save_for_backward(windows, weight)
+                taken_away = products.multiply(corner_inputs, kernels[last, axis].t())
+                torch.sub(sums, taken_away[:, None], out=corners[axis, :, last])
+        ctx.save_for_backward(windows)
         ctx.kernels, ctx.index, ctx.products = kernels, index, products
         return vectors
 
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> tuple[Tensor | None, ...]:
         """Compute the gradients of the windows, the weight and the bias."""
-        windows, weight = ctx.saved_tensors
+        (windows,) = ctx.saved_tensors
         kernels, index, products = ctx.kernels, ctx.index, ctx.products
-        reach, precision, needs_windows = index.reach, kernels.dtype, ctx.needs_input_grad[0]
+        reach, precision = index.reach, kernels.dtype
         inputs = windows.to(precision)
         d_edges, d_corners = index.edges_and_corners(d_outputs[0].contiguous())
         d_bias = d_edges[:, :, ROWS].sum((0, 1)) + d_corners[ROWS].sum((0, 1, 2))
-        d_edges = d_edges.clone()
+        d_sums = d_edges.clone()
         for axis, words in enumerate(index.corner_words):
-            d_edges[:, :, axis].index_add_(0, words, d_corners[axis].sum(1))
-        d_starts = -d_corners.sum(3)  # (2 axes, corner words, a, channels)
+            d_sums[:, :, axis].index_add_(0, words, d_corners[axis].sum(1))
+        d_taken_away = -d_corners.sum(3)  # (2 axes, corner words, a, channels)
 
-        d_kernels = torch.empty_like(kernels, dtype=weight.dtype)
-        d_windows = torch.zeros_like(windows)
-        by_word = d_edges.flatten(1)
-        edge_kernels, d_edge_kernels = (
-            array[reach:].flatten(0, 2) for array in (kernels, d_kernels)
-        )
-        products.multiply_into(d_edge_kernels, by_word.t(), inputs, precision)
-        if needs_windows:
-            products.multiply_into(d_windows, by_word, edge_kernels, precision)
+        d_sums = d_sums.flatten(1)
+        d_kernels = torch.empty_like(kernels, dtype=d_sums.dtype)
+        d_edge_kernels = d_kernels[reach:].flatten(0, 2)
+        products.multiply_into(d_edge_kernels, d_sums.t(), inputs, precision)
         for axis, words in enumerate(index.corner_words):
             for last in range(reach):
-                d_start, kernel = d_starts[axis, :, last], kernels[last, axis]
-                products.multiply_into(d_kernels[last, axis], d_start.t(), inputs[words], precision)
-                if needs_windows:
-                    d_inputs = products.multiply(d_start.to(precision), kernel)
-                    d_windows.index_add_(0, words, d_inputs.to(windows.dtype))
-        d_weight = weight_gradient(d_kernels, weight)
-        return d_windows if needs_windows else None, d_weight, d_bias, None, None, None
+                d_sum, d_kernel = d_taken_away[axis, :, last], d_kernels[last, axis]
+                products.multiply_into(d_kernel, d_sum.t(), inputs[words], precision)
+        d_weight = weight_gradient(d_kernels)
+        if not ctx.needs_input_grad[0]:
+            return None, d_weight, d_bias, None, None, None
+
+        d_windows = torch.empty_like(windows)
+        edge_kernels = kernels[reach:].flatten(0, 2)
+        products.multiply_into(d_windows, d_sums, edge_kernels, precision)
+        for axis, words in enumerate(index.corner_words):
+            for last in range(reach):
+                d_sum = d_taken_away[axis, :, last].to(precision)
+                d_inputs = products.multiply(d_sum, kernels[last, axis])
+                d_windows.index_add_(0, words, d_inputs.to(windows.dtype))
+        return d_windows, d_weight, d_bias, None, None, None
 
 
 def prefix_kernels(weight: Tensor) -> Tensor:
@@ -260,20 +262,20 @@ def prefix_kernels(weight: Tensor) -> Tensor:
     return sums.flatten(3)
 
 
-def weight_gradient(d_kernels: Tensor, weight: Tensor) -> Tensor:
+def weight_gradient(d_kernels: Tensor) -> Tensor:
     """Compute the gradient of the weight from the gradient of its prefix kernels.
 
-    d_kernels (Tensor): As `prefix_kernels` returns the kernels; overwritten.
-    weight (Tensor): The weight.
+    d_kernels (Tensor): In the form in which `prefix_kernels` returns the kernels; overwritten.
     RETURNS (Tensor): float (channels, 2 * width, k, k).
     """
-    d_sums = d_kernels.unflatten(3, (weight.shape[-1], -1))
+    kernel_size, _, n_channels, _ = d_kernels.shape
+    d_sums = d_kernels.unflatten(3, (kernel_size, -1))
     # A kernel is part of the sums that end at its offset or later.
-    for last in reversed(range(1, len(d_sums))):
+    for last in reversed(range(1, kernel_size)):
         d_sums[last - 1] += d_sums[last]
     rows, columns = d_sums[:, ROWS], d_sums[:, COLUMNS]
-    d_weight = torch.empty_like(weight)
-    d_rows, d_columns = d_weight.unflatten(1, (2, -1)).unbind(1)
-    d_rows.copy_(rows.permute(1, 3, 2, 0))
-    d_columns.copy_(columns.flip(0).permute(1, 3, 0, 2))
+    width = d_sums.shape[-1]
+    d_weight = d_kernels.new_empty(n_channels, 2 * width, kernel_size, kernel_size)
+    d_weight[:, :width] = rows.permute(1, 3, 2, 0)
+    d_weight[:, width:] = columns.flip(0).permute(1, 3, 0, 2)
     return d_weight

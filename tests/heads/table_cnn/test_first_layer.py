@@ -98,8 +98,7 @@ def test_three_words_have_corner_vectors():
 
 def test_a_weight_takes_part_in_the_sums_that_end_at_its_offset_or_later():
     conv, _ = make_example()
-    d_kernels = torch.ones_like(prefix_kernels(conv.weight))
-    d_weight = weight_gradient(d_kernels, conv.weight)
+    d_weight = weight_gradient(torch.ones_like(prefix_kernels(conv.weight.detach())))
     for offset in range(3):
         assert (
             d_weight[:, :WIDTH, :, offset] == 3 - offset
