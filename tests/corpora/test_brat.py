@@ -7,8 +7,8 @@ from spacy_tabcnn.corpora.brat import (
     read_brat,
     write_brat,
 )
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.formats import guess_format
-from spacy_tabcnn.corpora.report import Reason
 
 TEXT = "Sony 📺 hired\nAda Lovelace."
 # Relations may precede their entities. brat writes what crosses a line break in pieces.
@@ -113,7 +113,7 @@ def test_strict_mode_names_file_and_line(nlp):
         ("T3\tOrg 1 5\tSony", "its offsets mark 'ony ', but it quotes 'Sony'. Correct the offsets"),
         ("T3\tOrg 0 4", "cannot read 'T3.*Org 0 4'; expected T1<TAB>Type"),
         ("T3 Org 0 4 Sony", "cannot read"),
-        ("T1\tOrg 0 4\tSony", "the id 'T1' is also that of entity 0"),
+        ("T1\tOrg 0 4\tSony", "the id 'T1' is also the id of entity 0"),
         ("R2\tEmploys Arg1:T1 Arg2:T9", "Arg2 is 'T9', the id of no entity"),
         ("R2\tEmploys Arg1:T1 Arg1:T2", "both arguments are named 'Arg1'"),
         ("R2\tEmploys Arg1:T1", "cannot read"),

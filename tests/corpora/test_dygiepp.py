@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.dygiepp import docs_to_dygiepp, dygiepp_to_docs
-from spacy_tabcnn.corpora.report import Reason
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 
 PARSING = {

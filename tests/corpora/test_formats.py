@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
+from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.corpora.tablert import docs_to_tablert, tablert_to_docs
@@ -90,7 +90,7 @@ def test_the_format_is_guessed(tmp_path, name, content, expected):
 def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"cannot tell .* Name it: spert, tablert, doccano"):
+    with pytest.raises(ValueError, match=r"cannot detect .* Name it: spert, tablert, doccano"):
         guess_format(path)
 
 

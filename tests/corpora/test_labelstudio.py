@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.labelstudio import docs_to_labelstudio, labelstudio_to_docs
-from spacy_tabcnn.corpora.report import Reason
 
 # As exported by Label Studio, save for the fields about users and times.
 TASK = {

@@ -3,7 +3,7 @@ import copy
 import pytest
 from spacy.tokens import Doc, DocBin
 
-from spacy_tabcnn.corpora.report import Reason
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.relations import has_relations
 

@@ -6,14 +6,8 @@ from spacy.tokens import DocBin
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.statistics import (
-    Case,
-    Finding,
-    RelationKind,
-    count_corpus,
-    find_problems,
-    summarize,
-)
+from spacy_tabcnn.corpora.problems import CorpusProblem, find_problems
+from spacy_tabcnn.corpora.statistics import CorpusCase, RelationKind, count_corpus, summarize
 
 LIVES = RelationKind("LiveIn", "PER", "LOC")
 
@@ -131,12 +125,12 @@ def test_no_entity_in_dev_is_a_warning(ann, make_doc):
 def test_missing_annotation_is_not_an_empty_one(ann, make_doc, annotation, name):
     missing = make_doc("Ann left .", *annotation)
     findings = problems([ann, make_doc("Bob left .", [], []), missing])
-    assert cases_of(findings, "not all annotated") == [Case(name, 1, 2)]
+    assert cases_of(findings, "not all annotated") == [CorpusCase(name, 1, 2)]
 
 
 def test_documents_without_words(ann, make_doc):
     findings = problems([ann, make_doc([]), make_doc([])])
-    assert cases_of(findings, "not all annotated") == [Case("documents without words", 2, 1)]
+    assert cases_of(findings, "not all annotated") == [CorpusCase("documents without words", 2, 1)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +144,7 @@ def test_documents_without_words(ann, make_doc):
 def test_what_a_table_cannot_hold(ann, make_doc, relations, reason):
     doc = make_doc("Ann likes Oslo .", [(0, 1, "PER"), (2, 3, "LOC")], relations)
     [finding] = [finding for finding in problems([ann, doc]) if finding.what == "cannot be learned"]
-    assert finding.cases == [Case(reason, 1, 1)]
+    assert finding.cases == [CorpusCase(reason, 1, 1)]
     assert finding.level == "warning" and finding.advice
 
 
@@ -159,7 +153,7 @@ def test_relations_of_spans_that_are_no_entities(ann):
     ann._.relations = [(ann[0:1], ann[2:4], "LiveIn")]
     findings = problems([ann])
     assert cases_of(findings, "cannot be learned") == [
-        Case("relations of a span that is not a usable entity", 1, 0)
+        CorpusCase("relations of a span that is not a usable entity", 1, 0)
     ]
 
 
@@ -167,7 +161,10 @@ def test_relations_of_spans_that_are_no_entities(ann):
 def test_relations_beyond_the_windows(ann, max_length, n_lost):
     findings = problems([ann], max_length=max_length)
     lost = [case for finding in findings for case in finding.cases]
-    assert lost == [Case(f"relations across windows (max_length is {max_length})", 1, 0)] * n_lost
+    assert (
+        lost
+        == [CorpusCase(f"relations across windows (max_length is {max_length})", 1, 0)] * n_lost
+    )
     assert all("max_length" in finding.advice for finding in findings)
 
 
@@ -175,7 +172,7 @@ def test_relations_across_sentences_are_lost_only_where_documents_are_split(abro
     findings = problems([abroad])
     [finding] = [finding for finding in findings if finding.what.startswith("cannot be learned")]
     assert finding.what == "cannot be learned if documents are split into their sentences"
-    assert finding.cases == [Case("relations across sentences", 1, 0)]
+    assert finding.cases == [CorpusCase("relations across sentences", 1, 0)]
 
 
 def test_what_is_lost_in_any_case_is_counted_once(make_doc):
@@ -197,8 +194,8 @@ def test_entities_across_sentences(make_doc):
     )
     cases = [case for finding in problems([doc]) for case in finding.cases]
     assert cases == [
-        Case("entities across sentences", 1, 0),
-        Case("relations of a span that is not a usable entity", 1, 0),
+        CorpusCase("entities across sentences", 1, 0),
+        CorpusCase("relations of a span that is not a usable entity", 1, 0),
     ]
 
 
@@ -255,7 +252,7 @@ def test_a_rare_label_is_shown_with_its_count_and_place(ann, abroad):
     cases = cases_of(
         problems([ann, abroad], min_count=3), "entity labels with fewer than 3 examples"
     )
-    assert cases == [Case("LOC", 2, 0)]
+    assert cases == [CorpusCase("LOC", 2, 0)]
 
 
 def test_labels_and_types_that_train_lacks(ann, make_doc):
@@ -265,11 +262,11 @@ def test_labels_and_types_that_train_lacks(ann, make_doc):
         [(0, 1, "Knows"), (1, 2, "LiveIn")],
     )
     findings = problems([ann], [ann, dev])
-    assert cases_of(findings, "entity labels that train lacks") == [Case("ORG", 1, 1)]
-    assert cases_of(findings, "relation labels that train lacks") == [Case("Knows", 1, 1)]
+    assert cases_of(findings, "entity labels that train lacks") == [CorpusCase("ORG", 1, 1)]
+    assert cases_of(findings, "relation labels that train lacks") == [CorpusCase("Knows", 1, 1)]
     # Knows is no second time among these: its label says it all.
     assert cases_of(findings, "relations between types that their label never joins in train") == [
-        Case("LiveIn (ORG -> LOC)", 1, 1)
+        CorpusCase("LiveIn (ORG -> LOC)", 1, 1)
     ]
 
 
@@ -281,12 +278,12 @@ def test_what_only_train_has_is_no_problem(ann, abroad, make_doc):
 def test_repeated_texts(ann, abroad, make_doc):
     unlike = make_doc("ann lives in rome .", [], [])
     train = [abroad, ann, unlike, ann, make_doc([]), make_doc([]), ann]
-    case = Case("same words as document 1 of train", 2, 3)
+    case = CorpusCase("same words as document 1 of train", 2, 3)
     findings = problems(train, [unlike, abroad])
     assert cases_of(findings, "repeated texts") == [case]
     assert cases_of(findings, "texts that train has too") == [
-        Case("same words as document 2 of train", 1, 0),
-        Case("same words as document 0 of train", 1, 1),
+        CorpusCase("same words as document 2 of train", 1, 0),
+        CorpusCase("same words as document 0 of train", 1, 1),
     ]
 
 
@@ -299,7 +296,10 @@ def test_a_label_in_both_directions_between_two_types(ann, make_doc):
     swapped = make_doc("Oslo houses Bob", [(0, 1, "LOC"), (2, 3, "PER")], [(0, 1, "LiveIn")])
     [finding] = problems([ann, ann.copy(), swapped])[1:]
     assert finding.level == "hint" and finding.corpus == "train"
-    assert finding.cases == [Case("LiveIn (LOC -> PER)", 1, 2), Case("LiveIn (PER -> LOC)", 2, 0)]
+    assert finding.cases == [
+        CorpusCase("LiveIn (LOC -> PER)", 1, 2),
+        CorpusCase("LiveIn (PER -> LOC)", 2, 0),
+    ]
 
 
 def test_a_label_in_both_orders_between_entities_of_one_type(make_doc):
@@ -310,8 +310,8 @@ def test_a_label_in_both_orders_between_entities_of_one_type(make_doc):
     )
     assert problems([right]) == []
     [finding] = problems([right, left])
-    assert isinstance(finding, Finding) and finding.level == "hint"
+    assert isinstance(finding, CorpusProblem) and finding.level == "hint"
     assert finding.cases == [
-        Case("Met (PER -> PER), head first", 1, 0),
-        Case("Met (PER -> PER), tail first", 1, 1),
+        CorpusCase("Met (PER -> PER), head first", 1, 0),
+        CorpusCase("Met (PER -> PER), tail first", 1, 1),
     ]
