@@ -23,10 +23,11 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, GoldSpans, check_offsets, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
+from .fields import check_offsets
 from .files import BYTE_ORDER_MARK, read_lines, read_text, write_lines
-from .gold import ORIG_ID, RelationIndices, set_gold
+from .gold import ORIG_ID, RelationIndices
 
 TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
@@ -172,19 +173,12 @@ def brat_to_docs(
     """
     report = ConversionReport(source, strict)
     docs = []
-    for name, text, lines, path in documents:
-        where = path or f"{source}, {name}{ANNOTATION_SUFFIX}"
-        if lines is None:
+    for document in documents:
+        if document.lines is None:
             report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
-            continue
-        entities, relations = _parse_lines(lines, report, where)
-        doc = nlp.make_doc(text.removeprefix(BYTE_ORDER_MARK))
-        found = CharacterEntities(doc, report)
-        positions = _choose_positions(text, entities)
-        for entity in entities:
-            _add_entity(entity, positions, found)
-        kept = _get_relations(relations, found)
-        docs.append(set_gold(doc, found.entities, kept, orig_id=name, report=report, where=where))
+        else:
+            where = document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}"
+            docs.append(_read_document(document, document.lines, nlp, report, where))
     return docs, report
 
 
@@ -205,11 +199,7 @@ def docs_to_brat(
     documents = []
     taken: set[str] = set()
     for gold in get_gold_spans(docs, report=report, source=source):
-        _check_labels(gold, f"{source}, document {gold.position}")
-        lines = [
-            *map(_render_entity, range(1, len(gold.spans) + 1), gold.spans),
-            *map(_render_relation, range(1, len(gold.relations) + 1), gold.relations),
-        ]
+        lines = _render_lines(gold, f"{source}, document {gold.position}")
         name = _choose_name(gold, taken)
         taken.add(name.casefold())
         documents.append(BratDocument(name, gold.doc.text, lines))
@@ -223,6 +213,23 @@ def _find_texts(folder: Path) -> list[Path]:
         if path.suffix in _SUFFIXES and path.is_file() and not path.name.startswith("."):
             found.add(path.with_suffix(TEXT_SUFFIX))
     return sorted(found)
+
+
+def _read_document(
+    document: BratDocument,
+    lines: Iterable[str],
+    nlp: Language,
+    report: ConversionReport,
+    where: str,
+) -> Doc:
+    entities, relations = _parse_lines(lines, report, where)
+    doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
+    found = CharacterEntities(doc, report)
+    positions = _choose_positions(document.text, entities)
+    for entity in entities:
+        _add_entity(entity, positions, found)
+    kept = _get_relations(relations, found)
+    return found.set_gold(kept, orig_id=document.name, where=where)
 
 
 def _parse_lines(
@@ -314,7 +321,7 @@ def _add_entity(entity: _EntityLine, positions: Sequence[int], found: CharacterE
     where, item_id, label, pieces, quoted = entity
     text = found.doc.text
     for start, end in pieces:
-        check_offsets(start, end, len(positions) - 1, where)
+        check_offsets(start, end, len(positions) - 1, "characters", where)
     if not _agrees(entity, text, positions):
         marked = _get_marked(entity, text, positions)
         raise ValueError(
@@ -352,14 +359,22 @@ def _write_pair(base: Path, document: BratDocument) -> None:
     Path(f"{base}{TEXT_SUFFIX}").write_bytes(document.text.encode("utf-8"))
 
 
-def _check_labels(gold: GoldSpans, where: str) -> None:
-    labels = [span.label_ for span in gold.spans]
-    labels += [label for _, _, label in gold.relations]
-    for label in labels:
-        if not label or re.search(r"\s", label):
-            raise ValueError(
-                f"{where}: brat's labels hold no white space, but one is {label!r}. Rename it"
-            )
+def _render_lines(gold: GoldSpans, where: str) -> list[str]:
+    lines = []
+    for number, span in enumerate(gold.spans, start=1):
+        _check_label(span.label_, where)
+        lines.append(f"T{number}\t{span.label_} {_render_pieces(span)}")
+    for number, (head, tail, label) in enumerate(gold.relations, start=1):
+        _check_label(label, where)
+        lines.append(f"R{number}\t{label} {_ROLES[0]}:T{head + 1} {_ROLES[1]}:T{tail + 1}")
+    return lines
+
+
+def _check_label(label: str, where: str) -> None:
+    if not label or re.search(r"\s", label):
+        raise ValueError(
+            f"{where}: brat's labels hold no white space, but one is {label!r}. Rename it"
+        )
 
 
 def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
@@ -373,14 +388,14 @@ def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
     return name
 
 
-def _render_entity(number: int, span: Span) -> str:
-    pieces = _split_at_line_breaks(span.text)
+def _render_pieces(span: Span) -> str:
+    """Return the offsets of an entity and its text, in pieces between line breaks."""
     offsets, texts = [], []
-    for start, end in pieces:
+    for start, end in _split_at_line_breaks(span.text):
         offsets.append(f"{span.start_char + start} {span.start_char + end}")
         texts.append(" ".join(span.text[start:end].splitlines()))
     quoted = " ".join(texts).replace("\t", " ")
-    return f"T{number}\t{span.label_} {';'.join(offsets)}\t{quoted}"
+    return f"{';'.join(offsets)}\t{quoted}"
 
 
 def _split_at_line_breaks(text: str) -> list[tuple[int, int]]:
@@ -390,8 +405,3 @@ def _split_at_line_breaks(text: str) -> list[tuple[int, int]]:
     if pieces and pieces[0][0] == 0 and pieces[-1][1] == len(text):
         return pieces
     return [(0, len(text))]
-
-
-def _render_relation(number: int, relation: RelationIndices) -> str:
-    head, tail, label = relation
-    return f"R{number}\t{label} {_ROLES[0]}:T{head + 1} {_ROLES[1]}:T{tail + 1}"

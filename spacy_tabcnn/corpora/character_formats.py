@@ -8,7 +8,9 @@ from typing import NamedTuple
 from spacy.tokens import Doc, Span
 
 from .conversion import ConversionReport, Reason
-from .gold import EntityOffsets, RelationIndices, get_gold
+from .fields import check_offsets
+from .files import JsonValue
+from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
 
 
 class GoldSpans(NamedTuple):
@@ -52,7 +54,7 @@ class CharacterEntities:
             mode.
         """
         text = self.doc.text
-        check_offsets(start, end, len(text), where)
+        check_offsets(start, end, len(text), "characters", where)
         span = self.doc.char_span(start, end)
         if span is None:
             what = f"{text[start:end]!r} ({label}, characters {start}-{end})"
@@ -88,6 +90,22 @@ class CharacterEntities:
             )
         return self.index_of[item_id]
 
+    def set_gold(
+        self, relations: Iterable[RelationIndices], *, orig_id: JsonValue, where: str
+    ) -> Doc:
+        """Set the entities and the given relations as the gold annotation of the document.
+
+        relations (Iterable[RelationIndices]): The relations; their arguments are positions in
+            `entities`.
+        orig_id (JsonValue): The id of the document in its corpus, or None.
+        where (str): File and line, for messages.
+        RETURNS (Doc): The document.
+        RAISES (ValueError): In strict mode.
+        """
+        return set_gold(
+            self.doc, self.entities, relations, orig_id=orig_id, report=self.report, where=where
+        )
+
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:
             raise ValueError(
@@ -97,22 +115,6 @@ class CharacterEntities:
         if item_id is not None:
             self.index_of[item_id] = len(self.entities)
         self.entities.append(entity)
-
-
-def check_offsets(start: int, end: int, length: int, where: str) -> None:
-    """Check that a span lies in its text.
-
-    start (int): Its first character.
-    end (int): The character after its last one.
-    length (int): The number of characters of the text.
-    where (str): File, line and item, for messages.
-    RAISES (ValueError): If the span is not in the text, or is empty.
-    """
-    if not 0 <= start < end <= length:
-        raise ValueError(
-            f"{where}: it spans characters {start} to {end} (exclusive), but the text has {length} "
-            "characters and an entity has at least one. Correct its offsets"
-        )
 
 
 def get_gold_spans(

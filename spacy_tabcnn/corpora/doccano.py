@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport
 from .fields import get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
-from .gold import ORIG_ID, RelationIndices, set_gold
+from .gold import ORIG_ID, RelationIndices
 
 
 def doccano_to_docs(
@@ -32,16 +32,9 @@ def doccano_to_docs(
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for where, record in parse_lines(lines, source):
-        doc = nlp.make_doc(get_field(record, "text", str, where))
-        found = CharacterEntities(doc, report)
-        _add_entities(record, found, where)
-        relations = _get_relations(record, found, where)
-        orig_id = get_optional(record, "id")
-        docs.append(
-            set_gold(doc, found.entities, relations, orig_id=orig_id, report=report, where=where)
-        )
+    docs = [
+        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
+    ]
     return docs, report
 
 
@@ -61,17 +54,18 @@ def docs_to_doccano(
     report = ConversionReport(source, strict)
     lines = []
     n_entities = n_relations = 0
-    for position, doc, spans, relations in get_gold_spans(docs, report=report, source=source):
-        record: JsonObject = {
-            "id": doc.user_data.get(ORIG_ID, position),
-            "text": doc.text,
-            "entities": _render_entities(spans, n_entities),
-            "relations": _render_relations(relations, n_relations, n_entities),
-        }
-        lines.append(render_line(record))
-        n_entities += len(spans)
-        n_relations += len(relations)
+    for gold in get_gold_spans(docs, report=report, source=source):
+        lines.append(render_line(_render_document(gold, n_entities, n_relations)))
+        n_entities += len(gold.spans)
+        n_relations += len(gold.relations)
     return lines, report
+
+
+def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
+    found = CharacterEntities(nlp.make_doc(get_field(record, "text", str, where)), report)
+    _add_entities(record, found, where)
+    relations = _get_relations(record, found, where)
+    return found.set_gold(relations, orig_id=get_optional(record, "id"), where=where)
 
 
 def _add_entities(record: JsonValue, found: CharacterEntities, where: str) -> None:
@@ -99,6 +93,15 @@ def _get_id(record: JsonValue, key: str, where: str) -> int | str:
     if isinstance(item_id, str):
         return item_id
     return get_field(record, key, int, where)
+
+
+def _render_document(gold: GoldSpans, first_entity: int, first_relation: int) -> JsonObject:
+    return {
+        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "text": gold.doc.text,
+        "entities": _render_entities(gold.spans, first_entity),
+        "relations": _render_relations(gold.relations, first_relation, first_entity),
+    }
 
 
 def _render_entities(spans: Sequence[Span], first_id: int) -> list[JsonObject]:

@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 
 from ..sentences import sentence_bounds
 from .conversion import ConversionReport, Reason
-from .fields import check_tokens, describe, get_field, get_optional
+from .fields import check_list, check_tokens, describe, get_field, get_optional, locate
 from .files import JsonObject, JsonValue, parse_lines, render_line
 from .gold import (
     ORIG_ID,
@@ -65,18 +65,9 @@ def dygiepp_to_docs(
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for where, record in parse_lines(lines, source):
-        get_field(record, "sentences", list, where)
-        orig_id = get_optional(record, DOC_KEY)
-        if orig_id is not None:
-            where += f" ({DOC_KEY} {orig_id})"
-        sentences = _get_sentences(record, where)
-        doc = _make_doc(sentences, nlp)
-        entities = _get_entities(record, sentences, where)
-        relations = _get_relations(record, doc, entities, report, where)
-        docs.append(set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where))
-        _count_other_fields(record, report)
+    docs = [
+        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
+    ]
     return docs, report
 
 
@@ -98,18 +89,19 @@ def docs_to_dygiepp(
     report = ConversionReport(source, strict)
     lines = []
     for index, doc in enumerate(docs):
-        record: JsonObject = {}
-        if ORIG_ID in doc.user_data:
-            record[DOC_KEY] = doc.user_data[ORIG_ID]
-        sentence_of = number_sentences(doc)
-        where = f"{source}, document {index}"
-        entities, relations = get_gold(doc, report=report, where=where, sentence_of=sentence_of)
-        record["sentences"] = _render_sentences(doc)
-        n_sentences = len(sentence_bounds(doc))
-        record["ner"] = _render_entities(entities, sentence_of, n_sentences)
-        record["relations"] = _render_relations(relations, entities, sentence_of, n_sentences)
-        lines.append(render_line(record))
+        lines.append(render_line(_render_document(doc, report, f"{source}, document {index}")))
     return lines, report
+
+
+def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
+    orig_id = get_optional(record, DOC_KEY)
+    where = locate(where, DOC_KEY, orig_id)
+    sentences = _get_sentences(record, where)
+    doc = _make_doc(sentences, nlp)
+    entities = _get_entities(record, sentences, where)
+    relations = _get_relations(record, doc, entities, report, where)
+    _count_other_fields(record, report)
+    return set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where)
 
 
 def _get_sentences(record: JsonValue, where: str) -> list[list[str]]:
@@ -180,12 +172,8 @@ def _get_items(record: JsonValue, field: str, n_sentences: int, where: str) -> I
             "sentences. Give each sentence one list"
         )
     for index, items in enumerate(per_sentence):
-        if not isinstance(items, list):
-            raise ValueError(
-                f"{where}, sentence {index}: the field {field!r} holds {describe(items)}; "
-                "expected a list"
-            )
-        for position, item in enumerate(items):
+        in_sentence = check_list(items, "items", f"{where}, sentence {index}, field {field!r}")
+        for position, item in enumerate(in_sentence):
             here = f"{where}, sentence {index}, {field} {position}"
             offsets, label = _split_item(item, _ITEMS[field], here)
             yield _Item(here, index, offsets, label)
@@ -227,6 +215,19 @@ def _holds_something(value: JsonValue) -> bool:
     if isinstance(value, list):
         return any(map(_holds_something, value))
     return value is not None
+
+
+def _render_document(doc: Doc, report: ConversionReport, where: str) -> JsonObject:
+    sentence_of = number_sentences(doc)
+    entities, relations = get_gold(doc, report=report, where=where, sentence_of=sentence_of)
+    sentences = _render_sentences(doc)
+    record: JsonObject = {}
+    if ORIG_ID in doc.user_data:
+        record[DOC_KEY] = doc.user_data[ORIG_ID]
+    record["sentences"] = sentences
+    record["ner"] = _render_entities(entities, sentence_of, len(sentences))
+    record["relations"] = _render_relations(relations, entities, sentence_of, len(sentences))
+    return record
 
 
 def _render_sentences(doc: Doc) -> list[list[str]]:

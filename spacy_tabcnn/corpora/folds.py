@@ -7,7 +7,7 @@ from typing import TypeAlias
 from spacy.tokens import Doc
 
 from .docbin import DOCBIN_SUFFIX, write_docbin
-from .fields import check_array, describe
+from .fields import check_array, check_list, describe
 from .files import JsonValue, read_json
 from .gold import ORIG_ID
 
@@ -65,28 +65,33 @@ def write_folds(folder: str | Path, docs: Iterable[Doc], folds: Sequence[Sequenc
             f"{absent[0]!r}. Read all files of the corpus"
         )
     for number in range(len(folds)):
-        train: list[Doc] = []
-        test: list[Doc] = []
-        for orig_id, doc in placed.items():
-            if fold_of[orig_id] == number:
-                test.append(doc)
-            else:
-                train.append(doc)
+        train, test = _divide(placed, fold_of, number)
         path = Path(folder) / str(number)
         write_docbin(path / TRAIN, train)
         write_docbin(path / TEST, test)
 
 
 def _check_ids(fold: JsonValue, where: str) -> list[DocId]:
-    if not isinstance(fold, list):
-        raise ValueError(f"{where}: found {describe(fold)}; expected a list of ids")
     ids: list[DocId] = []
-    for orig_id in fold:
+    for orig_id in check_list(fold, "ids", where):
         # JSON's true and false would pass as integers.
         if not isinstance(orig_id, int | str) or isinstance(orig_id, bool):
             raise ValueError(f"{where}: found {describe(orig_id)}; expected an integer or a string")
         ids.append(orig_id)
     return ids
+
+
+def _divide(
+    placed: Mapping[DocId, Doc], fold_of: Mapping[DocId, int], number: int
+) -> tuple[list[Doc], list[Doc]]:
+    """Return the documents outside a fold, and those in it."""
+    outside, inside = [], []
+    for orig_id, doc in placed.items():
+        if fold_of[orig_id] == number:
+            inside.append(doc)
+        else:
+            outside.append(doc)
+    return outside, inside
 
 
 def _index_by_id(docs: Iterable[Doc], fold_of: Mapping[DocId, int]) -> dict[DocId, Doc]:

@@ -145,9 +145,16 @@ def _guess_from_json(path: Path) -> str | None:
     if "sentences" in _parse_object(_read_first_line(path)):
         return "dygiepp"
     data = read_json(path)
-    if isinstance(data, list) and data and isinstance(data[0], dict):
+    if isinstance(data, list) and data:
+        return _guess_from_sentence(data[0])
+    return None
+
+
+def _guess_from_sentence(first: JsonValue) -> str | None:
+    """Return the format of a JSON array from its first item, or None if the item fits none."""
+    if isinstance(first, dict):
         for field, name in _TYPICAL_FIELDS.items():
-            if field in data[0]:
+            if field in first:
                 return name
     return None
 

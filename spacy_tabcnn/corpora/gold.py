@@ -1,9 +1,10 @@
 """Gold entities and relations: from plain data to a `Doc`, and from a `Doc` to plain data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
 
 from ..relations import Relation, get_relations, has_relations, set_relations
 from ..sentences import sentence_bounds
@@ -60,30 +61,9 @@ def set_gold(
     RAISES (ValueError): In strict mode.
     """
     kept, merged = _resolve_overlaps(doc, entities, report, where)
-    spans = {}
-    for index, (start, end, label) in kept.items():
-        spans[index] = Span(doc, start, end, label=label)
-        report.entities[label] += 1
-    doc.set_ents(list(spans.values()), default="outside")
-
-    found: dict[RelationIndices, Relation] = {}
-    for head, tail, label in relations:
-        head, tail = merged.get(head, head), merged.get(tail, tail)
-        if head not in kept:
-            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[head]))
-        elif tail not in kept:
-            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[tail]))
-        elif head == tail:
-            text = _show_relation(doc, label, kept[head], kept[tail])
-            report.drop(Reason.SELF_RELATION, where, text)
-        elif (head, tail, label) in found:
-            text = _show_relation(doc, label, kept[head], kept[tail])
-            report.drop(Reason.DUPLICATE_RELATION, where, text)
-        else:
-            found[head, tail, label] = Relation(spans[head], spans[tail], label)
-            report.relations[label] += 1
-    set_relations(doc, found.values())
-
+    doc.set_ents([_make_span(doc, entity) for entity in kept.values()], default="outside")
+    report.entities.update(map(_get_label, kept.values()))
+    set_relations(doc, _keep_relations(doc, relations, entities, kept, merged, report, where))
     if orig_id is not None:
         doc.user_data[ORIG_ID] = orig_id
     report.n_docs += 1
@@ -128,6 +108,23 @@ def get_gold(
         report.relations[relation.label] += 1
     report.n_docs += 1
     return PlainAnnotation(entities, list(found))
+
+
+def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
+    """Return a document with the same words and spaces, without annotation.
+
+    doc (Doc): The document.
+    vocab (Vocab): The vocabulary of the copy.
+    sentences (bool): Copy the sentence boundaries, too.
+    RETURNS (Doc): The copy.
+    """
+    words = [token.text for token in doc]
+    spaces = [bool(token.whitespace_) for token in doc]
+    copy = Doc(vocab, words=words, spaces=spaces)
+    if sentences:
+        for token in doc:
+            copy[token.i].is_sent_start = bool(token.is_sent_start)
+    return copy
 
 
 def number_sentences(doc: Doc) -> list[int]:
@@ -183,6 +180,36 @@ def _longest_first(
     return sorted(present, key=order)
 
 
+def _keep_relations(
+    doc: Doc,
+    relations: Iterable[RelationIndices],
+    entities: Sequence[EntityOffsets | None],
+    kept: Mapping[int, EntityOffsets],
+    merged: Mapping[int, int],
+    report: ConversionReport,
+    where: str,
+) -> list[Relation]:
+    """Return the relations that stay; `kept` and `merged` are those of `_resolve_overlaps`."""
+    found: dict[RelationIndices, Relation] = {}
+    for head, tail, label in relations:
+        head, tail = merged.get(head, head), merged.get(tail, tail)
+        if head not in kept:
+            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[head]))
+        elif tail not in kept:
+            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[tail]))
+        elif head == tail:
+            text = _show_relation(doc, label, kept[head], kept[tail])
+            report.drop(Reason.SELF_RELATION, where, text)
+        elif (head, tail, label) in found:
+            text = _show_relation(doc, label, kept[head], kept[tail])
+            report.drop(Reason.DUPLICATE_RELATION, where, text)
+        else:
+            spans = _make_span(doc, kept[head]), _make_span(doc, kept[tail])
+            found[head, tail, label] = Relation(*spans, label)
+            report.relations[label] += 1
+    return list(found.values())
+
+
 def _count_missing_annotation(doc: Doc, report: ConversionReport, where: str) -> None:
     text = repr(shorten(doc.text.strip()))
     if len(doc) and not doc.has_annotation("ENT_IOB"):
@@ -233,6 +260,15 @@ def _uses(relation: Relation, boundaries: set[tuple[int, int]]) -> bool:
     """Check whether an argument of a relation has one of these boundaries."""
     head, tail = relation.head, relation.tail
     return (head.start, head.end) in boundaries or (tail.start, tail.end) in boundaries
+
+
+def _make_span(doc: Doc, entity: EntityOffsets) -> Span:
+    start, end, label = entity
+    return Span(doc, start, end, label=label)
+
+
+def _get_label(entity: EntityOffsets) -> str:
+    return entity[2]
 
 
 def _offsets(span: Span) -> EntityOffsets:

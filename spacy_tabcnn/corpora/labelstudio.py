@@ -9,16 +9,16 @@ Windows line end: see `fixCodePointsInRange` and `normalizeText` in the editor's
 escapes line breaks there, and cuts it out by other units (UTF-16) when it loads a task.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_array, get_field, get_items, get_label, get_optional
+from .fields import check_array, get_field, get_items, get_label, get_optional, locate
 from .files import JsonObject, JsonValue
-from .gold import ORIG_ID, RelationIndices, set_gold
+from .gold import ORIG_ID, RelationIndices
 
 _DIRECTIONS = ("right", "left", "bi")
 
@@ -42,23 +42,11 @@ def labelstudio_to_docs(
     report = ConversionReport(source, strict)
     docs = []
     for index, task in enumerate(check_array(tasks, source)):
-        where = f"{source}, task {index}"
-        data = get_field(task, "data", dict, where)
-        task_id = get_optional(task, "id")
-        if task_id is not None:
-            where += f" (id {task_id})"
+        where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))
         completed = _get_completed(task, where)
-        if not completed:
-            report.ignored["tasks without a completed annotation"] += 1
-            continue
-        if len(completed) > 1:
-            report.ignored["further annotations of a task"] += len(completed) - 1
-        doc = nlp.make_doc(get_field(data, "text", str, where))
-        found = CharacterEntities(doc, report)
-        relations = _read_results(completed[0], found, where)
-        docs.append(
-            set_gold(doc, found.entities, relations, orig_id=task_id, report=report, where=where)
-        )
+        _count_unread(completed, report)
+        if completed:
+            docs.append(_read_document(task, completed[0], nlp, report, where))
     return docs, report
 
 
@@ -76,19 +64,8 @@ def docs_to_labelstudio(
     RAISES (ValueError): In strict mode.
     """
     report = ConversionReport(source, strict)
-    tasks = []
-    for position, doc, spans, relations in get_gold_spans(docs, report=report, source=source):
-        results = [
-            *map(_render_region, range(len(spans)), spans),
-            *map(_render_relation, relations),
-        ]
-        task: JsonObject = {
-            "id": doc.user_data.get(ORIG_ID, position),
-            "data": {"text": doc.text},
-            "annotations": [{"result": results}],
-        }
-        tasks.append(task)
-    return tasks, report
+    gold_spans = get_gold_spans(docs, report=report, source=source)
+    return list(map(_render_document, gold_spans)), report
 
 
 def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
@@ -98,6 +75,24 @@ def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
         if not get_optional(annotation, "was_cancelled"):
             completed.append(annotation)
     return completed
+
+
+def _count_unread(completed: Sequence[JsonValue], report: ConversionReport) -> None:
+    """Count a task that is not read, or the annotations of a task that are not read."""
+    if not completed:
+        report.ignored["tasks without a completed annotation"] += 1
+    elif len(completed) > 1:
+        report.ignored["further annotations of a task"] += len(completed) - 1
+
+
+def _read_document(
+    task: JsonValue, annotation: JsonValue, nlp: Language, report: ConversionReport, where: str
+) -> Doc:
+    """Return a task as a document with one of its annotations."""
+    data = get_field(task, "data", dict, where)
+    found = CharacterEntities(nlp.make_doc(get_field(data, "text", str, where)), report)
+    relations = _read_results(annotation, found, where)
+    return found.set_gold(relations, orig_id=get_optional(task, "id"), where=where)
 
 
 def _read_results(
@@ -144,7 +139,11 @@ def _get_relations(
     to_id = get_field(result, "to_id", str, where)
     source = found.find(from_id, "from_id", where)
     target = found.find(to_id, "to_id", where)
-    direction = _get_direction(result, where)
+    direction = get_optional(result, "direction", "right")
+    if direction not in _DIRECTIONS:
+        raise ValueError(
+            f"{where}: the direction is {direction!r}; expected one of {', '.join(_DIRECTIONS)}"
+        )
     labels = _get_labels(result, where)
     if not labels:
         found.report.drop(Reason.UNLABELLED_RELATION, where, f"{from_id} -> {to_id}")
@@ -153,18 +152,6 @@ def _get_relations(
             yield source, target, label
         if direction in ("left", "bi"):
             yield target, source, label
-
-
-def _get_direction(result: JsonValue, where: str) -> str:
-    """Return the direction of a relation. A relation without this field points to the right."""
-    if not isinstance(result, dict) or "direction" not in result:
-        return "right"
-    direction = result["direction"]
-    if not isinstance(direction, str) or direction not in _DIRECTIONS:
-        raise ValueError(
-            f"{where}: the direction is {direction!r}; expected one of {', '.join(_DIRECTIONS)}"
-        )
-    return direction
 
 
 def _get_labels(record: JsonValue, where: str) -> list[str]:
@@ -176,6 +163,18 @@ def _get_labels(record: JsonValue, where: str) -> list[str]:
 
 def _is_label(value: JsonValue) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _render_document(gold: GoldSpans) -> JsonObject:
+    results = [
+        *map(_render_region, range(len(gold.spans)), gold.spans),
+        *map(_render_relation, gold.relations),
+    ]
+    return {
+        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "data": {"text": gold.doc.text},
+        "annotations": [{"result": results}],
+    }
 
 
 def _render_region(position: int, span: Span) -> JsonObject:

@@ -138,15 +138,12 @@ def _advise(reason: str) -> str:
 def _find_rare_labels(train: CorpusStatistics, min_count: int) -> Iterator[CorpusProblem]:
     for name, tally in (("entity", train.entities), ("relation", train.relations)):
         rare = [label for label, count in tally.counts.items() if count < min_count]
-        if rare:
-            yield CorpusProblem(
-                "warning",
-                "train",
-                f"{name} labels with fewer than {min_count} examples",
-                tally.cases(rare),
-                "Too few to learn from. Annotate more, join them with other labels, or leave them "
-                "out",
-            )
+        yield from _report(
+            "train",
+            f"{name} labels with fewer than {min_count} examples",
+            tally.cases(rare),
+            "Too few to learn from. Annotate more, join them with other labels, or leave them out",
+        )
 
 
 def _find_unseen_labels(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
@@ -154,15 +151,12 @@ def _find_unseen_labels(train: CorpusStatistics, dev: CorpusStatistics) -> Itera
         ("entity", train.entities, dev.entities),
         ("relation", train.relations, dev.relations),
     ):
-        unseen = tally.counts.keys() - seen.counts.keys()
-        if unseen:
-            yield CorpusProblem(
-                "warning",
-                "dev",
-                f"{name} labels that train lacks",
-                tally.cases(unseen),
-                "They are never predicted. Check their spelling, or divide the corpus again",
-            )
+        yield from _report(
+            "dev",
+            f"{name} labels that train lacks",
+            tally.cases(tally.counts.keys() - seen.counts.keys()),
+            "They are never predicted. Check their spelling, or divide the corpus again",
+        )
 
 
 def _find_unseen_kinds(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
@@ -172,15 +166,13 @@ def _find_unseen_kinds(train: CorpusStatistics, dev: CorpusStatistics) -> Iterat
     for kind in dev.kinds.counts.keys() - train.kinds.counts.keys():
         if kind.label in train.relations.counts:
             unseen.append(kind)
-    if unseen:
-        yield CorpusProblem(
-            "warning",
-            "dev",
-            "relations between types that their label never joins in train",
-            dev.kinds.cases(unseen),
-            "They are never predicted with type_constraints = true. Correct the annotation, have "
-            "such relations in train, or set type_constraints = false",
-        )
+    return _report(
+        "dev",
+        "relations between types that their label never joins in train",
+        dev.kinds.cases(unseen),
+        "They are never predicted with type_constraints = true. Correct the annotation, have such "
+        "relations in train, or set type_constraints = false",
+    )
 
 
 def _find_repeated_texts(train: CorpusStatistics) -> Iterator[CorpusProblem]:
@@ -188,14 +180,12 @@ def _find_repeated_texts(train: CorpusStatistics) -> Iterator[CorpusProblem]:
     for first, *others in train.texts.values():
         if others:
             cases.append(_make_text_case(first, others))
-    if cases:
-        yield CorpusProblem(
-            "warning",
-            "train",
-            "repeated texts",
-            cases,
-            "Repeated texts count more in training. Leave them out unless that is intended",
-        )
+    return _report(
+        "train",
+        "repeated texts",
+        cases,
+        "Repeated texts count more in training. Leave them out unless that is intended",
+    )
 
 
 def _find_shared_texts(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
@@ -203,18 +193,16 @@ def _find_shared_texts(train: CorpusStatistics, dev: CorpusStatistics) -> Iterat
     for key, documents in dev.texts.items():
         if key in train.texts:
             cases.append(_make_text_case(train.texts[key][0], documents))
-    if cases:
-        yield CorpusProblem(
-            "warning",
-            "dev",
-            "texts that train has too",
-            cases,
-            "Scores are too high on texts that were learned. Leave them out of one of the two",
-        )
+    return _report(
+        "dev",
+        "texts that train has too",
+        cases,
+        "Scores are too high on texts that were learned. Leave them out of one of the two",
+    )
 
 
 def _make_text_case(first: int, documents: list[int]) -> CorpusCase:
-    """Return the case of documents with the words of an earlier one in train."""
+    """Return the case of documents with the words of an earlier document of train."""
     return CorpusCase(f"same words as document {first} of train", len(documents), documents[0])
 
 
@@ -227,16 +215,15 @@ def _find_both_directions(train: CorpusStatistics) -> Iterator[CorpusProblem]:
             cases += _find_both_orders(train, kind)
         elif RelationKind(kind.label, kind.tail, kind.head) in train.kinds.counts:
             cases += train.kinds.cases([kind])
-    if cases:
-        yield CorpusProblem(
-            "hint",
-            "train",
-            "relations in both directions between the same types",
-            cases,
-            "If a relation is symmetric, annotate it in one direction, as from left to right: the "
-            "direction has to be learned. If it is not, look for swapped heads and tails in the "
-            "rarer direction",
-        )
+    return _report(
+        "train",
+        "relations in both directions between the same types",
+        cases,
+        "If a relation is symmetric, annotate it in one direction, as from left to right: the "
+        "direction has to be learned. If it is not, look for swapped heads and tails in the rarer "
+        "direction",
+        level="hint",
+    )
 
 
 def _find_both_orders(train: CorpusStatistics, kind: RelationKind) -> list[CorpusCase]:
@@ -248,3 +235,11 @@ def _find_both_orders(train: CorpusStatistics, kind: RelationKind) -> list[Corpu
         CorpusCase(f"{kind}, head first", counts[right], documents[right]),
         CorpusCase(f"{kind}, tail first", counts[left], documents[left]),
     ]
+
+
+def _report(
+    corpus: str, what: str, cases: list[CorpusCase], advice: str, *, level: Level = "warning"
+) -> Iterator[CorpusProblem]:
+    """Return a problem, or nothing if it has no cases."""
+    if cases:
+        yield CorpusProblem(level, corpus, what, cases, advice)

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
-from .character_formats import CharacterEntities, check_offsets, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_tokens, get_field, get_items, get_label, get_optional
+from .fields import check_offsets, check_tokens, get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
-from .gold import ORIG_ID, RelationIndices, set_gold
+from .gold import ORIG_ID, RelationIndices
 
 ACCEPT = "accept"
 # Tasks with another answer are not read. The report counts them under these names.
@@ -43,16 +43,8 @@ def prodigy_to_docs(
     report = ConversionReport(source, strict)
     docs = []
     for where, task in parse_lines(lines, source):
-        if not _is_accepted(task, report, where):
-            continue
-        doc = _make_doc(task, nlp, where)
-        found = CharacterEntities(doc, report)
-        _add_entities(task, found, where)
-        relations = _get_relations(task, found, where)
-        orig_id = get_optional(get_optional(task, "meta"), "id")
-        docs.append(
-            set_gold(doc, found.entities, relations, orig_id=orig_id, report=report, where=where)
-        )
+        if _is_accepted(task, report, where):
+            docs.append(_read_document(task, nlp, report, where))
     return docs, report
 
 
@@ -72,25 +64,14 @@ def docs_to_prodigy(
     """
     report = ConversionReport(source, strict)
     lines = []
-    for _, doc, spans, relations in get_gold_spans(docs, report=report, source=source):
-        task: JsonObject = {
-            "text": doc.text,
-            "tokens": list(map(_render_token, doc)),
-            "spans": [{"text": span.text, **_render_span(span)} for span in spans],
-            "relations": [_render_relation(relation, spans) for relation in relations],
-            "answer": ACCEPT,
-        }
-        if ORIG_ID in doc.user_data:
-            task["meta"] = {"id": doc.user_data[ORIG_ID]}
-        lines.append(render_line(task))
+    for gold in get_gold_spans(docs, report=report, source=source):
+        lines.append(render_line(_render_document(gold)))
     return lines, report
 
 
 def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
     """Check the answer of a task, and count a task that was not accepted."""
-    answer = ACCEPT
-    if isinstance(task, dict) and "answer" in task:
-        answer = get_field(task, "answer", str, where)
+    answer = get_field(task, "answer", str, where, default=ACCEPT)
     if answer in _NOT_ACCEPTED:
         report.ignored[_NOT_ACCEPTED[answer]] += 1
         return False
@@ -98,6 +79,14 @@ def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
         others = " or ".join(_NOT_ACCEPTED)
         raise ValueError(f"{where}: the answer is {answer!r}; expected {ACCEPT}, {others}")
     return True
+
+
+def _read_document(task: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
+    found = CharacterEntities(_make_doc(task, nlp, where), report)
+    _add_entities(task, found, where)
+    relations = _get_relations(task, found, where)
+    orig_id = get_optional(get_optional(task, "meta"), "id")
+    return found.set_gold(relations, orig_id=orig_id, where=where)
 
 
 def _make_doc(task: JsonValue, nlp: Language, where: str) -> Doc:
@@ -132,7 +121,7 @@ def _find_shift(doc: Doc, starts: Sequence[int]) -> str:
 
 
 def _add_entities(task: JsonValue, found: CharacterEntities, where: str) -> None:
-    for here, span in _get_items(task, "spans", "span", where):
+    for here, span in get_items(task, "spans", "span", where, optional=True):
         offsets = _get_offsets(span, here)
         label = get_label(span, "label", here)
         # Relations name their arguments by the offsets, which stand for the first entity there.
@@ -148,7 +137,7 @@ def _get_relations(task: JsonValue, found: CharacterEntities, where: str) -> lis
         if entity is not None:
             index_of_last_token[entity[1] - 1] = index
     relations = []
-    for here, relation in _get_items(task, "relations", "relation", where):
+    for here, relation in get_items(task, "relations", "relation", where, optional=True):
         label = get_label(relation, "label", here)
         head, head_text = _get_argument(relation, "head", found, index_of_last_token, here)
         tail, tail_text = _get_argument(relation, "child", found, index_of_last_token, here)
@@ -180,19 +169,26 @@ def _get_argument(
     here = f"{where}, {key}"
     start, end = _get_offsets(get_field(relation, f"{key}_span", dict, where), here)
     text = found.doc.text
-    check_offsets(start, end, len(text), here)
+    check_offsets(start, end, len(text), "characters", here)
     return found.index_of.get((start, end)), text[start:end]
-
-
-def _get_items(task: JsonValue, key: str, unit: str, where: str) -> Iterable[tuple[str, JsonValue]]:
-    # A task without any annotation may lack the field.
-    if isinstance(task, dict) and key not in task:
-        return ()
-    return get_items(task, key, unit, where)
 
 
 def _get_offsets(span: JsonValue, where: str) -> tuple[int, int]:
     return get_field(span, "start", int, where), get_field(span, "end", int, where)
+
+
+def _render_document(gold: GoldSpans) -> JsonObject:
+    spans = gold.spans
+    task: JsonObject = {
+        "text": gold.doc.text,
+        "tokens": list(map(_render_token, gold.doc)),
+        "spans": [{"text": span.text, **_render_span(span)} for span in spans],
+        "relations": [_render_relation(relation, spans) for relation in gold.relations],
+        "answer": ACCEPT,
+    }
+    if ORIG_ID in gold.doc.user_data:
+        task["meta"] = {"id": gold.doc.user_data[ORIG_ID]}
+    return task
 
 
 def _render_token(token: Token) -> JsonObject:

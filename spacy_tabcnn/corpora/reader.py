@@ -14,7 +14,7 @@ from spacy.training import Example
 
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
-from .gold import ORIG_ID, number_sentences
+from .gold import ORIG_ID, copy_words, number_sentences
 
 
 class RelationCorpus:
@@ -131,9 +131,7 @@ class RelationCorpus:
     def _make_example(self, nlp: Language, reference: Doc) -> Example:
         if not self.gold_tokens:
             return Example(nlp.make_doc(reference.text), reference)
-        words = [token.text for token in reference]
-        spaces = [bool(token.whitespace_) for token in reference]
-        predicted = Doc(nlp.vocab, words=words, spaces=spaces)
+        predicted = copy_words(reference, nlp.vocab)
         if self.gold_entities:
             predicted.set_ents([_copy_span(ent, predicted, 0) for ent in reference.ents])
         return Example(predicted, reference)

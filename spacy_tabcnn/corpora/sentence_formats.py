@@ -8,7 +8,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .conversion import ConversionReport
-from .fields import check_array, check_tokens, get_field, get_items, get_label, get_optional
+from .fields import check_array, check_tokens, get_field, get_items, get_label, get_optional, locate
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_gold, set_gold
 
@@ -36,12 +36,12 @@ def sentences_to_docs(
     report = ConversionReport(source, strict)
     docs = []
     for index, sentence in enumerate(check_array(sentences, source)):
-        where = locate_sentence(source, index, get_optional(sentence, ORIG_ID))
+        orig_id = get_optional(sentence, ORIG_ID)
+        where = locate(f"{source}, sentence {index}", ORIG_ID, orig_id)
         tokens = check_tokens(get_field(sentence, "tokens", list, where), where)
         doc = Doc(nlp.vocab, words=tokens)
         entities = get_entities(sentence, len(doc), where)
         relations = _get_relations(sentence, len(entities), where)
-        orig_id = get_optional(sentence, ORIG_ID)
         docs.append(set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where))
     return docs, report
 
@@ -66,30 +66,17 @@ def docs_to_sentences(
     report = ConversionReport(source, strict)
     sentences = []
     for index, doc in enumerate(docs):
-        where = locate_sentence(source, index, doc.user_data.get(ORIG_ID))
+        where = locate(f"{source}, sentence {index}", ORIG_ID, doc.user_data.get(ORIG_ID))
         entities, relations = get_gold(doc, report=report, where=where)
         sentence: JsonObject = {
             "tokens": [token.text for token in doc],
             **get_entity_field(doc, entities),
-            "relations": [_render_relation(relation) for relation in relations],
+            "relations": list(map(_render_relation, relations)),
         }
         if ORIG_ID in doc.user_data:
             sentence[ORIG_ID] = doc.user_data[ORIG_ID]
         sentences.append(sentence)
     return sentences, report
-
-
-def locate_sentence(source: str, index: int, orig_id: JsonValue = None) -> str:
-    """Return the place of a sentence of a JSON array, for messages.
-
-    source (str): The file.
-    index (int): Position in the array, from 0.
-    orig_id (JsonValue): The sentence's own id, if it has one.
-    RETURNS (str): For example "train.json, sentence 3 (orig_id 17)".
-    """
-    if orig_id is None:
-        return f"{source}, sentence {index}"
-    return f"{source}, sentence {index} (orig_id {orig_id})"
 
 
 def _get_relations(sentence: JsonValue, n_entities: int, where: str) -> list[RelationIndices]:

@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .conversion import ConversionReport
-from .fields import get_field, get_items, get_label
+from .fields import check_offsets, get_field, get_items, get_label
 from .files import JsonObject, JsonValue
 from .gold import EntityOffsets
 from .sentence_formats import docs_to_sentences, sentences_to_docs
@@ -56,11 +56,7 @@ def _get_entities(sentence: JsonValue, n_tokens: int, where: str) -> list[Entity
     for here, entity in get_items(sentence, "entities", "entity", where):
         start = get_field(entity, "start", int, here)
         end = get_field(entity, "end", int, here)
-        if not 0 <= start < end <= n_tokens:
-            raise ValueError(
-                f"{here}: it spans tokens {start} to {end} (exclusive), but the sentence has "
-                f"{n_tokens} tokens and an entity has at least one. Correct its start or end"
-            )
+        check_offsets(start, end, n_tokens, "tokens", here)
         entities.append((start, end, get_label(entity, "type", here)))
     return entities
 

@@ -14,6 +14,7 @@ from ..relations import get_relations, has_relations
 from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
 from ..table.gold import gold_tables
 from .files import JsonObject
+from .gold import copy_words
 
 NO_WORDS = "documents without words"
 NO_ENTITIES = "documents whose doc.ents were never set"
@@ -245,16 +246,13 @@ def _count_relations(stats: CorpusStatistics, doc: Doc, index: int) -> None:
 
 def _count_unlearnable(stats: CorpusStatistics, doc: Doc, index: int, max_length: int) -> None:
     scheme = _make_scheme(doc)
-    words = [token.text for token in doc]
-    spaces = [bool(token.whitespace_) for token in doc]
-    unsplit = Doc(doc.vocab, words=words, spaces=spaces)
-    _, whole = gold_tables(Example(unsplit, doc), scheme, max_length=max_length)
+    unsplit = Example(copy_words(doc, doc.vocab), doc)
+    _, whole = gold_tables(unsplit, scheme, max_length=max_length)
     for reason, count in whole.items():
         stats.unlearnable.add(reason, index, count)
     if doc.has_annotation("SENT_START"):
-        starts: list[bool | int | None] = [bool(token.is_sent_start) for token in doc]
-        split = Doc(doc.vocab, words=words, spaces=spaces, sent_starts=starts)
-        _, by_sentence = gold_tables(Example(split, doc), scheme, max_length=max_length)
+        split = Example(copy_words(doc, doc.vocab, sentences=True), doc)
+        _, by_sentence = gold_tables(split, scheme, max_length=max_length)
         for reason, count in (by_sentence - whole).items():
             stats.unlearnable_split.add(reason, index, count)
 
