@@ -43,6 +43,8 @@ def labelstudio_to_docs(
     docs = []
     for index, task in enumerate(check_array(tasks, source)):
         where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))
+        # A task without a text is malformed, also if it has no annotation to read.
+        get_field(task, "data", dict, where)
         completed = _get_completed(task, where)
         _count_unread(completed, report)
         if completed:

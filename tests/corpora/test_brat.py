@@ -97,7 +97,10 @@ def test_offsets_count_what_the_quoted_texts_say(nlp, mark, counts_mark, newline
 
 
 def test_strict_mode_names_file_and_line(nlp):
-    message = r"^in/a\.ann, line 3: entity 'Son' \(Org, characters 0-3\) does not begin and end at token boundaries"
+    message = (
+        r"^in/a\.ann, line 3: entity 'Son' \(Org, characters 0-3\) "
+        "does not begin and end at token boundaries"
+    )
     with pytest.raises(ValueError, match=message):
         convert(nlp, ["", "", "T1\tOrg 0 3\tSon"], strict=True)
 

@@ -22,14 +22,15 @@ SPERT = [
 
 
 class BlankPipeline:
-    """What readers of tokenised formats need of a Language."""
+    """The part of a Language that readers of tokenised formats use."""
 
     vocab = Vocab()
 
 
 @st.composite
 def spert_sentences(draw):
-    """Valid sentences in SpERT's layout: entities in text order, no overlaps, distinct relations."""
+    """Valid sentences in SpERT's layout: entities in text order, without overlaps, and distinct
+    relations."""
     tokens = draw(st.lists(st.sampled_from(["Ada", "met", "Łódź", "“", "。"]), max_size=8))
     borders = draw(st.lists(st.integers(0, len(tokens)), unique=True, max_size=6).map(sorted))
     labels = st.sampled_from(["Peop", "Adverse-Effect"])

@@ -155,7 +155,10 @@ def test_written_tasks_are_as_label_studio_exports_them(nlp):
 
 
 def test_strict_mode_names_the_task_and_the_result(nlp):
-    message = r"a\.json, task 0 \(id 7\), result 0: entity 'Mar' \(PERSON, characters 4-7\) does not begin"
+    message = (
+        r"a\.json, task 0 \(id 7\), result 0: entity 'Mar' \(PERSON, characters 4-7\) "
+        "does not begin"
+    )
     with pytest.raises(ValueError, match=message):
         labelstudio_to_docs([task(region(end=7))], nlp, source="a.json", strict=True)
 

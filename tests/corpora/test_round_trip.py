@@ -1,4 +1,4 @@
-"""What each annotation format keeps of a corpus, measured."""
+"""Round trips of a corpus through each annotation format."""
 
 import pytest
 import spacy

@@ -109,7 +109,8 @@ def test_of_two_overlapping_entities_the_smaller_goes_with_its_relations(nlp):
     assert report.dropped == {Reason.OVERLAP: 1, Reason.LOST_ARGUMENT: 1}
     assert (report.n_entities_read, report.n_relations_read) == (4, 4)
     assert report.examples[Reason.OVERLAP] == (
-        "a.json, sentence 0 (orig_id 17): 'Curie' (Peop, tokens 1-2); 'Marie Curie' (Peop, tokens 0-2)"
+        "a.json, sentence 0 (orig_id 17): 'Curie' (Peop, tokens 1-2); "
+        "'Marie Curie' (Peop, tokens 0-2)"
     )
 
 
