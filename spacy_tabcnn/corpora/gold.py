@@ -7,7 +7,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..relations import Relation, get_relations, has_relations, set_relations
-from ..sentences import sentence_bounds
+from ..sentences import Sentences
 from .conversion import ConversionReport, Reason
 from .fields import shorten
 from .files import JsonValue
@@ -133,10 +133,7 @@ def number_sentences(doc: Doc) -> list[int]:
     doc (Doc): The document. Without sentence boundaries it is one sentence.
     RETURNS (list[int]): For each token the number of its sentence, from 0.
     """
-    sentence_of: list[int] = []
-    for number, (start, end) in enumerate(sentence_bounds(doc)):
-        sentence_of += [number] * (end - start)
-    return sentence_of
+    return Sentences.of_docs([doc]).of_words().tolist()
 
 
 def _resolve_overlaps(

@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from ..labels import LabelScheme
 from ..relations import get_relations, has_relations
-from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
+from ..sentences import DEFAULT_MAX_LENGTH, Sentences, Windows, sentence_lengths
 from ..table.gold import gold_tables
 from .files import JsonObject
 from .gold import copy_words
@@ -246,15 +246,23 @@ def _count_relations(stats: CorpusStatistics, doc: Doc, index: int) -> None:
 
 def _count_unlearnable(stats: CorpusStatistics, doc: Doc, index: int, max_length: int) -> None:
     scheme = _make_scheme(doc)
-    unsplit = Example(copy_words(doc, doc.vocab), doc)
-    _, whole = gold_tables(unsplit, scheme, max_length=max_length)
+    whole = _count_skipped(copy_words(doc, doc.vocab), doc, scheme, max_length)
     for reason, count in whole.items():
         stats.unlearnable.add(reason, index, count)
     if doc.has_annotation("SENT_START"):
-        split = Example(copy_words(doc, doc.vocab, sentences=True), doc)
-        _, by_sentence = gold_tables(split, scheme, max_length=max_length)
+        split = copy_words(doc, doc.vocab, sentences=True)
+        by_sentence = _count_skipped(split, doc, scheme, max_length)
         for reason, count in (by_sentence - whole).items():
             stats.unlearnable_split.add(reason, index, count)
+
+
+def _count_skipped(
+    predicted: Doc, reference: Doc, scheme: LabelScheme, max_length: int
+) -> Counter[str]:
+    """Return the numbers of entities and relations that tables cannot hold, by reason."""
+    windows = Windows(Sentences.of_docs([predicted]), max_length)
+    _, skipped = gold_tables([Example(predicted, reference)], windows, scheme)
+    return skipped
 
 
 def _make_scheme(doc: Doc) -> LabelScheme:
