@@ -6,7 +6,7 @@ from html import escape
 
 from spacy.training import Example
 
-from ..corpora.annotations import ORIG_ID
+from ..corpora.gold import ORIG_ID
 from ..evaluation.errors import KINDS, Finding, Kind, Unit, find_errors
 from ..evaluation.items import EntityItem, RelationItem
 from ..relations import has_relations
