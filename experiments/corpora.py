@@ -8,7 +8,8 @@ class CorpusConvention(NamedTuple):
 
     name (str): Name of the corpus.
     average (str): The average over the types of entities or relations: "micro" or "macro".
-    repeat (str): What the runs of a system differ by: "seed", or "fold" of a cross-validation.
+    repeat (str): The difference between the runs of a system: "seed", or "fold" of a
+        cross-validation.
     has_layer_tables (bool): Whether tables 2 and 3, the scores by encoder layer, are of this
         corpus.
     """

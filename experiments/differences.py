@@ -72,11 +72,17 @@ def describe_order(differences: Sequence[Difference]) -> list[str]:
         systems = _list_systems(here)
         if len(systems) > 2:
             lines.append(_describe_chain(systems, frozen, here))
-        for pair, measure in product(combinations(systems, 2), MEASURES):
-            those = [d for d in here if (d.first, d.second, d.measure) == (*pair, measure)]
-            if those:
-                lines.append(_describe_pair(those))
+        lines += map(_describe_pair, _group_by_pair(here))
     return lines
+
+
+def _group_by_pair(differences: Iterable[Difference]) -> Iterable[list[Difference]]:
+    """Group the differences of the same systems in the same measure."""
+    groups: dict[tuple[str, str, str], list[Difference]] = {}
+    for difference in differences:
+        key = (difference.first, difference.second, difference.measure)
+        groups.setdefault(key, []).append(difference)
+    return groups.values()
 
 
 def _list_systems(differences: Iterable[Difference]) -> list[str]:

@@ -1,15 +1,15 @@
 """Figures 2 and 3 of the paper, F1 over the encoder layer, with the curves of studies below."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, cycle, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from spacy_tabcnn.visual.reliability import BLUE, save_figure, tidy_axis
 
-from .grid import STATES
+from .grid import STATES, RunGroup
 from .paper import get_layer_scores, read_paper
-from .results import Study, sort_systems, summarise_study
+from .results import ScoreSummary, Study, sort_systems, summarise_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,18 +112,24 @@ def _make_paper_series(measure: str, states: Sequence[bool]) -> list[Series]:
 
 
 def _make_study_series(study: Study, measure: str, states: Sequence[bool]) -> list[Series]:
-    curves: dict[tuple[str, bool | None], Series] = {}
     summaries = summarise_study(study, measure)
     systems = sort_systems(group.system for group in summaries)
+    series = []
     for system, frozen in product(systems, sorted(states)):
-        curves[system, frozen] = Series(system, frozen, [], [], [])
+        curve = _make_curve(system, frozen, summaries)
+        if curve.layers:
+            series.append(curve)
+    return series
+
+
+def _make_curve(system: str, frozen: bool, summaries: Mapping[RunGroup, ScoreSummary]) -> Series:
+    layers, means, deviations = [], [], []
     for group in sorted(summaries, key=lambda group: group.layer or 0):
-        curve = curves.get((group.system, group.frozen))
-        if curve is not None and group.layer is not None:
-            curve.layers.append(group.layer)
-            curve.mean.append(summaries[group].mean)
-            curve.sd.append(summaries[group].sd)
-    return [curve for curve in curves.values() if curve.layers]
+        if (group.system, group.frozen) == (system, frozen) and group.layer is not None:
+            layers.append(group.layer)
+            means.append(summaries[group].mean)
+            deviations.append(summaries[group].sd)
+    return Series(system, frozen, layers, means, deviations)
 
 
 def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:

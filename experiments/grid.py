@@ -83,8 +83,9 @@ def make_grid(
     states: Iterable[bool] = (True, False),
     seeds: Iterable[int],
 ) -> list[Run]:
-    """List the runs of a layer study, one seed after the other, so that a study cut short has whole
-    curves.
+    """List the runs of a layer study, one seed after the other.
+
+    So a study that is interrupted has whole curves.
 
     systems (Iterable[str]): Names of the systems.
     layers (Iterable[int]): Layers of the encoder, 0 for the embeddings.

@@ -63,36 +63,40 @@ def _list_missing_tests(test_scores: Collection[ScoredSystem]) -> list[str]:
 
 
 def _list_missing_layers(studies: Sequence[Study]) -> list[str]:
-    run: set[tuple[str, bool | None]] = set()
-    for study in studies:
-        if get_convention(study.corpus).has_layer_tables:
-            run.update((result.run.system, result.run.frozen) for result in study.results)
+    run = _list_curves(studies)
     lines = []
     for system in sort_systems(read_paper()["table2_ner_dev_conll04"]):
         missing = [STATES[frozen] for frozen in (True, False) if (system, frozen) not in run]
         if missing:
             lines.append(f"Tables 2 and 3: {system}, encoder {' and '.join(missing)}")
-    if not any("bert-base" in study.encoder.lower() for study in studies):
+    if not any(map(_has_papers_encoder, studies)):
         lines.append("Tables 2 and 3 with the paper's encoder, bert-base")
     return lines
 
 
+def _list_curves(studies: Sequence[Study]) -> set[tuple[str, bool | None]]:
+    """List the systems and states of the encoder that are run on the corpus of tables 2 and 3."""
+    curves = set()
+    for study in studies:
+        if get_convention(study.corpus).has_layer_tables:
+            for result in study.results:
+                curves.add((result.run.system, result.run.frozen))
+    return curves
+
+
+def _has_papers_encoder(study: Study) -> bool:
+    return "bert-base" in study.encoder.lower()
+
+
 def _list_unfinished(study: Study) -> list[str]:
-    """List the runs of a study that are not complete, and the errors of those that failed."""
-    names: dict[str, list[str]] = {"waiting": [], "running": [], "failed": []}
-    errors: Counter[str] = Counter()
-    for result in study.results:
-        if result.state == "fail":
-            names["failed"].append(result.run.name)
-            if result.error:
-                errors[result.error] += 1
-        elif result.state != "complete":
-            names[result.state].append(result.run.name)
+    """List the runs of a study that are not complete, and the errors of the failed runs."""
     lines = []
-    for state, found in names.items():
-        if found:
-            count = f"{len(found)} of {len(study.results)} runs"
-            lines.append(f"Study {study.name!r}: {count} {state}: {_shorten(found)}")
+    for state, word in (("waiting", "waiting"), ("running", "running"), ("fail", "failed")):
+        names = [result.run.name for result in study.results if result.state == state]
+        if names:
+            count = f"{len(names)} of {len(study.results)} runs"
+            lines.append(f"Study {study.name!r}: {count} {word}: {_shorten(names)}")
+    errors = Counter(result.error for result in study.results if result.error)
     for error, number in errors.items():
         lines.append(f"Study {study.name!r}, {count_things(number, 'run')}: {error}")
     return lines

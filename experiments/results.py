@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean, stdev
 from types import MappingProxyType
-from typing import NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 
@@ -198,16 +198,16 @@ def read_saved_results(path: Path) -> tuple[StudySettings, dict[Run, RunRecord]]
     return settings, records
 
 
-def read_run(record: Mapping[str, dict[str, object]]) -> Run | None:
+def read_run(record: Mapping[str, Any]) -> Run | None:
     """Read the run of a record in a file or a storage. Version 0.1.0 named it "cell".
 
-    record (Mapping[str, dict[str, object]]): The record.
+    record (Mapping[str, Any]): The record.
     RETURNS (Run | None): The run; None if the record names none.
     """
     settings = record.get("run") or record.get("cell")
     if settings is None:
         return None
-    return Run(**settings)  # type: ignore[arg-type]
+    return Run(**settings)
 
 
 def summarise(scores: Iterable[float]) -> ScoreSummary:

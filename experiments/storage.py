@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from sqlite3 import Connection as SqliteConnection
 from typing import cast
@@ -112,17 +112,17 @@ def _get_settings(study: optuna.Study) -> StudySettings:
 
 
 def _list_changes(old: StudySettings, new: StudySettings) -> list[str]:
-    """Name the settings that differ. A system that is in one of the two only is no difference."""
-    changed: list[str] = []
-    if "corpus" in old and "corpus" in new and old["corpus"] != new["corpus"]:
-        changed.append("corpus")
-    if "encoder" in old and "encoder" in new and old["encoder"] != new["encoder"]:
-        changed.append("encoder")
-    texts = new.get("systems", {})
-    for system, text in sorted(old.get("systems", {}).items()):
-        if texts.get(system, text) != text:
+    """Name the settings that differ. A setting that only one of the two has is no difference."""
+    changed = [key for key in ("corpus", "encoder") if _differ(old, new, key)]
+    old_texts, new_texts = old.get("systems", {}), new.get("systems", {})
+    for system in sorted(old_texts):
+        if _differ(old_texts, new_texts, system):
             changed.append(f"system {system}")
     return changed
+
+
+def _differ(old: Mapping[str, object], new: Mapping[str, object], key: str) -> bool:
+    return key in old and key in new and old[key] != new[key]
 
 
 def get_objective(scores: dict[str, float]) -> float:

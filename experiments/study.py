@@ -283,8 +283,8 @@ def _enqueue(
     *,
     with_errors: bool = False,
 ) -> list[Run]:
-    """Queue the runs without a trial, the runs whose worker died and, optionally, the runs that
-    failed with an error."""
+    """Queue the runs without a trial and the runs whose worker died. Optionally, queue the runs
+    that failed with an error, too."""
     queued = []
     for run in runs:
         if run not in trials or _is_to_repeat(trials[run], with_errors):

@@ -153,7 +153,7 @@ def _compare(
 def _pair_items(
     gold: list[ItemT], predicted: list[ItemT], match: Match[ItemT]
 ) -> list[tuple[ItemT, ItemT]]:
-    """Pair each gold item with the predicted item that matches it best, and remove the pairs from
+    """Pair each gold item with the predicted item that matches it best. The pairs are removed from
     both lists."""
     pairs = []
     for item in list(gold):

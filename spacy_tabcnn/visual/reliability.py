@@ -17,8 +17,7 @@ BLUE = "#0072B2"
 
 
 def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
-    """Draw a reliability diagram: accuracy over score, and below it the number of predictions with
-    such a score.
+    """Draw a reliability diagram: accuracy over score. Below it are the numbers of predictions.
 
     groups (Mapping[str, Calibration]): The comparisons, by their names in `TITLES`; each gets a
         column.
