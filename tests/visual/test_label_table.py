@@ -7,7 +7,7 @@ import spacy
 from spacy.tokens import Span
 from thinc.api import NumpyOps
 
-from spacy_tabcnn.sentences import Windows
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.visual import render
 from spacy_tabcnn.visual.label_table import (
@@ -145,7 +145,7 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
     component = untrained.get_pipe("tabcnn")
     monkeypatch.setitem(component.cfg, "max_length", 4)
     doc = untrained.make_doc("a b c d e f g")
-    windows = Windows(np.array([7]), 4)
+    windows = Windows(Sentences.of_lengths([7]), 4)
     n_cells = int((windows.lengths * (windows.lengths - 1) // 2).sum())
     # Each row has a probability of its own, which tells which one was read.
     tags = np.zeros((int(windows.lengths.sum()), 9), dtype="f")
