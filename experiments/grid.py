@@ -128,7 +128,9 @@ def make_overrides(config: Config, run: Run, *, cache_mb: int = 0) -> Overrides:
     section = f"components.{ENCODER}.model"
     if run.frozen is not None:
         overrides[f"{section}.frozen"] = run.frozen
-        overrides[f"{section}.cache_mb"] = cache_mb * run.frozen
+        overrides[f"{section}.cache_mb"] = 0
+    if run.frozen:
+        overrides[f"{section}.cache_mb"] = cache_mb
     if run.layer is not None:
         settings = model.get("transformer_config") or {}
         overrides[f"{section}.transformer_config"] = {**settings, "num_hidden_layers": run.layer}

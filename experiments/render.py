@@ -9,7 +9,7 @@ from .sections import NONE, FigureSection, ListSection, Section, TableSection
 
 TITLE = "TabERT-CNN: the paper's experiments"
 # The first characters of numbers in a table.
-_NUMERIC = frozenset(f"0123456789+−<{NONE}")
+_NUMERIC = f"0123456789+−<{NONE}"
 _STYLE = """
 body { font: 15px/1.45 Georgia, serif; color: #111; max-width: 1100px; margin: 2em auto;
   padding: 0 1em; }
@@ -109,11 +109,11 @@ def _table_to_html(table: TableSection) -> list[str]:
 
 
 def _choose_classes(table: TableSection) -> list[str]:
-    """Choose the class of each column. All cells of a numeric column begin like a number."""
-    classes = [""]
-    for column in list(zip(*table.rows, strict=True))[1:]:
-        is_numeric = all(cell[:1] in _NUMERIC for cell in column)
-        classes.append(' class="number"' * is_numeric)
+    """Choose the class of each column. All cells of a numeric column start like a number."""
+    classes = [""] * len(table.header)
+    for number, column in enumerate(zip(*table.rows, strict=True)):
+        if number > 0 and all(cell[:1] in _NUMERIC for cell in column):
+            classes[number] = ' class="number"'
     return classes
 
 
