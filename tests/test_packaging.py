@@ -132,6 +132,10 @@ def test_the_wheel_says_that_the_package_is_typed(wheel_names):
     assert "spacy_tabcnn/py.typed" in wheel_names
 
 
+def test_the_wheel_holds_the_figures_of_the_paper(wheel_names):
+    assert "spacy_tabcnn/experiments/paper.json" in wheel_names
+
+
 def test_the_wheel_holds_the_licence(wheel_names):
     assert f"spacy_tabcnn-{__version__}.dist-info/licenses/LICENSE" in wheel_names
 
