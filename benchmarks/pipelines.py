@@ -148,9 +148,11 @@ def load_pipeline(
         nlp = init_nlp(read_config(config, encoder=encoder, train=train))
         description = f"{config}, initialised on {train}, not trained"
     transformer = find_transformer(nlp)
-    if transformer is not None and hasattr(shim := transformer.model.layers[0].shims[0], "cache"):
-        # What is measured again and again must be computed again and again.
-        shim.cache.size = 0
+    if transformer is not None and hasattr(
+        shim := transformer.model.layers[0].shims[0], "cache_size"
+    ):
+        # Each round must compute everything again.
+        shim.cache_size = 0
     return nlp, {"pipeline": description, "encoder": describe_encoder(nlp)}
 
 

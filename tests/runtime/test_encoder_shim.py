@@ -13,11 +13,12 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from spacy_transformers.architectures import create_TransformerModel_v3
 from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
-from thinc.api import SGD, ArgsKwargs
+from thinc.api import SGD, ArgsKwargs, PyTorchWrapper, chain
 
 from spacy_tabcnn.models.encoder import build_encoder
 from spacy_tabcnn.runtime import passes as passes_module
 from spacy_tabcnn.runtime import torch_shim as shim
+from spacy_tabcnn.runtime.linear import FastLinear
 from spacy_tabcnn.runtime.output_cache import OutputCache
 from spacy_tabcnn.runtime.passes import PASS_COST, PASS_SIZE, join_passes, plan_passes
 
@@ -402,6 +403,22 @@ def test_mixed_precision_reaches_both_modes(make_encoder, docs, monkeypatch, mix
 def test_negative_cache():
     with pytest.raises(ValueError, match="cache_mb is -1"):
         build_encoder("name", get_doc_spans, cache_mb=-1)
+
+
+def test_an_unexpected_shim_is_not_replaced(monkeypatch):
+    layers = importlib.import_module("spacy_transformers.layers")
+    monkeypatch.setattr(
+        layers, "TransformerModel", lambda *args: chain(PyTorchWrapper(torch.nn.Linear(2, 2)))
+    )
+    with pytest.raises(RuntimeError, match=r"found the shims \['PyTorchShim'\]"):
+        build_encoder("name", get_doc_spans)
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+def test_the_config_switches_onednn(make_encoder, monkeypatch, onednn):
+    monkeypatch.setattr(shim, "uses_onednn", lambda: True)
+    layers = make_encoder(onednn=onednn).transformer.modules()
+    assert {layer.onednn for layer in layers if isinstance(layer, FastLinear)} == {onednn}
 
 
 def test_a_copy_is_of_the_same_kind(make_encoder, docs):
