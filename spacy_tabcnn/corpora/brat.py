@@ -314,8 +314,8 @@ def _count_line_ends_once(text: str) -> list[int]:
 
 def _agrees(entity: _EntityLine, text: str, positions: Sequence[int]) -> bool:
     """Check whether the offsets of an entity mark the text that its line quotes."""
-    for _, end in entity.pieces:
-        if end >= len(positions):
+    for piece in entity.pieces:
+        if max(piece) >= len(positions):
             return False
     # Line breaks and tabs are quoted as spaces.
     marked = _get_marked(entity, text, positions)
