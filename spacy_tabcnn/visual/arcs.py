@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Literal, TypeAlias, TypedDict
 
 from spacy import displacy
@@ -177,19 +178,23 @@ def _find_relations(passage: Span) -> list[Relation]:
 def _find_entities(passage: Span, relations: Iterable[Relation]) -> dict[int, Span]:
     """Find the spans that are drawn as entities, by their first token."""
     entities = {}
-    tokens: set[int] = set()
     for ent in passage.doc.ents:
         if _is_within(ent, passage):
             entities[ent.start] = ent
-            tokens.update(_list_tokens(ent))
+    for span in filter_spans(_find_other_arguments(relations, entities.values())):
+        entities[span.start] = span
+    return entities
+
+
+def _find_other_arguments(relations: Iterable[Relation], entities: Iterable[Span]) -> list[Span]:
+    """Find the arguments of relations that share no token with an entity."""
+    tokens = set(chain.from_iterable(map(_list_tokens, entities)))
     others = []
     for head, tail, _, _ in relations:
         for argument in (head, tail):
             if tokens.isdisjoint(_list_tokens(argument)):
                 others.append(argument)
-    for span in filter_spans(others):
-        entities[span.start] = span
-    return entities
+    return others
 
 
 def _choose_limit(entities: Iterable[Span]) -> int:

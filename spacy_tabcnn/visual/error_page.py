@@ -154,7 +154,7 @@ def _count_errors(findings: Iterable[Iterable[ErrorFinding]]) -> ErrorCounts:
 
 
 def _number_labels(findings: Iterable[Iterable[ErrorFinding]]) -> dict[Label, int]:
-    """Give each label a number, by which the page's script filters findings."""
+    """Number the labels. The page's script filters findings by these numbers."""
     labels: set[Label] = set()
     for found in findings:
         labels.update(*map(_list_labels, found))
@@ -179,6 +179,7 @@ def _name_document(doc: Doc, number: int) -> str:
 
 
 def _render_filters(counts: ErrorCounts, labels: Mapping[Label, int]) -> Iterator[str]:
+    """Render the form with a filter for each unit and kind, and one for labels."""
     yield '<form autocomplete="off">'
     for unit, plural in _PLURALS.items():
         yield f"<fieldset><legend>{plural}</legend>"
@@ -189,11 +190,16 @@ def _render_filters(counts: ErrorCounts, labels: Mapping[Label, int]) -> Iterato
     yield '<p><label>Label <select name="label"><option value="">all</option>'
     for unit, plural in _PLURALS.items():
         yield f'<optgroup label="{plural}">'
-        for (unit_of_label, label), number in labels.items():
-            if unit_of_label == unit:
-                yield f'<option value="{number}">{escape(label)}</option>'
+        yield from _render_options(unit, labels)
         yield "</optgroup>"
     yield '</select></label></p><p><output aria-live="polite"></output></p></form>'
+
+
+def _render_options(unit: Unit, labels: Mapping[Label, int]) -> Iterator[str]:
+    """Render the labels of a unit as options of the filter."""
+    for (unit_of_label, label), number in labels.items():
+        if unit_of_label == unit:
+            yield f'<option value="{number}">{escape(label)}</option>'
 
 
 def _render_checkbox(unit: Unit, kind: Kind, count: int) -> str:

@@ -64,16 +64,11 @@ def draw_table(
         size = _choose_size(shown, len(words))
     layout = _lay_out(axis, float(size))
 
-    parts = [_draw_grid(layout)]
-    for i, word in enumerate(axis):
-        parts.append(_draw_word(word, i, layout))
-        if (i, i) not in shown:
-            parts.append(_draw_outside(i, layout))
+    content = _draw_grid(layout) + _draw_words(axis, shown, layout)
     for cell, found in sorted(shown.items()):
-        parts.append(_draw_cell(cell, found, words, layout, colours))
+        content += _draw_cell(cell, found, words, layout, colours)
     legend, height = _draw_legend(used, colours, layout)
-    parts.append(legend)
-    return _draw_picture("".join(parts), layout.width, height, options)
+    return _draw_picture(content + legend, layout.width, height, options)
 
 
 def label_colours(labels: Sequence[str]) -> dict[str, str]:
@@ -185,6 +180,16 @@ def _draw_grid(layout: _Layout) -> str:
     return (
         f'<path class="grid" d="{path}" fill="none" stroke="currentColor" stroke-opacity="0.15"/>'
     )
+
+
+def _draw_words(words: Sequence[str], cells: Cells, layout: _Layout) -> str:
+    """Draw the words on both axes, and the tag "O" of each word without an entity."""
+    drawn = ""
+    for i, word in enumerate(words):
+        drawn += _draw_word(word, i, layout)
+        if (i, i) not in cells:
+            drawn += _draw_outside(i, layout)
+    return drawn
 
 
 def _draw_word(word: str, i: int, layout: _Layout) -> str:
