@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.util import to_numpy
 
-from ..arrays import Floats2d, Ints1d, log_softmax
+from ..arrays import Ints1d, NumpyFloats2d, log_softmax, take_rows
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
 from ..relations import get_entity_score, get_relations
-from ..sentences import Windows, count_cells, sentence_bounds
 
 if TYPE_CHECKING:
     from ..pipeline.relation_table import RelationTable
-    from ..table.logits import TableLogits
 
 MIN_PROBABILITY = 0.05
 RIGHT, LEFT = "→", "←"
@@ -85,22 +82,18 @@ def predicted_cells(
     """
     component = find_component(nlp)
     doc = _process_before(component, doc, nlp)
-    if not len(doc):
-        return {}, []
-    bounds = sentence_bounds(doc)
     logits, scheme = component.predict([doc]), component.label_scheme
-    windows = _get_windows(logits, bounds, component)
+    windows = logits.windows
     table = _Table()
     if component.cfg["entities"] == "given":
         table.add_entities(doc)
     else:
-        tags = to_numpy(logits.tags)[windows.rows()]
-        table.add_tags(tags, scheme, min_probability)
-    sentence, row, col, index = _owned_cells(windows)
-    start = np.array(bounds)[sentence, 0]
-    relations = to_numpy(logits.relations)[index]
+        table.add_tags(take_rows(logits.tags, windows.rows()), scheme, min_probability)
+    sentence, row, col, index = windows.owned_cells()
+    start = windows.sentences.starts()[sentence]
+    relations = take_rows(logits.relations, index)
     table.add_relations(relations, start + row, start + col, scheme, min_probability)
-    return table.sort_labels(), bounds
+    return table.sort_labels(), windows.sentences.by_doc[0]
 
 
 def find_component(nlp: Language) -> "RelationTable":
@@ -164,14 +157,14 @@ class _Table:
             for word, tag in enumerate(scheme.span_tags(ent.label_, len(ent)), start=ent.start):
                 self.add(word, word, _name_tag(scheme, tag, score))
 
-    def add_tags(self, logits: Floats2d, scheme: LabelScheme, min_probability: float) -> None:
+    def add_tags(self, logits: NumpyFloats2d, scheme: LabelScheme, min_probability: float) -> None:
         """Add the probable tags of each word, from their logits (words, tags)."""
         for word, index, probability in _list_probable(logits, OUTSIDE, min_probability):
             self.add(word, word, _name_tag(scheme, index, probability))
 
     def add_relations(
         self,
-        logits: Floats2d,
+        logits: NumpyFloats2d,
         row: Ints1d,
         col: Ints1d,
         scheme: LabelScheme,
@@ -203,34 +196,12 @@ def _process_before(component: "RelationTable", doc: Doc, nlp: Language) -> Doc:
     return doc
 
 
-def _get_windows(
-    logits: "TableLogits", bounds: Sequence[tuple[int, int]], component: "RelationTable"
-) -> Windows:
-    """Return the windows of a document, over which the logits are laid out."""
-    starts, ends = np.array(bounds, dtype=np.int64).T
-    return Windows(ends - starts, component.cfg["max_length"])
-
-
-def _owned_cells(windows: Windows) -> tuple[Ints1d, Ints1d, Ints1d, Ints1d]:
-    """List the cells i < j of windows, each in the window in which it counts.
-
-    RETURNS (tuple): Index of its sentence, row i and column j in the sentence, and row of the
-        logits of each cell, int64 (cells,).
-    """
-    window = np.repeat(np.arange(len(windows.lengths)), count_cells(windows.lengths))
-    triangles = [np.triu_indices(length, 1) for length in windows.lengths.tolist()]
-    row, col = np.concatenate(triangles, axis=1) + windows.starts[window]
-    sentence = windows.sentences[window]
-    index = np.flatnonzero(windows.owner(sentence, row, col) == window)
-    return sentence[index], row[index], col[index], index
-
-
 def _list_probable(
-    logits: Floats2d, nothing: int, min_probability: float
+    logits: NumpyFloats2d, nothing: int, min_probability: float
 ) -> Iterator[tuple[int, int, float]]:
     """List the labels that are probable enough.
 
-    logits (Floats2d): Logits, (items, labels).
+    logits (NumpyFloats2d): Logits, (items, labels).
     nothing (int): Index of the label that is left out, "O" or "none".
     min_probability (float): Minimum probability of a label.
     RETURNS (Iterator[tuple[int, int, float]]): Item, label and probability, item by item.

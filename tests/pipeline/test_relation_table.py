@@ -314,7 +314,7 @@ def test_untrained_component_is_refused():
 
 def test_nothing_to_predict(trained):
     assert list(trained.pipe([])) == []
-    assert trained.get_pipe("tabcnn").predict([]).lengths.tolist() == []
+    assert trained.get_pipe("tabcnn").predict([]).windows.lengths.tolist() == []
 
 
 @pytest.mark.parametrize("texts", [[""], ["", ""], ["", "Ada", "", "It rained all day .", ""]])
@@ -809,7 +809,7 @@ def test_windows_find_what_a_whole_table_finds(trained, tmp_path):
     windowed = spacy.load(tmp_path, config={"components": {"tabcnn": {"max_length": 20}}})
     text = " ".join(TEXTS[:3] * 2)
     doc, whole = windowed(text), trained(text)
-    assert windowed.get_pipe("tabcnn").predict([doc]).lengths.tolist() == [20, 20, 20, 18]
+    assert windowed.get_pipe("tabcnn").predict([doc]).windows.lengths.tolist() == [20, 20, 20, 18]
     assert [(ent.text, ent.label_) for ent in doc.ents] == [
         (ent.text, ent.label_) for ent in whole.ents
     ]

@@ -14,6 +14,7 @@ from thinc.api import Adam
 
 from spacy_tabcnn.pipeline.span_relations import SpanRelations
 from spacy_tabcnn.relations import has_relations
+from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.logits import SpanLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
@@ -170,6 +171,7 @@ def make_logits(component, doc, entities, relations):
         np.log(probs),
         np.array([(head, tail) for head, tail, _ in relations]),
         np.log(scores / (1 - scores)),
+        Sentences.of_docs([doc]),
     )
 
 

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -6,7 +7,13 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_tabcnn.labels import MISSING, LabelScheme
-from spacy_tabcnn.sentences import cell_index
+from spacy_tabcnn.sentences import (
+    DEFAULT_MAX_LENGTH,
+    Sentences,
+    Windows,
+    cell_index,
+    count_cells,
+)
 from spacy_tabcnn.table.gold import gold_tables
 
 NONE, LIVE_IN, LIVE_IN_BACKWARDS, WORK_FOR, WORK_FOR_BACKWARDS = range(5)
@@ -20,8 +27,24 @@ def make_example(reference, predicted=None):
     return Example(predicted, reference)
 
 
-def fill(reference, predicted=None, **options):
-    return gold_tables(make_example(reference, predicted), SCHEME, **options)
+class Table(NamedTuple):
+    """The gold of one window."""
+
+    tags: np.ndarray
+    relations: np.ndarray
+
+
+def fill(reference, predicted=None, *, max_length=DEFAULT_MAX_LENGTH):
+    """The gold tables of a document, window by window, and what they cannot hold."""
+    return fill_example(make_example(reference, predicted), max_length=max_length)
+
+
+def fill_example(example, scheme=SCHEME, *, max_length=DEFAULT_MAX_LENGTH):
+    windows = Windows(Sentences.of_docs([example.predicted]), max_length)
+    gold, skipped = gold_tables([example], windows, scheme)
+    ends, cell_ends = np.cumsum(windows.lengths), np.cumsum(count_cells(windows.lengths))
+    tags, relations = np.split(gold.tags, ends)[:-1], np.split(gold.relations, cell_ends)[:-1]
+    return [*map(Table, tags, relations)], skipped
 
 
 def labelled_cells(table):
