@@ -122,6 +122,7 @@ def build_spert(
 def forward(
     model: Model[SpanInput, SpanLogits], inputs: SpanInput, is_train: bool
 ) -> tuple[SpanLogits, Callable[[SpanLogits], list[Doc]]]:
+    """Score the candidates of a batch; in prediction all spans, then the pairs of entities."""
     if not is_train:
         return predict(model, inputs), _refuse_backprop
     if inputs.candidates is None:
@@ -171,6 +172,7 @@ def _refuse_backprop(d_logits: SpanLogits) -> list[Doc]:
 def forward_head(
     model: Model[SpanHeadInput, SpanHeadLogits], inputs: SpanHeadInput, is_train: bool
 ) -> tuple[SpanHeadLogits, Callable[[SpanHeadLogits], SpanHeadInput]]:
+    """Run the torch module of the classifiers."""
     if is_train:
         pass_on_dropout(model)
     words = xp2torch(inputs.embeddings.words, requires_grad=is_train)

@@ -42,8 +42,9 @@ def build_table_cnn(
     mixed_precision: bool = False,
     onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the paper's CNN over word pairs (section 2.2). Registered as
-    `spacy-tabcnn.TableCNN.v1`.
+    """Build the paper's CNN over word pairs (section 2.2).
+
+    Registered as `spacy-tabcnn.TableCNN.v1`.
 
     kernel_size (int): Odd width and height of every kernel (paper, table 5).
     hidden (list[int] | None): Channels of the hidden layers (paper, table 5); [512] by default.
@@ -79,9 +80,10 @@ def build_table_biaffine(
     mixed_precision: bool = False,
     onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the head of TabERT, the paper's baseline (section 2.1): tags from left to right, each
-    given the tags before it, then all relations at once. Registered as
-    `spacy-tabcnn.TableBiaffine.v1`.
+    """Build the head of TabERT (paper, section 2.1).
+
+    It predicts tags from left to right, each given the tags before it, then all relations at once.
+    Registered as `spacy-tabcnn.TableBiaffine.v1`.
 
     tag_width (int): Width of a tag embedding.
     rank (int): Rows of the matrices Q_r and K_r, which score relation r of the words i and j by
@@ -157,6 +159,7 @@ def build_torch_head(
 def forward(
     model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
+    """Run the torch module of a head."""
     if is_train:
         pass_on_dropout(model)
     windows = inputs.windows
