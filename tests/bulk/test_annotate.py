@@ -11,9 +11,8 @@ from datetime import datetime
 
 import pytest
 import spacy
-from spacy.tokens import Span
 
-from spacy_tabcnn.bulk.annotate import annotate_file, annotate_texts, doc_to_annotation
+from spacy_tabcnn.bulk.annotate import annotate_file, annotate_texts
 
 from .conftest import TEXT
 from .test_rows import UNICODE
@@ -43,23 +42,6 @@ def test_a_document_becomes_plain_data(model):
     assert [(entity["start"], entity["end"]) for entity in result["entities"]] == [(0, 3), (13, 17)]
     assert all(0.9 < item["score"] <= 1 for item in (*result["entities"], *result["relations"]))
     assert get_names({"text": TEXT, **result}) == FOUND
-
-
-def test_offsets_count_characters(model):
-    nlp = spacy.load(model)
-    for text in UNICODE:
-        doc = nlp.make_doc(text)
-        doc.ents = [Span(doc, len(doc) - 1, len(doc), label="X")]
-        [entity] = doc_to_annotation(doc)["entities"]
-        assert text[entity["start"] : entity["end"]] == doc[-1].text
-        assert entity["score"] is None
-
-
-def test_an_argument_that_is_no_entity_follows_the_entities():
-    doc = spacy.blank("en").make_doc(TEXT)
-    doc.ents = [Span(doc, 3, 4, label="LOC")]
-    doc._.relations = [(doc[0:1], doc.ents[0], "LiveIn")]
-    assert get_names({"text": TEXT, **doc_to_annotation(doc)})[1] == [("Ann", "LiveIn", "Rome")]
 
 
 def test_a_text_that_fails_is_found_in_its_batch(model):
