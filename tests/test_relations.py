@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_tabcnn import Relation, doc_to_annotation
@@ -169,11 +170,14 @@ def test_an_argument_that_is_no_entity_follows_the_entities(doc):
     assert (annotation["relations"][0]["head"], annotation["relations"][0]["tail"]) == (2, 0)
 
 
-def test_offsets_count_characters(doc):
-    doc = Doc(doc.vocab, words=["👩‍🚀", "Zoe\u0301", "lives"])
-    doc.ents = [Span(doc, 1, 2, label="PER")]
+@pytest.mark.parametrize(
+    "text", ["👩‍🚀 Ann 😀", "Zoe\u0301 lives", "אן גרה ברומא", "one\u2028line\x85only\rhere"]
+)
+def test_offsets_count_characters(text):
+    doc = spacy.blank("en").make_doc(text)
+    doc.ents = [Span(doc, len(doc) - 1, len(doc), label="X")]
     [entity] = doc_to_annotation(doc)["entities"]
-    assert doc.text[entity["start"] : entity["end"]] == "Zoe\u0301"
+    assert text[entity["start"] : entity["end"]] == doc[-1].text
 
 
 # Refusals

@@ -56,9 +56,10 @@ def annotate_cli(
     spacy tabcnn annotate training/sample/model-best docs.parquet
     annotated.parquet --text-field body --n-process 4
     """
-    from ..bulk.annotate import Result, annotate_file
+    from ..bulk.annotate import annotate_file
+    from ..bulk.rows import RowResult
 
-    def show(results: Iterable[Result], total: int, n_done: int) -> Iterable[Result]:
+    def show(results: Iterable[RowResult], total: int, n_done: int) -> Iterable[RowResult]:
         if n_done:
             msg.info(f"Going on after {n_done} of {total} documents")
         return tqdm(results, total=total, initial=n_done, unit="doc")

@@ -12,7 +12,8 @@ from datetime import datetime
 import pytest
 import spacy
 
-from spacy_tabcnn.bulk.annotate import annotate_file, annotate_texts
+from spacy_tabcnn.bulk.annotate import annotate_file
+from spacy_tabcnn.bulk.texts import annotate_texts
 
 from .conftest import TEXT
 from .test_rows import UNICODE
@@ -219,7 +220,8 @@ def wait_for_parts(n_parts, output, is_alive):
 
 
 def kill_after(n_parts, delay, arguments, options):
-    """Annotate in another process and kill it once there are so many parts: whether it was killed, not done."""
+    """Annotate in another process, kill it once it has made some parts, and return whether it was
+    killed before it was done."""
     process = multiprocessing.get_context("fork").Process(
         target=annotate_file, args=arguments, kwargs=options
     )
@@ -392,7 +394,7 @@ def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
 def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(
-        ValueError, match=r"out.jsonl: exists and is complete. Annotate anew with --overwrite"
+        ValueError, match=r"out.jsonl: exists and is complete. Annotate again with --overwrite"
     ):
         annotate_file(model, many, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "precious"

@@ -69,14 +69,15 @@ def model(tiny_run):
 
 @pytest.fixture(scope="module")
 def texts(tiny_corpus):
-    """The sentences that the model has learned, in other orders, and what it has no annotation for."""
+    """The sentences that the model has learned, in other orders, and texts without annotation."""
     learned = [doc.text for doc in DocBin().from_disk(tiny_corpus).get_docs(Vocab())]
     return [*learned, "", None, *learned[::-1], TOO_LONG, "Łódź 🧪", *learned[3:]]
 
 
 @pytest.fixture(scope="module")
 def records(texts):
-    """Rows with values that change easily on their way: beyond the range of nanoseconds, of floats, or null."""
+    """Rows with values that change easily on their way: beyond the range of nanoseconds or of
+    floats, or null."""
     return [
         {
             "id": 2**53 + 1 + index if index % 3 else None,
