@@ -180,20 +180,13 @@ def doc_to_annotation(doc: Doc) -> AnnotationDict:
         `entities`. An argument of a relation that is not in doc.ents follows the entities.
     """
     relations = get_relations(doc)
-    spans = {_get_bounds(ent): ent for ent in doc.ents}
-    for relation in relations:
-        for argument in (relation.head, relation.tail):
-            spans.setdefault(_get_bounds(argument), argument)
+    spans = _collect_entities(doc, relations)
+    indices = {bounds: index for index, bounds in enumerate(spans)}
     scores = _get_entity_scores(doc)
-    indices = {}
-    entity_dicts = []
-    for index, (bounds, span) in enumerate(spans.items()):
-        indices[bounds] = index
-        entity_dicts.append(_entity_to_dict(span, scores.get((*bounds, span.label_))))
-    relation_dicts = []
-    for relation in relations:
-        relation_dicts.append(_relation_to_dict(relation, indices))
-    return {"entities": entity_dicts, "relations": relation_dicts}
+    return {
+        "entities": [_entity_to_dict(span, scores) for span in spans.values()],
+        "relations": [_relation_to_dict(relation, indices) for relation in relations],
+    }
 
 
 def register_extensions() -> None:
@@ -233,12 +226,21 @@ def _get_entity_scores(doc: Doc) -> dict[_PackedSpan, float]:
     return scores
 
 
-def _entity_to_dict(span: Span, score: float | None) -> EntityDict:
+def _collect_entities(doc: Doc, relations: Iterable[Relation]) -> dict[tuple[int, int], Span]:
+    """Return the entities by their boundaries, followed by the other arguments of relations."""
+    spans = {_get_bounds(ent): ent for ent in doc.ents}
+    for relation in relations:
+        for argument in (relation.head, relation.tail):
+            spans.setdefault(_get_bounds(argument), argument)
+    return spans
+
+
+def _entity_to_dict(span: Span, scores: dict[_PackedSpan, float]) -> EntityDict:
     return {
         "start": span.start_char,
         "end": span.end_char,
         "label": span.label_,
-        "score": score,
+        "score": scores.get((span.start, span.end, span.label_)),
     }
 
 

@@ -46,7 +46,7 @@ class EntityMention(NamedTuple):
 
     @property
     def node(self) -> tuple[str, str]:
-        """The key by which mentions are merged: normalised text and label."""
+        """The node of the mention: normalised text and label."""
         return normalise(self.text), self.label
 
 
@@ -200,8 +200,8 @@ def _select(
     kept_entities = [entity for entity in entities if _has_score(entity, min_score)]
     kept_relations = []
     for relation in relations:
-        arguments = (relation.head, relation.tail)
-        if all(_has_score(mention, min_score) for mention in (relation, *arguments)):
+        mentions = (relation, relation.head, relation.tail)
+        if all(_has_score(mention, min_score) for mention in mentions):
             kept_relations.append(relation)
     return kept_entities, kept_relations
 
@@ -230,11 +230,17 @@ def _write_graphml(graph: "nx.MultiDiGraph", output: Path) -> None:
         mentions = [mention._asdict() for mention in data["mentions"]]
         data["n_mentions"] = len(mentions)
         data["mentions"] = json.dumps(mentions, ensure_ascii=False)
-    for *_, data in (*graph.nodes(data=True), *graph.edges(data=True)):
-        for name, value in data.items():
-            if isinstance(value, str):
-                data[name] = _NO_XML.sub("\ufffd", value)
+        _replace_invalid(data)
+    for *_, data in graph.edges(data=True):
+        _replace_invalid(data)
     _import_networkx().write_graphml(graph, output)
+
+
+def _replace_invalid(data: dict[str, object]) -> None:
+    """Replace the characters that XML does not allow."""
+    for name, value in data.items():
+        if isinstance(value, str):
+            data[name] = _NO_XML.sub("\ufffd", value)
 
 
 def _write_csv(documents: Iterable[_Mentions], output: Path) -> int:

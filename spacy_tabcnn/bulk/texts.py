@@ -34,8 +34,9 @@ def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[RowResult]:
 
 
 def describe_model(model: str | Path) -> Settings:
-    """Describe the files of a pipeline, to recognise a pipeline that was trained or installed
-    again under the same name.
+    """Describe the files of a pipeline.
+
+    The description differs after the pipeline was trained or installed again.
 
     model (str | Path): Name or folder of the pipeline.
     RETURNS (Settings): Its folder, and the size and the time of its files.

@@ -138,14 +138,10 @@ def convert(
     RAISES (ValueError): If an input or an option is malformed, or in strict mode.
     """
     expected = _parse_expected(expect)
-    from_docbin = _are_docbins(inputs)
-    if folds is not None and (from_docbin or to is not None):
-        raise ValueError(
-            "--folds makes .spacy files of annotation files. Give annotation files, and no --to"
-        )
     if folds is not None:
+        _check_folds(inputs, to)
         report = _convert_to_folds(inputs, output, folds, format_name, lang, strict)
-    elif from_docbin:
+    elif _are_docbins(inputs):
         report = _convert_from_docbin(inputs, output, to or format_name, lang, strict)
     elif output.suffix == DOCBIN_SUFFIX and to is None:
         report = _convert_to_docbin(inputs, output, format_name, lang, strict)
@@ -244,6 +240,13 @@ def _are_docbins(inputs: Sequence[Path]) -> bool:
             "the inputs mix .spacy and annotation files. Convert them one kind at a time"
         )
     return kinds == {True}
+
+
+def _check_folds(inputs: Sequence[Path], to: str | None) -> None:
+    if _are_docbins(inputs) or to is not None:
+        raise ValueError(
+            "--folds makes .spacy files of annotation files. Give annotation files, and no --to"
+        )
 
 
 def _get_output_format(output: Path, format_name: str | None) -> str:

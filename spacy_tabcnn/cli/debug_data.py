@@ -23,7 +23,7 @@ from ._app import tabcnn_cli
 
 # Printed cases of one finding; --output has all of them.
 _MAX_CASES = 5
-# A name and its number in each corpus.
+# A name and its numbers.
 _CountRow: TypeAlias = tuple[str | int, ...]
 
 
@@ -63,13 +63,10 @@ def debug_data_cli(
 
     spacy tabcnn debug-data corpus/train.spacy corpus/dev.spacy
     """
-    paths = {"train": train}
-    if dev is not None:
-        paths["dev"] = dev
-    corpora: dict[str, CorpusStatistics] = {}
     try:
-        for name, path in paths.items():
-            corpora[name] = count_corpus(read_docbin(path, Vocab()), max_length=max_length)
+        corpora = {"train": _count_file(train, max_length)}
+        if dev is not None:
+            corpora["dev"] = _count_file(dev, max_length)
     except (OSError, ValueError) as err:
         msg.fail("Could not read the corpus", str(err), exits=1)
     findings = find_problems(corpora["train"], corpora.get("dev"), min_count=min_count)
@@ -80,6 +77,10 @@ def debug_data_cli(
         msg.good(f"Saved the figures to {output}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
+
+
+def _count_file(path: Path, max_length: int) -> CorpusStatistics:
+    return count_corpus(read_docbin(path, Vocab()), max_length=max_length)
 
 
 def _write_figures(
@@ -99,19 +100,26 @@ def _write_figures(
 
 def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:
     names, columns = list(corpora), list(corpora.values())
-    sizes = [Counter(stats.sizes) for stats in columns]
-    size_rows: list[_CountRow] = []
-    for name in sizes[0]:
-        size_rows.append((name, *_get_numbers(name, sizes)))
-    _print_table(["Number of", *names], size_rows)
+    _print_sizes(names, [Counter(stats.sizes) for stats in columns])
     _print_counts("Entities", names, [stats.entities.counts for stats in columns])
     _print_counts("Relations", names, [stats.relations.counts for stats in columns])
     _print_counts("Relations by types", names, [stats.kinds.counts for stats in columns])
-    length_rows = []
-    for name, stats in corpora.items():
-        for length, summary in stats.lengths.items():
-            length_rows.append((f"{length} ({name})", *summary))
-    _print_table(["Words", "median", "95 %", "max"], length_rows)
+    _print_lengths(corpora)
+
+
+def _print_sizes(names: Sequence[str], sizes: Sequence[Counter[str]]) -> None:
+    rows: list[_CountRow] = []
+    for name in sizes[0]:
+        rows.append((name, *_get_numbers(name, sizes)))
+    _print_table(["Number of", *names], rows)
+
+
+def _print_lengths(corpora: dict[str, CorpusStatistics]) -> None:
+    rows: list[_CountRow] = []
+    for corpus, stats in corpora.items():
+        for name, summary in stats.lengths.items():
+            rows.append((f"{name} ({corpus})", *summary))
+    _print_table(["Words", "median", "95 %", "max"], rows)
 
 
 def _print_counts(title: str, names: Sequence[str], counts: Sequence[Counter]) -> None:

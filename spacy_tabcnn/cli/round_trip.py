@@ -1,7 +1,7 @@
 """`spacy tabcnn round-trip`: the parts of a corpus that each annotation format keeps."""
 
-import itertools
 from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Annotated
 
@@ -52,7 +52,7 @@ def round_trip_cli(
     n_entities, n_relations = first.entities[0], first.relations[0]
     print(f"{first.n_docs} documents, {n_entities} entities, {n_relations} relations")
     header = ("Format", "Documents kept", "Tokens kept", "Entities lost/new", "Relations lost/new")
-    rows = list(itertools.starmap(_make_row, found.items()))
+    rows = list(starmap(_make_row, found.items()))
     msg.table(rows, header=header, divider=True, aligns=("l", *"rrrr"))
     for name, result in found.items():
         for reason, count in result.reasons.items():

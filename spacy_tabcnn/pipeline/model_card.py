@@ -1,6 +1,7 @@
 """The model card of a trained pipeline: its purpose, parts, scores and limits."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -82,12 +83,14 @@ def _add_labels(md: MarkdownRenderer, pipes: Sequence[RelationPipe]) -> None:
         scheme = pipe.label_scheme
         if scheme.entities:
             md.add(f"Entities: {_join_code(scheme.entities)}.")
-        rows = []
-        for label, pairs in scheme.relations.items():
-            joined = ", ".join(f"`{head}` → `{tail}`" for head, tail in pairs)
-            rows.append((md.code(label), joined or "any"))
-        if rows:
+        if scheme.relations:
+            rows = starmap(_describe_relation, scheme.relations.items())
             md.add(_make_table(rows, ["Relation", "From → to"]))
+
+
+def _describe_relation(label: str, pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    arrows = [f"`{head}` → `{tail}`" for head, tail in pairs]
+    return f"`{label}`", ", ".join(arrows) or "any"
 
 
 def _add_scores(md: MarkdownRenderer, performance: Mapping[str, float | None]) -> None:
