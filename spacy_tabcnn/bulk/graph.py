@@ -46,7 +46,10 @@ class EntityMention(NamedTuple):
 
     @property
     def node(self) -> tuple[str, str]:
-        """The node of the mention: normalised text and label."""
+        """Return the node of the mention.
+
+        RETURNS (tuple[str, str]): The normalised text and the label.
+        """
         return normalise(self.text), self.label
 
 

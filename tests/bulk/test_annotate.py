@@ -13,54 +13,9 @@ import pytest
 import spacy
 
 from spacy_tabcnn.bulk.annotate import annotate_file
-from spacy_tabcnn.bulk.texts import annotate_texts
 
-from .conftest import TEXT
+from .conftest import FOUND, TEXT, TOO_LONG, get_names
 from .test_rows import UNICODE
-
-TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
-
-
-def get_names(row, field="text"):
-    """The entities of a row as (text, label), its relations as (head, label, tail)."""
-    text = row[field]
-    entities = [(text[ent["start"] : ent["end"]], ent["label"]) for ent in row["entities"]]
-    relations = [
-        (entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0])
-        for rel in row["relations"]
-    ]
-    return entities, relations
-
-
-FOUND = [("Ann", "PER"), ("Rome", "LOC")], [("Ann", "LiveIn", "Rome")]
-
-
-def test_a_document_becomes_plain_data(model):
-    [result] = annotate_texts(spacy.load(model), [TEXT])
-    assert [sorted(entity) for entity in result["entities"]] == [
-        ["end", "label", "score", "start"]
-    ] * 2
-    assert [(entity["start"], entity["end"]) for entity in result["entities"]] == [(0, 3), (13, 17)]
-    assert all(0.9 < item["score"] <= 1 for item in (*result["entities"], *result["relations"]))
-    assert get_names({"text": TEXT, **result}) == FOUND
-
-
-def test_a_text_that_fails_is_found_in_its_batch(model):
-    good, bad, other = annotate_texts(spacy.load(model), [TEXT, TOO_LONG, TEXT])
-    assert good == other and len(good["entities"]) == 2
-    assert list(bad) == ["reason"] and bad["reason"].startswith("ValueError: [E088]")
-
-
-def test_the_vocabulary_does_not_grow_with_the_texts(model):
-    nlp = spacy.load(model)
-    expected = annotate_texts(nlp, [TEXT])
-    words = {lexeme.text for lexeme in nlp.vocab}
-    n_strings = len(nlp.vocab.strings)
-    for number in range(20):
-        annotate_texts(nlp, [f"Word{number} lives in Town{number}.", TOO_LONG])
-    assert {lexeme.text for lexeme in nlp.vocab} == words
-    assert len(nlp.vocab.strings) == n_strings
-    assert annotate_texts(nlp, [TEXT]) == expected
 
 
 def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):

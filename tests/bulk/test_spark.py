@@ -17,8 +17,9 @@ from spacy.vocab import Vocab
 from spacy_tabcnn.bulk import spark as module
 from spacy_tabcnn.bulk.spark import annotate, annotate_batches
 
+from .conftest import TOO_LONG
+
 pa = pytest.importorskip("pyarrow")
-TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
 OPTIONS = {"text_column": "body", "batch_size": 3, "n_threads": 1}
 
 
