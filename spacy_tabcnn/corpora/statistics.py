@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from ..labels import LabelScheme
 from ..relations import get_relations, has_relations
-from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
+from ..sentences import DEFAULT_MAX_LENGTH, Sentences, Windows, sentence_lengths
 from ..table.gold import gold_tables
 
 DEFAULT_MIN_COUNT = 10
@@ -281,7 +281,9 @@ def _count_unlearnable(stats: CorpusStatistics, doc: Doc, index: int, max_length
     def count(sent_starts: list[bool | int | None] | None) -> Counter[str]:
         words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
         predicted = Doc(doc.vocab, words=words, spaces=spaces, sent_starts=sent_starts)
-        return gold_tables(Example(predicted, doc), scheme, max_length=max_length)[1]
+        return gold_tables(
+            [Example(predicted, doc)], Windows(Sentences.of_docs([predicted]), max_length), scheme
+        )[1]
 
     whole = count(None)
     for reason, n in whole.items():
