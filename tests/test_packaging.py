@@ -45,7 +45,7 @@ def model_wheel(build_wheel, tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def project_build(tmp_path_factory):
-    """A folder with the names of the files in the project's `sdist` and in its `wheel`, which is built from it."""
+    """The folder with the sdist of the project and the wheel that is built from the sdist."""
     folder = tmp_path_factory.mktemp("project")
     for name in SOURCES:
         if (ROOT / name).is_dir():
