@@ -1,5 +1,9 @@
 """Structure of the package: calls of one document, style of the code, cost of a single sentence.
 
+Calls, files and hops are counts of `sys.setprofile` for documents of 6 words, medians over the
+documents of this length. An untrained component first learns these documents alone, so that it
+finds entities and relations in them, as a trained one does.
+
 The command measures the package that Python imports. It measures another checkout of the
 repository with that checkout first on the path:
 
@@ -8,6 +12,8 @@ repository with that checkout first on the path:
 
 import ast
 import gc
+import operator
+import os
 import re
 import statistics
 import sys
@@ -16,14 +22,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, cast
 
 import torch
 import typer
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from thinc.api import Adam
+from thinc.api import Adam, Optimizer
 
 import spacy_tabcnn
 
@@ -55,8 +61,7 @@ from benchmarks.pipelines import (
 )
 
 PACKAGE = Path(spacy_tabcnn.__file__).parent
-# Words of the documents whose calls are counted, and the maximum number of such documents.
-N_WORDS = 6
+# Maximum number of documents whose calls are counted.
 MAX_TRACED = 20
 # Sentences that are timed, of the first of the corpus.
 N_TIMED = 40
@@ -83,34 +88,18 @@ BRANCHES = (
 )
 
 
-class Trace(NamedTuple):
-    """The calls of Python functions of the package during one call.
+def trace_calls(run: Callable[[], object], package: Path = PACKAGE) -> list[str]:
+    """List the calls of the package's functions, at any depth, during a call.
 
-    files (list[str]): The file of each function, in the order of the calls.
-    """
-
-    files: list[str]
-
-    @property
-    def n_hops(self) -> int:
-        """Return the number of consecutive calls of functions in different files."""
-        hops = 0
-        for before, after in zip(self.files, self.files[1:], strict=False):
-            hops += before != after
-        return hops
-
-
-def trace_calls(run: Callable[[], object], package: Path = PACKAGE) -> Trace:
-    """List the calls of functions of the package, to any depth, that a call makes.
-
-    A comprehension is a function to Python 3.11, and counts; from 3.12 on it is not.
+    A comprehension counts as a function up to Python 3.11, and not from Python 3.12 on. A generator
+    counts each time that it resumes.
 
     run (Callable[[], object]): The call.
     package (Path): The folder of the package.
-    RETURNS (Trace): The calls of the package's functions.
+    RETURNS (list[str]): The file of each called function, in the order of the calls.
     """
     files: list[str] = []
-    prefix = f"{package}/"
+    prefix = f"{package}{os.sep}"
 
     def record(frame: FrameType, event: str, arg: object) -> None:
         if event == "call" and frame.f_code.co_filename.startswith(prefix):
@@ -121,7 +110,7 @@ def trace_calls(run: Callable[[], object], package: Path = PACKAGE) -> Trace:
         run()
     finally:
         sys.setprofile(None)
-    return Trace(files)
+    return files
 
 
 def teach(nlp: Language, docs: list[Doc]) -> None:
@@ -163,6 +152,8 @@ def count_calls(nlp: Language, docs: list[Doc]) -> list[Row]:
     """
     pipe = find_component(nlp)
     transformer = find_transformer(nlp)
+    # `Language.update` makes an optimiser from the config if it gets None.
+    no_optimizer = cast(Optimizer, False)
 
     def keep(eg: Example) -> Example:
         return eg
@@ -181,7 +172,7 @@ def count_calls(nlp: Language, docs: list[Doc]) -> list[Row]:
         "predict, the component": (encode, lambda eg: pipe(eg.predicted)),
         "update, the component": (embed, lambda eg: pipe.update([eg], drop=DROPOUT)),
         "predict, the pipeline": (keep, lambda eg: nlp(eg.predicted)),
-        "update, the pipeline": (keep, lambda eg: nlp.update([eg], drop=DROPOUT, sgd=False)),
+        "update, the pipeline": (keep, lambda eg: nlp.update([eg], drop=DROPOUT, sgd=no_optimizer)),
     }
     rows = []
     for step, (prepare, run) in steps.items():
@@ -193,17 +184,28 @@ def count_calls(nlp: Language, docs: list[Doc]) -> list[Row]:
     return rows
 
 
-def summarise_traces(step: str, traces: list[Trace]) -> Row:
-    """Return the row of a step: the medians over its traces.
+def count_hops(files: list[str]) -> int:
+    """Count the pairs of consecutive calls whose functions are in different files.
+
+    files (list[str]): The file of each called function, in the order of the calls.
+    RETURNS (int): The number of pairs.
+    """
+    return sum(map(operator.ne, files, files[1:]))
+
+
+def summarise_traces(step: str, traces: list[list[str]]) -> Row:
+    """Compute the medians over the documents of a step.
 
     step (str): Name of the step.
-    traces (list[Trace]): The calls of each document.
-    RETURNS (Row): The row.
+    traces (list[list[str]]): The files of the calls of each document.
+    RETURNS (Row): The row of the step.
     """
-    calls = statistics.median(len(trace.files) for trace in traces)
-    files = statistics.median(len(set(trace.files)) for trace in traces)
-    hops = statistics.median(trace.n_hops for trace in traces)
-    return {"step": step, "calls": calls, "files": files, "hops": hops}
+    return {
+        "step": step,
+        "calls": statistics.median(map(len, traces)),
+        "files": statistics.median(map(len, map(set, traces))),
+        "hops": statistics.median(map(count_hops, traces)),
+    }
 
 
 def compare_with_encoder(nlp: Language, docs: list[Doc], *, repeats: int) -> list[float]:
@@ -236,7 +238,7 @@ def compare_with_encoder(nlp: Language, docs: list[Doc], *, repeats: int) -> lis
                     encoder(input_ids=ids, attention_mask=torch.ones_like(ids))
 
         gc.collect()
-        contenders = {"nlp": annotate, "encoder": encode}
+        contenders: dict[str, Callable[[], object]] = {"nlp": annotate, "encoder": encode}
         seconds = interleave(contenders, repeats=repeats, clock=time.process_time)
         ratios.append(median_ratio(seconds["nlp"], seconds["encoder"]))
     return ratios
@@ -333,7 +335,7 @@ def style_row(room: str, style: Style) -> Row:
     }
 
 
-def measure_style(package: Path = PACKAGE) -> tuple[list[Row], list[Row]]:
+def measure_style(package: Path) -> tuple[list[Row], list[Row]]:
     """Measure the code of each room of the package, and of the whole package.
 
     package (Path): The folder of the package.
@@ -358,27 +360,30 @@ def measure_style(package: Path = PACKAGE) -> tuple[list[Row], list[Row]]:
 
 
 def benchmark_structure(
-    nlp: Language, docs: list[Doc], *, repeats: int, trained: bool, package: Path = PACKAGE
+    nlp: Language, docs: list[Doc], *, n_words: int, repeats: int, trained: bool
 ) -> Report:
     """Measure the calls of short documents, the cost of single sentences and the code.
 
     nlp (Language): The pipeline.
-    docs (list[Doc]): Annotated documents, some of them of 6 words.
+    docs (list[Doc]): Annotated documents.
+    n_words (int): Length of the documents whose calls are counted.
     repeats (int): Rounds of each timed sentence.
     trained (bool): Whether the pipeline is trained. An untrained one first learns the documents.
-    package (Path): The folder of the package.
     RETURNS (Report): The result.
-    RAISES (ValueError): If no document has 6 words.
+    RAISES (ValueError): If no document has this length.
     """
-    short = [doc for doc in docs if len(doc) == N_WORDS][:MAX_TRACED]
+    short = [doc for doc in docs if len(doc) == n_words][:MAX_TRACED]
     if not short:
-        raise ValueError(f"the corpus has no document of {N_WORDS} words, whose calls are counted")
+        raise ValueError(
+            f"--words: the corpus has no document of {n_words} words. Its shortest document has "
+            f"{min(map(len, docs))} words"
+        )
     if not trained:
         teach(nlp, short)
     calls = count_calls(nlp, short)
-    rooms, complex_ones = measure_style(package)
+    rooms, complex_ones = measure_style(PACKAGE)
     tables = {
-        f"Calls of the package, medians of {len(short)} documents of {N_WORDS} words": calls,
+        f"Calls of the package, medians of {len(short)} documents of {n_words} words": calls,
         "Code; complexity is the mean of functions, expressions are per 100 lines": rooms,
     }
     if complex_ones:
@@ -392,7 +397,8 @@ def benchmark_structure(
     for column, value in rooms[-1].items():
         if column != "room":
             headline[f"code: {column}"] = value
-    return Report({"package": str(package), "timed": min(N_TIMED, len(docs))}, headline, tables)
+    settings = {"package": str(PACKAGE), "timed": f"the first {min(N_TIMED, len(docs))} documents"}
+    return Report(settings, headline, tables)
 
 
 def structure_cli(
@@ -404,6 +410,9 @@ def structure_cli(
     data: Annotated[
         Path | None, typer.Option("--data", help="Sentences to measure on; --train by default")
     ] = None,
+    words: Annotated[
+        int, typer.Option("--words", min=1, help="Length of the documents to count the calls of")
+    ] = 6,
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
 ) -> None:
@@ -415,7 +424,8 @@ def structure_cli(
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
         path = train if data is None else data
         docs = read_corpus(path)
-        report = benchmark_structure(nlp, docs, repeats=repeats, trained=model is not None)
+        trained = model is not None
+        report = benchmark_structure(nlp, docs, n_words=words, repeats=repeats, trained=trained)
     settings = {"data": describe_corpus(path, docs), **description, **report.settings}
     publish("structure", report._replace(settings=settings), output)
 
