@@ -1,1 +1,1 @@
-"""Speed and memory, each a command: `python -m benchmarks.head`, `.pipeline`, `.training` and `.scaling`."""
+"""Commands that measure speed and memory; see README.md in this folder."""

@@ -1,10 +1,9 @@
-"""Where the time of a pipeline goes: timers round its parts."""
+"""Timers that split the time of a pipeline among its parts."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from unittest import mock
 
 from spacy.language import Language
@@ -13,18 +12,18 @@ from thinc.api import Optimizer
 from .common import Row
 from .pipelines import find_component, find_transformer
 
-# Layers of the word embeddings by their name, and the part they belong to.
+# Parts by the names of the layers of the word embeddings that belong to them.
 _LAYER_PARTS = {"transformer-listener": "alignment", "trfs2arrays": "pooling"}
 _TOKENIZER_METHODS = ("batch_encode_plus", "convert_ids_to_tokens")
 
 
 class PartTimer:
-    """Splits the time between entering and leaving this context among named parts.
+    """A context that splits the time between its start and its end among named parts.
 
-    A part's time is its own: that of a part within it does not count. What no part covers is "other". Timed functions
-    are put back on leaving.
+    The time of a part does not include the time of the parts inside it. The part "other" is the
+    time outside all parts. At the end of the context, the timed functions are restored.
 
-    clock (Callable[[], float]): Tells the time, in seconds.
+    clock (Callable[[], float]): Returns the time, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter):
@@ -48,7 +47,7 @@ class PartTimer:
     def part(self, name: str) -> Iterator[None]:
         """Count the time of a block.
 
-        name (str): The part it belongs to.
+        name (str): The part that the block belongs to.
         """
         self._charge()
         self._running.append(name)
@@ -58,41 +57,45 @@ class PartTimer:
             self._charge()
             self._running.pop()
 
-    def wrap(self, owner: Any, attribute: str, part: str) -> None:
+    def wrap(self, owner: object, attribute: str, part: str) -> None:
         """Count the time of a function.
 
-        owner (Any): The object, class or module that holds it.
-        attribute (str): Its name there.
-        part (str): The part it belongs to.
+        owner (object): The object, class or module that holds the function.
+        attribute (str): The name of the function there.
+        part (str): The part that the function belongs to.
         """
-        function = getattr(owner, attribute)
+        function: Callable[..., object] = getattr(owner, attribute)
 
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: object, **kwargs: object) -> object:
             with self.part(part):
                 return function(*args, **kwargs)
 
-        self._patches.enter_context(mock.patch.object(owner, attribute, timed))
+        self._replace(owner, attribute, timed)
 
-    def wrap_layer(self, owner: Any, attribute: str, forward: str, backward: str) -> None:
+    def wrap_layer(self, owner: object, attribute: str, forward: str, backward: str) -> None:
         """Count the time of a function that returns a result and a callback for the backward pass.
 
-        owner (Any): The thinc model or shim that holds it.
-        attribute (str): Its name there.
-        forward (str): The part it belongs to.
+        owner (object): The thinc model or shim that holds the function.
+        attribute (str): The name of the function there.
+        forward (str): The part that the function belongs to.
         backward (str): The part that the callback belongs to.
         """
+        function: Callable[..., tuple[object, Callable[[object], object]]]
         function = getattr(owner, attribute)
 
-        def timed(*args: Any, **kwargs: Any) -> Any:
+        def timed(*args: object, **kwargs: object) -> tuple[object, Callable[[object], object]]:
             with self.part(forward):
                 output, backprop = function(*args, **kwargs)
 
-            def timed_backprop(gradient: Any) -> Any:
+            def timed_backprop(gradient: object) -> object:
                 with self.part(backward):
                     return backprop(gradient)
 
             return output, timed_backprop
 
+        self._replace(owner, attribute, timed)
+
+    def _replace(self, owner: object, attribute: str, timed: Callable[..., object]) -> None:
         self._patches.enter_context(mock.patch.object(owner, attribute, timed))
 
     def _charge(self) -> None:
@@ -108,16 +111,13 @@ def profiled(nlp: Language, optimizer: Optimizer | None = None) -> Iterator[Part
 
     nlp (Language): The pipeline.
     optimizer (Optimizer | None): The optimiser, if the block trains.
-    YIELDS (PartTimer): The timer; after the block, its `seconds` are complete.
+    YIELDS (PartTimer): The timer. Its `seconds` are complete after the block.
     """
     with PartTimer() as timer:
         watch_component(timer, nlp)
         watch_transformer(timer, nlp)
         if optimizer is not None:
-            timer.wrap(optimizer, "step_schedules", "optimiser")
-            for _, pipe in nlp.pipeline:
-                if hasattr(pipe, "finish_update"):
-                    timer.wrap(pipe, "finish_update", "optimiser")
+            watch_optimizer(timer, nlp, optimizer)
         yield timer
 
 
@@ -143,8 +143,10 @@ def watch_component(timer: PartTimer, nlp: Language) -> None:
 
 
 def watch_transformer(timer: PartTimer, nlp: Language) -> None:
-    """Time the parts of the shared encoder, if there is one. What is neither the tokenisation into sub-words nor the
-    encoder itself is "alignment": batching, padding, sub-words to words, and splitting by document.
+    """Time the parts of the shared encoder, if the pipeline has one.
+
+    The part "alignment" is the component without the tokenisation into sub-words and without the
+    encoder itself: batching, padding, the way from sub-words to words, and splitting by document.
 
     timer (PartTimer): The timer.
     nlp (Language): The pipeline.
@@ -162,6 +164,19 @@ def watch_transformer(timer: PartTimer, nlp: Language) -> None:
     timer.wrap_layer(shim, "begin_update", "encoder forward", "encoder backward")
 
 
+def watch_optimizer(timer: PartTimer, nlp: Language, optimizer: Optimizer) -> None:
+    """Time the updates of the weights.
+
+    timer (PartTimer): The timer.
+    nlp (Language): The pipeline.
+    optimizer (Optimizer): The optimiser.
+    """
+    timer.wrap(optimizer, "step_schedules", "optimiser")
+    for _, pipe in nlp.pipeline:
+        if hasattr(pipe, "finish_update"):
+            timer.wrap(pipe, "finish_update", "optimiser")
+
+
 def share_rows(seconds: dict[str, float]) -> list[Row]:
     """Tabulate a profile.
 
@@ -169,7 +184,8 @@ def share_rows(seconds: dict[str, float]) -> list[Row]:
     RETURNS (list[Row]): The parts, the longest first, with milliseconds and percent of the total.
     """
     total = sum(seconds.values())
-    return [
-        {"part": part, "ms": 1000 * spent, "percent": 100 * spent / total}
-        for part, spent in sorted(seconds.items(), key=lambda item: -item[1])
-    ]
+    rows: list[Row] = []
+    for part in sorted(seconds, key=seconds.__getitem__, reverse=True):
+        spent = seconds[part]
+        rows.append({"part": part, "ms": 1000 * spent, "percent": 100 * spent / total})
+    return rows

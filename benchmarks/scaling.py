@@ -1,4 +1,4 @@
-"""Cost of a pipeline as a document grows and as a corpus grows."""
+"""Cost of a pipeline with growing documents and along a growing corpus."""
 
 import itertools
 import statistics
@@ -40,66 +40,79 @@ from .pipelines import (
 
 DOCUMENT_LENGTHS = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 CORPUS_SIZES = (100, 1_000, 10_000, 100_000)
-# Short documents are annotated one by one until they make up so many words.
+# A timing repeats a shorter document until the timing covers this number of words.
 WORDS_PER_TIMING = 300
+# The stream's memory is compared from this size on, after the caches of a pipeline are full.
+WARM_STREAM = 1_000
 
 
-def up_to(sizes: tuple[int, ...], greatest: int) -> list[int]:
-    """Cut a list of sizes.
+def up_to(sizes: tuple[int, ...], maximum: int) -> list[int]:
+    """Cut a list of sizes at a maximum.
 
     sizes (tuple[int, ...]): Ascending sizes.
-    greatest (int): The last size.
-    RETURNS (list[int]): The sizes below it, and itself.
+    maximum (int): The last size.
+    RETURNS (list[int]): The sizes below the maximum, then the maximum.
     """
-    return [size for size in sizes if size < greatest] + [greatest]
+    return [size for size in sizes if size < maximum] + [maximum]
 
 
 def make_document(nlp: Language, docs: list[Doc], n_words: int) -> Doc:
-    """Join documents to one without sentence boundaries.
+    """Join documents to one document without sentence boundaries.
 
-    nlp (Language): Gives the vocabulary.
-    docs (list[Doc]): The documents, used again from the first on if there are too few.
-    n_words (int): Where to cut.
-    RETURNS (Doc): A document of so many words.
+    nlp (Language): The pipeline, for its vocabulary.
+    docs (list[Doc]): The documents. If they have too few words, they are repeated.
+    n_words (int): Number of words of the result.
+    RETURNS (Doc): The joined document.
     """
-    words = (token.text for doc in itertools.cycle(docs) for token in doc)
-    return Doc(nlp.vocab, words=list(itertools.islice(words, n_words)))
+    tokens = itertools.chain.from_iterable(itertools.cycle(docs))
+    return Doc(nlp.vocab, words=[token.text for token in itertools.islice(tokens, n_words)])
+
+
+def annotate_repeatedly(nlp: Language, doc: Doc, n_calls: int) -> None:
+    """Annotate a document several times.
+
+    nlp (Language): The pipeline.
+    doc (Doc): The document.
+    n_calls (int): Number of times.
+    """
+    for _ in range(n_calls):
+        nlp(doc)
 
 
 def measure_documents(
     nlp: Language, docs: list[Doc], lengths: list[int], *, repeats: int
 ) -> list[Row]:
-    """Measure the cost per word of documents of different length.
+    """Measure the cost per word of documents of different lengths.
 
     nlp (Language): The pipeline.
-    docs (list[Doc]): What they are made of.
-    lengths (list[int]): Their lengths, ascending.
+    docs (list[Doc]): The documents that supply the words.
+    lengths (list[int]): Lengths in words, ascending.
     repeats (int): Number of rounds.
-    RETURNS (list[Row]): A row for each length, with the most memory that the process held.
+    RETURNS (list[Row]): A row for each length, with the peak memory of the process.
     """
-    documents = {n: make_document(nlp, docs, n) for n in lengths}
-    calls = {n: max(1, WORDS_PER_TIMING // n) for n in lengths}
     nlp(make_document(nlp, docs, 2))
-    peaks = {n: peak_memory(partial(nlp, doc)) for n, doc in documents.items()}
-
-    def make_timing(n: int) -> Callable[[], None]:
-        def run() -> None:
-            for _ in range(calls[n]):
-                nlp(documents[n])
-
-        return run
-
-    seconds = interleave({str(n): make_timing(n) for n in lengths}, repeats=repeats)
+    calls: dict[int, int] = {}
+    peaks: dict[int, int | None] = {}
+    contenders: dict[str, Callable[[], None]] = {}
+    for n in lengths:
+        document = make_document(nlp, docs, n)
+        calls[n] = max(1, WORDS_PER_TIMING // n)
+        peaks[n] = peak_memory(partial(nlp, document))
+        contenders[str(n)] = partial(annotate_repeatedly, nlp, document, calls[n])
+    seconds = interleave(contenders, repeats=repeats)
     costs = {n: statistics.median(seconds[str(n)]) / (n * calls[n]) for n in lengths}
-    return [
-        {
-            "words": n,
-            "ms/word": 1000 * cost,
-            "relative_to_least": cost / min(costs.values()),
-            "peak_memory_MiB": to_mebibytes(peaks[n]),
-        }
-        for n, cost in costs.items()
-    ]
+    minimum = min(costs.values())
+    rows: list[Row] = []
+    for n, cost in costs.items():
+        rows.append(
+            {
+                "words": n,
+                "ms/word": 1000 * cost,
+                "relative_to_minimum": cost / minimum,
+                "peak_memory_MiB": to_mebibytes(peaks[n]),
+            }
+        )
+    return rows
 
 
 def measure_stream(
@@ -112,10 +125,11 @@ def measure_stream(
     """Measure speed and memory along a stream of texts.
 
     nlp (Language): The pipeline.
-    texts (Iterator[str]): At least as many texts as the last size says.
-    sizes (list[int]): Where to measure, in texts, ascending.
-    clock (Callable[[], float]): Tells the time, in seconds.
-    RETURNS (list[Row]): A row for each size: speed since the size before, and the memory of the process.
+    texts (Iterator[str]): The texts, at least as many as the last size.
+    sizes (list[int]): Numbers of texts after which to measure, ascending.
+    clock (Callable[[], float]): Returns the time, in seconds.
+    RETURNS (list[Row]): A row for each size: the speed since the previous size, and the memory of
+        the process.
     """
     rows: list[Row] = []
     previous, since, n_words = 0, clock(), 0
@@ -135,30 +149,46 @@ def measure_stream(
     return rows
 
 
+def compare_memory(stream: list[Row]) -> Row:
+    """Compare the memory of the process at the end of a stream with the memory near its start.
+
+    stream (list[Row]): The rows of `measure_stream`.
+    RETURNS (Row): The ratio by its name. The ratio is None where memory cannot be measured.
+    """
+    start, end = stream[0], stream[-1]
+    for row in stream:
+        if row["sentences"] >= WARM_STREAM:
+            start = row
+            break
+    name = (
+        f"memory after {end['sentences']} sentences, "
+        f"relative to the memory after {start['sentences']}"
+    )
+    if end["memory_MiB"] is None:
+        return {name: None}
+    return {name: end["memory_MiB"] / start["memory_MiB"]}
+
+
 def benchmark_scaling(
     nlp: Language, docs: list[Doc], *, max_words: int, max_sentences: int, repeats: int
 ) -> Report:
-    """Measure how cost grows with a document and with a corpus.
+    """Measure the cost of growing documents and of a growing corpus.
 
     nlp (Language): The pipeline.
-    docs (list[Doc]): What both are made of.
+    docs (list[Doc]): The documents that supply the words and the texts.
     max_words (int): Length of the longest document.
     max_sentences (int): Number of texts of the stream.
     repeats (int): Number of rounds for the documents.
     RETURNS (Report): The result.
     """
-    # Before the documents, the longest of which leave the process with more memory than a stream needs.
-    stream = measure_stream(
-        nlp, itertools.cycle(doc.text for doc in docs), up_to(CORPUS_SIZES, max_sentences)
-    )
+    # The stream comes first, because the longest documents leave the process with more memory
+    # than a stream requires.
+    texts = itertools.cycle(doc.text for doc in docs)
+    stream = measure_stream(nlp, texts, up_to(CORPUS_SIZES, max_sentences))
     documents = measure_documents(nlp, docs, up_to(DOCUMENT_LENGTHS, max_words), repeats=repeats)
-    start, end = next((row for row in stream if row["sentences"] >= 1_000), stream[0]), stream[-1]
-    headline = {
-        f"ms/word at {max_words} words, relative to the least": documents[-1]["relative_to_least"],
-        f"memory after {end['sentences']} sentences, relative to that after {start['sentences']}": (
-            None if end["memory_MiB"] is None else end["memory_MiB"] / start["memory_MiB"]
-        ),
-    }
+    growth = documents[-1]["relative_to_minimum"]
+    headline = {f"ms/word at {max_words} words, relative to the minimum": growth}
+    headline.update(compare_memory(stream))
     tables = {"One document, without sentence boundaries": documents, "A stream of texts": stream}
     return Report({"batch_size": nlp.batch_size}, headline, tables)
 
@@ -173,14 +203,14 @@ def scaling_cli(
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
     max_words: Annotated[
-        int, typer.Option("--max-words", min=1, help="Words of the longest document")
+        int, typer.Option("--max-words", min=1, help="Number of words of the longest document")
     ] = 10_000,
     max_sentences: Annotated[
-        int, typer.Option("--max-sentences", min=1, help="Sentences of the stream")
+        int, typer.Option("--max-sentences", min=1, help="Number of sentences of the stream")
     ] = 100_000,
 ) -> None:
     """
-    Cost per word of ever longer documents, and speed and memory along a long stream of texts.
+    Cost per word of longer and longer documents, speed and memory along a stream of texts.
     """
     with failures_named("scaling"):
         docs = read_corpus(data)

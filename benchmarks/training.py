@@ -1,4 +1,4 @@
-"""Speed of training, against the same training with the head computed as it is written."""
+"""Speed of training, against the same training with the dense reference as its head."""
 
 import random
 import statistics
@@ -12,6 +12,7 @@ import typer
 from spacy import registry
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import create_train_batches
@@ -49,34 +50,47 @@ from .pipelines import (
     read_corpus,
 )
 
-# The arguments that the reference shares with the head.
+# The arguments that the dense reference shares with the head.
 _HEAD_ARGUMENTS = ("kernel_size", "hidden", "dropout")
 
 Reader = Callable[[Language], Iterable[Example]]
+# Makes batches, lists of examples. spaCy's own functions annotate the result as examples.
+Batcher = Callable[[Iterable[Example]], Iterable]
 
 
 class Trainee(NamedTuple):
     """A pipeline in training.
 
     nlp (Language): The initialised pipeline.
-    optimizer (Optimizer): That of its config.
-    batcher (Callable): That of its config.
-    dropout (float): That of its config.
+    optimizer (Optimizer): The optimiser of its config.
+    batcher (Batcher): The batcher of its config.
+    dropout (float): The dropout rate of its config.
     use_bfloat16 (bool): Whether it computes matrix products in bfloat16.
     """
 
     nlp: Language
     optimizer: Optimizer
-    batcher: Callable
+    batcher: Batcher
     dropout: float
     use_bfloat16: bool
 
 
+class Sizes(NamedTuple):
+    """The numbers of training steps.
+
+    steps (int): Steps of a round, over the sample.
+    epoch_steps (int): Steps of an epoch, over the whole corpus.
+    """
+
+    steps: int
+    epoch_steps: int
+
+
 def with_dense_head(config: Config) -> Config:
-    """Put the reference in the place of the table head.
+    """Replace the table head of a pipeline by the dense reference.
 
     config (Config): The config of a pipeline.
-    RETURNS (Config): The same, but for the head.
+    RETURNS (Config): A copy of the config with the other head.
     RAISES (ValueError): If no component has the head `spacy-tabcnn.TableCNN.v1`.
     """
     config = config.copy()
@@ -88,7 +102,8 @@ def with_dense_head(config: Config) -> Config:
             model["head"] = {"@architectures": DENSE_TABLE_CNN, **arguments}
             return config
     raise ValueError(
-        "no component of the config has the head 'spacy-tabcnn.TableCNN.v1', which the benchmark replaces"
+        "no component of the config has the head 'spacy-tabcnn.TableCNN.v1', "
+        "which the benchmark replaces"
     )
 
 
@@ -97,7 +112,7 @@ def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
 
     config (Config): The config.
     use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
-    RETURNS (Trainee): What `train_epoch` needs.
+    RETURNS (Trainee): The pipeline with its training settings, for `train_epoch`.
     """
     nlp = init_nlp(config)
     training = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
@@ -106,8 +121,21 @@ def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
     )
 
 
+def make_trainees(config: Config, *, with_bfloat16: bool) -> dict[str, Trainee]:
+    """Initialise the pipelines to compare.
+
+    config (Config): The config of the pipeline with the table head.
+    with_bfloat16 (bool): Whether to add the same pipeline in mixed precision.
+    RETURNS (dict[str, Trainee]): The pipelines by the names of their heads.
+    """
+    trainees = {"dense": make_trainee(with_dense_head(config)), "head": make_trainee(config)}
+    if with_bfloat16:
+        trainees["bfloat16"] = make_trainee(config, use_bfloat16=True)
+    return trainees
+
+
 def train_epoch(trainee: Trainee, reader: Reader, seed: int) -> int:
-    """Read a corpus and train on it once, as `spacy train` does.
+    """Read a corpus and train on it for one epoch, as `spacy train` does.
 
     trainee (Trainee): The pipeline.
     reader (Callable[[Language], Iterable[Example]]): Reads the corpus.
@@ -143,6 +171,56 @@ def profile_epoch(trainee: Trainee, reader: Reader, seed: int) -> dict[str, floa
     return timer.seconds
 
 
+def count_steps(nlp: Language, batcher: Batcher, docs: list[Doc]) -> int:
+    """Count the batches of an epoch.
+
+    nlp (Language): The pipeline, for its tokeniser.
+    batcher (Batcher): Makes batches of examples.
+    docs (list[Doc]): The documents of the corpus.
+    RETURNS (int): The number of batches.
+    """
+    examples = [Example(nlp.make_doc(doc.text), doc) for doc in docs]
+    return len(list(batcher(examples)))
+
+
+def speed_rows(seconds: dict[str, list[float]], sizes: Sizes) -> list[Row]:
+    """Tabulate the speed of each pipeline.
+
+    seconds (dict[str, list[float]]): Seconds of each round by pipeline.
+    sizes (Sizes): The numbers of steps.
+    RETURNS (list[Row]): A row for each pipeline.
+    """
+    rows: list[Row] = []
+    for name, spent in seconds.items():
+        step = statistics.median(spent) / sizes.steps
+        rows.append({"head": name, "seconds/step": step, "seconds/epoch": step * sizes.epoch_steps})
+    return rows
+
+
+def part_rows(parts: dict[str, dict[str, float]], n_steps: int) -> list[Row]:
+    """Tabulate the parts of a step, the longest part of the pipeline "head" first.
+
+    parts (dict[str, dict[str, float]]): Seconds by part, by pipeline.
+    n_steps (int): Number of steps that the seconds cover.
+    RETURNS (list[Row]): A row for each part.
+    """
+    by_part = parts["head"]
+    total = sum(by_part.values())
+    rows: list[Row] = []
+    for part in sorted(by_part, key=by_part.__getitem__, reverse=True):
+        spent = by_part[part]
+        row: Row = {
+            "part": part,
+            "head_ms/step": 1000 * spent / n_steps,
+            "head_percent": 100 * spent / total,
+        }
+        for name, others in parts.items():
+            if name != "head":
+                row[f"{name}_ms/step"] = 1000 * others.get(part, 0.0) / n_steps
+        rows.append(row)
+    return rows
+
+
 def benchmark_training(
     config: Config,
     train: Path,
@@ -163,68 +241,50 @@ def benchmark_training(
     RETURNS (Report): The result.
     """
     docs = read_corpus(train)
-    trainees = {"dense": make_trainee(with_dense_head(config)), "head": make_trainee(config)}
-    if with_bfloat16:
-        trainees["bfloat16"] = make_trainee(config, use_bfloat16=True)
+    trainees = make_trainees(config, with_bfloat16=with_bfloat16)
     sample = random.Random(seed).sample(docs, min(sentences, len(docs)))
+    contenders: dict[str, Callable[[], int]] = {}
+    parts: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         write_docbin(Path(folder, "sample.spacy"), sample)
         reader = RelationCorpus(Path(folder, "sample.spacy"))
-        contenders = {
-            name: partial(train_epoch, trainee, reader, seed) for name, trainee in trainees.items()
-        }
+        for name, trainee in trainees.items():
+            contenders[name] = partial(train_epoch, trainee, reader, seed)
         seconds = interleave(contenders, repeats=repeats)
-        parts = {name: profile_epoch(trainee, reader, seed) for name, trainee in trainees.items()}
+        for name, trainee in trainees.items():
+            parts[name] = profile_epoch(trainee, reader, seed)
     nlp, batcher = trainees["head"].nlp, trainees["head"].batcher
-    n_steps = count_steps(nlp, batcher, sample)
-    n_epoch_steps = count_steps(nlp, batcher, docs)
-
-    rows: list[Row] = []
-    for name, spent in seconds.items():
-        step = statistics.median(spent) / n_steps
-        rows.append({"head": name, "seconds/step": step, "seconds/epoch": step * n_epoch_steps})
-    total = sum(parts["head"].values())
-    part_rows: list[Row] = [
-        {
-            "part": part,
-            "head_ms/step": 1000 * spent / n_steps,
-            "head_percent": 100 * spent / total,
-            **{
-                f"{name}_ms/step": 1000 * spent_by_part.get(part, 0.0) / n_steps
-                for name, spent_by_part in parts.items()
-                if name != "head"
-            },
-        }
-        for part, spent in sorted(parts["head"].items(), key=lambda item: -item[1])
-    ]
+    sizes = Sizes(count_steps(nlp, batcher, sample), count_steps(nlp, batcher, docs))
+    tables = {
+        "Training": speed_rows(seconds, sizes),
+        "Parts of one profiled epoch of the sample": part_rows(parts, sizes.steps),
+    }
+    head = find_component(nlp).model.get_ref("head").name
     settings = {
         "data": describe_corpus(train, docs),
         "encoder": describe_encoder(nlp),
-        "head": f"{find_component(nlp).model.get_ref('head').name}; dense: a Conv2d stack over padded tables",
-        "sample": f"{len(sample)} documents, {n_steps} steps a round",
-        "epoch": f"{n_epoch_steps} steps",
+        "head": f"{head}; dense: a Conv2d stack over padded tables",
+        "sample": f"{len(sample)} documents, {sizes.steps} steps a round",
+        "epoch": f"{sizes.epoch_steps} steps",
         "seed": seed,
     }
-    ratio = median_ratio(seconds["dense"], seconds["head"])
-    headline = {"seconds/step": rows[1]["seconds/step"], "dense/head, seconds/step": ratio}
-    if with_bfloat16:
-        headline["head/bfloat16, seconds/step"] = median_ratio(seconds["head"], seconds["bfloat16"])
-    return Report(
-        settings,
-        headline,
-        {"Training": rows, "Parts of one profiled epoch of the sample": part_rows},
-    )
+    return Report(settings, make_headline(seconds, sizes), tables)
 
 
-def count_steps(nlp: Language, batcher: Callable, docs: list) -> int:
-    """Count the batches of an epoch.
+def make_headline(seconds: dict[str, list[float]], sizes: Sizes) -> Row:
+    """Compute the figures to quote.
 
-    nlp (Language): Gives the vocabulary.
-    batcher (Callable): Makes batches of examples.
-    docs (list[Doc]): The documents of the corpus.
-    RETURNS (int): The number of batches.
+    seconds (dict[str, list[float]]): Seconds of each round by pipeline.
+    sizes (Sizes): The numbers of steps.
+    RETURNS (Row): The seconds of a step, and the ratios between the pipelines.
     """
-    return sum(1 for _ in batcher([Example(nlp.make_doc(doc.text), doc) for doc in docs]))
+    headline = {
+        "seconds/step": statistics.median(seconds["head"]) / sizes.steps,
+        "dense/head, seconds/step": median_ratio(seconds["dense"], seconds["head"]),
+    }
+    if "bfloat16" in seconds:
+        headline["head/bfloat16, seconds/step"] = median_ratio(seconds["head"], seconds["bfloat16"])
+    return headline
 
 
 def training_cli(
@@ -235,13 +295,13 @@ def training_cli(
     output: OutputOption = None,
     repeats: RepeatsOption = 5,
     sentences: Annotated[
-        int, typer.Option("--sentences", min=1, help="Documents that a round trains on")
+        int, typer.Option("--sentences", min=1, help="Number of documents that a round trains on")
     ] = 80,
     seed: SeedOption = 0,
     with_bfloat16: MixedPrecisionOption = False,
 ) -> None:
     """
-    Seconds per training step and its parts, against the same step with a plain Conv2d stack as head.
+    Seconds per training step and its parts, against the same step with a dense head (Conv2d).
     """
     with failures_named("training"):
         report = benchmark_training(

@@ -1,110 +1,135 @@
-"""Example -> the gold entities and relations, in terms of the words of its predicted document."""
+"""Example -> the gold entities and relations, in the words of its predicted document."""
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
-from typing import NamedTuple, TypeAlias
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from spacy.tokens import Span
 from spacy.training import Example
 
+from .arrays import Bools1d
 from .labels import LabelScheme
-from .relations import get_relations
-from .sentences import sentence_bounds
-
-Bounds: TypeAlias = tuple[int, int]  # first word and end (exclusive) of a span
+from .relations import Relation, get_relations
+from .sentences import Bounds
 
 
 class AlignedGold(NamedTuple):
-    """What the reference of an example says of the words of its predicted document.
+    """The annotation of a reference, in the words of the predicted document.
 
     entities (dict[Bounds, tuple[str, int]]): Type and index of the sentence of each entity.
-    relations (list[tuple[Bounds, Bounds, str]]): Head, tail and label: two different entities of one sentence.
-    is_missing (NDArray[np.bool_]): Of each word, whether nothing is known of the entity that may hold it, (words,).
+    relations (list[tuple[Bounds, Bounds, str]]): Head, tail and label: two different entities of
+        one sentence.
+    is_missing (Bools1d): Whether the entity of each word is unknown, bool (words,).
     """
 
     entities: dict[Bounds, tuple[str, int]]
     relations: list[tuple[Bounds, Bounds, str]]
-    is_missing: NDArray[np.bool_]
+    is_missing: Bools1d
 
 
 def align_gold(
-    example: Example, scheme: LabelScheme, *, max_width: int | None = None
+    example: Example,
+    sentences: Sequence[Bounds],
+    scheme: LabelScheme,
+    *,
+    max_width: int | None = None,
 ) -> tuple[AlignedGold, Counter[str]]:
-    """Find the entities and relations that can be represented in the predicted document of an example.
+    """Find the entities and relations that can be represented in the predicted document.
 
-    example (Example): Sentences are those of its predicted document; entities and relations come from its reference.
-        `doc.ents` that were never set are missing, and so are the words of an entity that cannot be represented.
+    example (Example): Entities and relations come from its reference. `doc.ents` that were never
+        set are missing, and so are the words of an entity that cannot be represented.
+    sentences (Sequence[tuple[int, int]]): The sentences of the predicted document, as
+        `sentence_bounds` returns them.
     scheme (LabelScheme): The labels.
-    max_width (int | None): Most words of an entity.
-    RETURNS (tuple[AlignedGold, Counter[str]]): The gold, and how many entities and relations could not be represented,
-        by reason.
+    max_width (int | None): Maximum number of words of an entity.
+    RETURNS (tuple[AlignedGold, Counter[str]]): The gold, and the number of entities and relations
+        that cannot be represented, by reason.
     """
-    reference = example.reference
-    bounds = sentence_bounds(example.predicted)
-    starts = [start for start, _ in bounds]
+    aligner = _Aligner(example, sentences)
     skipped: Counter[str] = Counter()
-    spans = _Aligner(example)
+    gold = AlignedGold({}, [], np.ones(len(example.predicted), dtype=bool))
+    if example.reference.has_annotation("ENT_IOB"):
+        _mark_unannotated(gold.is_missing, aligner, example)
+        for ent in example.reference.ents:
+            reason = _add_entity(gold, ent, aligner, scheme, max_width)
+            if reason is not None:
+                skipped[reason] += 1
+    for relation in get_relations(example.reference):
+        reason = _add_relation(gold, relation, aligner, scheme)
+        if reason is not None:
+            skipped[reason] += 1
+    return gold, skipped
 
-    def sentence_of(span: Bounds) -> int | None:
-        """The sentence that holds a span, if one does."""
-        sentence = bisect_right(starts, span[0]) - 1
-        return sentence if span[1] <= bounds[sentence][1] else None
 
-    is_missing = np.ones(len(example.predicted), dtype=bool)
-    entities: dict[Bounds, tuple[str, int]] = {}
-    if reference.has_annotation("ENT_IOB"):
-        is_missing[:] = False
-        is_missing[spans.words_of(np.flatnonzero(reference.to_array("ENT_IOB") == 0).tolist())] = (
-            True
-        )
-        for ent in reference.ents:
-            span = spans.align(ent)
-            if ent.label_ not in scheme.entities:
-                skipped[f"entities of the unknown type {ent.label_!r}"] += 1
-            elif span is None:
-                skipped["entities that do not match the tokens"] += 1
-                is_missing[spans.words_of(range(ent.start, ent.end))] = True
-            elif (sentence := sentence_of(span)) is None:
-                skipped["entities across sentences"] += 1
-                is_missing[spans.words_of(range(ent.start, ent.end))] = True
-            elif max_width is not None and span[1] - span[0] > max_width:
-                skipped[f"entities of more than {max_width} words"] += 1
-            else:
-                entities[span] = ent.label_, sentence
-                is_missing[span[0] : span[1]] = False
+def _mark_unannotated(is_missing: Bools1d, aligner: "_Aligner", example: Example) -> None:
+    """Mark the words whose entity the reference leaves open."""
+    is_missing[:] = False
+    unannotated = np.flatnonzero(example.reference.to_array("ENT_IOB") == 0)
+    is_missing[aligner.words_of(unannotated.tolist())] = True
 
-    relations: list[tuple[Bounds, Bounds, str]] = []
-    for relation in get_relations(reference):
-        head, tail = spans.align(relation.head), spans.align(relation.tail)
-        if relation.label not in scheme.relations:
-            skipped[f"relations of the unknown type {relation.label!r}"] += 1
-        elif head is None or tail is None or head not in entities or tail not in entities:
-            skipped["relations of a span that is not a usable entity"] += 1
-        elif head == tail:
-            skipped["relations of an entity with itself"] += 1
-        elif entities[head][1] != entities[tail][1]:
-            skipped["relations across sentences"] += 1
-        else:
-            relations.append((head, tail, relation.label))
-    return AlignedGold(entities, relations, is_missing), skipped
+
+def _add_entity(
+    gold: AlignedGold,
+    ent: Span,
+    aligner: "_Aligner",
+    scheme: LabelScheme,
+    max_width: int | None,
+) -> str | None:
+    """Add an entity of the reference to the gold, or return the reason why it cannot be added."""
+    span = aligner.align(ent)
+    if ent.label_ not in scheme.entities:
+        return f"entities of the unknown type {ent.label_!r}"
+    if span is None:
+        gold.is_missing[aligner.words_of(range(ent.start, ent.end))] = True
+        return "entities that do not match the tokens"
+    sentence = aligner.sentence_of(span)
+    if sentence is None:
+        gold.is_missing[aligner.words_of(range(ent.start, ent.end))] = True
+        return "entities across sentences"
+    if max_width is not None and span[1] - span[0] > max_width:
+        return f"entities of more than {max_width} words"
+    gold.entities[span] = ent.label_, sentence
+    gold.is_missing[span[0] : span[1]] = False
+    return None
+
+
+def _add_relation(
+    gold: AlignedGold, relation: Relation, aligner: "_Aligner", scheme: LabelScheme
+) -> str | None:
+    """Add a relation of the reference to the gold, or return the reason why it cannot be added."""
+    if relation.label not in scheme.relations:
+        return f"relations of the unknown type {relation.label!r}"
+    head, tail = aligner.align(relation.head), aligner.align(relation.tail)
+    if head is None or tail is None or not {head, tail} <= gold.entities.keys():
+        return "relations of a span that is not a usable entity"
+    if head == tail:
+        return "relations of an entity with itself"
+    if gold.entities[head][1] != gold.entities[tail][1]:
+        return "relations across sentences"
+    gold.relations.append((head, tail, relation.label))
+    return None
 
 
 class _Aligner:
-    """Maps spans and words of an example's reference to its predicted document."""
+    """Maps spans and words of the reference of an example to its predicted document."""
 
-    def __init__(self, example: Example):
+    def __init__(self, example: Example, sentences: Sequence[Bounds]):
         self.predicted = example.predicted
-        same_words = np.array_equal(
-            example.predicted.to_array("ORTH"), example.reference.to_array("ORTH")
-        )
-        # The example checks the documents for changes whenever it is asked, which takes longer the longer they are.
+        self.sentences = sentences
+        self.starts = [start for start, _ in sentences]
+        predicted, reference = example.predicted, example.reference
+        same_words = np.array_equal(predicted.to_array("ORTH"), reference.to_array("ORTH"))
+        # The example compares the documents with its copies at each access of `alignment`, which
+        # takes the longer the longer they are.
         self.alignment = None if same_words else example.alignment.y2x
 
-    def align(self, span: Span) -> tuple[int, int] | None:
-        """The predicted document's span of the same text, by the rule of `Example.get_aligned_spans_y2x`."""
+    def align(self, span: Span) -> Bounds | None:
+        """Return the predicted document's span of the same text.
+
+        The rule is the rule of `Example.get_aligned_spans_y2x`.
+        """
         if self.alignment is None:
             return span.start, span.end
         words = self.alignment[span.start : span.end].tolist()
@@ -113,10 +138,21 @@ class _Aligner:
         return words[0], words[-1] + 1
 
     def words_of(self, words: Iterable[int]) -> list[int]:
-        """The predicted document's words that hold any part of the reference's words."""
+        """Return the predicted document's words that hold any part of words of the reference."""
         if self.alignment is None:
             return list(words)
-        return [int(i) for word in words for i in self.alignment[word]]
+        predicted: list[int] = []
+        for word in words:
+            predicted.extend(self.alignment[word].tolist())
+        return predicted
+
+    def sentence_of(self, span: Bounds) -> int | None:
+        """Return the sentence that holds a span, or None if the span crosses a boundary."""
+        sentence = bisect_right(self.starts, span[0]) - 1
+        _, end = self.sentences[sentence]
+        if span[1] > end:
+            return None
+        return sentence
 
 
 def _letters(span: Span) -> str:

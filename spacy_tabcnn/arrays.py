@@ -1,24 +1,64 @@
-"""Types of arrays, softmax and cross-entropy: what tables and spans share."""
+"""Types of arrays, softmax and cross-entropy: shared by tables and spans."""
 
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from thinc.util import get_array_module
+from thinc.util import get_array_module, to_numpy
 
 from .labels import MISSING
 
-# Floats of a numpy or a cupy array, (rows, columns). thinc's own Floats2d knows too few of their methods.
-Floats2d: TypeAlias = Any
 Ints1d: TypeAlias = NDArray[np.int64]
 Ints2d: TypeAlias = NDArray[np.int64]
+Bools1d: TypeAlias = NDArray[np.bool_]
+Floats1d: TypeAlias = NDArray[np.floating]
+# Log-probabilities and the like, (rows, columns), once they have left the device.
+NumpyFloats2d: TypeAlias = NDArray[np.floating]
+
+
+class Floats2d(Protocol):
+    """A matrix of floats on the device, (rows, columns): a numpy or a cupy array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the numbers of rows and columns."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any, /) -> Any: ...
+
+    def __truediv__(self, other: Any, /) -> Any: ...
+
+    def __add__(self, other: Any, /) -> Any: ...
+
+
+def take_rows(matrix: Floats2d, rows: Ints1d) -> NumpyFloats2d:
+    """Return rows of a matrix on the device as a numpy array.
+
+    matrix (Floats2d): (rows, columns), numpy or cupy.
+    rows (Ints1d): Indices of rows, (n,).
+    RETURNS (NumpyFloats2d): (n, columns).
+    """
+    return to_numpy(matrix[get_array_module(matrix).asarray(rows)])
+
+
+def log_softmax(logits: Floats2d) -> NumpyFloats2d:
+    """Compute log-probabilities.
+
+    logits (Floats2d): (items, labels), numpy or cupy.
+    RETURNS (NumpyFloats2d): Log-probabilities in nats, (items, labels), on the same device.
+    """
+    xp = get_array_module(logits)
+    shifted = logits - xp.max(logits, axis=1, keepdims=True)
+    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[float, Floats2d]:
-    """Sum the cross-entropy of a softmax over labels, and find its gradient.
+    """Compute the sum of the cross-entropies of a softmax over labels, and its gradient.
 
     logits (Floats2d): (items, labels), numpy or cupy.
-    labels (Ints1d): Gold label of each item, int64 (items,); `MISSING` items have neither loss nor gradient.
+    labels (Ints1d): Gold label of each item, int64 (items,); `MISSING` items have neither loss nor
+        gradient.
     RETURNS (tuple[float, Floats2d]): The loss in nats and the gradient (items, labels).
     RAISES (ValueError): If there are not as many labels as items.
     """
@@ -26,23 +66,12 @@ def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[float, Floats2d]:
         raise ValueError(f"cross_entropy: {len(logits)} items, but {len(labels)} gold labels")
     xp = get_array_module(logits)
     items = xp.arange(len(labels))
-    labels = xp.asarray(labels)
-    known = labels != MISSING
-    labels = xp.where(known, labels, 0)
+    given = xp.asarray(labels)
+    known = given != MISSING
+    gold = xp.where(known, given, 0)
     log_probs = log_softmax(logits)
-    loss = -(log_probs[items, labels] * known).sum()
+    loss = -(log_probs[items, gold] * known).sum()
     gradient = xp.exp(log_probs)
-    gradient[items, labels] -= 1
+    gradient[items, gold] -= 1
     gradient *= known[:, None]
     return float(loss), gradient
-
-
-def log_softmax(logits: Floats2d) -> Floats2d:
-    """Turn logits into log-probabilities.
-
-    logits (Floats2d): (items, labels), numpy or cupy.
-    RETURNS (Floats2d): Log-probabilities in nats, (items, labels).
-    """
-    xp = get_array_module(logits)
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))

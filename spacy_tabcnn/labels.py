@@ -1,102 +1,121 @@
-"""The label scheme: every conversion between labels and the indices of the table's logits, and nowhere else."""
+"""The label scheme: every conversion between labels and the indices of logits, and nowhere else."""
 
+import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 OUTSIDE = 0  # index of the tag "O"
 NO_RELATION = 0  # index of the relation label "none"
-MISSING = -1  # label of whatever is not annotated
+MISSING = -1  # label of a word or a cell that is not annotated
 _PREFIXES = "BILU"
+
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+class LabelData(TypedDict):
+    """The labels of a component as plain data, for JSON and msgpack."""
+
+    entities: list[str]
+    relations: dict[str, list[list[str]]]
 
 
 class TagRules(NamedTuple):
-    """BILOU as data: what holds for each tag, and for each tag (second axis) after each other (first axis).
+    """BILOU as arrays. The first axis of a matrix is the tag before, the second the tag after.
 
     may_start (NDArray): Whether a sentence may start with a tag, bool (tags,).
-    may_follow (NDArray): Whether a tag may be followed by a tag, bool (tags, tags).
+    may_follow (NDArray): Whether a tag may follow a tag, bool (tags, tags).
     may_end (NDArray): Whether a sentence may end with a tag, bool (tags,).
     in_entity (NDArray): Whether the word of a tag belongs to an entity, bool (tags,).
-    continues (NDArray): Whether a tag is followed by one of the same entity, bool (tags, tags). A tag in an entity that
-        does not continue that of the tag before begins one.
+    continues (NDArray): Whether a tag continues the entity of the tag before, bool (tags, tags).
+        A tag in an entity that does not continue the tag before begins an entity.
     """
 
-    may_start: NDArray[np.bool_]
-    may_follow: NDArray[np.bool_]
-    may_end: NDArray[np.bool_]
-    in_entity: NDArray[np.bool_]
-    continues: NDArray[np.bool_]
+    may_start: Bools
+    may_follow: Bools
+    may_end: Bools
+    in_entity: Bools
+    continues: Bools
 
 
+@functools.cache
 def tag_rules(n_tags: int) -> TagRules:
-    """Tell the rules of the tags. They depend on the number of entity types only.
+    """Return the rules of the tags. They depend on the number of entity types only.
 
     n_tags (int): Number of tags |E|; see `LabelScheme.n_tags`.
-    RETURNS (TagRules): The rules.
+    RETURNS (TagRules): The rules. Do not change the arrays: all callers share them.
     """
     index = np.arange(n_tags)
     types, prefixes = np.divmod(index - 1, len(_PREFIXES))
     outside = index == OUTSIDE
     opens = outside | (prefixes == 0) | (prefixes == 3)
     closes = outside | (prefixes == 2) | (prefixes == 3)
-    continues = (~opens)[None, :] & (~closes)[:, None] & (types[:, None] == types[None, :])
-    return TagRules(
-        opens, (closes[:, None] & opens[None, :]) | continues, closes, ~outside, continues
-    )
+    same_type = types[:, None] == types[None, :]
+    continues = (~opens)[None, :] & (~closes)[:, None] & same_type
+    may_follow = (closes[:, None] & opens[None, :]) | continues
+    return TagRules(opens, may_follow, closes, ~outside, continues)
 
 
-@dataclass
 class LabelScheme:
     """Entity types and relation types of a component, in the order of their logits.
 
-    Tags are BILOU (paper, section 2.1): "O", then B, I, L and U of each entity type. Relation labels are directed:
-    "none", then for each type the label of a head that precedes its tail, and of a head that follows it.
+    Tags are BILOU (paper, section 2.1): "O", then B, I, L and U of each entity type. Relation
+    labels are directed: "none", then two labels for each type, first for a head that precedes its
+    tail, then for a head that follows its tail.
 
-    entities (list[str]): Entity types.
-    relations (dict[str, list[tuple[str, str]]]): Relation types, each with the pairs (head type, tail type) it may
-        join. No pairs means any pair.
+    entities (Iterable[str]): Entity types.
+    relations (Mapping[str, Iterable[tuple[str, str]]]): Relation types, each with the pairs
+        (head type, tail type) that it may join. No pairs means any pair.
     """
 
-    entities: list[str] = field(default_factory=list)
-    relations: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    def __init__(
+        self,
+        entities: Iterable[str] = (),
+        relations: Mapping[str, Iterable[tuple[str, str]]] | None = None,
+    ):
+        self.entities: list[str] = []
+        self.relations: dict[str, list[tuple[str, str]]] = {}
+        self._allowed: Bools | None = None
+        for label in entities:
+            self.add_entity(label)
+        for label, pairs in (relations or {}).items():
+            self.add_relation(label, pairs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LabelScheme) and self.to_dict() == other.to_dict()
+
+    def __repr__(self) -> str:
+        return f"LabelScheme(entities={self.entities!r}, relations={self.relations!r})"
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "LabelScheme":
-        """Rebuild a scheme from `to_dict`'s output, or from a plain list of relation types.
+    def from_dict(cls, data: Mapping[str, object]) -> "LabelScheme":
+        """Return the scheme that `to_dict` wrote, or a scheme from a plain list of relation types.
 
-        data (Mapping): {"entities": [type], "relations": {type: [[head type, tail type]]} or [type]}.
+        data (Mapping): {"entities": [type], "relations": {type: [[head type, tail type]]}}; the
+            relations may also be a list of types.
         RETURNS (LabelScheme): The scheme.
         RAISES (ValueError): If the data has another form.
         """
         try:
-            entities, relations = _check_list(data["entities"]), data["relations"]
-            if not isinstance(relations, Mapping):
-                relations = dict.fromkeys(_check_list(relations), ())
-            scheme = cls()
-            for label in entities:
-                scheme.add_entity(label)
-            for label, pairs in relations.items():
-                scheme.add_relation(
-                    label, [(head, tail) for head, tail in map(_check_list, _check_list(pairs))]
-                )
+            entities = _check_list(data["entities"])
+            scheme = cls(entities, _read_relations(data["relations"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
-                f'Labels of the relation table: {data!r} is not of the form {{"entities": ["PER", "LOC"], '
-                '"relations": {"LiveIn": [["PER", "LOC"]]}}. Write them with `spacy init labels`.'
+                f'Labels of the relation table: {data!r} is not of the form {{"entities": '
+                '["PER", "LOC"], "relations": {"LiveIn": [["PER", "LOC"]]}}. Write them with '
+                "`spacy init labels`."
             ) from error
         return scheme
 
-    def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict): The scheme as plain data for JSON and msgpack; see `from_dict`."""
-        return {
-            "entities": list(self.entities),
-            "relations": {
-                label: [list(pair) for pair in pairs] for label, pairs in self.relations.items()
-            },
-        }
+    def to_dict(self) -> LabelData:
+        """Return the scheme as plain data for JSON and msgpack; see `from_dict`.
+
+        RETURNS (dict): Entity types, and relation types with their pairs.
+        """
+        relations = {label: [*map(list, pairs)] for label, pairs in self.relations.items()}
+        return {"entities": list(self.entities), "relations": relations}
 
     def add_entity(self, label: str) -> bool:
         """Add an entity type.
@@ -109,6 +128,7 @@ class LabelScheme:
         if label in self.entities:
             return False
         self.entities.append(label)
+        self._allowed = None
         return True
 
     def add_relation(self, label: str, pairs: Iterable[tuple[str, str]] = ()) -> bool:
@@ -122,31 +142,35 @@ class LabelScheme:
         _check_label(label)
         is_new = label not in self.relations
         known = self.relations.setdefault(label, [])
-        known.extend(pair for pair in dict.fromkeys(pairs) if pair not in known)
+        known[:] = dict.fromkeys([*known, *pairs])
+        self._allowed = None
         return is_new
 
     @property
     def n_tags(self) -> int:
-        """RETURNS (int): Number of tags |E|."""
+        """Return the number of tags |E|."""
         return 1 + len(_PREFIXES) * len(self.entities)
 
     @property
     def n_relations(self) -> int:
-        """RETURNS (int): Number of directed relation labels |R|, "none" included."""
+        """Return the number of directed relation labels |R|, "none" included."""
         return 1 + 2 * len(self.relations)
 
     def span_tags(self, label: str, length: int) -> list[int]:
-        """Tag an entity.
+        """Return the tags of an entity.
 
         label (str): Its type.
         length (int): Its number of words.
         RETURNS (list[int]): A tag index for each word.
         """
-        begin, inside, last, unit = range(first := self._first_tag(label), first + len(_PREFIXES))
-        return [unit] if length == 1 else [begin, *[inside] * (length - 2), last]
+        begin = 1 + len(_PREFIXES) * self.entities.index(label)
+        inside, last, unit = begin + 1, begin + 2, begin + 3
+        if length == 1:
+            return [unit]
+        return [begin, *[inside] * (length - 2), last]
 
     def tag_name(self, index: int) -> str:
-        """Name a tag.
+        """Return the name of a tag.
 
         index (int): Its index.
         RETURNS (str): "O", or the prefix and the entity type, as "B-PER".
@@ -160,28 +184,28 @@ class LabelScheme:
         """Read entities off a valid tag sequence; the inverse of `span_tags`.
 
         tags (NDArray): Tag indices of the words of a sentence, (n,).
-        RETURNS (list[tuple[int, int, str]]): (start, end, type) of each entity, `end` exclusive, in text order.
+        RETURNS (list[tuple[int, int, str]]): (start, end, type) of each entity, `end` exclusive,
+            in text order.
         """
         types, prefixes = np.divmod(tags - 1, len(_PREFIXES))
         tagged = tags != OUTSIDE
         starts = np.flatnonzero(tagged & ((prefixes == 0) | (prefixes == 3)))
         ends = np.flatnonzero(tagged & ((prefixes == 2) | (prefixes == 3))) + 1
-        return [
-            (int(start), int(end), self.entities[types[start]])
-            for start, end in zip(starts, ends, strict=True)
-        ]
+        labels = map(self.entities.__getitem__, types[starts].tolist())
+        return list(zip(starts.tolist(), ends.tolist(), labels, strict=True))
 
     def relation_index(self, label: str, *, head_first: bool) -> int:
-        """Find the index of a directed relation label.
+        """Return the index of a directed relation label.
 
         label (str): The relation type.
         head_first (bool): Whether the head precedes the tail in the text.
         RETURNS (int): Index of its logit.
         """
-        return 1 + 2 * list(self.relations).index(label) + (0 if head_first else 1)
+        first = 1 + 2 * list(self.relations).index(label)
+        return first + int(not head_first)
 
     def relation_label(self, index: int) -> tuple[str, bool]:
-        """Name a directed relation label; the inverse of `relation_index`.
+        """Return the relation type of a directed label; the inverse of `relation_index`.
 
         index (int): Index of a logit other than "none".
         RETURNS (tuple[str, bool]): The relation type, and whether the head precedes the tail.
@@ -189,46 +213,65 @@ class LabelScheme:
         label, direction = divmod(index - 1, 2)
         return list(self.relations)[label], direction == 0
 
-    def tag_transitions(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-        """Tell which tag sequences are valid BILOU.
+    def tag_transitions(self) -> tuple[Bools, Bools, Bools]:
+        """Return the valid BILOU sequences.
 
-        RETURNS (tuple): Whether a sentence may start with each tag (tags,), whether each tag may be followed by each
-            tag (tags, tags), and whether a sentence may end with each tag (tags,).
+        RETURNS (tuple): Whether a sentence may start with each tag (tags,), whether each tag may
+            be followed by each tag (tags, tags), and whether a sentence may end with each tag
+            (tags,).
         """
         return tag_rules(self.n_tags)[:3]
 
-    def allowed_relations(self) -> NDArray[np.bool_]:
-        """Tell which relation labels the types of two entities allow.
+    def allowed_relations(self) -> Bools:
+        """Return the relation labels that the types of two entities allow.
 
-        RETURNS (NDArray): bool (type of the left entity, type of the right entity, relation labels); "none" is
-            always allowed. The last index of a type stands for all that are unknown.
+        RETURNS (NDArray): bool (type of the left entity, type of the right entity, relation
+            labels). "none" is always allowed. The last index of a type stands for all unknown
+            types. Do not change the array: all callers share it.
         """
+        if self._allowed is None:
+            self._allowed = self._find_allowed()
+        return self._allowed
+
+    def _find_allowed(self) -> Bools:
         n_types = len(self.entities) + 1
         allowed = np.ones((n_types, n_types, self.n_relations), dtype=bool)
-        position = {label: i for i, label in enumerate(self.entities)}
         for label, pairs in self.relations.items():
-            if not pairs:
-                continue
-            for head_first in (True, False):
-                mask = np.zeros((n_types, n_types), dtype=bool)
-                for head, tail in pairs:
-                    if head in position and tail in position:
-                        left, right = (head, tail) if head_first else (tail, head)
-                        mask[position[left], position[right]] = True
-                allowed[:, :, self.relation_index(label, head_first=head_first)] = mask
+            if pairs:
+                by_head = self._type_pairs(pairs)
+                allowed[:, :, self.relation_index(label, head_first=True)] = by_head
+                allowed[:, :, self.relation_index(label, head_first=False)] = by_head.T
         return allowed
 
-    def _first_tag(self, label: str) -> int:
-        return 1 + len(_PREFIXES) * self.entities.index(label)
+    def _type_pairs(self, pairs: Iterable[tuple[str, str]]) -> Bools:
+        """Return the pairs of known types as bool (type of the head, type of the tail)."""
+        n_types = len(self.entities) + 1
+        joined = np.zeros((n_types, n_types), dtype=bool)
+        for head, tail in pairs:
+            if head in self.entities and tail in self.entities:
+                joined[self.entities.index(head), self.entities.index(tail)] = True
+        return joined
 
 
-def _check_label(label: str) -> None:
+def _read_relations(data: object) -> dict[str, list[tuple[str, str]]]:
+    if not isinstance(data, Mapping):
+        return {label: [] for label in _check_list(data)}
+    relations: dict[str, list[tuple[str, str]]] = {}
+    for label, pairs in data.items():
+        relations[label] = []
+        for pair in _check_list(pairs):
+            head, tail = _check_list(pair)
+            relations[label].append((head, tail))
+    return relations
+
+
+def _check_label(label: object) -> None:
     if not isinstance(label, str) or not label:
         raise ValueError(f"Labels of the relation table: {label!r} is not a non-empty string")
 
 
-def _check_list(value: Any) -> Any:
+def _check_list(value: object) -> list[str]:
     # The letters of a string would pass as labels.
-    if isinstance(value, str):
+    if isinstance(value, str) or not isinstance(value, Iterable):
         raise TypeError(f"{value!r} is not a list")
-    return value
+    return list(value)

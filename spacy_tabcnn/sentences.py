@@ -1,30 +1,45 @@
-"""Which words of a document share a table.
+"""The cut of a batch into sentences and windows.
 
-A sentence is one table, as in the paper. But a table grows with the square of its words, so a sentence of more than
-`max_length` words is cut into windows of that many, a new one every `max_length // 2` words, and each is a table. Then
-several tables hold the same word or the same cell (i, j), and one rule, in training as in prediction, says which of
-them counts, the owner: the one in which the cell is furthest from a cut (the word i is the cell (i, i)).
+A sentence is one table, as in the paper. A table grows with the square of its words, so a sentence
+of more than `max_length` words is cut into windows of that length, a new one every
+`max_length // 2` words, and each window is a table. Several tables then hold the same word or the
+same cell (i, j). One rule decides which of them counts, in training and in prediction: the owner
+is the window in which the cell is furthest from a cut. The word i is the cell (i, i).
 
-Hence any entity can be found, and any relation between entities that share a window: from the first word of the one to
-the last of the other, `max_length - max_length // 2` words always share one, and more than `max_length` never do.
+Hence any entity can be found, and any relation between entities that share a window. Count the
+words from the first word of the one entity to the last word of the other. Up to
+`max_length - max_length // 2` words always share a window, and more than `max_length` words never
+do.
+
+    max_length = 4, a sentence of 7 words:   0 1 2 3 4 5 6
+    window 0                                 0 1 2 3
+    window 1                                     2 3 4 5
+    window 2                                         4 5 6
+    owner of the word                        0 0 0 1 1 2 2
 """
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from spacy.tokens import Doc
 
-from .arrays import Ints1d, Ints2d
+from .arrays import Bools1d, Ints1d, Ints2d
 
-# Sentences stay whole: the longest that CoNLL04 has for training and development are of 114 words.
+# Sentences stay whole: the longest sentence of CoNLL04's training and development splits has 114
+# words.
 DEFAULT_MAX_LENGTH = 256
 
+Bounds: TypeAlias = tuple[int, int]  # first word and end (exclusive)
 
-def sentence_bounds(doc: Doc) -> list[tuple[int, int]]:
-    """Cut a document into sentences.
 
-    doc (Doc): The document. Where a component has set sentence boundaries they are used, else the document counts as
-        one sentence.
-    RETURNS (list[tuple[int, int]]): First word and end (exclusive) of each sentence; together they cover the
-        document. Empty for an empty document.
+def sentence_bounds(doc: Doc) -> list[Bounds]:
+    """Return the sentences of a document.
+
+    doc (Doc): The document. Where a component has set sentence boundaries they are used, else the
+        document counts as one sentence.
+    RETURNS (list[tuple[int, int]]): First word and end (exclusive) of each sentence; together they
+        cover the document. Empty for an empty document.
     """
     if not len(doc):
         return []
@@ -33,133 +48,242 @@ def sentence_bounds(doc: Doc) -> list[tuple[int, int]]:
     return [(sent.start, sent.end) for sent in doc.sents]
 
 
-def sentence_lengths(docs: list[Doc]) -> Ints1d:
-    """Count the words of each sentence of a batch.
+class Sentences:
+    """The sentences of a batch of documents.
 
-    docs (list[Doc]): The documents.
-    RETURNS (Ints1d): Words of each sentence of each document, int64 (sentences,).
+    by_doc (Sequence[list[tuple[int, int]]]): First word and end (exclusive) of the sentences of
+        each document, counted over the document.
+
+    Attributes:
+
+    lengths (Ints1d): Number of words of each sentence, int64 (sentences,).
     """
-    return np.array(
-        [end - start for doc in docs for start, end in sentence_bounds(doc)], dtype=np.int64
-    )
+
+    def __init__(self, by_doc: Sequence[list[Bounds]]):
+        self.by_doc = by_doc
+        self.lengths: Ints1d = np.array(_count_words(by_doc), dtype=np.int64)
+
+    @classmethod
+    def of_docs(cls, docs: Iterable[Doc]) -> "Sentences":
+        """Return the sentences of documents; see `sentence_bounds`.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (Sentences): Their sentences.
+        """
+        return cls([*map(sentence_bounds, docs)])
+
+    @classmethod
+    def of_lengths(cls, lengths: Iterable[int]) -> "Sentences":
+        """Return the sentences of documents of one sentence each.
+
+        lengths (Iterable[int]): Number of words of each document, at least 1.
+        RETURNS (Sentences): Their sentences.
+        """
+        return cls([[(0, int(length))] for length in lengths])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def n_words(self) -> int:
+        """Return the number of words of the batch."""
+        return int(self.lengths.sum())
+
+    def starts(self) -> Ints1d:
+        """Return the first word of each sentence, counted over the batch.
+
+        RETURNS (Ints1d): int64 (sentences,).
+        """
+        return self.lengths.cumsum() - self.lengths
+
+    def of_words(self) -> Ints1d:
+        """Return the sentence of each word of the batch.
+
+        RETURNS (Ints1d): int64 (words,).
+        """
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+
+def _count_words(by_doc: Sequence[list[Bounds]]) -> list[int]:
+    lengths = []
+    for bounds in by_doc:
+        for start, end in bounds:
+            lengths.append(end - start)
+    return lengths
 
 
 class Windows:
-    """The tables of a batch: each sentence is a window, or a long one several; see above.
+    """The tables of a batch: a window for each sentence, or several for a long one.
 
-    sentence_lengths (Ints1d): Words of each sentence, int64 (sentences,).
-    max_length (int): Most words of a window, at least 2.
+    sentences (Sentences): The sentences of the batch.
+    max_length (int): Maximum number of words of a window, at least 2.
 
     Attributes, int64, one item a window, the windows of a sentence in text order:
 
-    lengths (Ints1d): Its words.
+    lengths (Ints1d): Its number of words.
     starts (Ints1d): Position of its first word in its sentence.
-    sentences (Ints1d): Index of its sentence.
+    sentence_of (Ints1d): Index of its sentence.
     """
 
-    def __init__(self, sentence_lengths: Ints1d, max_length: int):
-        self.sentence_lengths = sentence_lengths
+    def __init__(self, sentences: Sentences, max_length: int):
+        self.sentences = sentences
         self.max_length = max_length
         self.stride = max_length // 2
-        beyond_first = np.maximum(sentence_lengths - max_length, 0)
+        n_words = sentences.lengths
+        beyond_first = np.maximum(n_words - max_length, 0)
         self._counts = 1 + -(-beyond_first // self.stride)  # windows of each sentence
-        self._first = np.cumsum(self._counts) - self._counts  # first window of each sentence
-        self.sentences = np.repeat(np.arange(len(sentence_lengths)), self._counts)
-        self.starts = (np.arange(len(self.sentences)) - self._first[self.sentences]) * self.stride
-        self.lengths = np.minimum(sentence_lengths[self.sentences] - self.starts, max_length)
-        self._first_row = np.cumsum(self.lengths) - self.lengths
-        self._first_cell = np.cumsum(count_cells(self.lengths)) - count_cells(self.lengths)
+        self._first = self._counts.cumsum() - self._counts  # first window of each sentence
+        self.sentence_of = np.repeat(np.arange(len(n_words)), self._counts)
+        n_before = np.arange(len(self.sentence_of)) - self._first[self.sentence_of]
+        self.starts = n_before * self.stride
+        self.lengths = np.minimum(n_words[self.sentence_of] - self.starts, max_length)
+        n_cells = count_cells(self.lengths)
+        self._first_row = self.lengths.cumsum() - self.lengths
+        self._first_cell = n_cells.cumsum() - n_cells
+        self.n_rows = int(self.lengths.sum())
+        self.n_cells = int(n_cells.sum())
 
     @property
     def overlap(self) -> bool:
-        """RETURNS (bool): Whether any sentence has several windows."""
-        return len(self.lengths) > len(self.sentence_lengths)
+        """Return whether any sentence has several windows."""
+        return len(self.lengths) > len(self.sentences)
 
     def words(self) -> Ints1d:
-        """RETURNS (Ints1d): The word in each row of the windows end to end, counted over the batch, int64
-        (sum of `lengths`,)."""
-        first_word = np.cumsum(self.sentence_lengths) - self.sentence_lengths
-        shift = first_word[self.sentences] + self.starts - self._first_row
-        return np.arange(int(self.lengths.sum())) + np.repeat(shift, self.lengths)
+        """Return the word of each row.
+
+        RETURNS (Ints1d): Index in the batch of the word of each row of the windows end to end,
+            int64 (rows,).
+        """
+        if not self.overlap:
+            return np.arange(self.n_rows)
+        shift = self.sentences.starts()[self.sentence_of] + self.starts - self._first_row
+        return np.arange(self.n_rows) + np.repeat(shift, self.lengths)
 
     def rows(self) -> Ints1d:
-        """RETURNS (Ints1d): The row that counts for each word of the batch, int64 (words,)."""
-        sentence = np.repeat(np.arange(len(self.sentence_lengths)), self.sentence_lengths)
-        first_word = np.cumsum(self.sentence_lengths) - self.sentence_lengths
-        position = np.arange(len(sentence)) - first_word[sentence]
+        """Return the row that counts for each word.
+
+        RETURNS (Ints1d): Index of a row for each word of the batch, int64 (words,).
+        """
+        if not self.overlap:
+            return np.arange(self.n_rows)
+        sentence = self.sentences.of_words()
+        position = np.arange(len(sentence)) - self.sentences.starts()[sentence]
         window = self.owner(sentence, position, position)
         return self._first_row[window] + position - self.starts[window]
+
+    def owns_row(self) -> Bools1d:
+        """Return which rows count for their word.
+
+        RETURNS (Bools1d): bool (rows,).
+        """
+        owned = np.zeros(self.n_rows, dtype=bool)
+        owned[self.rows()] = True
+        return owned
+
+    def owned_cells(self) -> tuple[Ints1d, Ints1d, Ints1d, Ints1d]:
+        """Return the cells i < j that count: each cell of a sentence at most once.
+
+        RETURNS (tuple[Ints1d, Ints1d, Ints1d, Ints1d]): Sentence, row i and column j (positions
+            in the sentence) of each cell, and its index among the cells of all windows, int64
+            (cells that count,).
+        """
+        window_of = np.repeat(np.arange(len(self.lengths)), count_cells(self.lengths))
+        row, col = _triangles(self.lengths)
+        row, col = row + self.starts[window_of], col + self.starts[window_of]
+        sentence = self.sentence_of[window_of]
+        index = np.flatnonzero(self.owner(sentence, row, col) == window_of)
+        return sentence[index], row[index], col[index], index
 
     def cells(self, sentence: Ints1d | int, row: Ints1d, col: Ints1d) -> Ints1d:
         """Find cells that a window holds, in the windows where they count.
 
-        sentence (Ints1d | int): Index of each cell's sentence.
-        row (Ints1d): Each cell's row i, a position in its sentence.
-        col (Ints1d): Each cell's column j > i.
+        sentence (Ints1d | int): Index of the sentence of each cell.
+        row (Ints1d): The row i of each cell, a position in its sentence.
+        col (Ints1d): The column j > i of each cell.
         RETURNS (Ints1d): Index of each cell among the cells of all windows.
         """
         window = self.owner(sentence, row, col)
         start = self.starts[window]
-        return self._first_cell[window] + cell_index(row - start, col - start, self.lengths[window])
+        in_window = cell_index(row - start, col - start, self.lengths[window])
+        return self._first_cell[window] + in_window
 
     def blocks(self, sentence: Ints1d, left: Ints2d, right: Ints2d) -> tuple[Ints1d, Ints1d]:
-        """Find the cells of pairs of spans, all words of the left one by all words of the right one.
+        """Find the cells of pairs of spans, all words of the left by all words of the right span.
 
-        sentence (Ints1d): Index of each pair's sentence, (pairs,).
+        sentence (Ints1d): Index of the sentence of each pair, (pairs,).
         left (Ints2d): Start and end (exclusive) of each left span in its sentence, (pairs, 2).
-        right (Ints2d): Those of each right span, (pairs, 2). A window has to hold both.
-        RETURNS (tuple[Ints1d, Ints1d]): Index of each cell as `cells` gives it, pair by pair, and of its pair.
+        right (Ints2d): Start and end of each right span. A window has to hold both.
+        RETURNS (tuple[Ints1d, Ints1d]): Index of each cell as `cells` returns it, pair by pair,
+            and the pair of each cell.
         """
         n_rows, n_cols = left[:, 1] - left[:, 0], right[:, 1] - right[:, 0]
         n_cells = n_rows * n_cols
         pair = np.repeat(np.arange(len(sentence)), n_cells)
-        down, along = np.divmod(
-            np.arange(len(pair)) - (np.cumsum(n_cells) - n_cells)[pair], n_cols[pair]
-        )
+        in_pair = np.arange(len(pair)) - (n_cells.cumsum() - n_cells)[pair]
+        down, along = np.divmod(in_pair, n_cols[pair])
         return self.cells(sentence[pair], left[pair, 0] + down, right[pair, 0] + along), pair
 
     def reach(self, sentence: Ints1d | int, position: Ints1d | int) -> Ints1d:
-        """Tell how far the last window that holds a word goes.
+        """Return the end of the last window that holds a word.
 
-        sentence (Ints1d | int): Index of the word's sentence.
-        position (Ints1d | int): The word's position in the sentence.
-        RETURNS (Ints1d): Position of that window's end (exclusive) in the sentence.
+        sentence (Ints1d | int): Index of the sentence of each word.
+        position (Ints1d | int): The position of each word in its sentence.
+        RETURNS (Ints1d): Position of the window's end (exclusive) in the sentence.
         """
-        window = self._first[sentence] + np.minimum(
-            position // self.stride, self._counts[sentence] - 1
-        )
+        n_before = np.minimum(position // self.stride, self._counts[sentence] - 1)
+        window = self._first[sentence] + n_before
         return self.starts[window] + self.lengths[window]
 
     def owner(self, sentence: Ints1d | int, row: Ints1d, col: Ints1d) -> Ints1d:
-        """Find the window in which a cell counts: the one whose centre is nearest to the cell's, which is also the one
-        in which it is furthest from a cut.
+        """Find the window in which a cell counts.
 
-        sentence (Ints1d | int): Index of each cell's sentence.
-        row (Ints1d): Each cell's row i, a position in its sentence.
-        col (Ints1d): Each cell's column j >= i.
-        RETURNS (Ints1d): Index of the window. Where no window holds the cell, that of some window.
+        Its centre is nearest to the cell, and in it the cell is furthest from a cut.
+
+        sentence (Ints1d | int): Index of the sentence of each cell.
+        row (Ints1d): The row i of each cell, a position in its sentence.
+        col (Ints1d): The column j >= i of each cell.
+        RETURNS (Ints1d): Index of the window. Where no window holds the cell, some window.
         """
-        nearest = (row + col - (self.max_length - 1) + self.stride) // (2 * self.stride)
-        return self._first[sentence] + np.maximum(
-            np.minimum(nearest, self._counts[sentence] - 1), 0
-        )
+        centre = row + col - (self.max_length - 1)
+        nearest = (centre + self.stride) // (2 * self.stride)
+        n_before = np.maximum(np.minimum(nearest, self._counts[sentence] - 1), 0)
+        return self._first[sentence] + n_before
 
 
 def count_cells(lengths: Ints1d) -> Ints1d:
     """Count the cells above the diagonal.
 
-    lengths (Ints1d): Words of each window.
-    RETURNS (Ints1d): Cells i < j of each window's table.
+    lengths (Ints1d): Number of words of each window.
+    RETURNS (Ints1d): Number of cells i < j of the table of each window.
     """
     return lengths * (lengths - 1) // 2
 
 
 def cell_index(row: Ints1d, col: Ints1d, length: Ints1d | int) -> Ints1d:
-    """Find a cell above the diagonal in its window's flat list of cells.
+    """Return the index of a cell above the diagonal in the list of cells of its window.
 
     row (Ints1d): The cell's row i.
     col (Ints1d): The cell's column j > i.
-    length (Ints1d | int): Words of the window.
+    length (Ints1d | int): Number of words of the window.
     RETURNS (Ints1d): Index of the cell, counted row by row.
     """
     return row * (2 * length - row - 1) // 2 + col - row - 1
+
+
+def _triangles(lengths: Ints1d) -> tuple[Ints1d, Ints1d]:
+    """Return row and column of the cells i < j of tables, row by row, table by table."""
+    rows, cols = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for length in lengths.tolist():
+        row, col = np.triu_indices(length, 1)
+        rows.append(row)
+        cols.append(col)
+    return np.concatenate(rows), np.concatenate(cols)
+
+
+def sentence_lengths(docs: Iterable[Doc]) -> Ints1d:
+    """Return the number of words of each sentence of a batch.
+
+    docs (Iterable[Doc]): The documents.
+    RETURNS (Ints1d): int64 (sentences,).
+    """
+    return Sentences.of_docs(docs).lengths

@@ -3,9 +3,16 @@ import itertools
 import numpy as np
 import pytest
 
-from spacy_tabcnn.sentences import Windows, count_cells, sentence_bounds, sentence_lengths
+from spacy_tabcnn.sentences import (
+    Sentences,
+    Windows,
+    count_cells,
+    sentence_bounds,
+    sentence_lengths,
+)
 
-# Even, odd and the shortest windows; sentences that fit, that just do not, and whose last window is full or not.
+# Even, odd and the shortest windows; sentences that fit, that just do not, and whose last window is
+# full or not.
 CUTS = [
     (length, max_length)
     for length in (1, 5, 6, 7, 8, 9, 10, 23, 40)
@@ -14,7 +21,7 @@ CUTS = [
 
 
 def cut(*lengths, max_length=6):
-    return Windows(np.array(lengths, dtype=np.int64), max_length)
+    return Windows(Sentences.of_lengths(lengths), max_length)
 
 
 def spans_of(windows):
@@ -63,7 +70,7 @@ def test_lengths_of_an_empty_batch():
 def test_sentences_that_fit_are_whole():
     windows = cut(3, 6, 1)
     assert windows.lengths.tolist() == [3, 6, 1]
-    assert windows.sentences.tolist() == [0, 1, 2]
+    assert windows.sentence_of.tolist() == [0, 1, 2]
     assert not windows.overlap
     assert windows.words().tolist() == windows.rows().tolist() == list(range(10))
 
@@ -76,7 +83,7 @@ def test_long_sentence_is_cut():
 
 def test_long_sentence_among_others():
     windows = cut(2, 7, 4, max_length=4)
-    assert windows.sentences.tolist() == [0, 1, 1, 1, 2]
+    assert windows.sentence_of.tolist() == [0, 1, 1, 1, 2]
     assert spans_of(windows) == [(0, 2), (0, 4), (2, 6), (4, 7), (0, 4)]
     assert windows.words().tolist() == [
         0,
@@ -145,12 +152,26 @@ def test_row_of_a_word(length, max_length):
 
 @pytest.mark.parametrize("length, max_length", CUTS)
 def test_index_of_a_cell(length, max_length):
-    """Each cell that a window of the second sentence holds is found among the cells of its owner."""
+    """Each cell that a window of the second sentence holds is found among the cells of its
+    owner."""
     windows = cut(4, length, max_length=max_length)
     listed = []  # all cells, window by window and row by row, as (sentence, row, col)
-    for sentence, (start, end) in zip(windows.sentences.tolist(), spans_of(windows), strict=True):
+    for sentence, (start, end) in zip(windows.sentence_of.tolist(), spans_of(windows), strict=True):
         listed.extend((sentence, *cell) for cell in itertools.combinations(range(start, end), 2))
     assert len(listed) == count_cells(windows.lengths).sum()
     held = sorted({cell for cell in listed if cell[0] == 1})
     rows, cols = (np.array([cell[axis] for cell in held], dtype=np.int64) for axis in (1, 2))
     assert [listed[index] for index in windows.cells(1, rows, cols)] == held
+
+
+@pytest.mark.parametrize("length, max_length", CUTS)
+def test_each_cell_that_windows_hold_counts_once(length, max_length):
+    windows = cut(4, length, max_length=max_length)
+    sentence, row, col, index = windows.owned_cells()
+    cells = list(zip(sentence.tolist(), row.tolist(), col.tolist(), strict=True))
+    assert len(cells) == len(set(cells))
+    assert windows.cells(sentence, row, col).tolist() == index.tolist()
+    held = itertools.combinations(range(length), 2)
+    assert {cell[1:] for cell in cells if cell[0] == 1} == {
+        (i, j) for i, j in held if windows.reach(1, i) > j
+    }

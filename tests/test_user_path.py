@@ -1,6 +1,7 @@
-"""The path of a user: from the export of an annotation tool to a graph of what was found in new texts.
+"""The path of a user: from the export of an annotation tool to a graph of annotated texts.
 
-`exports` has one small export of each tool, with all that the tool writes beside entities and relations.
+The folder `exports` has one small export of each tool. An export holds everything that the tool
+writes, next to entities and relations.
 """
 
 import csv
@@ -21,8 +22,13 @@ EXPORTS = Path(__file__).parent / "exports"
 
 
 class Tool(NamedTuple):
-    """The export of a tool: its format and path, its documents as (text, entities, relations), and what `convert` has
-    to say of the rest."""
+    """The export of an annotation tool.
+
+    name (str): Name of the format.
+    export (str): Path of the export, in `exports`.
+    documents (list): The documents as (text, entities, relations).
+    messages (list[str]): The messages of `convert` about everything else in the export.
+    """
 
     name: str
     export: str
@@ -85,7 +91,7 @@ TOOLS = [
                 "She was born in West\nVirginia and not in North or South Carolina.\n",
                 {
                     ("NASA", "Organisation"),
-                    ("hired", "Hire"),  # what triggers an event is an entity
+                    ("hired", "Hire"),  # the trigger of an event is an entity
                     ("Katherine Johnson", "Person"),
                     ("Hampton", "Place"),
                     ("Virginia", "Place"),
@@ -103,7 +109,8 @@ TOOLS = [
         [
             "johnson.ann, line 12: 'North Carolina' (Place)",
             "relation has an entity that was left out 1",
-            "attributes (2), equivalences (1), events (1), modifications (1), normalizations (1), notes (1)",
+            "attributes (2), equivalences (1), events (1), modifications (1), "
+            "normalizations (1), notes (1)",
             "texts without an .ann file (1)",
         ],
     ),
@@ -117,8 +124,11 @@ def tool(request):
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
-    """The Python of a new virtual environment. It has the packages of this one, since nothing can be downloaded, but
-    what it installs is its own."""
+    """Make a virtual environment that needs no download, and return the path of its Python.
+
+    The environment can import the packages of the environment that runs the tests. It installs
+    packages into its own folder.
+    """
     folder = tmp_path_factory.mktemp("environment") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -140,36 +150,36 @@ def environment(tmp_path_factory):
 
 
 def read_corpus(path):
-    """The documents of a .spacy file as (text, entities, relations)."""
-    return [
-        (
-            doc.text,
-            {(ent.text, ent.label_) for ent in doc.ents},
-            {
-                (relation.head.text, relation.label, relation.tail.text)
-                for relation in doc._.relations
-            },
-        )
-        for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)
-    ]
-
-
-def read_annotated(path):
-    """The rows that `annotate` wrote, likewise."""
+    """Read the documents of a .spacy file as (text, entities, relations)."""
     documents = []
-    for row in srsly.read_jsonl(path):
-        names = [row["text"][entity["start"] : entity["end"]] for entity in row["entities"]]
-        entities = {
-            (name, entity["label"]) for name, entity in zip(names, row["entities"], strict=True)
-        }
-        relations = {
-            (names[item["head"]], item["label"], names[item["tail"]]) for item in row["relations"]
-        }
-        documents.append((row["text"], entities, relations))
+    for doc in DocBin().from_disk(path).get_docs(spacy.blank("en").vocab):
+        entities = {(ent.text, ent.label_) for ent in doc.ents}
+        relations = {(head.text, label, tail.text) for head, tail, label, _ in doc._.relations}
+        documents.append((doc.text, entities, relations))
     return documents
 
 
-def test_exports_are_read_with_all_that_the_tools_write(run, tool, tmp_path):
+def read_annotated(path):
+    """Read the output of `annotate` as (text, entities, relations)."""
+    documents = []
+    for row in srsly.read_jsonl(path):
+        names = [row["text"][entity["start"] : entity["end"]] for entity in row["entities"]]
+        labels = [entity["label"] for entity in row["entities"]]
+        relations = set()
+        for item in row["relations"]:
+            relations.add((names[item["head"]], item["label"], names[item["tail"]]))
+        documents.append((row["text"], set(zip(names, labels, strict=True)), relations))
+    return documents
+
+
+def read_edges(path):
+    """Read the relations in the output of `graph`."""
+    with path.open(encoding="utf-8", newline="") as file_:
+        rows = list(csv.DictReader(file_))
+    return {(row["head_text"], row["relation"], row["tail_text"]) for row in rows}
+
+
+def test_exports_are_read_with_everything_that_the_tools_write(run, tool, tmp_path):
     printed = run("tabcnn", "convert", EXPORTS / tool.export, tmp_path / "corpus.spacy")
     assert read_corpus(tmp_path / "corpus.spacy") == tool.documents
     for message in tool.messages:
@@ -179,7 +189,7 @@ def test_exports_are_read_with_all_that_the_tools_write(run, tool, tmp_path):
 def test_from_an_export_to_a_graph(
     run, tool, tiny_config, tiny_corpus, build_wheel, environment, tmp_path
 ):
-    # A larger export, of sentences of the sample corpus, joins the small one.
+    # The small export is joined with a larger export, made of sentences of the sample corpus.
     larger = tmp_path / Path(tool.export).with_stem("larger")
     train, dev = tmp_path / "train.spacy", tmp_path / "dev.spacy"
     run("tabcnn", "convert", tiny_corpus, larger, "--format", tool.name)
@@ -204,7 +214,7 @@ def test_from_an_export_to_a_graph(
     annotated, graph = tmp_path / "annotated.jsonl", tmp_path / "graph.csv"
     for command in (
         ("pip", "install", "--quiet", "--no-deps", "--no-index", wheel),
-        # By its name, which no other folder than that of the environment can provide.
+        # Loaded by its name, which only the folder of the environment provides.
         ("spacy", "tabcnn", "annotate", f"en_{name}", texts, annotated),
     ):
         result = subprocess.run(
@@ -216,12 +226,8 @@ def test_from_an_export_to_a_graph(
     found = read_annotated(annotated)
     assert [text for text, *_ in found] == [text for text, *_ in gold]
     n_relations = sum(len(relations) for *_, relations in gold)
-    n_correct = sum(
-        len(relations & other) for (*_, relations), (*_, other) in zip(gold, found, strict=True)
-    )
+    n_correct = 0
+    for (*_, relations), (*_, others) in zip(gold, found, strict=True):
+        n_correct += len(relations & others)
     assert n_correct > 0.8 * n_relations
-    with graph.open(encoding="utf-8", newline="") as file_:
-        edges = {
-            (row["head_text"], row["relation"], row["tail_text"]) for row in csv.DictReader(file_)
-        }
-    assert edges == set().union(*(relations for *_, relations in found))
+    assert read_edges(graph) == set().union(*(relations for *_, relations in found))

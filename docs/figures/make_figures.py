@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from spacy_tabcnn.corpora.docbin import read_docbin
 from spacy_tabcnn.labels import NO_RELATION, LabelScheme
 from spacy_tabcnn.pipeline.relation_table import RelationTable
+from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows
 from spacy_tabcnn.table.gold import gold_tables
 
 FOLDER = Path(__file__).parent
@@ -38,7 +39,8 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     RETURNS (Figure): The table.
     """
     words = [token.text for token in doc]
-    [table], _ = gold_tables(Example(Doc(doc.vocab, words=words), doc), scheme)
+    windows = Windows(Sentences.of_docs([doc]), DEFAULT_MAX_LENGTH)
+    table, _ = gold_tables([Example(Doc(doc.vocab, words=words), doc)], windows, scheme)
     n = len(words)
     relations = np.zeros((n, n), dtype=int)
     relations[np.triu_indices(n, 1)] = table.relations

@@ -10,10 +10,10 @@ import typer
 from spacy.tokens import Doc
 from wasabi import msg
 
+from ..corpora.conversion import ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
-from ..corpora.report import ConversionReport
 from ._app import tabcnn_cli
 
 _FORMAT_NAMES = ", ".join(FORMATS)

@@ -11,13 +11,8 @@ from spacy.vocab import Vocab
 from wasabi import msg
 
 from ..corpora.docbin import read_docbin
-from ..corpora.statistics import (
-    DEFAULT_MIN_COUNT,
-    CorpusStatistics,
-    Finding,
-    count_corpus,
-    find_problems,
-)
+from ..corpora.problems import DEFAULT_MIN_COUNT, CorpusProblem, find_problems
+from ..corpora.statistics import CorpusStatistics, count_corpus
 from ..sentences import DEFAULT_MAX_LENGTH
 from ._app import tabcnn_cli
 
@@ -109,7 +104,7 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | int]]) -> 
     )
 
 
-def _print_findings(findings: Sequence[Finding]) -> None:
+def _print_findings(findings: Sequence[CorpusProblem]) -> None:
     show: dict[str, Callable[[str], object]] = {
         "error": msg.fail,
         "warning": msg.warn,

@@ -1,7 +1,7 @@
 """`spacy tabcnn errors`: gold against predicted annotation, to look at in a browser."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import spacy
 import typer
@@ -9,11 +9,9 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
 from ._app import tabcnn_cli
-
-if TYPE_CHECKING:
-    from ..visual.error_page import Counts
 
 
 @tabcnn_cli.command("errors")
@@ -45,8 +43,6 @@ def errors_cli(
 
     spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
     """
-    from ..evaluation.errors import KINDS
-
     setup_gpu(gpu_id, silent=False)
     try:
         counts = write_errors(model, data, output, raw_text=raw_text)
@@ -59,14 +55,14 @@ def errors_cli(
 
 def write_errors(
     model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False
-) -> "Counts":
+) -> ErrorCounts:
     """Write the error browser of a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.
     data (str | Path): A .spacy file or a folder of them.
     output (Path): The HTML file to write; its folder is made if needed.
     raw_text (bool): Tokenise the texts anew and align, instead of keeping the gold tokens.
-    RETURNS (Counts): Numbers of entities and relations by kind of error.
+    RETURNS (ErrorCounts): Numbers of entities and relations by kind of error.
     RAISES (OSError): If there is no such pipeline, or the file cannot be written.
     RAISES (ValueError): If the corpus cannot be read.
     """

@@ -1,32 +1,34 @@
-"""Table heads: word embeddings of a batch of sentences -> logits of their tables."""
+"""Table heads: word embeddings of a batch of tables -> logits of their words and cells."""
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 from thinc.api import ArgsKwargs, Model, torch2xp, xp2torch
+from thinc.types import Floats2d
 from torch import nn
 
-from ..arrays import Floats2d, Ints1d
-from ..heads.table_biaffine import TableBiaffine
-from ..heads.table_cnn.table_cnn import TableCNN
+from ..arrays import Ints1d
+from ..heads import TableBiaffine, TableCNN
 from ..labels import tag_rules
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
+from ..sentences import Windows
 from ..table.logits import TableLogits
 
 
 class HeadInput(NamedTuple):
-    """A batch of sentences, or the loss's gradient with respect to their embeddings.
+    """A batch of tables, or the loss's gradient with respect to their word embeddings.
 
-    words (Floats2d): Word embeddings (words, width), the sentences end to end.
-    lengths (Ints1d): Words of each sentence, int64 (sentences,).
-    known_tags (Ints1d | None): For heads whose scores depend on tags, the tag of each word, int64 (words,), negative
-        where it is missing: the gold one in training, in prediction that of a given entity.
+    words (Floats2d): Word embeddings (rows, width), the words of all windows end to end.
+    windows (Windows): The cut of the batch: each window is a table.
+    known_tags (Ints1d | None): For heads whose scores depend on tags, the known tag of each row,
+        int64 (rows,), negative where it is missing. In training the gold tag, in prediction the tag
+        of a given entity.
     """
 
     words: Floats2d
-    lengths: Ints1d
+    windows: Windows
     known_tags: Ints1d | None = None
 
 
@@ -37,18 +39,24 @@ def build_table_cnn(
     dropout: float | None = None,
     separable: bool = False,
     mixed_precision: bool = False,
+    onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the paper's CNN over word pairs (section 2.2). Registered as `spacy-tabcnn.TableCNN.v1`.
+    """Build the paper's CNN over word pairs (section 2.2).
+
+    Registered as `spacy-tabcnn.TableCNN.v1`.
 
     kernel_size (int): Odd width and height of every kernel (paper, table 5).
     hidden (list[int] | None): Channels of the hidden layers (paper, table 5); [512] by default.
-    dropout (float | None): Dropout of the word embeddings and of the hidden layers' channels. By default that of the
-        `[training]` block.
-    separable (bool): Whether each layer after the first is a depthwise convolution (kernel_size x kernel_size, each
-        channel for itself) and then a pointwise one (1 x 1), as MobileNets do it and the paper's future work proposes.
-        Spares most of the weights of these layers, and with two hidden layers or more also most of the time.
-    mixed_precision (bool): Whether to compute matrix products in bfloat16, in training and prediction. Sums, logits and
-        the loss stay in float32, and so does everything on a device without fast bfloat16.
+    dropout (float | None): Dropout of the word embeddings and of the channels of the hidden layers.
+        By default the dropout of the `[training]` block.
+    separable (bool): Whether each layer after the first is a depthwise convolution (kernel_size x
+        kernel_size, each channel by itself) followed by a pointwise convolution (1 x 1), as in
+        MobileNets and in the paper's future work. Saves most of the weights of these layers, and
+        with two hidden layers or more also most of their time.
+    mixed_precision (bool): Whether to compute matrix products in bfloat16, in training and
+        prediction. Sums, logits and the loss stay in float32. On a device without fast bfloat16
+        everything stays in float32.
+    onednn (bool): Whether oneDNN may compute matrix products on a CPU, where it is faster.
     RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
     """
     make_module = functools.partial(
@@ -59,7 +67,7 @@ def build_table_cnn(
         separable=separable,
     )
     return build_torch_head(
-        "table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision
+        "table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision, onednn=onednn
     )
 
 
@@ -69,37 +77,51 @@ def build_table_biaffine(
     rank: int = 64,
     dropout: float | None = None,
     mixed_precision: bool = False,
+    onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the head of TabERT, with which the paper compares its own (section 2.1): tags from left to right, each
-    given those before it, then all relations at once. Registered as `spacy-tabcnn.TableBiaffine.v1`.
+    """Build the head of TabERT (paper, section 2.1).
+
+    It predicts tags from left to right, each given the tags before it, then all relations at once.
+    Registered as `spacy-tabcnn.TableBiaffine.v1`.
 
     tag_width (int): Width of a tag embedding.
     rank (int): Rows of the matrices Q_r and K_r, which score relation r of the words i and j by
         (Q_r z_i + q_r)^T (K_r z_j + k_r).
-    dropout (float | None): Dropout of the word and tag embeddings. By default that of the `[training]` block.
-    mixed_precision (bool): Whether to compute matrix products in bfloat16, as `build_table_cnn` does.
+    dropout (float | None): Dropout of the word and tag embeddings. By default the dropout of the
+        `[training]` block.
+    mixed_precision (bool): Whether to compute matrix products in bfloat16; see `build_table_cnn`.
+    onednn (bool): Whether oneDNN may compute matrix products on a CPU, where it is faster.
     RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
     """
     make_module = functools.partial(
         make_table_biaffine, tag_width=tag_width, rank=rank, dropout=dropout or 0.0
     )
     return build_torch_head(
-        "table_biaffine", make_module, dropout=dropout, mixed_precision=mixed_precision
+        "table_biaffine",
+        make_module,
+        dropout=dropout,
+        mixed_precision=mixed_precision,
+        onednn=onednn,
     )
 
 
 def make_table_biaffine(
-    *, width: int, n_tags: int, n_relations: int, **options: Any
+    *, width: int, n_tags: int, n_relations: int, tag_width: int, rank: int, dropout: float
 ) -> TableBiaffine:
-    """Make the module of `build_table_biaffine`. A function of the module, so that a head can be pickled.
+    """Make the module of `build_table_biaffine`. It is a function of the Python module, so that a
+    head can be pickled.
 
     width (int): Width of a word embedding.
-    n_tags (int): Number of tags, whose rules `tag_rules` tells.
+    n_tags (int): Number of tags; `tag_rules` has their rules.
     n_relations (int): Number of relation labels.
-    options (Any): Those of `TableBiaffine`.
+    tag_width (int): See `build_table_biaffine`, as for the arguments that follow.
+    rank (int): Rows of Q_r and K_r.
+    dropout (float): Dropout of the embeddings.
     RETURNS (TableBiaffine): The module.
     """
-    return TableBiaffine(width, n_relations, tag_rules(n_tags), **options)
+    return TableBiaffine(
+        width, n_relations, tag_rules(n_tags), tag_width=tag_width, rank=rank, dropout=dropout
+    )
 
 
 def build_torch_head(
@@ -108,16 +130,19 @@ def build_torch_head(
     *,
     dropout: float | None,
     mixed_precision: bool = False,
+    onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
     """Wrap a torch module as a table head.
 
     name (str): Name of the layer.
-    make_module (Callable): Called with `width`, `n_tags` and `n_relations`, returns a module with an attribute
-        `dropout` and the signature of `TableBiaffine.forward`.
+    make_module (Callable): Called with `width`, `n_tags` and `n_relations`, returns a module with
+        an attribute `dropout` and the signature of `TableBiaffine.forward`.
     dropout (float | None): Dropout in training; None follows spaCy's `set_dropout_rate`.
     mixed_precision (bool): Whether to run the module under `precision.autocast`.
-    RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the embeddings' width), n_tags and
-        n_relations; the latter two come from a sample of logits given to `initialize` as Y.
+    onednn (bool): Whether oneDNN may compute matrix products on a CPU, where it is faster.
+    RETURNS (Model[HeadInput, TableLogits]): The head. Its dimensions are nI (the width of the word
+        embeddings), n_tags and n_relations. The latter two come from a sample of logits given to
+        `initialize` as Y.
     """
     return wrap_module(
         name,
@@ -133,24 +158,37 @@ def build_torch_head(
 def forward(
     model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
+    """Run the torch module of a head."""
     if is_train:
         pass_on_dropout(model)
+    windows = inputs.windows
     words = xp2torch(inputs.words, requires_grad=is_train)
-    lengths = torch.from_numpy(inputs.lengths)
-    known_tags = None if inputs.known_tags is None else torch.from_numpy(inputs.known_tags)
-    arguments = ArgsKwargs(args=(words, lengths, known_tags), kwargs={})
+    lengths = torch.from_numpy(windows.lengths)
+    tags = None if inputs.known_tags is None else torch.from_numpy(inputs.known_tags)
+    arguments = ArgsKwargs(args=(words, lengths, tags), kwargs={})
     outputs, backprop_torch = model.shims[0](arguments, is_train)
 
     def backprop(d_logits: TableLogits) -> HeadInput:
-        gradients = [xp2torch(d_logits.tags), xp2torch(d_logits.relations)]
+        d_tags, d_relations = cast(Floats2d, d_logits.tags), cast(Floats2d, d_logits.relations)
+        gradients = [xp2torch(d_tags), xp2torch(d_relations)]
         backprop_torch(ArgsKwargs(args=(outputs,), kwargs={"grad_tensors": gradients}))
-        return HeadInput(torch2xp(cast(torch.Tensor, words.grad), ops=model.ops), inputs.lengths)
+        d_words = torch2xp(cast(torch.Tensor, words.grad), ops=model.ops)
+        return HeadInput(cast(Floats2d, d_words), windows)
 
-    tags, relations = (torch2xp(output, ops=model.ops) for output in outputs)
-    return TableLogits(tags, relations, inputs.lengths), backprop
-
-
-def init(model: Model[HeadInput, TableLogits], X: Any = None, Y: TableLogits | None = None) -> None:
-    build_module(
-        model, {} if Y is None else {"n_tags": Y.tags.shape[1], "n_relations": Y.relations.shape[1]}
+    tag_logits, relation_logits = outputs
+    logits = TableLogits(
+        torch2xp(tag_logits, ops=model.ops), torch2xp(relation_logits, ops=model.ops), windows
     )
+    return logits, backprop
+
+
+def init(
+    model: Model[HeadInput, TableLogits],
+    X: HeadInput | None = None,
+    Y: TableLogits | None = None,
+) -> None:
+    """Build the module; Y has as many columns as there are labels."""
+    sizes = {}
+    if Y is not None:
+        sizes = {"n_tags": Y.tags.shape[1], "n_relations": Y.relations.shape[1]}
+    build_module(model, sizes)

@@ -1,13 +1,13 @@
-"""What the components share: labels, the training step, saving. Each adds what it predicts and how it is scored."""
+"""The common base of the components: labels, prediction, the training step, saving."""
 
 import multiprocessing
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import torch
 from spacy.errors import Errors
@@ -19,9 +19,9 @@ from spacy.util import minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ..labels import LabelScheme
+from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
-from ..training.optimizer import AdamW
+from ..runtime.optimizer import for_head
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
 DEFAULT_TOK2VEC = {
@@ -52,25 +52,46 @@ SCORE_WEIGHTS = {
     "rels_boundaries_macro_f": None,
     "rels_boundaries_per_type": None,
 }
+UNANNOTATED = (
+    "documents with entities whose doc._.relations was never set (set [] to say that there are "
+    "none)"
+)
+
+InputT = TypeVar("InputT")
+LogitsT = TypeVar("LogitsT")
+GoldT = TypeVar("GoldT")
 
 
-class RelationPipe(TrainablePipe, ABC):
+class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
     """A trainable component that sets entities and relations.
 
-    A component of its own kind defines the abstract methods. The layer "head" of its model has no dimension that is not
-    known once it is initialised.
+    A component of its own kind defines the abstract methods. A batch passes through them in this
+    order:
+
+        prediction:  _cut_batch -> model -> set_annotations
+        training:    _cut_batch -> _make_gold -> _add_gold -> model -> _compute_loss
+
+    The input of the model holds the documents and their cut into sentences or windows. The logits
+    hold the same cut, so that no later step cuts again.
     """
 
     def __init__(
-        self, vocab: Vocab, model: Model, name: str, *, scorer: Callable | None, **settings: Any
+        self,
+        vocab: Vocab,
+        model: Model[InputT, LogitsT],
+        name: str,
+        *,
+        scorer: Callable | None,
+        **settings: Any,
     ):
         """Initialise a component.
 
         vocab (Vocab): The pipeline's vocabulary.
-        model (Model): Scores documents; it has a reference "head" and an attribute "max_length".
+        model (Model): Scores documents; it has a reference "head", a layer whose dimensions are
+            known once it is initialised.
         name (str): The component's name in the pipeline.
         scorer (Callable | None): The scoring method.
-        settings (Any): What the config says besides; kept in `cfg`, `max_length` among them.
+        settings (Any): Further settings of the config, kept in `cfg`; `max_length` among them.
         """
         self.vocab = vocab
         self.model = model
@@ -78,23 +99,33 @@ class RelationPipe(TrainablePipe, ABC):
         self.cfg: dict[str, Any] = {"labels": LabelScheme().to_dict(), **settings}
         self.scorer = scorer
         self._reported: set[str] = set()
+        self._parsed_labels: tuple[object, LabelScheme] | None = None
         register_extensions()
 
     @property
     def label_scheme(self) -> LabelScheme:
-        """RETURNS (LabelScheme): The labels and the type constraints."""
-        return LabelScheme.from_dict(self.cfg["labels"])
+        """Return the labels and the type constraints.
+
+        They are parsed once for each value of `cfg["labels"]`.
+        """
+        labels = self.cfg["labels"]
+        if self._parsed_labels is None or self._parsed_labels[0] is not labels:
+            self._parsed_labels = labels, LabelScheme.from_dict(labels)
+        return self._parsed_labels[1]
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The entity types, then the relation types."""
+        """Return the entity types, then the relation types."""
         scheme = self.label_scheme
         return (*scheme.entities, *scheme.relations)
 
     @property
-    def label_data(self) -> dict[str, Any]:
-        """RETURNS (dict): The labels as `initialize` takes them, for `spacy init labels`: entity types, and relation
-        types with the pairs (head type, tail type) they join."""
+    def label_data(self) -> LabelData:
+        """Return the labels as `initialize` takes them, for `spacy init labels`.
+
+        RETURNS (dict): Entity types, and relation types with the pairs (head type, tail type) that
+            they join.
+        """
         return self.label_scheme.to_dict()
 
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
@@ -111,12 +142,13 @@ class RelationPipe(TrainablePipe, ABC):
             raise ValueError(
                 f"Component '{self.name}': kind is {kind!r}; expected 'entity' or 'relation'"
             )
-        scheme = self.label_scheme
-        is_new = scheme.add_entity(label) if kind == "entity" else scheme.add_relation(label)
+        scheme = LabelScheme.from_dict(self.cfg["labels"])
+        add = {"entity": scheme.add_entity, "relation": scheme.add_relation}[kind]
+        is_new = add(label)
         if is_new and self._is_initialized():
             raise ValueError(
-                f"Component '{self.name}': cannot add the {kind} label {label!r}, since the size of the initialised "
-                f"model is fixed. Add labels before nlp.initialize()."
+                f"Component '{self.name}': cannot add the {kind} label {label!r}, since the size "
+                "of the initialised model is fixed. Add labels before nlp.initialize()."
             )
         self._set_labels(scheme)
         return int(is_new)
@@ -129,27 +161,29 @@ class RelationPipe(TrainablePipe, ABC):
         """Annotate a stream of documents.
 
         stream (Iterable[Doc]): The documents.
-        batch_size (int): How many to score at once; fewer where their logits would take too much memory.
+        batch_size (int): Number of documents to score at once; fewer where their logits would take
+            too much memory.
         YIELDS (Doc): The documents, in order.
         """
-        # Before the first document is drawn through the pipeline, hence before an upstream component uses torch.
+        # Before the first document is drawn through the pipeline, hence before an upstream
+        # component uses torch.
         _prepare_worker()
         for docs in minibatch(stream, size=batch_size):
-            for part in self._parts(docs):
+            for part in self._split_batch(docs):
                 yield from super().pipe(part, batch_size=len(part))
 
-    def predict(self, docs: Iterable[Doc]) -> Any:
+    def predict(self, docs: Iterable[Doc]) -> LogitsT:
         """Score documents, without changing them.
 
         docs (Iterable[Doc]): The documents.
-        RETURNS (Any): What the model returns for them; `set_annotations` takes it.
+        RETURNS (LogitsT): The logits of the batch, with its cut; `set_annotations` takes them.
         """
-        docs = list(docs)
+        batch = list(docs)
         self._require_initialized()
-        if not any(len(doc) for doc in docs):
-            return self._empty_logits(self.label_scheme)
-        self.model.attrs["max_length"] = self.cfg["max_length"]
-        return self.model.predict(self._model_input(docs))
+        inputs = self._cut_batch(batch)
+        if not any(map(len, batch)):
+            return self._empty_logits(self.label_scheme, inputs)
+        return self.model.predict(inputs)
 
     def update(
         self,
@@ -169,74 +203,82 @@ class RelationPipe(TrainablePipe, ABC):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, f"{type(self).__name__}.update")
-        docs = [eg.predicted for eg in examples]
-        if not any(len(doc) for doc in docs):
+        batch = list(examples)
+        validate_examples(batch, f"{type(self).__name__}.update")
+        docs = [eg.predicted for eg in batch]
+        if not any(map(len, docs)):
             return losses
         self._require_initialized()
         set_dropout_rate(self.model, drop)
-        losses[self.name] += self._learn(examples, docs)
+        inputs = self._cut_batch(docs)
+        gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
+        self._report(skipped)
+        logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
+        loss, d_logits = self._compute_loss(logits, gold)
+        backprop(d_logits)
+        losses[self.name] += loss
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: LogitsT) -> tuple[float, LogitsT]:
+        """Compute the loss of a scored batch and its gradient.
+
+        examples (Iterable[Example]): The examples. Missing annotation of a reference has no loss.
+        scores (LogitsT): The logits of their predicted documents.
+        RETURNS (tuple[float, LogitsT]): The loss in nats, and its gradient with respect to the
+            scores.
+        """
+        batch = list(examples)
+        inputs = self._cut_batch([eg.predicted for eg in batch])
+        gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
+        self._report(skipped)
+        return self._compute_loss(scores, gold)
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Update the parameters with the gradients of the last `update`.
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(cast(Optimizer, sgd.for_head) if isinstance(sgd, AdamW) else sgd)
+        self.model.finish_update(for_head(sgd))
 
     def initialize(
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
         nlp: Language | None = None,
-        labels: dict[str, Any] | None = None,
+        labels: dict[str, object] | None = None,
     ) -> None:
         """Set labels and type constraints, and build the model.
 
-        get_examples (Callable[[], Iterable[Example]]): Returns a representative sample of the training data.
+        get_examples (Callable[[], Iterable[Example]]): Returns a representative sample of the
+            training data.
         nlp (Language | None): The pipeline.
-        labels (dict | None): The labels, as `spacy init labels` writes them; see `label_data`. By default they come
-            from the examples. They follow those of `add_label`.
+        labels (dict | None): The labels, as `spacy init labels` writes them; see `label_data`. By
+            default they come from the examples. They follow the labels of `add_label`.
         RAISES (ValueError): If there are no entity labels.
         """
         validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
-        scheme = self.label_scheme
-        given = _labels_of(get_examples()) if labels is None else LabelScheme.from_dict(labels)
-        for label in given.entities:
-            scheme.add_entity(label)
-        unconstrained = {label for label, pairs in scheme.relations.items() if not pairs}
-        for label, pairs in given.relations.items():
-            scheme.add_relation(label, () if label in unconstrained else pairs)
+        if labels is None:
+            given = _collect_labels(get_examples())
+        else:
+            given = LabelScheme.from_dict(labels)
+        scheme = _join_schemes(LabelScheme.from_dict(self.cfg["labels"]), given)
         if not scheme.entities:
             raise ValueError(
-                f"Component '{self.name}': the training data holds no entities. Check that the corpus was converted "
-                "with `spacy tabcnn convert` or sets doc.ents, or give labels in [initialize.components]."
+                f"Component '{self.name}': the training data holds no entities. Check that the "
+                "corpus was converted with `spacy tabcnn convert` or sets doc.ents, or give labels "
+                "in [initialize.components]."
             )
         self._set_labels(scheme)
-
-        sample: list[Doc] = []
-        skipped = Counter[str]()
-        unannotated = 0
-        for eg in get_examples():
-            if len(sample) < 10:
-                sample.append(eg.x)
-            skipped += self._unlearnable(eg, scheme)
-            unannotated += bool(eg.reference.ents) and not has_relations(eg.reference)
-        if unannotated:
-            skipped[
-                "documents with entities whose doc._.relations was never set (set [] to say that there are none)"
-            ] = unannotated
-        self._report(skipped)
-        self.model.initialize(X=sample, Y=self._empty_logits(scheme))
+        sample = self._check_examples(get_examples(), scheme)
+        logits = self._empty_logits(scheme, self._cut_batch([]))
+        self.model.initialize(X=cast(InputT, sample), Y=logits)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "RelationPipe":
-        """Load labels and weights. The settings of the component stay those of its config.
+        """Load labels and weights. The settings of the component stay as its config sets them.
 
-        bytes_data (bytes): What `to_bytes` returned.
+        bytes_data (bytes): The output of `to_bytes`.
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (RelationPipe): The component.
         """
@@ -244,7 +286,7 @@ class RelationPipe(TrainablePipe, ABC):
             return super().from_bytes(bytes_data, exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "RelationPipe":
-        """Load labels and weights. The settings of the component stay those of its config.
+        """Load labels and weights. The settings of the component stay as its config sets them.
 
         path (str | Path): The folder that `to_disk` wrote.
         exclude (Iterable[str]): Names of parts to leave out.
@@ -255,14 +297,15 @@ class RelationPipe(TrainablePipe, ABC):
 
     @contextmanager
     def _settings_kept(self) -> Iterator[None]:
-        # Saved settings would silently override what spacy.load(..., config=...) or an edited config.cfg says.
+        # Saved settings would silently override spacy.load(..., config=...) and an edited
+        # config.cfg.
         settings = {key: value for key, value in self.cfg.items() if key != "labels"}
         yield
         self.cfg.update(settings)
 
     def _is_initialized(self) -> bool:
         head = self.model.get_ref("head")
-        return all(head.has_dim(name) is True for name in head.dim_names)
+        return all(map(head.has_dim, head.dim_names))
 
     def _require_initialized(self) -> None:
         if not self._is_initialized():
@@ -273,63 +316,83 @@ class RelationPipe(TrainablePipe, ABC):
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
 
+    def _check_examples(self, examples: Iterable[Example], scheme: LabelScheme) -> list[Doc]:
+        """Report the gold that the component cannot learn from.
+
+        RETURNS (list[Doc]): The predicted documents of the first examples, to initialise with.
+        """
+        sample: list[Doc] = []
+        skipped = Counter[str]()
+        for eg in examples:
+            if len(sample) < 10:
+                sample.append(eg.x)
+            skipped += self._make_gold([eg], self._cut_batch([eg.x]), scheme)[1]
+            if eg.reference.ents and not has_relations(eg.reference):
+                skipped[UNANNOTATED] += 1
+        self._report(skipped)
+        return sample
+
     @abstractmethod
-    def set_annotations(self, docs: Iterable[Doc], logits: Any) -> None:
+    def set_annotations(self, docs: Iterable[Doc], logits: LogitsT) -> None:
         """Set entities, relations and their scores.
 
         docs (Iterable[Doc]): The documents.
-        logits (Any): What `predict` returned for them.
+        logits (LogitsT): The output of `predict` for them.
         """
 
     @abstractmethod
-    def get_loss(self, examples: Iterable[Example], scores: Any) -> tuple[float, Any]:
-        """Find the loss of a batch and its gradient.
+    def _cut_batch(self, docs: list[Doc]) -> InputT:
+        """Return the input of the model for prediction: documents with their cut."""
 
-        examples (Iterable[Example]): The examples. What is not annotated in a reference has no loss.
-        scores (Any): What the model returned for their predicted documents.
-        RETURNS (tuple[float, Any]): The loss, and its gradient with respect to the scores.
+    @abstractmethod
+    def _make_gold(
+        self, examples: Sequence[Example], inputs: InputT, scheme: LabelScheme
+    ) -> tuple[GoldT, Counter[str]]:
+        """Return the gold of a batch.
+
+        RETURNS (tuple[GoldT, Counter[str]]): The gold, and the number of entities and relations
+            that the component cannot represent, by reason.
         """
 
     @abstractmethod
-    def _learn(self, examples: list[Example], docs: list[Doc]) -> float:
-        """Find the gradient of a batch, whose predicted documents are given besides: the loss."""
+    def _add_gold(self, inputs: InputT, gold: GoldT) -> InputT:
+        """Return the input of the model for training."""
 
     @abstractmethod
-    def _unlearnable(self, example: Example, scheme: LabelScheme) -> Counter[str]:
-        """Count the gold that the component cannot represent, by reason."""
+    def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[float, LogitsT]:
+        """Compute the loss of a batch and its gradient with respect to the logits."""
 
     @abstractmethod
-    def _empty_logits(self, scheme: LabelScheme) -> Any:
-        """What the model would return if there was nothing to score."""
+    def _empty_logits(self, scheme: LabelScheme, inputs: InputT) -> LogitsT:
+        """Return the logits of a batch without words."""
 
-    def _model_input(self, docs: list[Doc]) -> Any:
-        """What the model scores documents by."""
-        return docs
-
-    def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch where it is too large to be scored at once."""
+    def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
+        """Divide a batch that is too large to be scored at once."""
         yield docs
 
     def _report(self, skipped: Counter[str]) -> None:
         """Warn of gold that the component cannot represent, once for each reason."""
-        new = {reason: count for reason, count in skipped.items() if reason not in self._reported}
+        new = [reason for reason in skipped if reason not in self._reported]
         if new:
             self._reported.update(new)
-            counts = "; ".join(f"{count} {reason}" for reason, count in new.items())
+            counts = "; ".join(f"{skipped[reason]} {reason}" for reason in new)
             warnings.warn(f"Component '{self.name}' cannot learn from: {counts}", stacklevel=2)
 
 
 def _prepare_worker() -> None:
-    """Make a worker process of `nlp.pipe(n_process=...)` fit to annotate."""
+    """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
     register_extensions()  # a spawned worker starts without them
     if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
-        # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them for ever; and the
-        # workers share the cores in any case.
+        # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
+        # without end. The workers share the cores in any case.
         torch.set_num_threads(1)
 
 
-def _labels_of(examples: Iterable[Example]) -> LabelScheme:
-    """Collect the labels of references, sorted, and the pairs of entity types that each relation type joins."""
+def _collect_labels(examples: Iterable[Example]) -> LabelScheme:
+    """Collect the labels of references, sorted.
+
+    A relation type gets the pairs of entity types that it joins.
+    """
     entities: set[str] = set()
     relations: dict[str, set[tuple[str, str]]] = {}
     for eg in examples:
@@ -340,3 +403,16 @@ def _labels_of(examples: Iterable[Example]) -> LabelScheme:
     return LabelScheme(
         sorted(entities), {label: sorted(relations[label]) for label in sorted(relations)}
     )
+
+
+def _join_schemes(scheme: LabelScheme, given: LabelScheme) -> LabelScheme:
+    """Add given labels to a scheme.
+
+    A relation type that `add_label` left without type constraints stays without them.
+    """
+    for label in given.entities:
+        scheme.add_entity(label)
+    unconstrained = {label for label, pairs in scheme.relations.items() if not pairs}
+    for label, pairs in given.relations.items():
+        scheme.add_relation(label, () if label in unconstrained else pairs)
+    return scheme

@@ -1,8 +1,9 @@
 """The trainable component `relation_table`, also registered as `tabcnn`."""
 
 import warnings
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -14,12 +15,12 @@ from thinc.api import Model
 
 from ..arrays import Ints1d
 from ..labels import MISSING, OUTSIDE, LabelScheme
-from ..models.table_model import TaggedDocs
+from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
 from ..relations import Relation, set_entity_scores
-from ..sentences import DEFAULT_MAX_LENGTH, Windows, sentence_bounds, sentence_lengths
-from ..table.decode import Aggregation, decode_tables
-from ..table.gold import GoldTable, gold_tables
+from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
+from ..table.decode import Aggregation, TablePrediction, decode_tables
+from ..table.gold import GoldTables, gold_tables
 from ..table.logits import TableLogits
 from ..table.loss import table_loss
 from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
@@ -40,7 +41,7 @@ MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
 def make_relation_table(
     nlp: Language,
     name: str,
-    model: Model[list[Doc] | TaggedDocs, TableLogits],
+    model: Model[TableInput, TableLogits],
     aggregation: Aggregation,
     min_score: float | None,
     type_constraints: bool,
@@ -48,20 +49,28 @@ def make_relation_table(
     entities: Literal["predict", "given"],
     scorer: Callable | None,
 ) -> "RelationTable":
-    """Make a relation table component; `[components.NAME] factory = "relation_table"` or `"tabcnn"` in a config.
+    """Make a relation table component.
 
-    model (Model[list[Doc] | TaggedDocs, TableLogits]): Scores the tables of a batch of documents.
-    aggregation (str): How the cells of a pair of entities make one relation: "mean" (the normalised geometric mean of
-        their probabilities) or "any" (one cell is enough, the paper's rule).
-    min_score (float | None): Least probability of a relation. None: it must beat "none".
-    type_constraints (bool): Whether a relation may only join pairs of entity types that it joins in the training
-        data.
-    max_length (int): Most words of a table, at least 2. A longer sentence, or a document without sentence boundaries,
-        is cut into windows of so many words, a new one every `max_length // 2` words. This hides no entity and no
-        relation over up to half of `max_length` words; one over more than `max_length` words cannot be found. Time and
-        memory grow with `max_length` times the words. The default leaves ordinary sentences whole.
-    entities (str): "predict", or "given": leave `doc.ents` as earlier components set it, and predict the relations
-        between these entities. It makes no difference to training, so one model serves both.
+    A config names it by `factory = "relation_table"` or `factory = "tabcnn"` in
+    `[components.NAME]`.
+
+    model (Model[TableInput, TableLogits]): Scores the tables of a batch of documents.
+    aggregation (str): The rule that makes one relation of the cells of a pair of entities: "mean"
+        (the normalised geometric mean of their probabilities) or "any" (one cell is enough, the
+        paper's rule).
+    min_score (float | None): Minimum probability of a relation. None: the relation must beat
+        "none".
+    type_constraints (bool): Whether a relation may only join pairs of entity types that it joins in
+        the training data.
+    max_length (int): Maximum number of words of a table, at least 2. A longer sentence, or a longer
+        document without sentence boundaries, is cut into windows of this length, a new one every
+        `max_length // 2` words. No window cuts hide an entity, or a relation over up to half of
+        `max_length` words. A relation over more than `max_length` words cannot be found. Time and
+        memory grow with `max_length` times the number of words. The default leaves ordinary
+        sentences whole.
+    entities (str): "predict", or "given": leave `doc.ents` as earlier components set them, and
+        predict the relations between these entities. Training is the same, so one model serves
+        both.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
@@ -95,19 +104,21 @@ for _name in ("relation_table", "tabcnn"):
     )
 
 
-class RelationTable(RelationPipe):
-    """Predicts entities and the relations between them jointly, by filling a table over the words of each sentence:
-    the diagonal holds BILOU tags, cell (i, j) the directed relation between words i and j (paper, section 2).
+class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
+    """Predicts entities and the relations between them jointly (paper, section 2).
 
-    Sets `doc.ents`, replacing what was there, unless entities are given, and `doc._.relations`. Where sentence
-    boundaries are set, each sentence gets its own table; else a document is one table. What is longer than `max_length`
-    words is cut into several tables.
+    It fills a table over the words of each sentence: the diagonal holds BILOU tags, cell (i, j) the
+    directed relation between the words i and j.
+
+    Replaces `doc.ents`, unless entities are given, and `doc._.relations`. Where sentence boundaries
+    are set, each sentence gets its own table; else a document is one table. A sentence of more than
+    `max_length` words is cut into several tables.
     """
 
     def __init__(
         self,
         vocab: Vocab,
-        model: Model[list[Doc] | TaggedDocs, TableLogits],
+        model: Model[TableInput, TableLogits],
         name: str = "relation_table",
         *,
         aggregation: Aggregation = "mean",
@@ -153,128 +164,119 @@ class RelationTable(RelationPipe):
         """Set entities, unless they are given, and relations, with their scores.
 
         docs (Iterable[Doc]): The documents.
-        logits (TableLogits): What `predict` returned for them.
+        logits (TableLogits): The output of `predict` for them.
         """
         docs = list(docs)
-        given = [self._given_entities(doc) for doc in docs] if self._are_given else None
+        by_doc = logits.windows.sentences.by_doc
+        given = self._find_given(docs, by_doc) if self._are_given else None
         predictions = iter(
             decode_tables(
                 logits,
-                Windows(sentence_lengths(docs), self.cfg["max_length"]),
                 self.label_scheme,
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
                 type_constraints=self.cfg["type_constraints"],
-                entities=None
-                if given is None
-                else [entities for of_doc in given for entities in of_doc],
+                entities=given,
             )
         )
-        for doc in docs:
-            ents: list[Span] = []
-            scores: list[float] = []
-            relations: list[Relation] = []
-            for offset, _ in sentence_bounds(doc):
-                entities, edges = next(predictions)
-                spans = [
-                    Span(doc, offset + ent.start, offset + ent.end, label=ent.label)
-                    for ent in entities
-                ]
-                ents.extend(spans)
-                scores.extend(ent.score for ent in entities)
-                relations.extend(
-                    Relation(spans[edge.head], spans[edge.tail], edge.label, edge.score)
-                    for edge in edges
-                )
-            if given is None:
-                doc.set_ents(ents)
-                set_entity_scores(doc, ents, scores)
-            doc._.relations = relations
+        for doc, bounds in zip(docs, by_doc, strict=True):
+            self._annotate(doc, bounds, predictions)
+
+    def _annotate(
+        self, doc: Doc, sentences: list[Bounds], predictions: Iterator[TablePrediction]
+    ) -> None:
+        """Set the entities and relations of a document.
+
+        predictions (Iterator[TablePrediction]): Each sentence takes the next one.
+        """
+        ents: list[Span] = []
+        scores: list[float] = []
+        relations: list[Relation] = []
+        for (first, _), (entities, edges) in zip(sentences, predictions, strict=False):
+            n_before = len(ents)
+            for ent in entities:
+                ents.append(Span(doc, first + ent.start, first + ent.end, label=ent.label))
+                scores.append(ent.score)
+            for edge in edges:
+                head, tail = ents[n_before + edge.head], ents[n_before + edge.tail]
+                relations.append(Relation(head, tail, edge.label, edge.score))
+        if not self._are_given:
+            doc.set_ents(ents)
+            set_entity_scores(doc, ents, scores)
+        doc._.relations = relations
 
     @property
     def _are_given(self) -> bool:
         return bool(self.cfg["entities"] == "given")
 
-    def _model_input(self, docs: list[Doc]) -> list[Doc] | TaggedDocs:
-        return TaggedDocs(docs, self._given_tags(docs)) if self._are_given else docs
+    def _cut_batch(self, docs: list[Doc]) -> TableInput:
+        windows = Windows(Sentences.of_docs(docs), self.cfg["max_length"])
+        tags = self._tag_given(docs) if self._are_given else None
+        return TableInput(docs, windows, tags)
 
-    def _given_tags(self, docs: list[Doc]) -> Ints1d:
-        """The tags of all words; those of entities whose type is unknown are missing."""
+    def _tag_given(self, docs: list[Doc]) -> Ints1d:
+        """Return the tags of all words; the tags of entities of an unknown type are missing."""
         scheme = self.label_scheme
         tags = np.full(sum(map(len, docs)), OUTSIDE)
         first = 0
         for doc in docs:
             for ent in doc.ents:
-                known = ent.label_ in scheme.entities
                 span = slice(first + ent.start, first + ent.end)
-                tags[span] = scheme.span_tags(ent.label_, len(ent)) if known else MISSING
+                tags[span] = MISSING
+                if ent.label_ in scheme.entities:
+                    tags[span] = scheme.span_tags(ent.label_, len(ent))
             first += len(doc)
         return tags
 
-    def _given_entities(self, doc: Doc) -> list[list[EntityPrediction]]:
-        """The entities of each sentence of a document, counted from its first word."""
-        bounds = sentence_bounds(doc)
-        sentence_of = np.repeat(np.arange(len(bounds)), [stop - start for start, stop in bounds])
-        entities: list[list[EntityPrediction]] = [[] for _ in bounds]
-        for ent in doc.ents:
-            sentence = sentence_of[ent.start]
-            if sentence == sentence_of[ent.end - 1]:
-                first, _ = bounds[sentence]
-                entities[sentence].append(
-                    EntityPrediction(ent.start - first, ent.end - first, ent.label_)
-                )
-            else:
-                warnings.warn(
-                    f"Component '{self.name}': a given entity, {ent.text!r}, crosses a sentence boundary and gets no "
-                    "relations. Set the boundaries, or the entities, by other means",
-                    stacklevel=2,
-                )
-        return entities
+    def _find_given(
+        self, docs: list[Doc], by_doc: Sequence[list[Bounds]]
+    ) -> list[list[EntityPrediction]]:
+        """Return the given entities of each sentence, counted from its first word."""
+        by_sentence: list[list[EntityPrediction]] = []
+        for doc, sentences in zip(docs, by_doc, strict=True):
+            n_before = len(by_sentence)
+            by_sentence.extend([] for _ in sentences)
+            starts = [start for start, _ in sentences]
+            for ent in doc.ents:
+                sentence = bisect_right(starts, ent.start) - 1
+                first, end = sentences[sentence]
+                if ent.end > end:
+                    self._warn_of_crossing(ent)
+                    continue
+                entity = EntityPrediction(ent.start - first, ent.end - first, ent.label_)
+                by_sentence[n_before + sentence].append(entity)
+        return by_sentence
 
-    def _learn(self, examples: list[Example], docs: list[Doc]) -> float:
-        self.model.attrs["max_length"] = self.cfg["max_length"]
-        gold = self._gold_tables(examples)
-        windows = Windows(sentence_lengths(docs), self.cfg["max_length"])
-        known_tags = np.concatenate([table.tags for table in gold])[windows.rows()]
-        logits, backprop = self.model.begin_update(TaggedDocs(docs, known_tags))
-        loss, d_logits = table_loss(logits, gold)
-        backprop(d_logits)
-        return loss
+    def _warn_of_crossing(self, ent: Span) -> None:
+        warnings.warn(
+            f"Component '{self.name}': a given entity, {ent.text!r}, crosses a sentence boundary "
+            "and gets no relations. Set the boundaries, or the entities, by other means",
+            stacklevel=2,
+        )
 
-    def get_loss(
-        self, examples: Iterable[Example], scores: TableLogits
-    ) -> tuple[float, TableLogits]:
-        """Find the loss of predicted tables and its gradient.
+    def _make_gold(
+        self, examples: Sequence[Example], inputs: TableInput, scheme: LabelScheme
+    ) -> tuple[GoldTables, Counter[str]]:
+        return gold_tables(examples, inputs.windows, scheme)
 
-        examples (Iterable[Example]): The examples. What is not annotated in a reference has no loss.
-        scores (TableLogits): The logits of their predicted documents' tables.
-        RETURNS (tuple[float, TableLogits]): The loss, summed over cells, and its gradient.
+    def _add_gold(self, inputs: TableInput, gold: GoldTables) -> TableInput:
+        # A head whose scores depend on tags learns from the gold tags.
+        return inputs._replace(known_tags=gold.word_tags)
+
+    def _compute_loss(self, logits: TableLogits, gold: GoldTables) -> tuple[float, TableLogits]:
+        return table_loss(logits, gold)
+
+    def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
+        """Divide a batch into parts whose logits fit in memory.
+
+        A part of several documents has at most `MAX_LOGITS` logits.
         """
-        return table_loss(scores, self._gold_tables(examples))
-
-    def _unlearnable(self, example: Example, scheme: LabelScheme) -> Counter[str]:
-        return gold_tables(example, scheme, max_length=self.cfg["max_length"])[1]
-
-    def _gold_tables(self, examples: Iterable[Example]) -> list[GoldTable]:
-        """Fill the tables of the windows of a batch, and warn of what they cannot hold."""
-        scheme = self.label_scheme
-        gold, skipped = [], Counter[str]()
-        for eg in examples:
-            tables, eg_skipped = gold_tables(eg, scheme, max_length=self.cfg["max_length"])
-            gold.extend(tables)
-            skipped += eg_skipped
-        self._report(skipped)
-        return gold
-
-    def _parts(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch, so that the logits of each part, if it has several documents, stay below a bound."""
         part: list[Doc] = []
         size = 0
         for doc in docs:
-            # No more cells than this, wherever the sentences begin.
-            n_logits = (
-                len(doc) * min(len(doc), self.cfg["max_length"]) * self.label_scheme.n_relations
-            )
+            # The maximum number of cells, wherever the sentences begin.
+            n_cells = len(doc) * min(len(doc), self.cfg["max_length"])
+            n_logits = n_cells * self.label_scheme.n_relations
             if part and size + n_logits > MAX_LOGITS:
                 yield part
                 part, size = [], 0
@@ -282,8 +284,7 @@ class RelationTable(RelationPipe):
             size += n_logits
         yield part
 
-    def _empty_logits(self, scheme: LabelScheme) -> TableLogits:
+    def _empty_logits(self, scheme: LabelScheme, inputs: TableInput) -> TableLogits:
         ops = self.model.ops
-        return TableLogits(
-            ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations), np.zeros(0, np.int64)
-        )
+        tags, relations = ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations)
+        return TableLogits(tags, relations, inputs.windows)

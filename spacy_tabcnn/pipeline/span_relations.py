@@ -1,7 +1,7 @@
 """The trainable component `span_relations`, also registered as `spert`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from spacy.language import Language
@@ -11,19 +11,20 @@ from spacy.vocab import Vocab
 from thinc.api import Model
 
 from ..labels import LabelScheme
-from ..models.span_model import SpanInput
+from ..models.span_model import Candidates, SpanInput
 from ..relations import Relation, set_entity_scores
-from ..sentences import DEFAULT_MAX_LENGTH, sentence_lengths
+from ..sentences import DEFAULT_MAX_LENGTH, Sentences
 from ..spans.candidates import sample_candidates
 from ..spans.decode import decode_spans
 from ..spans.gold import GoldSpans, gold_spans
 from ..spans.logits import SpanLogits
-from ..spans.loss import span_loss
+from ..spans.loss import gold_loss
 from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
 
 DEFAULT_SPERT_MODEL = {
     "@architectures": "spacy-tabcnn.SpERT.v1",
     "tok2vec": DEFAULT_TOK2VEC,
+    "sentence_embedding": "max",
     "max_width": 10,
     "width_embedding": 25,
     "dropout": None,
@@ -34,20 +35,25 @@ SPANS_KEY = "spert"  # of doc.spans
 def make_span_relations(
     nlp: Language,
     name: str,
-    model: Model[list[Doc] | SpanInput, SpanLogits],
+    model: Model[SpanInput, SpanLogits],
     min_score: float,
     max_length: int,
     negative_entities: int,
     negative_relations: int,
     scorer: Callable | None,
 ) -> "SpanRelations":
-    """Make a SpERT component; `[components.NAME] factory = "span_relations"` or `"spert"` in a config.
+    """Make a SpERT component.
 
-    model (Model[list[Doc] | SpanInput, SpanLogits]): Scores spans and pairs of spans.
-    min_score (float): Least probability of a relation.
-    max_length (int): Most words from the first of the one argument of a relation to the last of the other, at least 2.
-    negative_entities (int): Most random spans that are no entity to learn from in a sentence, at each update.
-    negative_relations (int): Most random pairs of entities without a relation to learn from in a sentence.
+    A config names it by `factory = "span_relations"` or `factory = "spert"` in `[components.NAME]`.
+
+    model (Model[SpanInput, SpanLogits]): Scores spans and pairs of spans.
+    min_score (float): Minimum probability of a relation.
+    max_length (int): Maximum number of words from the first word of the one argument of a relation
+        to the last word of the other, at least 2.
+    negative_entities (int): Maximum number of random spans of a sentence that are no entity to
+        learn from, at each update.
+    negative_relations (int): Maximum number of random pairs of entities of a sentence without a
+        relation to learn from.
     scorer (Callable | None): The scoring method.
     """
     return SpanRelations(
@@ -79,20 +85,23 @@ for _name in ("span_relations", "spert"):
     )
 
 
-class SpanRelations(RelationPipe):
-    """Predicts entities and relations by classifying every span of up to `max_width` words of a sentence, then every
-    ordered pair of entities: SpERT (Eberts and Ulges, 2020), with which the paper compares its own model.
+class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
+    """Predicts entities and relations by classifying spans and pairs of spans.
 
-    SpERT may predict entities that overlap. All of them are in `doc.spans["spert"]`, and `doc.ents`, which is replaced,
-    gets those that the more probable ones leave room for. A relation joins two entities of `doc.ents`; since the score
-    of a pair depends on no other pair, no others are scored. Where sentence boundaries are set, entities and relations
-    stay within a sentence; else a document is one sentence.
+    This is SpERT (Eberts and Ulges, 2020), a baseline of the paper. It classifies every span of up
+    to `max_width` words of a sentence, then every ordered pair of entities.
+
+    SpERT may predict entities that overlap. All of them are in `doc.spans["spert"]`. `doc.ents` is
+    replaced by the best entities that do not overlap; of entities that overlap, the more probable
+    one is among them. A relation joins two entities of `doc.ents`: the score of a pair depends on
+    no other pair, so no other pairs are scored. Where sentence boundaries are set, entities and
+    relations stay within a sentence; else a document is one sentence.
     """
 
     def __init__(
         self,
         vocab: Vocab,
-        model: Model[list[Doc] | SpanInput, SpanLogits],
+        model: Model[SpanInput, SpanLogits],
         name: str = "span_relations",
         *,
         min_score: float = 0.4,
@@ -134,13 +143,9 @@ class SpanRelations(RelationPipe):
         """Set entities, relations and their scores.
 
         docs (Iterable[Doc]): The documents.
-        logits (SpanLogits): What `predict` returned for them.
+        logits (SpanLogits): The output of `predict` for them.
         """
-        docs = list(docs)
-        lengths = [len(doc) for doc in docs]
-        predictions = decode_spans(
-            logits, lengths, self.label_scheme, min_score=self.cfg["min_score"]
-        )
+        predictions = decode_spans(logits, self.label_scheme, min_score=self.cfg["min_score"])
         for doc, (entities, best, relations) in zip(docs, predictions, strict=True):
             spans = [Span(doc, ent.start, ent.end, label=ent.label) for ent in entities]
             doc.spans[SPANS_KEY] = spans
@@ -151,58 +156,40 @@ class SpanRelations(RelationPipe):
                 for rel in relations
             ]
 
-    def get_loss(self, examples: Iterable[Example], scores: SpanLogits) -> tuple[float, SpanLogits]:
-        """Find the loss of scored candidates and its gradient.
+    def _cut_batch(self, docs: list[Doc]) -> SpanInput:
+        return SpanInput(docs, Sentences.of_docs(docs), self.cfg["max_length"])
 
-        examples (Iterable[Example]): The examples. What is not annotated in a reference has no loss.
-        scores (SpanLogits): The logits of candidates of their predicted documents.
-        RETURNS (tuple[float, SpanLogits]): The loss, a mean over the spans plus one over the pairs, and its gradient.
-        """
-        return self._loss(self._gold(examples), scores)
-
-    def _learn(self, examples: list[Example], docs: list[Doc]) -> float:
-        gold = self._gold(examples)
-        spans, pairs = sample_candidates(
-            gold,
-            sentence_lengths(docs),
-            max_width=self.model.attrs["max_width"],
-            max_length=self.cfg["max_length"],
-            negative_entities=self.cfg["negative_entities"],
-            negative_relations=self.cfg["negative_relations"],
-        )
-        logits, backprop = self.model.begin_update(SpanInput(docs, spans, pairs))
-        loss, d_logits = self._loss(gold, logits)
-        backprop(d_logits)
-        return loss
-
-    def _loss(self, gold: GoldSpans, logits: SpanLogits) -> tuple[float, SpanLogits]:
-        return span_loss(
-            logits, gold.span_types(logits.spans), gold.labels(logits.spans, logits.pairs)
-        )
-
-    def _gold(self, examples: Iterable[Example]) -> GoldSpans:
-        gold, skipped = self._gold_and_skipped(list(examples), self.label_scheme)
-        self._report(skipped)
-        return gold
-
-    def _gold_and_skipped(
-        self, examples: list[Example], scheme: LabelScheme
+    def _make_gold(
+        self, examples: Sequence[Example], inputs: SpanInput, scheme: LabelScheme
     ) -> tuple[GoldSpans, Counter[str]]:
         return gold_spans(
             examples,
+            inputs.sentences,
             scheme,
             max_width=self.model.attrs["max_width"],
-            max_length=self.cfg["max_length"],
+            max_length=inputs.max_length,
         )
 
-    def _unlearnable(self, example: Example, scheme: LabelScheme) -> Counter[str]:
-        return self._gold_and_skipped([example], scheme)[1]
+    def _add_gold(self, inputs: SpanInput, gold: GoldSpans) -> SpanInput:
+        spans, pairs = sample_candidates(
+            gold,
+            inputs.sentences.lengths,
+            max_width=self.model.attrs["max_width"],
+            max_length=inputs.max_length,
+            negative_entities=self.cfg["negative_entities"],
+            negative_relations=self.cfg["negative_relations"],
+        )
+        return inputs._replace(candidates=Candidates(spans, pairs))
 
-    def _empty_logits(self, scheme: LabelScheme) -> SpanLogits:
+    def _compute_loss(self, logits: SpanLogits, gold: GoldSpans) -> tuple[float, SpanLogits]:
+        return gold_loss(logits, gold)
+
+    def _empty_logits(self, scheme: LabelScheme, inputs: SpanInput) -> SpanLogits:
         ops = self.model.ops
         return SpanLogits(
             np.zeros((0, 3), np.int64),
             ops.alloc2f(0, 1 + len(scheme.entities)),
             np.zeros((0, 2), np.int64),
             ops.alloc2f(0, len(scheme.relations)),
+            inputs.sentences,
         )

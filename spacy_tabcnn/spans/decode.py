@@ -3,18 +3,23 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from thinc.util import to_numpy
 
-from ..arrays import Floats2d, Ints1d, Ints2d, log_softmax
+from ..arrays import Ints1d
 from ..labels import LabelScheme
 from ..predictions import EntityPrediction, RelationPrediction
-from .logits import NO_ENTITY, SpanLogits
+from ..sentences import Sentences
+from .logits import NO_ENTITY, SpanLogits, choose_entities
 
 
 class SpanPrediction(NamedTuple):
-    """The entities of a document, which may overlap, in text order; the indices of the best ones that do not overlap;
-    and the relations between those, whose head and tail are indices of the entities too."""
+    """The prediction for a document.
+
+    entities (list[EntityPrediction]): The entities in text order; they may overlap.
+    best (list[int]): Indices of the best entities that do not overlap.
+    relations (list[RelationPrediction]): The relations between the best entities. Head and tail
+        are indices of `entities`.
+    """
 
     entities: list[EntityPrediction]
     best: list[int]
@@ -22,75 +27,47 @@ class SpanPrediction(NamedTuple):
 
 
 def decode_spans(
-    logits: SpanLogits, doc_lengths: list[int], scheme: LabelScheme, *, min_score: float
+    logits: SpanLogits, scheme: LabelScheme, *, min_score: float
 ) -> list[SpanPrediction]:
     """Read entities and relations off the logits of all spans.
 
-    A span is an entity if a type is more probable than none. Of entities that overlap, the more probable one is among
-    the best.
-
     logits (SpanLogits): Logits of all spans of a batch, and of the pairs of the best ones.
-    doc_lengths (list[int]): Words of each document.
     scheme (LabelScheme): The labels.
-    min_score (float): Least probability of a relation.
-    RETURNS (list[SpanPrediction]): The prediction for each document; words are counted over the document.
+    min_score (float): Minimum probability of a relation.
+    RETURNS (list[SpanPrediction]): The prediction for each document; words are counted over the
+        document.
     """
-    predictions = [SpanPrediction([], [], []) for _ in doc_lengths]
-    types, scores = classify_spans(logits.entities)
-    predicted = np.flatnonzero(types != NO_ENTITY)
-    doc_ends = np.cumsum(doc_lengths)
-    doc_of = np.searchsorted(doc_ends, logits.spans[:, 0], side="right")
-    offset = np.append(0, doc_ends)[doc_of]
-    rank = np.full(len(logits.spans), -1)  # of each predicted span in its document
-    for i in predicted.tolist():
+    predictions = [SpanPrediction([], [], []) for _ in logits.sentences.by_doc]
+    choice = logits.choice or choose_entities(logits.spans, logits.entities)
+    doc_of_sentence, first_word = _locate_sentences(logits.sentences)
+    doc_of = doc_of_sentence[logits.spans[:, 2]]
+    offset = first_word[doc_of]
+
+    rank = np.full(len(logits.spans), -1)  # of each entity among the entities of its document
+    for i in np.flatnonzero(choice.types != NO_ENTITY).tolist():
         entities = predictions[doc_of[i]].entities
         rank[i] = len(entities)
         start, end = (logits.spans[i, :2] - offset[i]).tolist()
-        entities.append(
-            EntityPrediction(start, end, scheme.entities[types[i] - 1], float(scores[i]))
-        )
-    for i in best_spans(logits.spans, types, scores).tolist():
+        label = scheme.entities[choice.types[i] - 1]
+        entities.append(EntityPrediction(start, end, label, float(choice.scores[i])))
+    for i in choice.best.tolist():
         predictions[doc_of[i]].best.append(int(rank[i]))
 
     names = list(scheme.relations)
     probs = np.exp(-np.logaddexp(0.0, -to_numpy(logits.relations)))
-    for pair, label in zip(*np.nonzero(probs >= min_score), strict=True):
-        head, tail = logits.pairs[pair]
-        relation = RelationPrediction(
-            int(rank[head]), int(rank[tail]), names[label], float(probs[pair, label])
-        )
+    for pair, label in np.argwhere(probs >= min_score).tolist():
+        head, tail = logits.pairs[pair].tolist()
+        score = float(probs[pair, label])
+        relation = RelationPrediction(int(rank[head]), int(rank[tail]), names[label], score)
         predictions[doc_of[head]].relations.append(relation)
     for prediction in predictions:
         prediction.relations.sort(key=lambda relation: relation[:2])
     return predictions
 
 
-def classify_spans(logits: Floats2d) -> tuple[Ints1d, NDArray[np.float32]]:
-    """Find the most probable type of each span.
-
-    logits (Floats2d): Logits of the entity types, "none" included, (spans, types), numpy or cupy.
-    RETURNS (tuple[Ints1d, NDArray]): Its index and its probability, (spans,), numpy.
-    """
-    logits = to_numpy(logits)
-    log_probs = log_softmax(logits) if len(logits) else logits
-    types = log_probs.argmax(axis=1)
-    return types, np.exp(np.take_along_axis(log_probs, types[:, None], axis=1)[:, 0])
-
-
-def best_spans(spans: Ints2d, types: Ints1d, scores: NDArray[np.float32]) -> Ints1d:
-    """Choose entities that do not overlap: the most probable one first, then the next that overlaps none chosen.
-
-    spans (Ints2d): As in `SpanLogits`, (spans, 3).
-    types (Ints1d): Index of the type of each span, (spans,).
-    scores (NDArray): Probability of that type, (spans,). Of equal ones the earlier span comes first.
-    RETURNS (Ints1d): Indices of the chosen spans, int64, in text order.
-    """
-    predicted = np.flatnonzero(types != NO_ENTITY)
-    by_score = predicted[np.argsort(-scores[predicted], kind="stable")]
-    is_taken = np.zeros(spans[:, 1].max(initial=0), dtype=bool)
-    chosen = []
-    for i, (start, end, _) in zip(by_score.tolist(), spans[by_score].tolist(), strict=True):
-        if not is_taken[start:end].any():
-            is_taken[start:end] = True
-            chosen.append(i)
-    return np.array(sorted(chosen), dtype=np.int64)
+def _locate_sentences(sentences: Sentences) -> tuple[Ints1d, Ints1d]:
+    """Return the document of each sentence, and the first word of each document in the batch."""
+    n_sentences = [*map(len, sentences.by_doc)]
+    doc_of = np.repeat(np.arange(len(n_sentences)), n_sentences)
+    n_words = np.bincount(doc_of, weights=sentences.lengths, minlength=len(n_sentences))
+    return doc_of, (n_words.cumsum() - n_words).astype(np.int64)

@@ -1,110 +1,143 @@
-"""Example -> gold tables."""
+"""Examples -> gold tables: the labels of all words and cells of a batch."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from spacy.training import Example
 
-from ..alignment import Bounds, align_gold
-from ..arrays import Ints1d
+from ..alignment import AlignedGold, align_gold
+from ..arrays import Bools1d, Ints1d
 from ..labels import MISSING, NO_RELATION, OUTSIDE, LabelScheme
 from ..relations import has_relations
-from ..sentences import DEFAULT_MAX_LENGTH, Windows, count_cells, sentence_bounds
+from ..sentences import Bounds, Windows, count_cells
+
+# Sentence, left and right entity. Sentences are counted over the batch, words over the document.
+_Pair = tuple[int, Bounds, Bounds]
 
 
-class GoldTable(NamedTuple):
-    """The gold labels of a table.
+class GoldTables(NamedTuple):
+    """The gold labels of a batch of tables.
 
-    tags (Ints1d): Tag of each word, int64 (n,); `MISSING` where entities are not annotated, or where the word counts
-        in another window.
-    relations (Ints1d): Relation label of each cell i < j, row by row, int64 (n(n-1)/2,); `MISSING` where relations
-        are not annotated, or where the cell counts in another window.
+    word_tags (Ints1d): Tag of each word of the batch, int64 (words,); `MISSING` where entities are
+        not annotated.
+    tags (Ints1d): Tag of each row of the windows, int64 (rows,); `MISSING` also where the word
+        counts in another window.
+    relations (Ints1d): Relation label of each cell i < j of the windows, row by row, window by
+        window, int64 (cells,); `MISSING` where relations are not annotated, or where the cell
+        counts in another window.
     """
 
+    word_tags: Ints1d
     tags: Ints1d
     relations: Ints1d
 
 
 def gold_tables(
-    example: Example, scheme: LabelScheme, *, max_length: int = DEFAULT_MAX_LENGTH
-) -> tuple[list[GoldTable], Counter[str]]:
-    """Fill the tables of an example: tags on the diagonal, a relation in every cell of its two entities' words (paper,
-    section 2.1, figure 1).
+    examples: Sequence[Example], windows: Windows, scheme: LabelScheme
+) -> tuple[GoldTables, Counter[str]]:
+    """Fill the tables of a batch (paper, section 2.1, figure 1).
 
-    example (Example): The tables are laid out over the words and sentences of its predicted document; entities and
-        relations come from its reference. `doc.ents` or `doc._.relations` that were never set are missing, and so are
-        the tags of an entity that cannot be represented.
+    Tags are on the diagonal. A relation is in each cell of the words of its two entities.
+
+    examples (Sequence[Example]): The tables are laid out over the words of their predicted
+        documents; entities and relations come from their references. `doc.ents` or
+        `doc._.relations` that were never set are missing, and so are the tags of an entity that
+        cannot be represented.
+    windows (Windows): The cut of the predicted documents. Only the owner of a word or a cell has
+        its label. So training and prediction read the same windows, and each cell of a sentence
+        counts once.
     scheme (LabelScheme): The labels.
-    max_length (int): Most words of a window; see `Windows`. Of several windows that hold a word or a cell, only its
-        owner has its label: what is learned is what is read, and each cell of a sentence once.
-    RETURNS (tuple[list[GoldTable], Counter[str]]): A table per window, and how many entities and relations could
-        not be represented, by reason.
+    RETURNS (tuple[GoldTables, Counter[str]]): The gold, and the number of entities and relations
+        that cannot be represented, by reason.
     """
-    aligned, skipped = align_gold(example, scheme)
-    bounds = sentence_bounds(example.predicted)
-    starts = [start for start, _ in bounds]
+    sentences = windows.sentences
+    skipped: Counter[str] = Counter()
+    tags: list[Ints1d] = [np.zeros(0, dtype=np.int64)]
+    labels: dict[_Pair, int] = {}
+    is_annotated: list[bool] = []
+    for eg, bounds in zip(examples, sentences.by_doc, strict=True):
+        aligned, eg_skipped = align_gold(eg, bounds, scheme)
+        skipped += eg_skipped
+        tags.append(_tag_words(aligned, scheme))
+        n_lost = _label_pairs(labels, aligned, scheme, len(is_annotated), bounds)
+        skipped["relations beyond the first of a pair of entities"] += n_lost
+        is_annotated.extend([has_relations(eg.reference)] * len(bounds))
 
+    word_tags = np.concatenate(tags)
+    relations = _empty_cells(windows, np.array(is_annotated, dtype=bool))
+    n_lost = _fill_cells(relations, windows, labels)
+    skipped[f"relations across windows (max_length is {windows.max_length})"] += n_lost
+    gold = GoldTables(word_tags, _tag_rows(word_tags, windows), relations)
+    return gold, +skipped  # without the reasons that count nothing
+
+
+def _tag_words(aligned: AlignedGold, scheme: LabelScheme) -> Ints1d:
+    """Return the tag of each word of a document."""
     tags = np.where(aligned.is_missing, MISSING, OUTSIDE)
     for (start, end), (label, _) in aligned.entities.items():
         tags[start:end] = scheme.span_tags(label, end - start)
+    return tags
 
-    pairs: dict[tuple[int, Bounds, Bounds], int] = {}  # sentence, left and right entity: label
+
+def _label_pairs(
+    labels: dict[_Pair, int],
+    aligned: AlignedGold,
+    scheme: LabelScheme,
+    n_sentences: int,
+    bounds: Sequence[Bounds],
+) -> int:
+    """Add the relation labels of the pairs of entities of a document.
+
+    n_sentences (int): Number of sentences of the batch before the document.
+    RETURNS (int): Number of relations left out, since their pair already has another label.
+    """
+    n_lost = 0
     for head, tail, name in aligned.relations:
-        label_index = scheme.relation_index(name, head_first=head < tail)
-        sentence = aligned.entities[head][1]
-        if (
-            pairs.setdefault((sentence, min(head, tail), max(head, tail)), label_index)
-            != label_index
-        ):
-            skipped["relations beyond the first of a pair of entities"] += 1
+        _, sentence = aligned.entities[head]
+        first, _ = bounds[sentence]
+        left, right = sorted([head, tail])
+        pair = (n_sentences + sentence, _shift(left, -first), _shift(right, -first))
+        index = scheme.relation_index(name, head_first=head < tail)
+        n_lost += labels.setdefault(pair, index) != index
+    return n_lost
 
-    windows = Windows(np.array([end - start for start, end in bounds], dtype=np.int64), max_length)
-    relations = np.full(
-        int(count_cells(windows.lengths).sum()),
-        NO_RELATION if has_relations(example.reference) else MISSING,
-        dtype=np.int64,
-    )
+
+def _shift(span: Bounds, offset: int) -> Bounds:
+    return span[0] + offset, span[1] + offset
+
+
+def _tag_rows(word_tags: Ints1d, windows: Windows) -> Ints1d:
+    if not windows.overlap:
+        return word_tags
+    return np.where(windows.owns_row(), word_tags[windows.words()], MISSING)
+
+
+def _empty_cells(windows: Windows, is_annotated: Bools1d) -> Ints1d:
+    """Return the labels of all cells as if there was no relation.
+
+    is_annotated (Bools1d): Whether relations are annotated in each sentence.
+    """
+    by_sentence = np.where(is_annotated, NO_RELATION, MISSING)
     if windows.overlap:
-        tags = np.where(_owned_rows(windows), tags[windows.words()], MISSING)
-        relations[~_owned_cells(windows)] = MISSING
-    if pairs:
-        sentences = np.array([sentence for sentence, _, _ in pairs])
-        ends = (
-            np.array([pair for _, *pair in pairs]) - np.array(starts)[sentences, None, None]
-        )  # (pairs, 2, 2)
-        fits = windows.reach(sentences, ends[:, 0, 0]) >= ends[:, 1, 1]
-        if not fits.all():
-            skipped[f"relations across windows (max_length is {max_length})"] += int((~fits).sum())
-        cells, pair_of_cell = windows.blocks(sentences[fits], ends[fits, 0], ends[fits, 1])
-        relations[cells] = np.array(list(pairs.values()))[fits][pair_of_cell]
-    tables = zip(
-        _split(tags, windows.lengths), _split(relations, count_cells(windows.lengths)), strict=True
-    )
-    return [GoldTable(*table) for table in tables], skipped
+        relations = np.full(windows.n_cells, MISSING)
+        sentence, _, _, index = windows.owned_cells()
+        relations[index] = by_sentence[sentence]
+        return relations
+    return np.repeat(by_sentence, count_cells(windows.lengths))
 
 
-def _owned_rows(windows: Windows) -> NDArray[np.bool_]:
-    """Tell of which words the windows are the owners: bool (sum of their lengths,)."""
-    owned = np.zeros(int(windows.lengths.sum()), dtype=bool)
-    owned[windows.rows()] = True
-    return owned
+def _fill_cells(relations: Ints1d, windows: Windows, labels: dict[_Pair, int]) -> int:
+    """Write the labels of pairs of entities into their cells.
 
-
-def _owned_cells(windows: Windows) -> NDArray[np.bool_]:
-    """Tell of which cells the windows are the owners: bool (cells,)."""
-    owned = []
-    columns = (windows.sentences.tolist(), windows.starts.tolist(), windows.lengths.tolist())
-    for window, (sentence, start, length) in enumerate(zip(*columns, strict=True)):
-        row, col = np.triu_indices(length, 1)
-        owned.append(windows.owner(sentence, start + row, start + col) == window)
-    return np.concatenate(owned)
-
-
-def _split(labels: Ints1d, lengths: Ints1d) -> list[Ints1d]:
-    ends = np.cumsum(lengths)
-    return [
-        labels[start:end]
-        for start, end in zip((ends - lengths).tolist(), ends.tolist(), strict=True)
-    ]
+    RETURNS (int): Number of pairs left out, since no window holds both entities.
+    """
+    if not labels:
+        return 0
+    pairs = np.array([(sentence, *left, *right) for sentence, left, right in labels])
+    sentence, left, right = pairs[:, 0], pairs[:, 1:3], pairs[:, 3:5]
+    fits = windows.reach(sentence, left[:, 0]) >= right[:, 1]
+    cells, pair_of_cell = windows.blocks(sentence[fits], left[fits], right[fits])
+    relations[cells] = np.fromiter(labels.values(), dtype=np.int64)[fits][pair_of_cell]
+    return int((~fits).sum())

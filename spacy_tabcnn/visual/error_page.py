@@ -1,18 +1,24 @@
 """The error browser: gold against predicted annotation, document by document, in one HTML page."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from html import escape
 
 from spacy.training import Example
 
-from ..corpora.annotations import ORIG_ID
-from ..evaluation.errors import KINDS, Finding, Kind, Unit, find_errors
+from ..corpora.gold import ORIG_ID
+from ..evaluation.errors import (
+    KINDS,
+    ErrorCounts,
+    ErrorFinding,
+    Kind,
+    Unit,
+    count_errors,
+    find_errors,
+)
 from ..evaluation.items import EntityItem, RelationItem
 from ..relations import has_relations
 from .page import make_page
 
-Counts = Counter[tuple[Unit, Kind]]
 _PLURALS: dict[Unit, str] = {"entity": "Entities", "relation": "Relations"}
 
 _STYLE = """
@@ -94,18 +100,16 @@ update();
 """
 
 
-def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Counts]:
+def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, ErrorCounts]:
     """Make the error browser for predicted documents.
 
     examples (Iterable[Example]): Predicted and reference documents.
     title (str): What was predicted by what.
-    RETURNS (tuple[str, Counts]): An HTML page that needs no other file, and the number of findings by unit and kind.
+    RETURNS (tuple[str, ErrorCounts]): An HTML page that needs no other file, and the number of findings by unit and kind.
         A document without any finding is counted but not shown.
     """
     compared = [(example, find_errors(example)) for example in examples]
-    counts: Counts = Counter(
-        (finding.unit, finding.kind) for _, findings in compared for finding in findings
-    )
+    counts = count_errors(finding for _, findings in compared for finding in findings)
     labels = {
         key: index
         for index, key in enumerate(
@@ -125,14 +129,14 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Co
     return make_page(title, body, style=_STYLE, script=_SCRIPT), counts
 
 
-def _keys(finding: Finding) -> set[tuple[Unit, str]]:
+def _keys(finding: ErrorFinding) -> set[tuple[Unit, str]]:
     """The labels under which a finding is to be found."""
     return {
         (finding.unit, item.label) for item in (finding.gold, finding.predicted) if item is not None
     }
 
 
-def _filters(counts: Counts, labels: Mapping[tuple[Unit, str], int]) -> Iterator[str]:
+def _filters(counts: ErrorCounts, labels: Mapping[tuple[Unit, str], int]) -> Iterator[str]:
     yield '<form autocomplete="off">'
     for unit, plural in _PLURALS.items():
         yield f"<fieldset><legend>{plural}</legend>"
@@ -158,7 +162,10 @@ def _filters(counts: Counts, labels: Mapping[tuple[Unit, str], int]) -> Iterator
 
 
 def _article(
-    number: int, example: Example, findings: list[Finding], labels: Mapping[tuple[Unit, str], int]
+    number: int,
+    example: Example,
+    findings: list[ErrorFinding],
+    labels: Mapping[tuple[Unit, str], int],
 ) -> Iterator[str]:
     text = example.reference.text
     # Where each character other than whitespace is.

@@ -18,7 +18,7 @@ from thinc.util import to_numpy
 from ..arrays import Floats2d, log_softmax
 from ..labels import NO_RELATION, OUTSIDE, LabelScheme
 from ..relations import get_entity_score, get_relations
-from ..sentences import Windows, sentence_bounds
+from ..sentences import sentence_bounds
 
 if TYPE_CHECKING:
     from ..pipeline.relation_table import RelationTable
@@ -82,10 +82,6 @@ def predicted_cells(
             break
         doc = pipe(doc)
     bounds = sentence_bounds(doc)
-    windows = Windows(
-        np.array([end - start for start, end in bounds], dtype=np.int64),
-        component.cfg["max_length"],
-    )
     logits, scheme = component.predict([doc]), component.label_scheme
     cells: dict[tuple[int, int], list[CellLabel]] = {}
     if component.cfg["entities"] == "given":
@@ -93,28 +89,21 @@ def predicted_cells(
     else:
         words = np.arange(len(doc))
         for word, _, index, probability in _probable(
-            to_numpy(logits.tags)[windows.rows()], words, words, OUTSIDE, min_probability
+            to_numpy(logits.tags)[logits.windows.rows()], words, words, OUTSIDE, min_probability
         ):
             prefix, _, label = scheme.tag_name(index).partition("-")
             cells.setdefault((word, word), []).append(CellLabel(label, prefix, probability))
 
-    first = 0
-    for window, length in enumerate(windows.lengths.tolist()):
-        row, column = np.triu_indices(length, 1)
-        last = first + len(row)
-        relations = to_numpy(logits.relations[first:last])
-        first = last
-        sentence = int(windows.sentences[window])
-        row, column = row + windows.starts[window], column + windows.starts[window]
-        owned = windows.owner(sentence, row, column) == window
-        row, column = row + bounds[sentence][0], column + bounds[sentence][0]
-        for i, j, index, probability in _probable(
-            relations[owned], row[owned], column[owned], NO_RELATION, min_probability
-        ):
-            label, head_first = scheme.relation_label(index)
-            cells.setdefault((i, j), []).append(
-                CellLabel(label, RIGHT if head_first else LEFT, probability)
-            )
+    sentence, row, column, index_of_cell = logits.windows.owned_cells()
+    first_word = np.array([start for start, _ in bounds], dtype=np.int64)[sentence]
+    relations = to_numpy(logits.relations)[index_of_cell]
+    for i, j, index, probability in _probable(
+        relations, row + first_word, column + first_word, NO_RELATION, min_probability
+    ):
+        label, head_first = scheme.relation_label(index)
+        cells.setdefault((i, j), []).append(
+            CellLabel(label, RIGHT if head_first else LEFT, probability)
+        )
     return {cell: sorted(labels, key=_by_probability) for cell, labels in cells.items()}, bounds
 
 

@@ -40,8 +40,8 @@ def test_the_command_reports_documents_and_a_stream(run_benchmark, tiny_options,
     saved = run_benchmark(scaling_cli, *tiny_options, "--data", tiny_corpus, *sizes)
     documents, stream = saved["tables"].values()
     assert [row["words"] for row in documents] == [10, 30, 40]
-    assert min(row["relative_to_least"] for row in documents) == 1
+    assert min(row["relative_to_minimum"] for row in documents) == 1
     assert [row["sentences"] for row in stream] == [100, 110]
-    ratio = saved["headline"]["memory after 110 sentences, relative to that after 100"]
+    ratio = saved["headline"]["memory after 110 sentences, relative to the memory after 100"]
     if stream[0]["memory_MiB"] is not None:
         assert ratio == pytest.approx(stream[1]["memory_MiB"] / stream[0]["memory_MiB"])

@@ -1,4 +1,4 @@
-"""The documentation's own modules, which are no part of the package."""
+"""The hooks of the documentation, which are not part of the package."""
 
 import importlib.util
 import sys

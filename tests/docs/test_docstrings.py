@@ -1,4 +1,4 @@
-"""Docstrings in spaCy's style, as the documentation shows them."""
+"""Docstrings in spaCy's style, as the documentation shows them. See also test_plain_english.py."""
 
 import inspect
 from importlib.metadata import distribution
@@ -14,8 +14,8 @@ DOCSTRING = """Count the words of a text, see
     A second paragraph.
 
     text (str): The text.
-    limit (int | None): Most words; a line that is
-        too long goes on in the next.
+    limit (int | None): Maximum number of words; a line
+        that is too long continues on the next.
     Word (noun): is no argument.
     RETURNS (dict[str, int]): The counts, as
         `{word: count}`.
@@ -27,13 +27,13 @@ DOCSTRING = """Count the words of a text, see
 
 @pytest.fixture(scope="module")
 def package():
-    """The package as the documentation reads it, without importing it."""
+    """Load the package as the documentation reads it, without importing it."""
     return griffe.load("spacy_tabcnn")
 
 
 @pytest.fixture
 def sections(docstrings):
-    """The sections of DOCSTRING, of a function with its arguments."""
+    """Return the sections of DOCSTRING, in a function with its arguments."""
     code = f'def count(text: str, limit: int | None = None):\n    """{DOCSTRING}"""'
     with griffe.temporary_visited_module(code) as module:
         return docstrings.parse(module["count"].docstring)
@@ -64,10 +64,13 @@ def test_arguments_have_types_texts_and_the_defaults_of_the_signature(sections):
         None,
     )
     assert (limit.name, limit.annotation, limit.value) == ("limit", "int | None", "None")
-    assert limit.description == "Most words; a line that is\ntoo long goes on in the next."
+    assert (
+        limit.description
+        == "Maximum number of words; a line\nthat is too long continues on the next."
+    )
 
 
-def test_what_only_looks_like_an_argument_stays_text(sections):
+def test_a_line_that_only_looks_like_an_argument_stays_text(sections):
     assert sections[2].value == "Word (noun): is no argument."
 
 

@@ -1,4 +1,4 @@
-"""The pages of the documentation, and what the build puts into them."""
+"""The pages of the documentation, and the text that the build adds to them."""
 
 import re
 from importlib.metadata import distribution
@@ -19,7 +19,7 @@ README_LINKS = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_tex
 
 
 def read_snippet(page, title):
-    """A piece of code of a page, which has a title there."""
+    """Return the code block of a page that has this title."""
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     [code] = re.findall(rf'^```python title="{title}"\n(.*?)^```', text, re.DOTALL | re.MULTILINE)
     return code
@@ -63,10 +63,8 @@ def test_every_command_is_described_with_its_options_and_examples(pages):
         assert f"## `spacy tabcnn {name}`" in text
         for option in command.params:
             assert all(flag in text for flag in option.opts if flag.startswith("--"))
-    assert (
-        "\nspacy tabcnn annotate training/sample/model-best docs.parquet annotated.parquet --text-field"
-        in text
-    )
+    example = "spacy tabcnn annotate training/sample/model-best docs.parquet annotated.parquet"
+    assert f"\n{example} --text-field" in text
     assert "EXAMPLE" not in text
 
 
@@ -119,7 +117,12 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("page", "title"), [("index.md", "add_pipe.py"), ("head.md", "table_cnn.py")]
+    ("page", "title"),
+    [
+        ("index.md", "add_pipe.py"),
+        ("training.md", "training_loop.py"),
+        ("head.md", "table_cnn.py"),
+    ],
 )
 def test_other_code_of_the_pages_runs(page, title):
     exec(read_snippet(page, title), {})

@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spacy_tabcnn.heads import table_biaffine
 from spacy_tabcnn.heads.table_biaffine import FORBIDDEN, TableBiaffine
 from spacy_tabcnn.labels import LabelScheme, tag_rules
-from spacy_tabcnn.sentences import Windows
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.decode import decode_tables
 from spacy_tabcnn.table.logits import TableLogits
 
@@ -36,7 +35,7 @@ def make_words(lengths, seed=0):
 
 
 def make_tags(lengths, *, missing=False, seed=0):
-    """Random gold tags, of which every third is missing if that is wanted; they need not be valid BILOU."""
+    """Random gold tags, which need not be valid BILOU; with `missing`, every third is missing."""
     generator = torch.Generator().manual_seed(seed)
     tags = torch.randint(N_TAGS, (sum(lengths),), generator=generator)
     return (
@@ -216,16 +215,14 @@ def test_best_tags_are_valid_and_those_along_the_path():
 
 
 def decode(head, seed, max_length):
-    """Tags along the head's own path, and the entities that `decode_tables` reads off its logits."""
+    """Tags along the head's own path, and the entities that `decode_tables` finds."""
     scheme = LabelScheme(["PER", "LOC"], {"LiveIn": [], "WorkFor": []})
-    windows = Windows(np.array(LENGTHS), max_length)
+    windows = Windows(Sentences.of_lengths(LENGTHS), max_length)
     with torch.no_grad():
         tags, relations = head(
             make_words(LENGTHS, seed)[windows.words()], torch.tensor(windows.lengths)
         )
-    predictions = decode_tables(
-        TableLogits(tags.numpy(), relations.numpy(), windows.lengths), windows, scheme
-    )
+    predictions = decode_tables(TableLogits(tags.numpy(), relations.numpy(), windows), scheme)
     entities = [[tuple(entity[:3]) for entity in prediction.entities] for prediction in predictions]
     return scheme, tags.argmax(dim=1).split(windows.lengths.tolist()), entities
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from thinc.api import Adam, Model, set_dropout_rate
 
-from spacy_tabcnn.models.span_model import SpanInput, build_spert
+from spacy_tabcnn.models.span_model import Candidates, SpanInput, build_spert
+from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.logits import SpanLogits
 
 WIDTH, N_TYPES, N_RELATIONS = 6, 3, 2
@@ -32,12 +33,18 @@ def make_tok2vec():
 
 def make_labels():
     spans, pairs = np.zeros((0, 3), np.int64), np.zeros((0, 2), np.int64)
-    return SpanLogits(spans, np.zeros((0, N_TYPES), "f"), pairs, np.zeros((0, N_RELATIONS), "f"))
+    return SpanLogits(
+        spans, np.zeros((0, N_TYPES), "f"), pairs, np.zeros((0, N_RELATIONS), "f"), Sentences([])
+    )
 
 
 def make_model(*, initialize=True, **options):
     torch.manual_seed(0)
-    model = build_spert(make_tok2vec(), **{"max_width": 3, "width_embedding": 5, **options})
+    model = build_spert(
+        make_tok2vec(),
+        sentence_embedding="max",
+        **{"max_width": 3, "width_embedding": 5, **options},
+    )
     if initialize:
         model.initialize(Y=make_labels())
         with torch.no_grad():  # make entities likely
@@ -47,6 +54,10 @@ def make_model(*, initialize=True, **options):
 
 def module_of(model):
     return model.get_ref("head").shims[0]._model
+
+
+def cut(docs, candidates=None, *, max_length=256):
+    return SpanInput(docs, Sentences.of_docs(docs), max_length, candidates)
 
 
 @pytest.fixture
@@ -64,7 +75,7 @@ def assert_same_logits(actual, expected):
 
 
 def test_all_spans_are_scored_and_pairs_of_the_best(docs):
-    logits = make_model().predict(docs)
+    logits = make_model().predict(cut(docs))
     assert np.bincount(logits.spans[:, 2]).tolist() == [9, 1, 3, 6]
     assert logits.entities.shape == (19, N_TYPES)
     assert logits.relations.shape == (len(logits.pairs), N_RELATIONS) and len(logits.pairs)
@@ -76,21 +87,20 @@ def test_all_spans_are_scored_and_pairs_of_the_best(docs):
 
 def test_documents_do_not_change_each_other(docs):
     model = make_model()
-    together = model.predict(docs)
-    alone = [model.predict([doc]) for doc in docs if len(doc)]
+    together = model.predict(cut(docs))
+    alone = [model.predict(cut([doc])) for doc in docs if len(doc)]
     np.testing.assert_allclose(
         together.entities, np.concatenate([one.entities for one in alone]), atol=1e-5
     )
-    backwards = model.predict(docs[::-1])
+    backwards = model.predict(cut(docs[::-1]))
     n = len(alone[0].entities)
     np.testing.assert_allclose(backwards.entities[-n:], together.entities[:n], atol=1e-5)
 
 
 def test_max_length_bounds_the_pairs(docs):
     model = make_model()
-    n_pairs = len(model.predict(docs).pairs)
-    model.attrs["max_length"] = 2
-    logits = model.predict(docs)
+    n_pairs = len(model.predict(cut(docs)).pairs)
+    logits = model.predict(cut(docs, max_length=2))
     heads, tails = logits.spans[logits.pairs.T]
     assert (np.maximum(heads[:, 1], tails[:, 1]) - np.minimum(heads[:, 0], tails[:, 0]) <= 2).all()
     assert len(logits.pairs) < n_pairs
@@ -98,20 +108,20 @@ def test_max_length_bounds_the_pairs(docs):
 
 def test_candidates_score_alike_in_training_and_prediction(docs):
     model = make_model(dropout=0.0)
-    predicted = model.predict(docs)
-    logits, _ = model.begin_update(SpanInput(docs, predicted.spans, predicted.pairs))
+    predicted = model.predict(cut(docs))
+    logits, _ = model.begin_update(cut(docs, Candidates(predicted.spans, predicted.pairs)))
     assert_same_logits(logits, predicted)
 
 
 def test_training_needs_candidates(docs):
-    with pytest.raises(ValueError, match="pass a SpanInput"):
-        make_model().begin_update(docs)
+    with pytest.raises(ValueError, match="cannot train without candidates"):
+        make_model().begin_update(cut(docs))
 
 
 def test_gradients_equal_autograd(docs):
     """Of the embeddings and of every parameter, for an arbitrary gradient of the logits."""
     model = make_model(dropout=0.0)
-    logits, backprop = model.begin_update(SpanInput(docs, SPANS, PAIRS))
+    logits, backprop = model.begin_update(cut(docs, Candidates(SPANS, PAIRS)))
     random = np.random.default_rng(1)
     d_entities, d_relations = (
         random.standard_normal(array.shape).astype("float32")
@@ -144,10 +154,10 @@ def test_gradients_equal_autograd(docs):
 def test_dropout(docs, dropout, is_random):
     model = make_model(dropout=dropout)
     set_dropout_rate(model, 0.3)
-    first, second = (model.begin_update(SpanInput(docs, SPANS, PAIRS))[0] for _ in range(2))
+    first, second = (model.begin_update(cut(docs, Candidates(SPANS, PAIRS)))[0] for _ in range(2))
     assert np.array_equal(first.entities, second.entities) != is_random
     assert module_of(model).dropout == (0.3 if dropout is None else dropout)
-    assert_same_logits(model.predict(docs), model.predict(docs))
+    assert_same_logits(model.predict(cut(docs)), model.predict(cut(docs)))
 
 
 def test_sizes():
@@ -160,14 +170,14 @@ def test_sizes():
 def test_saving(docs):
     model = make_model()
     other = make_model(initialize=False).from_bytes(model.to_bytes())
-    assert_same_logits(other.predict(docs), model.predict(docs))
+    assert_same_logits(other.predict(cut(docs)), model.predict(cut(docs)))
     make_model(initialize=False).from_bytes(make_model(initialize=False).to_bytes())
 
 
 def test_update(docs):
     model = make_model(dropout=0.0)
-    before = model.predict(docs).entities
-    logits, backprop = model.begin_update(SpanInput(docs, SPANS, PAIRS))
+    before = model.predict(cut(docs)).entities
+    logits, backprop = model.begin_update(cut(docs, Candidates(SPANS, PAIRS)))
     backprop(logits)
     model.finish_update(Adam(0.01))
-    assert not np.allclose(model.predict(docs).entities, before)
+    assert not np.allclose(model.predict(cut(docs)).entities, before)

@@ -1,4 +1,5 @@
-"""The thinc side of each head: dimensions, a torch module built late, dropout, gradients, saved weights."""
+"""The thinc side of each head: dimensions, a torch module built late, dropout, gradients, saved
+weights."""
 
 import pickle
 from io import BytesIO
@@ -12,24 +13,24 @@ from thinc.api import Adam, set_dropout_rate
 
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_biaffine, build_table_cnn
 from spacy_tabcnn.runtime import torch_shim as shim
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 LENGTHS = np.array([4, 1, 3])
+WINDOWS = Windows(Sentences.of_lengths(LENGTHS), 256)
 
 
 def make_inputs(seed=0):
     words = np.random.default_rng(seed).standard_normal((LENGTHS.sum(), WIDTH)).astype("float32")
     return HeadInput(
-        words, LENGTHS, np.random.default_rng(seed).integers(-1, N_TAGS, LENGTHS.sum())
+        words, WINDOWS, np.random.default_rng(seed).integers(-1, N_TAGS, LENGTHS.sum())
     )
 
 
 def make_labels(n_tags=N_TAGS, n_relations=N_RELATIONS):
     """A sample of logits, which tells the head its numbers of labels."""
-    return TableLogits(
-        np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), np.zeros(0, np.int64)
-    )
+    return TableLogits(np.zeros((0, n_tags), "f"), np.zeros((0, n_relations), "f"), WINDOWS)
 
 
 def initialize(head):
@@ -140,7 +141,7 @@ def test_scores_are_those_of_the_module(make_head):
         tags, relations = module(torch.tensor(inputs.words), torch.tensor(LENGTHS))
     logits = head.predict(inputs._replace(known_tags=None))
     assert_same_logits(logits, TableLogits(tags.numpy(), relations.numpy(), LENGTHS))
-    assert logits.lengths is LENGTHS
+    assert logits.windows is WINDOWS
     assert logits.tags.shape == (8, N_TAGS) and logits.relations.shape == (9, N_RELATIONS)
 
 

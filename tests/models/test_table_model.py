@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from thinc.api import Model
 
 from spacy_tabcnn.models.table_heads import build_table_biaffine, build_table_cnn
-from spacy_tabcnn.models.table_model import TaggedDocs, build_table_model
-from spacy_tabcnn.sentences import count_cells
-from spacy_tabcnn.table.gold import GoldTable
+from spacy_tabcnn.models.table_model import TableInput, build_table_model
+from spacy_tabcnn.sentences import Sentences, Windows, count_cells
+from spacy_tabcnn.table.gold import GoldTables
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.table.loss import table_loss
 
@@ -53,6 +53,10 @@ def make_model(docs=None, head=None, **tok2vec_options):
     return model
 
 
+def cut(docs, known_tags=None, *, max_length=256):
+    return TableInput(docs, Windows(Sentences.of_docs(docs), max_length), known_tags)
+
+
 @pytest.fixture
 def docs(make_doc):
     """Documents of 4, 1 and 2 + 3 words."""
@@ -86,16 +90,16 @@ def test_initialisation_with_empty_documents(make_doc):
 
 
 def test_every_sentence_has_its_table(docs):
-    logits = make_model(docs).predict(docs)
-    assert logits.lengths.tolist() == [4, 1, 2, 3]
+    logits = make_model(docs).predict(cut(docs))
+    assert logits.windows.lengths.tolist() == [4, 1, 2, 3]
     assert logits.tags.shape == (10, N_TAGS)
-    assert logits.relations.shape == (count_cells(logits.lengths).sum(), N_RELATIONS)
+    assert logits.relations.shape == (count_cells(logits.windows.lengths).sum(), N_RELATIONS)
 
 
 def test_documents_do_not_change_each_other(docs):
     model = make_model(docs)
-    together = model.predict(docs)
-    alone = [model.predict([doc]) for doc in docs]
+    together = model.predict(cut(docs))
+    alone = [model.predict(cut([doc])) for doc in docs]
     np.testing.assert_allclose(
         together.tags, np.concatenate([one.tags for one in alone]), atol=1e-5
     )
@@ -107,10 +111,10 @@ def test_documents_do_not_change_each_other(docs):
 @pytest.mark.parametrize("empty_width", [WIDTH, 0])
 def test_empty_documents_have_no_table(docs, make_doc, empty_width):
     model = make_model(docs, empty_width=empty_width)
-    expected = model.predict(docs)
+    expected = model.predict(cut(docs))
     with_empty = [make_doc(""), *docs[:1], make_doc(""), *docs[1:]]
-    for logits in (model.predict(with_empty), model.begin_update(with_empty)[0]):
-        assert logits.lengths.tolist() == expected.lengths.tolist()
+    for logits in (model.predict(cut(with_empty)), model.begin_update(cut(with_empty))[0]):
+        assert logits.windows.lengths.tolist() == expected.windows.lengths.tolist()
         np.testing.assert_allclose(logits.tags, expected.tags, atol=1e-6)
         np.testing.assert_allclose(logits.relations, expected.relations, atol=1e-6)
 
@@ -118,10 +122,9 @@ def test_empty_documents_have_no_table(docs, make_doc, empty_width):
 def test_long_sentences_have_a_table_for_each_window(docs):
     """Each gives what it gives as a sentence of its own."""
     model = make_model(docs)
-    model.attrs["max_length"] = 2
-    logits = model.predict(docs)
-    assert logits.lengths.tolist() == [2, 2, 2, 1, 2, 2, 2]
-    alone = [model.predict([docs[0][start : start + 2].as_doc()]) for start in range(3)]
+    logits = model.predict(cut(docs, max_length=2))
+    assert logits.windows.lengths.tolist() == [2, 2, 2, 1, 2, 2, 2]
+    alone = [model.predict(cut([docs[0][start : start + 2].as_doc()])) for start in range(3)]
     np.testing.assert_allclose(
         logits.tags[:6], np.concatenate([one.tags for one in alone]), atol=1e-6
     )
@@ -136,13 +139,11 @@ def test_long_sentences_have_a_table_for_each_window(docs):
 def test_known_tags_follow_their_words_into_the_windows(docs):
     """A head that reads them scores a window as if it were a document of its own."""
     model = make_model(docs, build_table_biaffine(dropout=0.0))
-    model.attrs["max_length"] = 2
     gold = np.array([4, 1, -1, 3, 8, 0, 0, 5, 6, 7])
-    logits, _ = model.begin_update(TaggedDocs(docs, gold))
+    logits, _ = model.begin_update(cut(docs, gold, max_length=2))
     parts = [(docs[0][start : start + 2].as_doc(), gold[start : start + 2]) for start in range(3)]
     alone = [
-        model.begin_update(TaggedDocs([doc], tags))[0]
-        for doc, tags in [*parts, (docs[1], gold[4:5])]
+        model.begin_update(cut([doc], tags))[0] for doc, tags in [*parts, (docs[1], gold[4:5])]
     ]
     np.testing.assert_allclose(
         logits.tags[:7], np.concatenate([one.tags for one in alone]), atol=1e-5
@@ -150,14 +151,14 @@ def test_known_tags_follow_their_words_into_the_windows(docs):
     np.testing.assert_allclose(
         logits.relations[:3], np.concatenate([one.relations for one in alone]), atol=1e-5
     )
-    assert not np.allclose(logits.tags, model.begin_update(docs)[0].tags)
+    assert not np.allclose(logits.tags, model.begin_update(cut(docs, max_length=2))[0].tags)
 
 
 def test_known_tags_may_be_left_out(docs):
     """As for a head that does not read them."""
     model = make_model(docs)
-    with_tags, _ = model.begin_update(TaggedDocs(docs, np.zeros(10, dtype=np.int64)))
-    np.testing.assert_array_equal(model.begin_update(docs)[0].tags, with_tags.tags)
+    with_tags, _ = model.begin_update(cut(docs, np.zeros(10, dtype=np.int64)))
+    np.testing.assert_array_equal(model.begin_update(cut(docs))[0].tags, with_tags.tags)
 
 
 # Gradients
@@ -165,18 +166,15 @@ def test_known_tags_may_be_left_out(docs):
 
 def make_gold(lengths, seed=0):
     random = np.random.default_rng(seed)
-    return [
-        GoldTable(
-            random.integers(-1, N_TAGS, n), random.integers(-1, N_RELATIONS, int(count_cells(n)))
-        )
-        for n in lengths
-    ]
+    tags = random.integers(-1, N_TAGS, sum(lengths))
+    relations = random.integers(-1, N_RELATIONS, int(count_cells(lengths).sum()))
+    return GoldTables(tags, tags, relations)
 
 
 def backpropagate(model, docs):
     """Run a pass of training: (loss, gradients of the embeddings of each document)."""
-    logits, backprop = model.begin_update(docs)
-    loss, d_logits = table_loss(logits, make_gold(logits.lengths))
+    logits, backprop = model.begin_update(cut(docs))
+    loss, d_logits = table_loss(logits, make_gold(logits.windows.lengths))
     backprop(d_logits)
     return loss, model.get_ref("tok2vec").attrs["gradients"]
 
@@ -191,12 +189,12 @@ def test_gradient_of_the_embeddings_equals_autograd(docs):
     gold = make_gold(lengths)
     expected_loss = F.cross_entropy(
         tags,
-        torch.tensor(np.concatenate([table.tags for table in gold])),
+        torch.tensor(gold.tags),
         reduction="sum",
         ignore_index=-1,
     ) + F.cross_entropy(
         relations,
-        torch.tensor(np.concatenate([table.relations for table in gold])),
+        torch.tensor(gold.relations),
         reduction="sum",
         ignore_index=-1,
     )
@@ -209,16 +207,17 @@ def test_gradient_of_the_embeddings_equals_autograd(docs):
 def test_gradient_of_a_word_is_summed_over_its_windows(docs):
     """The second document's window and those of the first, (0, 2), (1, 3) and (2, 4)."""
     model = make_model(docs)
-    model.attrs["max_length"] = 2
-    logits, backprop = model.begin_update(docs[:2])
-    _, d_logits = table_loss(logits, make_gold(logits.lengths))
+    logits, backprop = model.begin_update(cut(docs[:2], max_length=2))
+    _, d_logits = table_loss(logits, make_gold(logits.windows.lengths))
     backprop(d_logits)
 
     words = torch.tensor(
         np.concatenate(model.get_ref("tok2vec").predict(docs[:2])), requires_grad=True
     )
     rows = words[[0, 1, 1, 2, 2, 3, 4]]
-    tags, relations = model.get_ref("head").shims[0]._model(rows, torch.tensor(logits.lengths))
+    tags, relations = (
+        model.get_ref("head").shims[0]._model(rows, torch.tensor(logits.windows.lengths))
+    )
     torch.autograd.backward(
         [tags, relations], [torch.tensor(d_logits.tags), torch.tensor(d_logits.relations)]
     )
@@ -229,7 +228,8 @@ def test_gradient_of_a_word_is_summed_over_its_windows(docs):
 
 @pytest.mark.parametrize("empty_width", [WIDTH, 0])
 def test_gradients_of_empty_documents_are_empty(docs, make_doc, empty_width):
-    """Every document gets a gradient of the shape of its embeddings, as upstream components expect."""
+    """Every document gets a gradient of the shape of its embeddings, as upstream components
+    expect."""
     model = make_model(docs, empty_width=empty_width)
     _, expected = backpropagate(model, docs)
     _, gradients = backpropagate(model, [make_doc(""), *docs, make_doc("")])
@@ -247,5 +247,5 @@ def test_bytes(docs):
         model.to_bytes()
     )
     np.testing.assert_allclose(
-        other.predict(docs).relations, model.predict(docs).relations, atol=1e-6
+        other.predict(cut(docs)).relations, model.predict(cut(docs)).relations, atol=1e-6
     )

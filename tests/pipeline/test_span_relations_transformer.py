@@ -6,8 +6,10 @@ import spacy
 from spacy.training import Example
 from thinc.api import Adam, Config
 
+from spacy_tabcnn.models.sentence_embeddings import SentenceInput
 from spacy_tabcnn.pipeline.span_relations import SpanRelations
 from spacy_tabcnn.relations import has_relations
+from spacy_tabcnn.sentences import Sentences
 
 from .test_relation_table_transformer import (
     LISTENER_CONFIG,
@@ -23,7 +25,8 @@ MODEL = "\n".join(
     [
         TRANSFORMER_CONFIG.split("[components.tabcnn]")[0].replace('"tabcnn"', '"spert"'),
         '[components.spert]\nfactory = "spert"\n',
-        '[components.spert.model]\n@architectures = "spacy-tabcnn.SpERT.v1"\n',
+        '[components.spert.model]\n@architectures = "spacy-tabcnn.SpERT.v1"\n'
+        'sentence_embedding = "cls"\n',
         LISTENER_CONFIG.replace("components.tabcnn", "components.spert"),
         "[vars]\nencoder = null",
     ]
@@ -65,7 +68,11 @@ def test_both_parts_learn(nlp, make_examples):
 def test_a_sentence_is_represented_by_cls(nlp, make_examples):
     train(nlp, make_examples(nlp), steps=1)
     (doc,) = nlp.get_pipe("transformer").pipe([nlp.make_doc(TEXTS[0])])
-    embeddings = nlp.get_pipe("spert").model.get_ref("embeddings").predict([doc])
+    embeddings = (
+        nlp.get_pipe("spert")
+        .model.get_ref("embeddings")
+        .predict(SentenceInput([doc], Sentences.of_docs([doc])))
+    )
     hidden = doc._.trf_data.model_output.last_hidden_state
     np.testing.assert_array_equal(embeddings.sentences, hidden[:, 0])
     assert len(embeddings.words) == len(doc)
@@ -95,7 +102,8 @@ def test_empty_documents_and_words_without_sub_words(nlp, make_examples, make_do
 
 
 def test_replaced_listener(nlp, make_examples, tmp_path):
-    """The sentence's embedding is that of [CLS] all the same, also in the pipeline that was saved."""
+    """The sentence's embedding is that of [CLS] all the same, also in the pipeline that was
+    saved."""
     train(nlp, make_examples(nlp), steps=3)
     expected = score(nlp, TEXTS[:1]).entities
     nlp.replace_listeners("transformer", "spert", ["model.tok2vec"])

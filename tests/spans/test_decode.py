@@ -4,17 +4,18 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_tabcnn.labels import LabelScheme
+from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.candidates import all_pairs, all_spans
-from spacy_tabcnn.spans.decode import best_spans, classify_spans, decode_spans
+from spacy_tabcnn.spans.decode import decode_spans
 from spacy_tabcnn.spans.gold import gold_spans
-from spacy_tabcnn.spans.logits import SpanLogits
+from spacy_tabcnn.spans.logits import SpanLogits, choose_entities
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [], "Visit": []})
 
 
 def make_logits(lengths, entities, relations=()):
-    """Logits as of a model: of spans {(start, end): (type, probability)}, and of the pairs of the best of them
-    {(head span, tail span): probabilities}."""
+    """Logits as of a model: of spans {(start, end): (type, probability)}, and of the pairs of the
+    best of them {(head span, tail span): probabilities}."""
     spans = all_spans(np.array(lengths), 10)
     probs = np.tile(np.array([0.98, 0.01, 0.01], dtype="float32"), (len(spans), 1))
     for i, (start, end, _) in enumerate(spans.tolist()):
@@ -23,17 +24,28 @@ def make_logits(lengths, entities, relations=()):
             probs[i] = (1 - prob) / 2
             probs[i, kind] = prob
     logits = np.log(probs)
-    best = best_spans(spans, *classify_spans(logits))
+    best = choose_entities(spans, logits).best
     pairs = all_pairs(spans[best], 256)
     bounds = [tuple(span) for span in spans[best][:, :2].tolist()]
     probs = np.array(
         [dict(relations).get((bounds[h], bounds[t]), (0.01, 0.01)) for h, t in pairs]
     ).reshape(-1, 2)
-    return SpanLogits(spans, logits, best[pairs], np.log(probs / (1 - probs)).astype("float32"))
+    relations = np.log(probs / (1 - probs)).astype("float32")
+    return SpanLogits(spans, logits, best[pairs], relations, Sentences.of_lengths(lengths))
 
 
 def decode(logits, doc_lengths, min_score=0.4):
-    return decode_spans(logits, doc_lengths, SCHEME, min_score=min_score)
+    """Decode logits of sentences that belong to documents of these lengths."""
+    lengths = iter(logits.sentences.lengths.tolist())
+    by_doc = []
+    for doc_length in doc_lengths:
+        bounds, end = [], 0
+        while end < doc_length:
+            bounds.append((end, end + next(lengths)))
+            end = bounds[-1][1]
+        by_doc.append(bounds)
+    logits = logits._replace(sentences=Sentences(by_doc))
+    return decode_spans(logits, SCHEME, min_score=min_score)
 
 
 def test_entities_and_relations():
@@ -96,7 +108,11 @@ def test_documents():
 def test_nothing_predicted():
     assert decode(make_logits([3], {}), [3]) == [([], [], [])]
     empty = SpanLogits(
-        np.zeros((0, 3), int), np.zeros((0, 3), "f"), np.zeros((0, 2), int), np.zeros((0, 2), "f")
+        np.zeros((0, 3), int),
+        np.zeros((0, 3), "f"),
+        np.zeros((0, 2), int),
+        np.zeros((0, 2), "f"),
+        Sentences([]),
     )
     assert decode(empty, [0, 0]) == [([], [], [])] * 2
 
@@ -109,13 +125,17 @@ def test_gold_round_trip(make_doc):
         [(0, 1, "LiveIn"), (2, 0, "Visit"), (2, 3, "LiveIn"), (2, 3, "Visit")],
     )
     example = Example(Doc(doc.vocab, words=[token.text for token in doc]), doc)
-    gold, skipped = gold_spans([example], SCHEME, max_width=10, max_length=256)
+    gold, skipped = gold_spans(
+        [example], Sentences.of_docs([doc]), SCHEME, max_width=10, max_length=256
+    )
     assert not skipped
     spans = all_spans(np.array([len(doc)]), 10)
     entities = np.where(gold.span_types(spans)[:, None] == np.arange(3), 9.0, -9.0)
-    best = best_spans(spans, *classify_spans(entities))
+    best = choose_entities(spans, entities).best
     pairs = best[all_pairs(spans[best], 256)]
-    logits = SpanLogits(spans, entities, pairs, 18.0 * gold.labels(spans, pairs) - 9.0)
+    logits = SpanLogits(
+        spans, entities, pairs, 18.0 * gold.labels(spans, pairs) - 9.0, Sentences.of_docs([doc])
+    )
     (prediction,) = decode(logits, [len(doc)])
     assert [ent[:3] for ent in prediction.entities] == [
         (ent.start, ent.end, ent.label_) for ent in doc.ents

@@ -4,6 +4,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_tabcnn.labels import MISSING, LabelScheme
+from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.candidates import all_spans
 from spacy_tabcnn.spans.gold import gold_spans
 
@@ -22,7 +23,8 @@ def collect(make_doc):
             if eg.reference.has_annotation("SENT_START"):
                 for token, gold in zip(eg.predicted, eg.reference, strict=True):
                     token.is_sent_start = gold.is_sent_start
-        return gold_spans(examples, SCHEME, max_width=max_width, max_length=max_length)
+        sentences = Sentences.of_docs([eg.predicted for eg in examples])
+        return gold_spans(examples, sentences, SCHEME, max_width=max_width, max_length=max_length)
 
     return collect
 

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from spacy_tabcnn.labels import MISSING
+from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.logits import SpanLogits
 from spacy_tabcnn.spans.loss import span_loss
 
@@ -15,6 +16,7 @@ def make_logits(n_spans=6, n_pairs=4, scale=1.0):
         (scale * random.standard_normal((n_spans, 3))).astype("float32"),
         np.zeros((n_pairs, 2), np.int64),
         (scale * random.standard_normal((n_pairs, 2))).astype("float32"),
+        Sentences([]),
     )
 
 
@@ -42,7 +44,13 @@ def test_missing_labels_do_not_count():
     types, labels = np.array([0, 1, 2, 0, 1, 0]), np.array([[0, 1], [0, 0], [1, 1], [1, 0]])
     types[3:], labels[1:] = MISSING, MISSING
     loss, gradient = span_loss(logits, types, labels)
-    few = SpanLogits(logits.spans[:3], logits.entities[:3], logits.pairs[:1], logits.relations[:1])
+    few = SpanLogits(
+        logits.spans[:3],
+        logits.entities[:3],
+        logits.pairs[:1],
+        logits.relations[:1],
+        Sentences([]),
+    )
     expected, expected_gradient = span_loss(few, types[:3], labels[:1])
     assert loss == pytest.approx(expected)
     np.testing.assert_allclose(gradient.entities[:3], expected_gradient.entities)

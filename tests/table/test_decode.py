@@ -6,8 +6,14 @@ import pytest
 from spacy_tabcnn.arrays import log_softmax
 from spacy_tabcnn.labels import OUTSIDE, LabelScheme
 from spacy_tabcnn.predictions import EntityPrediction, RelationPrediction
-from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Windows, cell_index, count_cells
-from spacy_tabcnn.table.decode import decode_relations, decode_tables, viterbi
+from spacy_tabcnn.sentences import (
+    DEFAULT_MAX_LENGTH,
+    Sentences,
+    Windows,
+    cell_index,
+    count_cells,
+)
+from spacy_tabcnn.table.decode import decode_tables, viterbi
 from spacy_tabcnn.table.logits import TableLogits
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [("PER", "LOC")], "Knows": [("PER", "PER")]})
@@ -20,33 +26,38 @@ OPTIONS = [
 ]
 
 
+def cut(lengths, max_length=DEFAULT_MAX_LENGTH):
+    return Windows(Sentences.of_lengths(lengths), max_length)
+
+
 def make_logits(lengths, seed=0, scheme=SCHEME):
     random = np.random.default_rng(seed)
     lengths = np.array(lengths, dtype=np.int64)
     return TableLogits(
         2.0 * random.standard_normal((lengths.sum(), scheme.n_tags)),
         2.0 * random.standard_normal((count_cells(lengths).sum(), scheme.n_relations)),
-        lengths,
+        cut(lengths),
     )
 
 
 def decode(logits, scheme=SCHEME, **options):
     """Decode tables of a sentence each."""
-    return decode_tables(logits, Windows(logits.lengths, DEFAULT_MAX_LENGTH), scheme, **options)
+    return decode_tables(logits, scheme, **options)
 
 
 def split(logits):
     """The logits of each sentence of a batch alone."""
-    words = np.split(logits.tags, np.cumsum(logits.lengths)[:-1])
-    cells = np.split(logits.relations, np.cumsum(count_cells(logits.lengths))[:-1])
+    words = np.split(logits.tags, np.cumsum(logits.windows.lengths)[:-1])
+    cells = np.split(logits.relations, np.cumsum(count_cells(logits.windows.lengths))[:-1])
     return [
-        TableLogits(tags, relations, np.array([len(tags)]))
+        TableLogits(tags, relations, cut([len(tags)]))
         for tags, relations in zip(words, cells, strict=True)
     ]
 
 
 def probabilities(cells):
-    """Log-probabilities of the relation labels of a sentence, given as the probabilities of its cells."""
+    """Log-probabilities of the relation labels of a sentence, given as the probabilities of its
+    cells."""
     return np.log(np.array(cells))
 
 
@@ -102,7 +113,7 @@ def test_entity_score_is_the_geometric_mean_of_its_tags():
     probs[0, OUTSIDE] = 0.92
     probs[1, 1], probs[2, 3] = 0.92, 0.6
     probs[2, OUTSIDE] += 0.32
-    logits = TableLogits(np.log(probs), np.zeros((3, SCHEME.n_relations)), np.array([3]))
+    logits = TableLogits(np.log(probs), np.zeros((3, SCHEME.n_relations)), cut([3]))
     ((prediction,), _) = decode(logits)[0]
     assert prediction[:3] == (1, 3, "PER")
     assert prediction.score == pytest.approx((0.92 * 0.6) ** 0.5)
@@ -138,7 +149,7 @@ def test_scores_of_certain_logits_are_one():
         np.full((1, SCHEME.n_relations), -1e4, "f"),
     )
     tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
-    (prediction,) = decode(TableLogits(tags, relations, np.array([2])))
+    (prediction,) = decode(TableLogits(tags, relations, cut([2])))
     assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
 
 
@@ -155,18 +166,18 @@ def test_scheme_without_relations():
 
 def test_logits_of_other_windows_are_refused():
     with pytest.raises(
-        ValueError, match="logits of 1 tables, 9 words in all, for 4 windows, 15 words in all"
+        ValueError, match="logits of 9 words and 36 cells for windows of 15 words and 21 cells"
     ):
-        decode_tables(make_logits([9]), Windows(np.array([9]), 4), SCHEME)
+        decode_tables(make_logits([9])._replace(windows=cut([9], 4)), SCHEME)
 
 
 # Windows. Six words in windows of four: (0, 4) and (2, 6), which own the words 0-2 and 3-5.
 
 
 def decode_windows(n_words, spans, related, *, max_length):
-    """Decode windows of a sentence in which each cell that counts, and no other, says that the entities of some spans
-    are LiveIn, given as their pairs of positions."""
-    windows = Windows(np.array([n_words]), max_length)
+    """Decode windows of a sentence in which each cell that counts, and no other, says that the
+    entities of some spans are LiveIn, given as their pairs of positions."""
+    windows = cut([n_words], max_length)
     words, owned = windows.words(), windows.rows()
     tags = np.full((len(words), SCHEME.n_tags), 0.01)
     tags[:, 8] = 0.9  # the other copies say U-LOC
@@ -184,8 +195,8 @@ def decode_windows(n_words, spans, related, *, max_length):
             relations[windows.cells(0, i, j)] = np.where(
                 np.arange(SCHEME.n_relations) == label, 0.9, 0.02
             )
-    logits = TableLogits(np.log(tags), np.log(relations), windows.lengths)
-    (prediction,) = decode_tables(logits, windows, SCHEME, type_constraints=False)
+    logits = TableLogits(np.log(tags), np.log(relations), windows)
+    (prediction,) = decode_tables(logits, SCHEME, type_constraints=False)
     return [ent[:2] for ent in prediction.entities], [
         relation[:3] for relation in prediction.relations
     ]
@@ -226,8 +237,8 @@ CERTAIN, LIKELY, UNLIKELY = (
 
 def relate(cells, entities, n_words, **options):
     options = {"type_constraints": False, **options}
-    windows = Windows(np.array([n_words]), DEFAULT_MAX_LENGTH)
-    return decode_relations(probabilities(cells), windows, [entities], SCHEME, **options)[0]
+    logits = TableLogits(np.zeros((n_words, SCHEME.n_tags)), probabilities(cells), cut([n_words]))
+    return decode_tables(logits, SCHEME, entities=[entities], **options)[0].relations
 
 
 def test_direction():
@@ -239,7 +250,8 @@ def test_direction():
 
 
 def test_mean_is_the_normalised_geometric_mean_over_the_cells():
-    """Two words by one word: rows 0 and 1, column 2; the cell (0, 1) within the entity does not count."""
+    """Two words by one word: rows 0 and 1, column 2; the cell (0, 1) within the entity does not
+    count."""
     cells = [UNLIKELY, LIKELY, CERTAIN]
     expected = np.sqrt(np.array(LIKELY) * np.array(CERTAIN))
     (relation,) = relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3)
@@ -254,7 +266,8 @@ def test_mean_needs_the_cells_to_agree_and_any_does_not():
 
 
 def test_any_ignores_cells_whose_best_label_is_none():
-    """A relation has to be the most probable label of a cell, not only more probable than in other cells."""
+    """A relation has to be the most probable label of a cell, not only more probable than in other
+    cells."""
     cells = [UNLIKELY, [0.5, 0.45, 0.03, 0.01, 0.01], UNLIKELY]
     assert relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3, aggregation="any") == []
 
@@ -346,7 +359,8 @@ def test_type_constraints_leave_the_allowed_labels(types, expected, aggregation)
 
 
 def test_scores_are_probabilities_among_the_allowed_labels():
-    """Of LiveIn from a PER to a LOC and none, which have 0.04 and 0.01 of a cell; the rest is what cannot be."""
+    """Of LiveIn from a PER to a LOC and none, which have 0.04 and 0.01 of a cell; the rest is what
+    cannot be."""
     entities = [entity(0, 1, "PER"), entity(1, 2, "LOC")]
     (relation,) = relate([[0.01, 0.04, 0.85, 0.05, 0.05]], entities, 2, type_constraints=True)
     assert relation.label == "LiveIn" and relation.score == pytest.approx(0.8)

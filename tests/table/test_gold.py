@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -6,7 +7,13 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_tabcnn.labels import MISSING, LabelScheme
-from spacy_tabcnn.sentences import cell_index
+from spacy_tabcnn.sentences import (
+    DEFAULT_MAX_LENGTH,
+    Sentences,
+    Windows,
+    cell_index,
+    count_cells,
+)
 from spacy_tabcnn.table.gold import gold_tables
 
 NONE, LIVE_IN, LIVE_IN_BACKWARDS, WORK_FOR, WORK_FOR_BACKWARDS = range(5)
@@ -20,8 +27,24 @@ def make_example(reference, predicted=None):
     return Example(predicted, reference)
 
 
-def fill(reference, predicted=None, **options):
-    return gold_tables(make_example(reference, predicted), SCHEME, **options)
+class Table(NamedTuple):
+    """The gold of one window."""
+
+    tags: np.ndarray
+    relations: np.ndarray
+
+
+def fill(reference, predicted=None, *, max_length=DEFAULT_MAX_LENGTH):
+    """The gold tables of a document, window by window, and what they cannot hold."""
+    return fill_example(make_example(reference, predicted), max_length=max_length)
+
+
+def fill_example(example, scheme=SCHEME, *, max_length=DEFAULT_MAX_LENGTH):
+    windows = Windows(Sentences.of_docs([example.predicted]), max_length)
+    gold, skipped = gold_tables([example], windows, scheme)
+    ends, cell_ends = np.cumsum(windows.lengths), np.cumsum(count_cells(windows.lengths))
+    tags, relations = np.split(gold.tags, ends)[:-1], np.split(gold.relations, cell_ends)[:-1]
+    return [*map(Table, tags, relations)], skipped
 
 
 def labelled_cells(table):
@@ -37,7 +60,8 @@ def labelled_cells(table):
 
 
 def test_figure_1(make_doc):
-    """(John Smith, LiveIn, London): every word of the head with every word of the tail, above the diagonal."""
+    """(John Smith, LiveIn, London): every word of the head with every word of the tail, above the
+    diagonal."""
     doc = make_doc("John Smith lives in London", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
     (table,), skipped = fill(doc)
     assert table.tags.tolist() == [B_PER, L_PER, OUT, OUT, U_LOC]
@@ -192,7 +216,8 @@ def test_boundaries_of_the_reference_do_not_count(make_doc):
     assert not skipped
 
 
-# Windows. Seven words in windows of four: (0, 4), (2, 6) and (4, 7), which own the words 0-2, 3-4 and 5-6.
+# Windows. Seven words in windows of four: (0, 4), (2, 6) and (4, 7), which own the words 0-2, 3-4
+# and 5-6.
 
 
 def test_each_word_has_its_tag_in_one_window(make_doc):
@@ -220,7 +245,8 @@ def test_entity_over_several_windows(make_doc):
 
 
 def test_each_cell_is_labelled_in_one_window(make_doc):
-    """Here (2, 3) is as far from the cut before it in the second window as from the one after it in the first."""
+    """Here (2, 3) is as far from the cut before it in the second window as from the one after it in
+    the first."""
     tables, _ = fill(make_doc("a b c d e f", [], []), max_length=4)
     assert [table.relations.tolist() for table in tables] == [
         # (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)

@@ -5,27 +5,30 @@ import torch.nn.functional as F
 
 from spacy_tabcnn.arrays import cross_entropy, log_softmax
 from spacy_tabcnn.labels import MISSING
-from spacy_tabcnn.table.gold import GoldTable
+from spacy_tabcnn.sentences import Sentences, Windows
+from spacy_tabcnn.table.gold import GoldTables
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.table.loss import table_loss
 
 LENGTHS, N_TAGS, N_RELATIONS = [3, 1, 2], 9, 5
 
 
+def cut(lengths):
+    return Windows(Sentences.of_lengths(lengths), 256)
+
+
 def make_logits(seed=0, scale=3.0):
     random = np.random.default_rng(seed)
     tags = (scale * random.standard_normal((6, N_TAGS))).astype("float32")
     relations = (scale * random.standard_normal((4, N_RELATIONS))).astype("float32")
-    return TableLogits(tags, relations, np.array(LENGTHS))
+    return TableLogits(tags, relations, cut(LENGTHS))
 
 
 def make_gold():
-    """Three tables, of three words, of one and of two; the first lacks the tag of a word, the last its relations."""
-    return [
-        GoldTable(np.array([1, 3, MISSING]), np.array([0, 2, 4])),
-        GoldTable(np.array([0]), np.array([], dtype=np.int64)),
-        GoldTable(np.array([8, 0]), np.array([MISSING])),
-    ]
+    """Three tables, of three words, of one and of two; the first lacks the tag of a word, the last
+    its relations."""
+    tags, relations = np.array([1, 3, MISSING, 0, 8, 0]), np.array([0, 2, 4, MISSING])
+    return GoldTables(tags, tags, relations)
 
 
 def torch_loss(logits, labels):
@@ -50,7 +53,7 @@ def test_gradient_has_the_form_of_the_logits():
     logits = make_logits()
     _, gradient = table_loss(logits, make_gold())
     assert gradient.tags.dtype == gradient.relations.dtype == np.float32
-    assert gradient.lengths is logits.lengths
+    assert gradient.windows is logits.windows
 
 
 def test_logits_are_left_as_they_are():
@@ -67,10 +70,9 @@ def test_missing_labels_have_neither_loss_nor_gradient():
 
 
 def test_nothing_to_learn_from():
-    logits = TableLogits(
-        np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), np.zeros(0, np.int64)
-    )
-    loss, gradient = table_loss(logits, [])
+    logits = TableLogits(np.zeros((0, N_TAGS), "f"), np.zeros((0, N_RELATIONS), "f"), cut([]))
+    nothing = np.zeros(0, dtype=np.int64)
+    loss, gradient = table_loss(logits, GoldTables(nothing, nothing, nothing))
     assert loss == 0.0
     assert gradient.tags.shape == (0, N_TAGS) and gradient.relations.shape == (0, N_RELATIONS)
 
@@ -97,4 +99,4 @@ def test_log_softmax_equals_torch():
 
 def test_gold_of_another_size_is_refused():
     with pytest.raises(ValueError, match="6 items, but 3 gold labels"):
-        table_loss(make_logits(), make_gold()[:1])
+        table_loss(make_logits(), make_gold()._replace(tags=np.array([1, 3, MISSING])))

@@ -12,11 +12,11 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.doccano import doccano_to_docs
+from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.labels import MISSING, LabelScheme
 from spacy_tabcnn.relations import set_relations
-from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Windows, sentence_lengths
+from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows
 from spacy_tabcnn.table.decode import decode_tables
 from spacy_tabcnn.table.gold import gold_tables
 from spacy_tabcnn.table.logits import TableLogits
@@ -48,16 +48,17 @@ def annotation(doc):
 
 
 def decode_gold(doc, scheme, *, max_length=DEFAULT_MAX_LENGTH, **options):
-    """Decode logits that say what the gold tables of a document say, and nothing where these are silent."""
+    """Decode logits that say what the gold tables of a document say, and nothing where these are
+    silent."""
     example = Example(Doc(doc.vocab, words=[token.text for token in doc]), doc)
-    tables, skipped = gold_tables(example, scheme, max_length=max_length)
+    windows = Windows(Sentences.of_docs([doc]), max_length)
+    gold, skipped = gold_tables([example], windows, scheme)
     logits = TableLogits(
-        certain(np.concatenate([table.tags for table in tables]), scheme.n_tags),
-        certain(np.concatenate([table.relations for table in tables]), scheme.n_relations),
-        np.array([len(table.tags) for table in tables]),
+        certain(gold.tags, scheme.n_tags),
+        certain(gold.relations, scheme.n_relations),
+        windows,
     )
-    windows = Windows(sentence_lengths([doc]), max_length)
-    (prediction,) = decode_tables(logits, windows, scheme, **options)
+    (prediction,) = decode_tables(logits, scheme, **options)
     entities = [(ent.start, ent.end, ent.label) for ent in prediction.entities]
     relations = [
         (*entities[relation.head][:2], *entities[relation.tail][:2], relation.label)
@@ -92,7 +93,8 @@ def test_sample_corpus(sample, options):
 
 @st.composite
 def annotated_docs(draw, max_words=12, max_entities=4):
-    """Documents with entities that do not overlap and at most one relation for each pair of them."""
+    """Documents with entities that do not overlap and at most one relation for each pair of
+    them."""
     n_words = draw(st.integers(1, max_words))
     bounds = sorted(draw(st.sets(st.integers(0, n_words), max_size=2 * max_entities)))
     bounds = bounds[: len(bounds) // 2 * 2]

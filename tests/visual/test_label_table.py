@@ -7,7 +7,7 @@ import spacy
 from spacy.tokens import Span
 from thinc.api import NumpyOps
 
-from spacy_tabcnn.sentences import Windows
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.visual import render
 from spacy_tabcnn.visual.label_table import (
@@ -72,7 +72,7 @@ def confident(nlp, doc):
     tags[:, 0] = 5
     tags[0, 4] = 10
     relations[:, 0] = 5
-    return TableLogits(tags, relations, logits.lengths)
+    return TableLogits(tags, relations, logits.windows)
 
 
 def test_two_relations_of_a_pair_share_its_cell(make_doc):
@@ -145,16 +145,14 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
     component = untrained.get_pipe("tabcnn")
     monkeypatch.setitem(component.cfg, "max_length", 4)
     doc = untrained.make_doc("a b c d e f g")
-    windows = Windows(np.array([7]), 4)
+    windows = Windows(Sentences.of_lengths([7]), 4)
     n_cells = int((windows.lengths * (windows.lengths - 1) // 2).sum())
     # Each row has a probability of its own, which tells which one was read.
     tags = np.zeros((int(windows.lengths.sum()), 9), dtype="f")
     tags[:, 1] = 3 + np.arange(len(tags)) / 10
     relations = np.zeros((n_cells, 5), dtype="f")
     relations[:, 1] = 3 + np.arange(n_cells) / 10
-    monkeypatch.setattr(
-        component, "predict", lambda docs: TableLogits(tags, relations, windows.lengths)
-    )
+    monkeypatch.setattr(component, "predict", lambda docs: TableLogits(tags, relations, windows))
     cells, _ = predicted_cells(doc, untrained)
     pairs = [(i, j) for i in range(7) for j in range(i + 1, 7) if windows.reach(0, i) > j]
     assert sorted(cells) == sorted([*pairs, *((i, i) for i in range(7))])
