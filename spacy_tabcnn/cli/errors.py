@@ -1,7 +1,7 @@
-"""`spacy tabcnn errors`: gold against predicted annotation, to look at in a browser."""
+"""`spacy tabcnn errors`: compare gold and predicted annotation on a page for the browser."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import spacy
 import typer
@@ -9,11 +9,9 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
 from ._app import tabcnn_cli
-
-if TYPE_CHECKING:
-    from ..visual.error_page import Counts
 
 
 @tabcnn_cli.command("errors")
@@ -37,16 +35,15 @@ def errors_cli(
     """
     Write a page that compares predictions with an annotated corpus.
 
-    Each document with its gold and its predicted entities, and what is missed,
-    spurious or wrong in type, direction or boundary; with filters by kind and by
-    label. The page needs no server and no network.
+    It shows each document with its gold and its predicted entities, and all entities
+    and relations that are missed, spurious or wrong in type, direction or boundary,
+    with filters by kind of error and by label. The page needs no server and no
+    network.
 
     EXAMPLE:
 
     spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
     """
-    from ..evaluation.errors import KINDS
-
     setup_gpu(gpu_id, silent=False)
     try:
         counts = write_errors(model, data, output, raw_text=raw_text)
@@ -59,15 +56,15 @@ def errors_cli(
 
 def write_errors(
     model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False
-) -> "Counts":
+) -> ErrorCounts:
     """Write the error browser of a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.
     data (str | Path): A .spacy file or a folder of them.
-    output (Path): The HTML file to write; its folder is made if needed.
-    raw_text (bool): Tokenise the texts anew and align, instead of keeping the gold tokens.
-    RETURNS (Counts): Numbers of entities and relations by kind of error.
-    RAISES (OSError): If there is no such pipeline, or the file cannot be written.
+    output (Path): The HTML file to write; its folder is made if it does not exist.
+    raw_text (bool): Tokenise the raw text and align it, instead of keeping the gold tokens.
+    RETURNS (ErrorCounts): Numbers of entities and relations by kind of error.
+    RAISES (OSError): If the pipeline does not exist, or the file cannot be written.
     RAISES (ValueError): If the corpus cannot be read.
     """
     from ..visual.error_page import make_error_page
