@@ -1,4 +1,5 @@
-"""Experiments: grids of training runs, their significance and a report beside the paper's figures.
+"""Experiments: grids of training runs, their significance, and a report with the paper's figures.
 
-Nothing here is needed to train or to use a pipeline. Running a study needs the extra `study`, a report also `report`.
+Neither training nor using a pipeline requires this package. A study requires the extra `study`, a
+report also the extra `report`.
 """

@@ -1,19 +1,25 @@
-"""How the systems of a layer study differ, and whether they come in the paper's order."""
+"""The differences between the systems of a layer study, and their order."""
 
-from collections.abc import Sequence
-from itertools import combinations, pairwise
+from collections.abc import Iterable, Sequence
+from itertools import combinations, pairwise, product
 from typing import NamedTuple
 
 from spacy_tabcnn.evaluation.significance import Comparison, paired_bootstrap
 
+from .grid import STATES, RunGroup
 from .results import MEASURES, Study, gather_counts, sort_systems, summarise_study
-
-# The state of the encoder in words.
-STATES = {True: "frozen", False: "updated", None: "as configured"}
 
 
 class Difference(NamedTuple):
-    """Two systems with the same layer of the same encoder, frozen or not, compared in one measure."""
+    """The comparison of two systems in one measure, with the same layer and state of the encoder.
+
+    first (str): The first system, which the paper names first.
+    second (str): The second system.
+    frozen (bool): Whether the encoder is frozen.
+    layer (int): The encoder layer.
+    measure (str): "NER", "RE" or "RE+".
+    comparison (Comparison): The difference in micro F1 and its interval.
+    """
 
     first: str
     second: str
@@ -29,89 +35,116 @@ class Difference(NamedTuple):
 
 
 def compare_systems(study: Study) -> list[Difference]:
-    """Compare each two systems of a study wherever both have been run.
+    """Compare each pair of systems of a study at each layer that both have.
 
     study (Study): A layer study.
-    RETURNS (list[Difference]): The differences in NER, RE and RE+. The first system of each is the one that the paper
-        names first.
+    RETURNS (list[Difference]): The differences in NER, RE and RE+.
     """
-    found = summarise_study(study.results, MEASURES["NER"])
-    layers = sorted({layer for _, _, layer in found if layer is not None})
-    return [
-        Difference(
-            *pair,
-            frozen,
-            layer,
-            measure,
-            paired_bootstrap(
-                *(
-                    gather_counts(study.results, (system, frozen, layer), MEASURES[measure])
-                    for system in pair
-                )
-            ),
-        )
-        for pair in combinations(sort_systems(system for system, _, _ in found), 2)
-        for frozen in (True, False)
-        for layer in layers
-        if all((system, frozen, layer) in found for system in pair)
-        for measure in MEASURES
-    ]
+    groups = summarise_study(study, "NER").keys()
+    systems = sort_systems(group.system for group in groups)
+    layers = sorted({group.layer for group in groups if group.layer is not None})
+    differences = []
+    for (first, second), frozen, layer in product(combinations(systems, 2), (True, False), layers):
+        pair = RunGroup(first, frozen, layer), RunGroup(second, frozen, layer)
+        if groups >= set(pair):
+            for measure in MEASURES:
+                comparison = _compare_groups(study, *pair, measure)
+                differences.append(Difference(first, second, frozen, layer, measure, comparison))
+    return differences
+
+
+def _compare_groups(study: Study, first: RunGroup, second: RunGroup, measure: str) -> Comparison:
+    return paired_bootstrap(
+        gather_counts(study, first, measure), gather_counts(study, second, measure)
+    )
 
 
 def describe_order(differences: Sequence[Difference]) -> list[str]:
-    """Say in words which system is ahead of which, and at how many layers all come in the paper's order.
+    """Describe in words which system is ahead, and at how many layers all are in the paper's order.
 
     differences (Sequence[Difference]): See `compare_systems`.
     RETURNS (list[str]): Sentences without a full stop, for each state of the encoder.
-    Source: the paper's section 3.2, which claims TabERT-CNN > TabERT > SpERT for a frozen encoder.
+    Source: the paper's section 3.2. It claims TabERT-CNN > TabERT > SpERT for a frozen encoder.
     """
     lines = []
     for frozen in (True, False):
         here = [difference for difference in differences if difference.frozen == frozen]
-        systems = sort_systems(
-            name for difference in here for name in (difference.first, difference.second)
-        )
+        systems = _list_systems(here)
         if len(systems) > 2:
             lines.append(_describe_chain(systems, frozen, here))
-        for pair in combinations(systems, 2):
-            for measure in MEASURES:
-                those = [d for d in here if (d.first, d.second, d.measure) == (*pair, measure)]
-                if those:
-                    lines.append(_describe_pair(those))
+        lines += map(_describe_pair, _group_by_pair(here))
     return lines
+
+
+def _group_by_pair(differences: Iterable[Difference]) -> Iterable[list[Difference]]:
+    """Group the differences of the same systems in the same measure."""
+    groups: dict[tuple[str, str, str], list[Difference]] = {}
+    for difference in differences:
+        key = (difference.first, difference.second, difference.measure)
+        groups.setdefault(key, []).append(difference)
+    return groups.values()
+
+
+def _list_systems(differences: Iterable[Difference]) -> list[str]:
+    systems = set()
+    for difference in differences:
+        systems |= {difference.first, difference.second}
+    return sort_systems(systems)
 
 
 def _describe_chain(systems: Sequence[str], frozen: bool, differences: Sequence[Difference]) -> str:
     """Count the layers at which each system is ahead of the next one."""
-    neighbours = list(pairwise(systems))
     counts = []
     for measure in MEASURES:
-        signs: dict[int, list[int]] = {}
-        for d in differences:
-            if d.measure == measure and (d.first, d.second) in neighbours:
-                signs.setdefault(d.layer, []).append(d.sign)
-        whole = [layer for layer, found in signs.items() if len(found) == len(neighbours)]
-        n_held = sum(all(sign > 0 for sign in signs[layer]) for layer in whole)
-        counts.append(f"{n_held} of {len(whole)} layers in {measure}")
-    return f"Encoder {STATES[frozen]}: {' > '.join(systems)}, by 95 % intervals, at {', '.join(counts)}"
+        n_held, n_layers = _count_ordered_layers(systems, measure, differences)
+        counts.append(f"{n_held} of {n_layers} layers in {measure}")
+    order = " > ".join(systems)
+    return f"Encoder {STATES[frozen]}: {order}, by 95 % intervals, at {', '.join(counts)}"
+
+
+def _count_ordered_layers(
+    systems: Sequence[str], measure: str, differences: Sequence[Difference]
+) -> tuple[int, int]:
+    """Count the layers at which all systems come in order, and the layers that all systems have."""
+    neighbours = list(pairwise(systems))
+    signs: dict[int, list[int]] = {}
+    for difference in differences:
+        pair = difference.first, difference.second
+        if difference.measure == measure and pair in neighbours:
+            signs.setdefault(difference.layer, []).append(difference.sign)
+    n_held = n_layers = 0
+    for found in signs.values():
+        if len(found) == len(neighbours):
+            n_layers += 1
+            n_held += min(found) > 0
+    return n_held, n_layers
 
 
 def _describe_pair(differences: Sequence[Difference]) -> str:
-    """Sort the layers of two systems by which of them is ahead."""
+    """Describe at which layers one of two systems is ahead of the other."""
     first, second, frozen, _, measure, _ = differences[0]
     parts = []
     for sign, verb in ((1, "ahead"), (-1, "behind"), (0, "not told apart")):
-        those = [d for d in differences if d.sign == sign]
+        those = [difference for difference in differences if difference.sign == sign]
         if those:
-            sizes = sorted(100 * abs(d.comparison.difference) for d in those)
-            points = f"{sizes[0]:.1f}" if len(sizes) == 1 else f"{sizes[0]:.1f} to {sizes[-1]:.1f}"
-            by = f" by {points} points" if sign else ""
-            parts.append(f"{verb} at {_name_layers(those, of=len(differences))}{by}")
+            part = f"{verb} at {_name_layers(those, of=len(differences))}"
+            if sign:
+                part += f" by {_name_sizes(those)} points"
+            parts.append(part)
     return f"Encoder {STATES[frozen]}, {measure}, {first} against {second}: {'; '.join(parts)}"
+
+
+def _name_sizes(differences: Sequence[Difference]) -> str:
+    sizes = sorted(100 * abs(difference.comparison.difference) for difference in differences)
+    if len(sizes) == 1:
+        return f"{sizes[0]:.1f}"
+    return f"{sizes[0]:.1f} to {sizes[-1]:.1f}"
 
 
 def _name_layers(differences: Sequence[Difference], *, of: int) -> str:
     names = [str(difference.layer) for difference in differences]
     if len(names) == 1:
         return f"layer {names[0]}"
-    return f"all {of} layers" if len(names) == of else f"layers {', '.join(names)}"
+    if len(names) == of:
+        return f"all {of} layers"
+    return f"layers {', '.join(names)}"

@@ -1,23 +1,26 @@
-"""Figures: F1 over the encoder layer, of the paper and of a study (the paper's figures 2 and 3), and reliability."""
+"""Figures 2 and 3 of the paper, F1 over the encoder layer, with the curves of studies below."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, cycle, product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from spacy_tabcnn.evaluation.calibration import TITLES, Calibration
+from spacy_tabcnn.visual.reliability import BLUE, save_figure, tidy_axis
 
-from .results import MEASURES, Study, read_paper, sort_systems, summarise_study
+from .grid import STATES, RunGroup
+from .paper import get_layer_scores, read_paper
+from .results import ScoreSummary, Study, sort_systems, summarise_study
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.container import ErrorbarContainer
 
-# Colours that the colour-blind can tell apart (Okabe and Ito, 2008), and marks that tell the systems apart without any.
-_STYLES = {"TabERT-CNN": ("#0072B2", "o"), "TabERT": ("#D55E00", "s"), "SpERT": ("#009E73", "^")}
+# A colour and a mark. Colour-blind readers can tell the colours apart (Okabe and Ito, 2008). The
+# marks tell the systems apart without any colour.
+Style = tuple[str, str]
+_STYLES = {"TabERT-CNN": (BLUE, "o"), "TabERT": ("#D55E00", "s"), "SpERT": ("#009E73", "^")}
 _OTHER_STYLES = (("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"))
 _PANELS = {"NER": "Entities (NER)", "RE": "Relations (RE)"}
-_PAPER_TABLES = {"NER": "table2_ner_dev_conll04", "RE": "table3_re_dev_conll04"}
 
 
 class Series(NamedTuple):
@@ -27,7 +30,7 @@ class Series(NamedTuple):
     frozen (bool): Whether its encoder is frozen.
     layers (list[int]): The encoder layers.
     mean (list[float]): F1 at each layer, in percent.
-    sd (list[float | None]): Its standard deviation over seeds; None where it is not known.
+    sd (list[float | None]): Standard deviation of F1 over seeds; None where it is not known.
     """
 
     system: str
@@ -38,19 +41,36 @@ class Series(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Its name in the legend."""
-        return f"{self.system} ({'frozen' if self.frozen else 'updated'})"
+        """The name of the curve in the legend."""
+        return f"{self.system} ({STATES[self.frozen]})"
+
+
+class PanelData(TypedDict):
+    """A plot in a JSON file."""
+
+    title: str
+    x: str
+    y: str
+    series: list[dict[str, object]]
 
 
 class Panel(NamedTuple):
-    """A plot: its title, its measure ("NER" or "RE") and its curves, in the order of the legend."""
+    """A plot.
+
+    title (str): The title.
+    measure (str): "NER" or "RE".
+    series (list[Series]): The curves, in the order of the legend.
+    """
 
     title: str
     measure: str
     series: list[Series]
 
-    def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): The data, for a JSON file."""
+    def to_dict(self) -> PanelData:
+        """Return the data for a JSON file.
+
+        RETURNS (PanelData): The data.
+        """
         return {
             "title": self.title,
             "x": "encoder layer",
@@ -63,82 +83,67 @@ def make_panels(studies: Sequence[Study], *, states: Sequence[bool]) -> list[lis
     """Collect the data of a figure.
 
     studies (Sequence[Study]): The layer studies.
-    states (Sequence[bool]): The states of the encoder that are shown, True for frozen.
-    RETURNS (list[list[Panel]]): A row for the paper and one for each study, each with entities and relations.
+    states (Sequence[bool]): The states of the encoder to show, True for frozen.
+    RETURNS (list[list[Panel]]): A row for the paper and one for each study, each with entities and
+        relations. Rows without a curve are left out.
     """
-    rows = [
-        [
-            Panel(f"{_PANELS[measure]}, paper", measure, _paper_series(measure, states))
-            for measure in _PANELS
-        ]
-    ]
+    paper = []
+    for measure, title in _PANELS.items():
+        paper.append(Panel(f"{title}, paper", measure, _make_paper_series(measure, states)))
+    rows = [paper]
     for study in studies:
-        title = f"ours, {study.encoder}" + (
-            "" if study.corpus == "CoNLL04" else f", {study.corpus}"
-        )
-        rows.append(
-            [
-                Panel(f"{_PANELS[measure]}, {title}", measure, _our_series(study, measure, states))
-                for measure in _PANELS
-            ]
-        )
-    return [row for row in rows if any(panel.series for panel in row)]
+        row = []
+        for measure, title in _PANELS.items():
+            series = _make_study_series(study, measure, states)
+            row.append(Panel(f"{title}, ours, {study.label}", measure, series))
+        if any(panel.series for panel in row):
+            rows.append(row)
+    return rows
 
 
-def _paper_series(measure: str, states: Sequence[bool]) -> list[Series]:
-    paper = read_paper()
-    table = paper[_PAPER_TABLES[measure]]
-    layers = paper["layers"]
-    return [
-        Series(
-            system,
-            frozen,
-            layers,
-            table[system]["frozen" if frozen else "updated"],
-            [None] * len(layers),
-        )
-        for system in sort_systems(table)
-        for frozen in sorted(states)
-    ]
+def _make_paper_series(measure: str, states: Sequence[bool]) -> list[Series]:
+    layers = read_paper()["layers"]
+    scores = get_layer_scores(measure)
+    series = []
+    for system, frozen in product(sort_systems(scores), sorted(states)):
+        mean = scores[system][STATES[frozen]]
+        series.append(Series(system, frozen, layers, mean, [None] * len(layers)))
+    return series
 
 
-def _our_series(study: Study, measure: str, states: Sequence[bool]) -> list[Series]:
-    summaries = summarise_study(study.results, MEASURES[measure])
-    found = []
-    for system in sort_systems(system for system, _, _ in summaries):
-        for frozen in sorted(states):
-            layers = sorted(
-                layer
-                for name, state, layer in summaries
-                if (name, state) == (system, frozen) and layer is not None
-            )
-            if layers:
-                points = [summaries[system, frozen, layer] for layer in layers]
-                found.append(
-                    Series(
-                        system,
-                        frozen,
-                        layers,
-                        [point.mean for point in points],
-                        [point.sd for point in points],
-                    )
-                )
-    return found
+def _make_study_series(study: Study, measure: str, states: Sequence[bool]) -> list[Series]:
+    summaries = summarise_study(study, measure)
+    systems = sort_systems(group.system for group in summaries)
+    series = []
+    for system, frozen in product(systems, sorted(states)):
+        curve = _make_curve(system, frozen, summaries)
+        if curve.layers:
+            series.append(curve)
+    return series
 
 
-def draw(rows: Sequence[Sequence[Panel]], path: Path) -> None:
+def _make_curve(system: str, frozen: bool, summaries: Mapping[RunGroup, ScoreSummary]) -> Series:
+    layers, means, deviations = [], [], []
+    for group in sorted(summaries, key=lambda group: group.layer or 0):
+        if (group.system, group.frozen) == (system, frozen) and group.layer is not None:
+            layers.append(group.layer)
+            means.append(summaries[group].mean)
+            deviations.append(summaries[group].sd)
+    return Series(system, frozen, layers, means, deviations)
+
+
+def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:
     """Draw a figure.
 
     rows (Sequence[Sequence[Panel]]): The panels.
     path (Path): The file; its extension, .png or .svg, decides the format.
     RAISES (ImportError): If matplotlib is not installed.
     """
-    with _saved(path, height=0.6 + 2.9 * len(rows)) as figure:
+    with save_figure(path, height=0.6 + 2.9 * len(rows)) as figure:
         axes = figure.subplots(len(rows), len(rows[0]), squeeze=False)
         handles: dict[str, Any] = {}
-        for row, panels in zip(axes, rows, strict=True):
-            for axis, panel in zip(row, panels, strict=True):
-                handles.update(_draw_panel(axis, panel))
+        for axis, panel in zip(axes.flat, chain.from_iterable(rows), strict=True):
+            handles.update(_draw_panel(axis, panel))
         figure.legend(
             handles.values(),
             handles,
@@ -149,112 +154,58 @@ def draw(rows: Sequence[Sequence[Panel]], path: Path) -> None:
         )
 
 
-def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
-    """Draw a reliability diagram: accuracy over score, and below it how many predictions have such a score.
-
-    groups (Mapping[str, Calibration]): The comparisons, by their names in `TITLES`; each gets a column.
-    path (Path): The file; its extension, .png or .svg, decides the format.
-    RAISES (ImportError): If matplotlib is not installed.
-    """
-    with _saved(path, height=3.6) as figure:
-        axes = figure.subplots(
-            2, len(groups), squeeze=False, sharex="col", sharey="row", height_ratios=(3, 1)
-        )
-        for upper, lower, (name, calibration) in zip(*axes, groups.items(), strict=True):
-            _draw_accuracy(upper, calibration)
-            error = f"calibration error {100 * calibration.error:.1f} %"
-            upper.set_title(f"{TITLES[name]}\nn = {calibration.n}, {error}", fontsize=8)
-            bins = calibration.bins
-            widths, heights = [bin_.high - bin_.low for bin_ in bins], [bin_.n for bin_ in bins]
-            lower.bar(
-                [bin_.low for bin_ in bins],
-                heights,
-                widths,
-                align="edge",
-                color="0.7",
-                edgecolor="w",
-            )
-            lower.set(xlabel="Score", yscale="log")
-            lower.yaxis.set_major_formatter("{x:g}")
-            _tidy(lower)
-        axes[0, 0].set_ylabel("Share that is right")
-        axes[1, 0].set_ylabel("Predictions")
-
-
-@contextmanager
-def _saved(path: Path, *, height: float) -> "Iterator[Figure]":
-    """Make a figure, and save it when it has been drawn."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": path.stem, "svg.fonttype": "path"}):
-        figure = Figure(figsize=(7.2, height), layout="constrained")
-        yield figure
-        # A date in the file would make each run another file.
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        figure.savefig(path, dpi=200, metadata=metadata)
-
-
-def _draw_accuracy(axis: "Axes", calibration: Calibration) -> None:
-    color, marker = _STYLES["TabERT-CNN"]
-    bins = calibration.bins
-    axis.plot([0, 1], [0, 1], color="0.6", linewidth=0.8, linestyle=":")
-    axis.errorbar(
-        [bin_.score for bin_ in bins],
-        [bin_.accuracy for bin_ in bins],
-        yerr=[
-            [bin_.accuracy - bin_.interval[0] for bin_ in bins],
-            [bin_.interval[1] - bin_.accuracy for bin_ in bins],
-        ],
-        color=color,
-        marker=marker,
-        markersize=4.5,
-        linestyle="none",  # a bin may hold very few
-        elinewidth=0.8,
-        capsize=2,
-    )
-    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
-    axis.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xticks=ticks, yticks=ticks)
-    _tidy(axis)
-
-
-def _draw_panel(axis: "Axes", panel: Panel) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The curves by their labels."""
+def _draw_panel(axis: "Axes", panel: Panel) -> "dict[str, ErrorbarContainer]":
+    """Draw a plot, and return its curves by their labels."""
+    styles = _choose_styles(series.system for series in panel.series)
     handles = {}
-    others = sort_systems(series.system for series in panel.series if series.system not in _STYLES)
-    styles = _STYLES | {
-        name: _OTHER_STYLES[i % len(_OTHER_STYLES)] for i, name in enumerate(others)
-    }
+    layers: set[int] = set()
     for series in panel.series:
-        color, marker = styles[series.system]
-        handles[series.label] = axis.errorbar(
-            series.layers,
-            series.mean,
-            yerr=None if all(sd is None for sd in series.sd) else [sd or 0.0 for sd in series.sd],
-            color=color,
-            marker=marker,
-            markersize=4.5,
-            markerfacecolor="white" if series.frozen else color,
-            linestyle="--" if series.frozen else "-",
-            linewidth=1.3,
-            elinewidth=0.8,
-            capsize=2,
-        )
-    last = max((layer for series in panel.series for layer in series.layers), default=12)
+        handles[series.label] = _draw_series(axis, series, styles[series.system])
+        layers.update(series.layers)
+    last, step = max(layers, default=12), 1
+    if last > 8:
+        step = 2
     axis.set(
         title=panel.title,
         xlabel="Encoder layer",
         ylabel="F1",
         ylim=(-2, 100),  # a mark at 0 is whole
-        xticks=range(0, last + 1, 2 if last > 8 else 1),
+        xticks=range(0, last + 1, step),
         yticks=range(0, 101, 10),
     )
     axis.title.set_fontsize(9)
-    _tidy(axis)
+    tidy_axis(axis)
     return handles
 
 
-def _tidy(axis: "Axes") -> None:
-    axis.grid(axis="y", color="0.85", linewidth=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
+def _choose_styles(systems: Iterable[str]) -> dict[str, Style]:
+    """Choose a style for each system. A system has the same style in all figures of the paper."""
+    styles: dict[str, Style] = dict(_STYLES)
+    others = cycle(_OTHER_STYLES)
+    for system in sort_systems(systems):
+        if system not in styles:
+            styles[system] = next(others)
+    return styles
+
+
+def _draw_series(axis: "Axes", series: Series, style: Style) -> "ErrorbarContainer":
+    color, marker = style
+    fill, line = color, "-"
+    if series.frozen:
+        fill, line = "white", "--"
+    bars = None
+    if any(sd is not None for sd in series.sd):
+        bars = [sd or 0.0 for sd in series.sd]
+    return axis.errorbar(
+        series.layers,
+        series.mean,
+        yerr=bars,
+        color=color,
+        marker=marker,
+        markersize=4.5,
+        markerfacecolor=fill,
+        linestyle=line,
+        linewidth=1.3,
+        elinewidth=0.8,
+        capsize=2,
+    )

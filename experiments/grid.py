@@ -1,9 +1,10 @@
-"""Which training runs a study consists of, and what each changes in its system's config."""
+"""The training runs of a study, and the settings of its system's config that each run changes."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, final
 
 from thinc.api import Config
 
@@ -12,17 +13,36 @@ if TYPE_CHECKING:
 
 # The name that the shipped configs give the encoder.
 ENCODER = "transformer"
+# The states of the encoder in words.
+STATES = {True: "frozen", False: "updated", None: "as configured"}
+
+# Settings of a config to replace, by dotted name; see `spacy.util.load_config`.
+Overrides = dict[str, object]
+
+
+class RunGroup(NamedTuple):
+    """The runs that differ by their seed only.
+
+    system (str): Name of the system.
+    frozen (bool | None): Whether the encoder is frozen; None: as the config has it.
+    layer (int | None): The encoder layer; None: as the config has it.
+    """
+
+    system: str
+    frozen: bool | None
+    layer: int | None
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One training run of a study. What is None stays as the system's config has it.
+class Run:
+    """One training run of a study. A setting that is None stays as the system's config has it.
 
     system (str): Name of the system.
     seed (int): The random seed.
-    frozen (bool | None): Whether the encoder stays as it is in training.
-    layer (int | None): The encoder layer that is read, and the last that is computed; 0 are the embeddings.
-    number (int | None): In a search, counts the trials from 1.
+    frozen (bool | None): Whether the encoder is frozen in training.
+    layer (int | None): The encoder layer that is read, the last one that is computed; 0 are the
+        embeddings.
+    number (int | None): In a search, the number of the trial, from 1.
     """
 
     system: str
@@ -32,11 +52,16 @@ class Cell:
     number: int | None = None
 
     @property
+    def group(self) -> RunGroup:
+        """The group of runs that differ from this one by their seed only."""
+        return RunGroup(self.system, self.frozen, self.layer)
+
+    @property
     def name(self) -> str:
-        """A name that can serve as that of a folder if the system's can."""
+        """A name for files and folders, provided that the system's name can serve as one."""
         parts = [self.system]
         if self.frozen is not None:
-            parts.append("frozen" if self.frozen else "updated")
+            parts.append(STATES[self.frozen])
         if self.layer is not None:
             parts.append(f"layer{self.layer}")
         if self.number is not None:
@@ -44,7 +69,10 @@ class Cell:
         return "-".join([*parts, f"seed{self.seed}"])
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): The settings that are not None; `Cell(**settings)` is the cell again."""
+        """Return the settings that are not None. `Run(**settings)` is the run again.
+
+        RETURNS (dict[str, Any]): The settings by name.
+        """
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -54,58 +82,58 @@ def make_grid(
     layers: Iterable[int],
     states: Iterable[bool] = (True, False),
     seeds: Iterable[int],
-) -> list[Cell]:
-    """List the cells of a layer study, one seed after the other, so that a study cut short has whole curves.
+) -> list[Run]:
+    """List the runs of a layer study, one seed after the other.
+
+    So a study that is interrupted has whole curves.
 
     systems (Iterable[str]): Names of the systems.
     layers (Iterable[int]): Layers of the encoder, 0 for the embeddings.
     states (Iterable[bool]): Whether the encoder is frozen.
     seeds (Iterable[int]): Random seeds.
-    RETURNS (list[Cell]): The cells, each once.
+    RETURNS (list[Run]): The runs, each once.
     Source: the paper's section 3.2.
     """
-    systems, layers, states = list(systems), list(layers), list(states)
-    cells = (
-        Cell(system, seed, frozen=frozen, layer=layer)
-        for seed in seeds
-        for frozen in states
-        for system in systems
-        for layer in layers
-    )
-    return list(dict.fromkeys(cells))
+    runs = []
+    for seed, frozen, system, layer in product(seeds, states, systems, layers):
+        runs.append(Run(system, seed, frozen=frozen, layer=layer))
+    return list(dict.fromkeys(runs))
 
 
-def make_search(system: str, *, n_trials: int, seed: int = 1) -> list[Cell]:
-    """List the cells of a search for hyper-parameters, whose values a sampler chooses when a cell is run.
+def make_search(system: str, *, n_trials: int, seed: int = 1) -> list[Run]:
+    """List the runs of a search for hyper-parameters. A sampler chooses the values of each run.
 
     system (str): Name of the system.
-    n_trials (int): How many settings are tried.
+    n_trials (int): Number of settings to try.
     seed (int): The random seed of all runs.
-    RETURNS (list[Cell]): The cells.
+    RETURNS (list[Run]): The runs.
     """
-    return [Cell(system, seed, number=number) for number in range(1, n_trials + 1)]
+    return [Run(system, seed, number=number) for number in range(1, n_trials + 1)]
 
 
-def make_overrides(config: Config, cell: Cell, *, cache_mb: int = 0) -> dict[str, Any]:
-    """Say what a cell changes in the config of its system.
+def make_overrides(config: Config, run: Run, *, cache_mb: int = 0) -> Overrides:
+    """Collect the settings that a run changes in the config of its system.
 
     config (Config): The config.
-    cell (Cell): The cell.
-    cache_mb (int): Megabytes for the output of a frozen encoder, see `spacy-tabcnn.TransformerModel.v1`.
-    RETURNS (dict[str, Any]): Overrides by dotted name, as `spacy.util.load_config` takes them.
-    RAISES (ValueError): If the cell sets the encoder and the config has none.
+    run (Run): The run.
+    cache_mb (int): Megabytes for the output of a frozen encoder, see
+        `spacy-tabcnn.TransformerModel.v1`.
+    RETURNS (Overrides): The settings by dotted name, as `spacy.util.load_config` takes them.
+    RAISES (ValueError): If the run changes the encoder and the config has none.
     """
-    overrides: dict[str, Any] = {"system.seed": cell.seed}
-    if cell.frozen is None and cell.layer is None:
+    overrides: Overrides = {"system.seed": run.seed}
+    if run.frozen is None and run.layer is None:
         return overrides
-    model = find_encoder(config, cell.system)
+    model = find_encoder(config, run.system)
     section = f"components.{ENCODER}.model"
-    if cell.frozen is not None:
-        overrides[f"{section}.frozen"] = cell.frozen
-        overrides[f"{section}.cache_mb"] = cache_mb if cell.frozen else 0
-    if cell.layer is not None:
+    if run.frozen is not None:
+        overrides[f"{section}.frozen"] = run.frozen
+        overrides[f"{section}.cache_mb"] = 0
+    if run.frozen:
+        overrides[f"{section}.cache_mb"] = cache_mb
+    if run.layer is not None:
         settings = model.get("transformer_config") or {}
-        overrides[f"{section}.transformer_config"] = {**settings, "num_hidden_layers": cell.layer}
+        overrides[f"{section}.transformer_config"] = {**settings, "num_hidden_layers": run.layer}
     return overrides
 
 
@@ -120,55 +148,93 @@ def find_encoder(config: Config, system: str) -> dict[str, Any]:
     model = config.get("components", {}).get(ENCODER, {}).get("model")
     if model is None:
         raise ValueError(
-            f"the config of {system} has no section [components.{ENCODER}.model], so no encoder to freeze or to cut. "
-            f"Name the component of the encoder {ENCODER!r}"
+            f"the config of {system} has no section [components.{ENCODER}.model], so no encoder to "
+            f"freeze or to cut. Name the component of the encoder {ENCODER!r}"
         )
     return dict(model)
 
 
-def check_space(space: Mapping[str, Any]) -> None:
+@final
+class Choices(TypedDict):
+    """The values of a setting in a search. A dictionary among them sets several settings."""
+
+    choices: list[object]
+
+
+class Bounds(TypedDict):
+    """The bounds of a setting in a search, both included."""
+
+    low: float
+    high: float
+
+
+@final
+class Range(Bounds, total=False):
+    """The range of a setting in a search; two integers as bounds give integers."""
+
+    log: bool
+
+
+# By dotted name of a setting, or by any name if the choices are groups of settings.
+SearchSpace = Mapping[str, Choices | Range]
+
+
+def check_space(space: Mapping[str, object]) -> None:
     """Check the search space of a file.
 
-    space (Mapping[str, Any]): By dotted name of a setting, or by any name if the choices are themselves groups of
-        settings: {"low", "high"} and, if wanted, "log"; or {"choices": [...]}.
-    RAISES (ValueError): If an entry is neither.
+    space (Mapping[str, object]): A range {"low", "high"}, optionally with "log", or
+        {"choices": [...]}, by dotted name of a setting; see `SearchSpace`.
+    RAISES (ValueError): If an entry has another form.
     """
     for name, values in space.items():
-        keys = set(values) if isinstance(values, Mapping) else set()
-        is_range = {"low", "high"} <= keys <= {"low", "high", "log"}
-        if not is_range and not (
-            keys == {"choices"} and isinstance(values["choices"], list) and values["choices"]
-        ):
+        if not _is_range(values) and not _has_choices(values):
             raise ValueError(
                 f"the search space of {name} is {values!r}; expected "
                 '{"low": 1e-5, "high": 1e-4, "log": true} or {"choices": [1, 2]}'
             )
 
 
-def suggest(trial: "Trial", space: Mapping[str, Any]) -> dict[str, Any]:
-    """Let the sampler of a study choose from a search space.
+def _is_range(values: object) -> bool:
+    return isinstance(values, Mapping) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
+
+
+def _has_choices(values: object) -> bool:
+    if not isinstance(values, Mapping) or set(values) != {"choices"}:
+        return False
+    return isinstance(values["choices"], list) and bool(values["choices"])
+
+
+def suggest(trial: "Trial", space: SearchSpace) -> Overrides:
+    """Choose settings from a search space with the sampler of a study.
 
     trial (Trial): Optuna's trial.
-    space (Mapping[str, Any]): See `check_space`. A range between two integers gives integers.
-    RETURNS (dict[str, Any]): Overrides by dotted name.
+    space (SearchSpace): The search space, see `check_space`.
+    RETURNS (Overrides): The settings by dotted name.
     """
-    overrides: dict[str, Any] = {}
+    overrides: Overrides = {}
     for name, values in space.items():
         if "choices" in values:
-            # Storages hold scalars, and a choice may be a list or a group of settings.
-            choice = json.loads(
-                str(trial.suggest_categorical(name, [json.dumps(c) for c in values["choices"]]))
-            )
-            overrides.update(choice if isinstance(choice, dict) else {name: choice})
-        elif isinstance(values["low"], int) and isinstance(values["high"], int):
-            overrides[name] = trial.suggest_int(
-                name, values["low"], values["high"], log=values.get("log", False)
-            )
+            choice = _suggest_choice(trial, name, values)
+            if isinstance(choice, dict):
+                overrides.update(choice)
+            else:
+                overrides[name] = choice
         else:
-            overrides[name] = trial.suggest_float(
-                name, values["low"], values["high"], log=values.get("log", False)
-            )
+            overrides[name] = _suggest_number(trial, name, values)
     return overrides
+
+
+def _suggest_choice(trial: "Trial", name: str, values: Choices) -> object:
+    # Storages hold scalars, and a choice may be a list or a group of settings.
+    texts = list(map(json.dumps, values["choices"]))
+    return json.loads(str(trial.suggest_categorical(name, texts)))
+
+
+def _suggest_number(trial: "Trial", name: str, values: Range) -> float:
+    low, high, log = values["low"], values["high"], values.get("log", False)
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=log)
+    return trial.suggest_float(name, low, high, log=log)
 
 
 def parse_layers(text: str, n_layers: int) -> list[int]:
@@ -181,9 +247,12 @@ def parse_layers(text: str, n_layers: int) -> list[int]:
     """
     if text == "all":
         return list(range(n_layers + 1))
-    parts: Sequence[str] = text.split(",")
-    if not all(part.strip().isdecimal() and int(part) <= n_layers for part in parts):
-        raise ValueError(
-            f"the layers are {text!r}; expected numbers from 0 to {n_layers} between commas, or all"
-        )
-    return sorted({int(part) for part in parts})
+    layers = set()
+    for part in text.split(","):
+        if not part.strip().isdecimal() or int(part) > n_layers:
+            raise ValueError(
+                f"the layers are {text!r}; expected numbers from 0 to {n_layers} between commas, "
+                "or all"
+            )
+        layers.add(int(part))
+    return sorted(layers)

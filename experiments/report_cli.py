@@ -1,4 +1,4 @@
-"""`python -m experiments report`: the tables and figures of the paper, with those of studies beside them."""
+"""`python -m experiments report`: the tables and figures of the paper, with our own below."""
 
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +19,8 @@ def report_cli(
             "--test",
             "-t",
             metavar="CORPUS/SYSTEM/ENCODER=FILES",
-            help="Scores on a test set, a JSON file of `spacy tabcnn evaluate` for each seed (ADE: fold); repeatable",
+            help="Scores on a test set: a JSON file of `spacy tabcnn evaluate` for each seed "
+            "(ADE: for each fold); repeatable",
         ),
     ] = None,
     calibrations: Annotated[
@@ -30,11 +31,12 @@ def report_cli(
     ] = None,
 ) -> None:
     """
-    Write the paper's tables and figures with our own beside them.
+    Write the paper's tables and figures with our own below.
 
-    Makes report.md, report.html (one page that needs no other file), the figures
-    as PNG, SVG and JSON, and the results of each study as JSON lines, from all
-    layer studies in the storage, finished or not.
+    Writes report.md, report.html (one page that requires no other file), the
+    figures as PNG, SVG and JSON, and the results of each study as JSON lines, from
+    all layer studies in the storage, finished or not. Requires the extras `study`
+    and `report`.
 
     EXAMPLE:
 
@@ -44,7 +46,7 @@ def report_cli(
     try:
         from .report import write_report
         from .results import Study
-        from .study import list_studies, read_results
+        from .storage import list_studies, read_results
 
         studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
         write_report(
@@ -52,7 +54,7 @@ def report_cli(
         )
     except ImportError as err:
         msg.fail(
-            "Could not load what reports need",
+            "Could not load Optuna or matplotlib",
             f'{err}. Install it with: pip install "spacy-tabcnn[study,report]"',
             exits=1,
         )

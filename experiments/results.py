@@ -1,34 +1,140 @@
-"""Means and standard deviations of a study, and the paper's figures to compare them with."""
+"""The results of a study: their files, means and standard deviations."""
 
 import json
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypedDict, cast
 
 import numpy as np
 
-from spacy_tabcnn.evaluation.significance import Counts
+from spacy_tabcnn.evaluation.significance import SentenceCounts
 
-if TYPE_CHECKING:
-    from .study import Result
+from .corpora import get_convention
+from .grid import Overrides, Run, RunGroup
 
-# A system, whether its encoder is frozen, and the layer that it reads.
-Key = tuple[str, bool | None, int | None]
-PAPER = Path(__file__).with_name("paper.json")
 # The prefix of the scores in each column of the paper.
 MEASURES = {"NER": "ents", "RE": "rels_boundaries", "RE+": "rels_strict"}
 # The order of the paper's legends. Other systems come after these.
 SYSTEMS = ("TabERT-CNN", "TabERT", "SpERT")
 
+# Hits, misses and spurious items of each sentence, by the prefix of the scores.
+CountsByPrefix = dict[str, list[list[int]]]
 
-class Summary(NamedTuple):
-    """Scores over runs, such as those of several seeds or folds, in percent.
+
+class RunScores(NamedTuple):
+    """The scores of a training run.
+
+    scores (dict[str, float]): The scores of the best model on the development set, as shares of 1.
+    counts (CountsByPrefix): Hits, misses and spurious items of each sentence.
+    """
+
+    scores: dict[str, float]
+    counts: CountsByPrefix
+
+
+class RunResult(NamedTuple):
+    """The state and the scores of a run.
+
+    run (Run): The run.
+    state (str): "complete", "running", "waiting" or "fail".
+    scores (dict[str, float]): See `RunScores`; empty unless complete.
+    counts (CountsByPrefix): See `RunScores`.
+    minutes (float | None): Duration of the run.
+    error (str | None): The error of a failed run; None if its worker died.
+    overrides (Mapping[str, object]): The settings that the sampler of a search chose.
+    """
+
+    run: Run
+    state: str
+    scores: dict[str, float]
+    counts: CountsByPrefix
+    minutes: float | None = None
+    error: str | None = None
+    overrides: Mapping[str, object] = MappingProxyType({})
+
+
+class CorpusCounts(TypedDict):
+    """The size of a corpus file."""
+
+    sentences: int
+    entity_types: int
+    relation_types: int
+
+
+class StudiedCorpus(TypedDict, total=False):
+    """The corpus of a study: its name and the sizes of its files."""
+
+    name: str
+    train: CorpusCounts
+    dev: CorpusCounts
+
+
+class StudySettings(TypedDict, total=False):
+    """The origin of a study's scores: the text of each system's config, the encoder, the corpus."""
+
+    systems: dict[str, str]
+    encoder: str | None
+    corpus: StudiedCorpus
+
+
+class RunRecord(TypedDict):
+    """A complete run in a file or a storage."""
+
+    run: dict[str, object]
+    overrides: Overrides
+    minutes: float | None
+    scores: dict[str, float]
+    counts: CountsByPrefix
+
+
+class Study(NamedTuple):
+    """The state of a study.
+
+    name (str): Its name.
+    settings (StudySettings): See `experiments.training.describe`.
+    results (list[RunResult]): The results of its runs.
+    """
+
+    name: str
+    settings: StudySettings
+    results: list[RunResult]
+
+    @property
+    def corpus(self) -> str:
+        """The name of the corpus."""
+        return self.settings.get("corpus", {}).get("name", "an unnamed corpus")
+
+    @property
+    def encoder(self) -> str:
+        """The name of the encoder."""
+        return self.settings.get("encoder") or "no encoder"
+
+    @property
+    def label(self) -> str:
+        """The encoder and, unless it is the corpus of the paper's layer tables, the corpus."""
+        if get_convention(self.corpus).has_layer_tables:
+            return self.encoder
+        return f"{self.encoder}, {self.corpus}"
+
+    @property
+    def complete(self) -> list[RunResult]:
+        """The results of the complete runs."""
+        return [result for result in self.results if result.state == "complete"]
+
+    @property
+    def is_layer_study(self) -> bool:
+        """Whether the study compares encoder layers; otherwise it is a search."""
+        return any(result.run.layer is not None for result in self.results)
+
+
+class ScoreSummary(NamedTuple):
+    """Scores over runs, such as the runs of several seeds or folds, in percent.
 
     mean (float): Their mean.
-    sd (float | None): Their standard deviation, that of a sample; None for a single run.
-    n_runs (int): How many there are.
+    sd (float | None): Their sample standard deviation; None for a single run.
+    n_runs (int): Number of runs.
     """
 
     mean: float
@@ -36,106 +142,121 @@ class Summary(NamedTuple):
     n_runs: int = 1
 
     def __str__(self) -> str:
-        return f"{self.mean:.1f}" if self.sd is None else f"{self.mean:.1f} ± {self.sd:.1f}"
-
-
-class Study(NamedTuple):
-    """A study as it stands in its storage.
-
-    name (str): Its name.
-    settings (Mapping[str, Any]): See `experiments.training.describe`.
-    results (list[Result]): Its cells.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-    results: "list[Result]"
-
-    @property
-    def corpus(self) -> str:
-        """The name of the corpus."""
-        return str(self.settings.get("corpus", {}).get("name", "an unnamed corpus"))
-
-    @property
-    def encoder(self) -> str:
-        """The name of the encoder."""
-        return str(self.settings.get("encoder") or "no encoder")
+        if self.sd is None:
+            return f"{self.mean:.1f}"
+        return f"{self.mean:.1f} ± {self.sd:.1f}"
 
 
 def save_results(study: Study, path: Path) -> None:
-    """Save the complete cells of a study as JSON lines, the first of which holds its name and its settings.
+    """Save the complete runs of a study as JSON lines. The first line holds its name and settings.
 
     study (Study): The study.
     path (Path): The file.
     """
-    rows: list[dict[str, Any]] = [{"study": study.name, "settings": dict(study.settings)}]
-    for result in study.results:
-        if result.state == "complete":
-            attributes = {"cell": result.cell.to_dict(), "overrides": dict(result.overrides)}
-            rows.append(
-                {
-                    **attributes,
-                    "minutes": result.minutes,
-                    "scores": result.scores,
-                    "counts": result.counts,
-                }
+    rows: list[object] = [{"study": study.name, "settings": study.settings}]
+    for result in study.complete:
+        record: RunRecord = {
+            "run": result.run.to_dict(),
+            "overrides": dict(result.overrides),
+            "minutes": result.minutes,
+            "scores": result.scores,
+            "counts": result.counts,
+        }
+        rows.append(record)
+    with path.open("w", encoding="utf-8") as file_:
+        for row in rows:
+            file_.write(json.dumps(row, separators=(",", ":")) + "\n")
+
+
+def read_saved_results(path: Path) -> tuple[StudySettings, dict[Run, RunRecord]]:
+    """Read a file that `save_results` wrote.
+
+    path (Path): The file.
+    RETURNS (tuple[StudySettings, dict[Run, RunRecord]]): The settings and the complete runs.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If the file has other content.
+    """
+    try:
+        header, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        settings = cast(StudySettings, header["settings"])
+        records = {}
+        for row in rows:
+            run = read_run(row)
+            if run is None:
+                raise KeyError("run")
+            records[run] = RunRecord(
+                run=run.to_dict(),
+                overrides=row["overrides"],
+                minutes=row["minutes"],
+                scores=row["scores"],
+                counts=row["counts"],
             )
-    path.write_text(
-        "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows), encoding="utf-8"
-    )
+    except (KeyError, TypeError, ValueError) as err:
+        raise ValueError(
+            f"{path}: not the results of a study ({err!r}); expected the NAME.jsonl of a report"
+        ) from err
+    return settings, records
 
 
-@lru_cache(maxsize=1)
-def read_paper() -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): The figures of the paper's tables, F1 in percent, with their source."""
-    return dict(json.loads(PAPER.read_text(encoding="utf-8")))
+def read_run(record: Mapping[str, Any]) -> Run | None:
+    """Read the run of a record in a file or a storage. Version 0.1.0 named it "cell".
+
+    record (Mapping[str, Any]): The record.
+    RETURNS (Run | None): The run; None if the record names none.
+    """
+    settings = record.get("run") or record.get("cell")
+    if settings is None:
+        return None
+    return Run(**settings)
 
 
-def summarise(scores: Iterable[float]) -> Summary:
-    """Average scores over runs, such as those of several seeds or folds.
+def summarise(scores: Iterable[float]) -> ScoreSummary:
+    """Average scores over runs, such as the runs of several seeds or folds.
 
     scores (Iterable[float]): The scores, as shares of 1; at least one.
-    RETURNS (Summary): Their mean and standard deviation, in percent.
+    RETURNS (ScoreSummary): Their mean and standard deviation, in percent.
     """
     percent = [100 * score for score in scores]
-    return Summary(mean(percent), stdev(percent) if len(percent) > 1 else None, len(percent))
+    if len(percent) == 1:
+        return ScoreSummary(percent[0])
+    return ScoreSummary(mean(percent), stdev(percent), len(percent))
 
 
-def summarise_study(results: "Iterable[Result]", measure: str) -> dict[Key, Summary]:
-    """Average the scores of each group of cells that differ by their seed only.
+def summarise_study(study: Study, measure: str) -> dict[RunGroup, ScoreSummary]:
+    """Average the scores of each group of runs that differ by their seed only.
 
-    results (Iterable[Result]): The cells of a study. Those that are not complete are left out.
-    measure (str): The prefix of the score, one of `MEASURES`.
-    RETURNS (dict[Key, Summary]): The averages.
+    study (Study): The study. Runs that are not complete are left out.
+    measure (str): A column of the paper, one of `MEASURES`.
+    RETURNS (dict[RunGroup, ScoreSummary]): The averages.
     """
-    groups: dict[Key, list[float]] = {}
-    for result in results:
-        if result.state == "complete":
-            key = (result.cell.system, result.cell.frozen, result.cell.layer)
-            groups.setdefault(key, []).append(result.scores[f"{measure}_f"])
-    return {key: summarise(scores) for key, scores in groups.items()}
+    groups: dict[RunGroup, list[float]] = {}
+    for result in study.complete:
+        score = result.scores[f"{MEASURES[measure]}_f"]
+        groups.setdefault(result.run.group, []).append(score)
+    return {group: summarise(scores) for group, scores in groups.items()}
 
 
-def gather_counts(results: "Iterable[Result]", key: Key, measure: str) -> Counts:
+def gather_counts(study: Study, group: RunGroup, measure: str) -> SentenceCounts:
     """Collect the counts of each sentence for `paired_bootstrap`.
 
-    results (Iterable[Result]): The cells of a study.
-    key (Key): The group of cells.
-    measure (str): The prefix of the score.
-    RETURNS (Counts): Hits, misses and spurious items, (seeds, sentences, 3).
+    study (Study): The study. Runs that are not complete are left out.
+    group (RunGroup): The group of runs.
+    measure (str): A column of the paper, one of `MEASURES`.
+    RETURNS (SentenceCounts): Hits, misses and spurious items, (seeds, sentences, 3).
     """
-    return np.array(
-        [
-            result.counts[measure]
-            for result in results
-            if result.state == "complete"
-            and (result.cell.system, result.cell.frozen, result.cell.layer) == key
-        ],
-        dtype=np.float64,
-    )
+    counts = []
+    for result in study.complete:
+        if result.run.group == group:
+            counts.append(result.counts[MEASURES[measure]])
+    return np.array(counts, dtype=np.float64)
 
 
 def sort_systems(systems: Iterable[str]) -> list[str]:
-    """RETURNS (list[str]): The systems, those of the paper first and in its order."""
-    rank = {name: number for number, name in enumerate(SYSTEMS)}
-    return sorted(set(systems), key=lambda name: (rank.get(name, len(rank)), name))
+    """Sort systems: first the systems of the paper, in its order, then the others by name.
+
+    systems (Iterable[str]): Names of systems.
+    RETURNS (list[str]): The names, each once.
+    """
+    names = set(systems)
+    known = list(filter(names.__contains__, SYSTEMS))
+    return known + sorted(names.difference(SYSTEMS))

@@ -1,11 +1,11 @@
-"""A study: its cells in a queue that several processes and machines work on, and that survives their death.
+"""A study: a queue of runs. Several processes and machines share it, and it survives their end.
 
-The queue is an Optuna study. Its trials are handed out, and found dead by their heartbeat, as Optuna does it. Which
-trials there are is decided here: one for each cell, by `enqueue_trial`. Optuna's GridSampler numbers its cells within
-one grid, so it would compute finished cells again when a grid grows, and running ones when the queue runs empty.
+The queue is an Optuna study. Optuna hands out its trials and detects dead workers by their
+heartbeat. This module decides which trials there are: one for each run, by `enqueue_trial`.
+Optuna's GridSampler does not serve: it numbers its runs within one grid, so it would compute
+finished runs again when a grid grows, and running ones when the queue is empty.
 """
 
-import json
 import os
 import socket
 import time
@@ -13,502 +13,300 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import event
 
-from .grid import Cell, suggest
+from .grid import Overrides, Run, SearchSpace, suggest
+from .progress import StudyProgress, get_state, measure_progress
+from .results import RunScores, StudySettings, read_run
+from .storage import (
+    HEARTBEAT,
+    SAMPLERS,
+    get_objective,
+    get_run_trials,
+    open_storage,
+    open_study,
+)
 
-# Seconds between two signs of life of a worker. It counts as dead after three intervals without any.
-HEARTBEAT = 60
-# How often one command queues a cell again after its worker died: the cell may be what kills it.
+# How often one command queues a run again after its worker died. The run may be the cause.
 MAX_RETRIES = 3
-# Seconds that a worker may take to leave when the queue is empty.
+# Seconds that a worker may take to end when the queue is empty.
 _PATIENCE = 10
-SAMPLERS: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
-    "tpe": optuna.samplers.TPESampler,
-    "random": optuna.samplers.RandomSampler,
-}
-# The states of a cell with several trials, the one that counts first. Pruned are those that were withdrawn.
-_PRIORITY = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
 
-
-class Outcome(NamedTuple):
-    """What training a cell gives.
-
-    scores (dict[str, float]): The scores of the best model on the development set, as shares of 1.
-    counts (dict[str, list[list[int]]]): Hits, misses and spurious items of each sentence, by the scores' prefix.
-    """
-
-    scores: dict[str, float]
-    counts: dict[str, list[list[int]]]
-
-
-# Trains a cell with the overrides that a sampler chose. It is sent to other processes, so it must be picklable.
-Train = Callable[[Cell, dict[str, Any]], Outcome]
-
-
-class Result(NamedTuple):
-    """What is known of a cell.
-
-    cell (Cell): The cell.
-    state (str): "complete", "running", "waiting" or "fail".
-    scores (dict[str, float]): See `Outcome`; empty unless complete.
-    counts (dict[str, list[list[int]]]): See `Outcome`.
-    minutes (float | None): How long it ran.
-    error (str | None): Why it failed; None if its worker died.
-    overrides (Mapping[str, Any]): What the sampler of a search chose.
-    """
-
-    cell: Cell
-    state: str
-    scores: dict[str, float]
-    counts: dict[str, list[list[int]]]
-    minutes: float | None = None
-    error: str | None = None
-    overrides: Mapping[str, Any] = MappingProxyType({})
-
-
-class Progress(NamedTuple):
-    """How far a command has come: numbers of its cells, and an estimate."""
-
-    n_cells: int
-    n_complete: int
-    n_running: int
-    n_failed: int
-    minutes_left: float | None
-
-    def __str__(self) -> str:
-        parts = [f"{self.n_complete} of {self.n_cells} cells", f"{self.n_running} running"]
-        if self.n_failed:
-            parts.append(f"{self.n_failed} failed")
-        if self.minutes_left is not None:
-            parts.append(f"about {format_minutes(self.minutes_left)} left")
-        return ", ".join(parts)
-
-
-def format_minutes(minutes: float) -> str:
-    """RETURNS (str): A duration in minutes, or in hours from two of them on."""
-    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.0f} min"
-
-
-def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
-    """Open the database of a study; an SQLite file is made if needed.
-
-    url (str | Path): The URL of a database, or the path of an SQLite file. SQLite's locks need a local disk: machines
-        that work together need a database server.
-    heartbeat (int): Seconds between two signs of life of a worker, the same in all processes.
-    RETURNS (RDBStorage): The storage.
-    """
-    url = str(url)
-    if "://" not in url:
-        Path(url).parent.mkdir(parents=True, exist_ok=True)
-        url = f"sqlite:///{url}"
-    is_sqlite = url.startswith("sqlite")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        storage = RDBStorage(
-            url,
-            engine_kwargs={"connect_args": {"timeout": 60}} if is_sqlite else None,
-            heartbeat_interval=heartbeat,
-            grace_period=3 * heartbeat,
-        )
-    if is_sqlite:
-        # SQLite has no "SELECT FOR UPDATE", with which Optuna claims a trial. Without a lock from the first statement
-        # of a transaction on, two workers could read that one trial is waiting and both take it.
-        event.listen(storage.engine, "connect", _leave_transactions_to_us)
-        event.listen(storage.engine, "begin", _begin_immediate)
-        storage.engine.dispose()
-    return storage
-
-
-def _leave_transactions_to_us(connection: Any, record: Any) -> None:
-    connection.isolation_level = None
-
-
-def _begin_immediate(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def open_study(
-    storage: RDBStorage,
-    name: str,
-    *,
-    settings: Mapping[str, Any] | None = None,
-    sampler: str = "tpe",
-) -> optuna.Study:
-    """Open a study, or make it if it is not there.
-
-    storage (RDBStorage): The storage.
-    name (str): The name of the study.
-    settings (Mapping[str, Any] | None): Where its scores come from. `settings["systems"]` may grow, the rest stays.
-    sampler (str): Chooses the values of a search: "tpe" or "random".
-    RETURNS (Study): The study.
-    RAISES (ValueError): If the study has been run with other settings.
-    """
-    if settings is None:
-        return optuna.load_study(study_name=name, storage=storage)
-    study = optuna.create_study(
-        study_name=name,
-        storage=storage,
-        sampler=SAMPLERS[sampler](),
-        direction="maximize",
-        load_if_exists=True,
-    )
-    settings = json.loads(json.dumps(settings))
-    old = study.user_attrs.get("settings", {})
-    systems = {**old.get("systems", {}), **settings.get("systems", {})}
-    changed = [
-        key for key in old.keys() & settings.keys() - {"systems"} if old[key] != settings[key]
-    ]
-    changed += [
-        f"system {key}" for key, value in old.get("systems", {}).items() if systems[key] != value
-    ]
-    if changed:
-        raise ValueError(
-            f"the study {name!r} has been run with another {' and '.join(sorted(changed))}. "
-            "Its scores would not be comparable: give the new one another --name"
-        )
-    study.set_user_attr("settings", {**old, **settings, "systems": systems})
-    return study
+# Trains a run with the overrides that a sampler chose. It is sent to other processes, so it must be
+# picklable.
+Train = Callable[[Run, Overrides], RunScores]
 
 
 def run_study(
     url: str | Path,
     name: str,
-    cells: Sequence[Cell],
+    runs: Sequence[Run],
     train: Train,
     *,
-    settings: Mapping[str, Any] | None = None,
-    space: Mapping[str, Any] | None = None,
+    settings: StudySettings | None = None,
+    space: SearchSpace | None = None,
     sampler: str = "tpe",
     n_workers: int = 1,
     heartbeat: int = HEARTBEAT,
     report: Callable[[str], None] = print,
-) -> Progress:
-    """Compute the cells of a study that have not been, and wait for those that others compute.
+) -> StudyProgress:
+    """Compute the runs of a study that are not complete, and wait for those that others compute.
 
-    Finished cells stay as they are. Cells whose worker has died are computed again, and so, but only once a call, are
-    those that failed with an error. Waiting cells of an earlier call that are not among `cells` are withdrawn. The same
-    call on several machines shares the work between them.
+    Complete runs stay as they are. Runs are computed again if their worker died; runs that failed
+    with an error are computed again once a call. Waiting runs of an earlier call that are not among
+    `runs` are withdrawn. The same call on several machines shares the work between them.
 
     url (str | Path): See `open_storage`.
     name (str): The name of the study.
-    cells (Sequence[Cell]): The cells, in the order in which to compute them.
-    train (Train): Computes a cell.
-    settings (Mapping[str, Any] | None): See `open_study`.
-    space (Mapping[str, Any] | None): What a sampler chooses for each cell, see `check_space`.
+    runs (Sequence[Run]): The runs, in the order in which to compute them.
+    train (Train): Computes a run.
+    settings (StudySettings | None): See `open_study`.
+    space (SearchSpace | None): The search space of a search, see `check_space`.
     sampler (str): The sampler, see `open_study`.
     n_workers (int): Number of processes on this machine.
     heartbeat (int): Seconds between two signs of life of a worker.
-    report (Callable): Takes a line of text whenever something has changed.
-    RETURNS (Progress): How it ended.
+    report (Callable): Called with a line of text whenever the progress changes.
+    RETURNS (StudyProgress): The progress at the end.
     RAISES (ValueError): See `open_study`.
-    RAISES (RuntimeError): If the processes die without beginning a cell.
+    RAISES (RuntimeError): If the processes die without beginning a run.
     """
     storage = open_storage(url, heartbeat=heartbeat)
     study = open_study(storage, name, settings=settings or {}, sampler=sampler)
-    _withdraw(storage, study, cells)
-    _enqueue(study, cells, get_cell_trials(study), with_errors=True)
-    context = get_context("spawn")  # a forked process cannot use CUDA
-    arguments = (url, name, train, dict(space or {}), sampler, heartbeat)
-    workers: list[BaseProcess] = []
-    n_retries: Counter[Cell] = Counter()
-    n_deaths = 0
-    reported: set[str] = set()
-    progress: Progress | None = None
+    _withdraw(storage, study, runs)
+    _enqueue(study, runs, get_run_trials(study), with_errors=True)
+    workers = _Workers(n_workers, (url, name, train, dict(space or {}), sampler, heartbeat))
     try:
-        while True:
-            _fail_dead(study, heartbeat)
-            trials = get_cell_trials(study)
-            if again := _enqueue(
-                study, [cell for cell in cells if n_retries[cell] < MAX_RETRIES], trials
-            ):
-                n_retries.update(again)
-                trials = get_cell_trials(study)
-            for line in _describe_failures(trials, cells):
-                if line not in reported:
-                    report(line)
-                    reported.add(line)
-            latest = measure_progress(trials, cells, n_workers)
-            if latest[:-1] != (progress or ())[:-1]:
-                report(str(latest))
-                n_deaths = 0
-            progress = latest
-            n_deaths += sum(worker.exitcode not in (None, 0) for worker in workers)
-            if n_deaths > MAX_RETRIES * n_workers:
-                raise RuntimeError(
-                    "the worker processes die before they have begun a cell; their messages say why"
-                )
-            workers = [worker for worker in workers if worker.is_alive()]
-            n_waiting = sum(
-                trials[cell].state == TrialState.WAITING for cell in cells if cell in trials
-            )
-            if not n_waiting and not progress.n_running:
-                for worker in workers:
-                    worker.join(_PATIENCE)  # it is about to find the queue empty
-                return progress
-            for _ in range(min(n_workers - len(workers), n_waiting)):
-                worker = context.Process(target=work, args=arguments, daemon=True)
-                worker.start()
-                workers.append(worker)
-            time.sleep(min(5, heartbeat / 4))
+        return _supervise(study, runs, workers, _Reporter(report), heartbeat=heartbeat)
     finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
+        workers.terminate()
+
+
+def _supervise(
+    study: optuna.Study,
+    runs: Sequence[Run],
+    workers: "_Workers",
+    reporter: "_Reporter",
+    *,
+    heartbeat: int,
+) -> StudyProgress:
+    """Keep the workers busy until no run is waiting or running."""
+    n_retries: Counter[Run] = Counter()
+    n_deaths = 0
+    while True:
+        trials = _requeue(study, runs, n_retries, heartbeat=heartbeat)
+        progress = measure_progress(trials, runs, workers.n_workers)
+        if reporter.update(progress, trials, runs):
+            n_deaths = 0
+        n_deaths += workers.remove_ended()
+        if n_deaths > MAX_RETRIES * workers.n_workers:
+            raise RuntimeError(
+                "the worker processes die before they have begun a run; their messages say why"
+            )
+        n_waiting = sum(run in trials and trials[run].state == TrialState.WAITING for run in runs)
+        if not n_waiting and not progress.n_running:
+            workers.join()
+            return progress
+        workers.start(n_waiting)
+        time.sleep(min(5, heartbeat / 4))
+
+
+class _Workers:
+    """The worker processes of a command.
+
+    n_workers (int): Maximum number of processes.
+    arguments (tuple[object, ...]): The arguments of `work`.
+    """
+
+    def __init__(self, n_workers: int, arguments: tuple[object, ...]) -> None:
+        self.n_workers = n_workers
+        self._arguments = arguments
+        self._context = get_context("spawn")  # a forked process cannot use CUDA
+        self._processes: list[BaseProcess] = []
+
+    def start(self, n_waiting: int) -> None:
+        """Start as many processes as there are runs for, up to the maximum number."""
+        for _ in range(min(self.n_workers - len(self._processes), n_waiting)):
+            process = self._context.Process(target=work, args=self._arguments, daemon=True)
+            process.start()
+            self._processes.append(process)
+
+    def remove_ended(self) -> int:
+        """Forget the processes that have ended, and return the number of those that crashed."""
+        alive, n_crashed = [], 0
+        for process in self._processes:
+            n_crashed += process.exitcode not in (None, 0)
+            if process.is_alive():
+                alive.append(process)
+        self._processes = alive
+        return n_crashed
+
+    def join(self) -> None:
+        """Wait for the processes, which are about to find the queue empty."""
+        for process in self._processes:
+            process.join(_PATIENCE)
+
+    def terminate(self) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+
+class _Reporter:
+    """Reports new failures and changes of the progress, a line each.
+
+    report (Callable): Called with each line.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._reported: set[str] = set()
+        self._counts: tuple[object, ...] = ()
+
+    def update(
+        self, progress: StudyProgress, trials: Mapping[Run, FrozenTrial], runs: Iterable[Run]
+    ) -> bool:
+        """Report the changes, and return whether the number of runs in any state has changed."""
+        for line in _describe_failures(trials, runs):
+            if line not in self._reported:
+                self._report(line)
+                self._reported.add(line)
+        counts = progress[:-1]  # without the time left
+        if counts == self._counts:
+            return False
+        self._report(str(progress))
+        self._counts = counts
+        return True
+
+
+def _describe_failures(trials: Mapping[Run, FrozenTrial], runs: Iterable[Run]) -> list[str]:
+    lines = []
+    for run in runs:
+        if get_state(trials, run) == TrialState.FAIL:
+            error = trials[run].user_attrs.get("error", "its worker died")
+            lines.append(f"{run.name} failed: {error}")
+    return lines
 
 
 def work(
-    url: str | Path, name: str, train: Train, space: dict[str, Any], sampler: str, heartbeat: int
+    url: str | Path, name: str, train: Train, space: SearchSpace, sampler: str, heartbeat: int
 ) -> None:
-    """Compute waiting cells until there are none, or until the process that started this one has gone.
+    """Compute waiting runs until there are none, or until the parent process has ended.
 
-    The arguments are those of `run_study`.
+    The arguments are the arguments of `run_study`.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, heartbeat=heartbeat)
     study = optuna.load_study(study_name=name, storage=storage, sampler=SAMPLERS[sampler]())
+    compute = partial(_compute, study=study, storage=storage, train=train, space=space)
     parent = parent_process()
-
-    def compute(trial: optuna.Trial) -> float:
-        # Only what has a heartbeat can be found dead; Optuna's own first one may come a moment later.
-        storage.record_heartbeat(trial._trial_id)
-        trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
-        if "cell" not in trial.user_attrs or _has_twin(study, trial):
-            raise optuna.TrialPruned  # another worker was faster
-        start = time.monotonic()
-        try:
-            overrides = suggest(trial, space)
-            trial.set_user_attr("overrides", overrides)
-            outcome = train(Cell(**trial.user_attrs["cell"]), overrides)
-        except Exception as error:
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-            raise
-        trial.set_user_attr("minutes", (time.monotonic() - start) / 60)
-        trial.set_user_attr("scores", outcome.scores)
-        trial.set_user_attr("counts", outcome.counts)
-        return get_objective(outcome.scores)
-
-    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)) and (
-        parent is None or parent.is_alive()
-    ):
+    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if parent is not None and not parent.is_alive():
+            return
         study.optimize(compute, n_trials=1, catch=(Exception,), gc_after_trial=True)
 
 
-def get_objective(scores: Mapping[str, float]) -> float:
-    """RETURNS (float): What a search maximises: the mean of the F1 of entities and of strict relations."""
-    return (scores["ents_f"] + scores["rels_strict_f"]) / 2
-
-
-def read_results(url: str | Path, name: str) -> tuple[dict[str, Any], list[Result]]:
-    """Read what a study has found so far.
-
-    url (str | Path): See `open_storage`.
-    name (str): The name of the study.
-    RETURNS (tuple[dict[str, Any], list[Result]]): Its settings, and a result for each cell that was ever queued.
-    RAISES (KeyError): If there is no such study.
-    """
-    study = open_study(open_storage(url), name)
-    results = []
-    for cell, trial in get_cell_trials(study).items():
-        attributes = trial.user_attrs
-        is_complete = trial.state == TrialState.COMPLETE
-        results.append(
-            Result(
-                cell,
-                trial.state.name.lower(),
-                attributes["scores"] if is_complete else {},
-                attributes["counts"] if is_complete else {},
-                attributes.get("minutes"),
-                attributes.get("error"),
-                attributes.get("overrides", {}),
-            )
-        )
-    return study.user_attrs.get("settings", {}), results
-
-
-def add_results(url: str | Path, name: str, path: Path) -> int:
-    """Add the cells of a file to a study, so that they are not computed again.
-
-    url (str | Path): See `open_storage`.
-    name (str): The name of the study.
-    path (Path): A file that `results.save_results` made.
-    RETURNS (int): How many of the cells the study did not have.
-    RAISES (OSError): If there is no such file.
-    RAISES (ValueError): If it cannot be read, or comes from other settings than those of the study.
-    """
+def _compute(
+    trial: optuna.Trial,
+    *,
+    study: optuna.Study,
+    storage: RDBStorage,
+    train: Train,
+    space: SearchSpace,
+) -> float:
+    """Compute the run of a trial, and write its scores or its error into the trial."""
+    # Only a trial with a heartbeat can be found dead. Optuna's own first one may come later.
+    storage.record_heartbeat(trial._trial_id)
+    trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
+    run = read_run(trial.user_attrs)
+    if run is None or _has_twin(study, trial, run):
+        raise optuna.TrialPruned  # another worker was faster
+    start = time.monotonic()
     try:
-        header, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        settings = header["settings"]
-        attributes = [
-            {key: row[key] for key in ("cell", "overrides", "minutes", "scores", "counts")}
-            for row in rows
-        ]
-        cells = [Cell(**row["cell"]) for row in rows]
-    except (KeyError, TypeError, ValueError) as err:
-        raise ValueError(
-            f"{path}: not the results of a study ({err!r}); expected the NAME.jsonl of a report"
-        ) from err
-    study = open_study(open_storage(url), name, settings=settings)
-    known = {
-        cell for cell, trial in get_cell_trials(study).items() if trial.state == TrialState.COMPLETE
-    }
-    missing = [row for cell, row in zip(cells, attributes, strict=True) if cell not in known]
-    for row in missing:
-        study.add_trial(
-            optuna.trial.create_trial(value=get_objective(row["scores"]), user_attrs=row)
-        )
-    return len(missing)
+        overrides = suggest(trial, space)
+        trial.set_user_attr("overrides", overrides)
+        outcome = train(run, overrides)
+    except Exception as error:
+        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        raise
+    trial.set_user_attr("minutes", (time.monotonic() - start) / 60)
+    trial.set_user_attr("scores", outcome.scores)
+    trial.set_user_attr("counts", outcome.counts)
+    return get_objective(outcome.scores)
 
 
-def list_studies(url: str | Path) -> list[str]:
-    """List the studies in a storage.
-
-    url (str | Path): See `open_storage`.
-    RETURNS (list[str]): Their names.
-    RAISES (FileNotFoundError): If it is the path of a file that does not exist.
-    """
-    if "://" not in str(url) and not Path(url).is_file():
-        raise FileNotFoundError(
-            f"{url}: no such file. Expected the storage of `spacy tabcnn study`"
-        )
-    return sorted(optuna.get_all_study_names(open_storage(url)))
+def _has_twin(study: optuna.Study, trial: optuna.Trial, run: Run) -> bool:
+    """Whether an earlier trial is of the same run. Two commands that start together may both queue
+    a run."""
+    states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+    for other in study.get_trials(deepcopy=False, states=states):
+        if other.number < trial.number and read_run(other.user_attrs) == run:
+            return True
+    return False
 
 
-def get_cell_trials(study: optuna.Study) -> dict[Cell, FrozenTrial]:
-    """Find the trial that counts for each cell.
-
-    study (Study): The study.
-    RETURNS (dict[Cell, FrozenTrial]): The trials, in the order in which their cells were first queued.
-    """
-    found: dict[Cell, FrozenTrial] = {}
-    for trial in study.get_trials(deepcopy=False):
-        if "cell" not in trial.user_attrs or trial.state not in _PRIORITY:
-            continue
-        cell = Cell(**trial.user_attrs["cell"])
-        # The first of two that are complete, running or waiting, and the last of two that failed.
-        old = found.get(cell)
-        rank = _PRIORITY.index(trial.state)
-        if (
-            old is None
-            or rank < _PRIORITY.index(old.state)
-            or trial.state == old.state == TrialState.FAIL
-        ):
-            found[cell] = trial
-    return found
-
-
-def measure_progress(
-    trials: Mapping[Cell, FrozenTrial], cells: Iterable[Cell], n_workers: int
-) -> Progress:
-    """Count the cells in each state, and estimate how long the rest takes.
-
-    A cell is expected to take the mean time of those with the same layer and as frozen, else as frozen, else of all.
-
-    trials (Mapping[Cell, FrozenTrial]): The trial of each cell.
-    cells (Iterable[Cell]): The cells to count.
-    n_workers (int): Number of processes, for the estimate where fewer are running.
-    RETURNS (Progress): The counts, and the estimate unless nothing has finished, or everything has.
-    """
-    cells = list(cells)
-    states = [trials[cell].state if cell in trials else TrialState.WAITING for cell in cells]
-    minutes: dict[tuple[object, ...], list[float]] = {}
-    for cell in cells:
-        if cell in trials and trials[cell].state == TrialState.COMPLETE:
-            for key in _similar(cell):
-                minutes.setdefault(key, []).append(trials[cell].user_attrs["minutes"])
-    left = 0.0
-    for cell, state in zip(cells, states, strict=True):
-        if minutes and state in (TrialState.WAITING, TrialState.RUNNING):
-            times = next(minutes[key] for key in _similar(cell) if key in minutes)
-            left += sum(times) / len(times)
-    n_running = states.count(TrialState.RUNNING)
-    return Progress(
-        len(cells),
-        states.count(TrialState.COMPLETE),
-        n_running,
-        states.count(TrialState.FAIL),
-        left / max(n_running, n_workers) if left else None,
-    )
-
-
-def _similar(cell: Cell) -> list[tuple[object, ...]]:
-    """Name the groups of cells that take about as long, the most similar first."""
-    return [(cell.system, cell.frozen, cell.layer), (cell.system, cell.frozen), (cell.frozen,), ()]
-
-
-def _withdraw(storage: RDBStorage, study: optuna.Study, cells: Iterable[Cell]) -> None:
-    """Take the cells of earlier commands out of the queue."""
-    wanted = set(cells)
+def _withdraw(storage: RDBStorage, study: optuna.Study, runs: Iterable[Run]) -> None:
+    """Remove the runs of earlier commands from the queue."""
+    wanted = set(runs)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        if Cell(**trial.user_attrs["cell"]) not in wanted:
+        if read_run(trial.user_attrs) not in wanted:
             try:
                 storage.set_trial_state_values(trial._trial_id, state=TrialState.PRUNED)
             except optuna.exceptions.UpdateFinishedTrialError:
                 continue  # another command did the same
 
 
+def _requeue(
+    study: optuna.Study, runs: Sequence[Run], n_retries: Counter[Run], *, heartbeat: int
+) -> dict[Run, FrozenTrial]:
+    """Queue the runs of dead workers again, at most `MAX_RETRIES` times. Returns the trials."""
+    _fail_dead(study, heartbeat)
+    trials = get_run_trials(study)
+    again = _enqueue(study, [run for run in runs if n_retries[run] < MAX_RETRIES], trials)
+    if not again:
+        return trials
+    n_retries.update(again)
+    return get_run_trials(study)
+
+
 def _enqueue(
     study: optuna.Study,
-    cells: Iterable[Cell],
-    trials: Mapping[Cell, FrozenTrial],
+    runs: Iterable[Run],
+    trials: Mapping[Run, FrozenTrial],
     *,
     with_errors: bool = False,
-) -> list[Cell]:
-    """Queue the cells that have never been, those whose worker died and, if wanted, those that failed with an error."""
+) -> list[Run]:
+    """Queue the runs without a trial and the runs whose worker died. Optionally, queue the runs
+    that failed with an error, too."""
     queued = []
-    for cell in cells:
-        trial = trials.get(cell)
-        if trial is None or (
-            trial.state == TrialState.FAIL and (with_errors or "error" not in trial.user_attrs)
-        ):
-            study.enqueue_trial({}, user_attrs={"cell": cell.to_dict()})
-            queued.append(cell)
+    for run in runs:
+        if run not in trials or _is_to_repeat(trials[run], with_errors):
+            study.enqueue_trial({}, user_attrs={"run": run.to_dict()})
+            queued.append(run)
     return queued
 
 
+def _is_to_repeat(trial: FrozenTrial, with_errors: bool) -> bool:
+    if trial.state != TrialState.FAIL:
+        return False
+    return with_errors or "error" not in trial.user_attrs
+
+
 def _fail_dead(study: optuna.Study, heartbeat: int) -> None:
-    """Let the running trials of dead workers fail."""
+    """Mark the running trials of dead workers as failed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         fail_stale_trials(study)
     # A worker that died before its first heartbeat has not left its name either.
     latest = datetime.now() - timedelta(seconds=3 * heartbeat)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        if (
-            "worker" not in trial.user_attrs
-            and trial.datetime_start is not None
-            and trial.datetime_start < latest
-        ):
+        start = trial.datetime_start
+        if "worker" not in trial.user_attrs and start is not None and start < latest:
             study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-
-
-def _has_twin(study: optuna.Study, trial: optuna.Trial) -> bool:
-    """Say whether two commands that started together have both queued the cell, and the other trial comes first."""
-    return any(
-        other.number < trial.number and other.user_attrs.get("cell") == trial.user_attrs["cell"]
-        for other in study.get_trials(
-            deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-        )
-    )
-
-
-def _describe_failures(trials: Mapping[Cell, FrozenTrial], cells: Iterable[Cell]) -> list[str]:
-    failed = [
-        (cell, trials[cell])
-        for cell in cells
-        if cell in trials and trials[cell].state == TrialState.FAIL
-    ]
-    return [
-        f"{cell.name} failed: {trial.user_attrs.get('error', 'its worker died')}"
-        for cell, trial in failed
-    ]

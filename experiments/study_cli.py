@@ -1,8 +1,9 @@
 """`python -m experiments study`: grids of training runs, and searches for hyper-parameters."""
 
 import os
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import srsly
 import typer
@@ -10,8 +11,8 @@ from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config
 from wasabi import msg
 
-if TYPE_CHECKING:
-    from .study import Result
+from .grid import Overrides, Run, SearchSpace, check_space, make_grid, make_search, parse_layers
+from .results import RunResult
 
 _STATES = {"both": (True, False), "frozen": (True,), "updated": (False,)}
 # How many of its best trials a search prints.
@@ -52,7 +53,7 @@ def study_cli(
     ] = "tpe",
     results: Annotated[
         Path | None,
-        typer.Option("--results", help="NAME.jsonl of a report: its cells are not computed again"),
+        typer.Option("--results", help="NAME.jsonl of a report: its runs are not computed again"),
     ] = None,
     workers: Annotated[
         int, typer.Option("--workers", "-w", help="Number of processes on this machine", min=1)
@@ -72,15 +73,16 @@ def study_cli(
     """
     Train systems x {encoder frozen, updated} x encoder layers x seeds.
 
-    Each cell is a `spacy train`, scored by its best model on the development
-    corpus. Killed or cut short, the same command goes on where it was: what has
-    finished is not computed again, nor is what a report has saved (--results).
-    Given the URL of a database, the same command on further machines shares the
-    work. Other options override settings of the configs, as with `spacy train`.
+    Each run is a `spacy train`, scored by its best model on the development corpus.
+    After an interruption, the same command continues: complete runs are not computed
+    again, nor are the runs that a report has saved (--results). With the URL of a
+    database as STORAGE, the same command on further machines shares the work. Other
+    options override settings of the configs, as with `spacy train`. Requires the
+    extra `study`.
 
-    With --space, searches for hyper-parameters instead, as the config of the one
-    system has its encoder. The file has for each setting a range or choices:
-    {"training.dropout": {"low": 0.1, "high": 0.5}, "training.batcher.size":
+    With --space, searches for hyper-parameters instead, with the encoder as the
+    config of the one system has it. The file has a range or choices for each
+    setting: {"training.dropout": {"low": 0.1, "high": 0.5}, "training.batcher.size":
     {"choices": [4, 8]}}, with "log": true for a logarithmic range.
 
     EXAMPLE:
@@ -89,6 +91,7 @@ def study_cli(
     --layers 0,6,12 --paths.train train.spacy --paths.dev dev.spacy
     """
     try:
+        from . import storage as storages
         from . import study, training
     except ImportError as err:
         msg.fail(
@@ -96,16 +99,23 @@ def study_cli(
             f'{err}. Install it with: pip install "spacy-tabcnn[study]"',
             exits=1,
         )
-    overrides = parse_config_overrides(ctx.args)
+    overrides: Overrides = parse_config_overrides(ctx.args)
     try:
         configs = _parse_systems(systems)
-        cells, choices = _make_cells(configs, overrides, layers, encoder, seeds, space, trials)
+        choices = _read_space(space, configs)
+        if choices is None:
+            layer_numbers = _parse_layers(layers, configs, overrides)
+            states = _STATES[_check(encoder, "--encoder", _STATES)]
+            seed_numbers = range(1, seeds + 1)
+            runs = make_grid(configs, layers=layer_numbers, states=states, seeds=seed_numbers)
+        else:
+            runs = make_search(next(iter(configs)), n_trials=trials)
         if results is not None:
-            msg.info(f"{study.add_results(storage, name, results)} cells from {results}")
+            msg.info(f"{storages.add_results(storage, name, results)} runs from {results}")
         progress = study.run_study(
             storage,
             name,
-            cells,
+            runs,
             training.SpacyTrain(
                 configs,
                 overrides,
@@ -117,24 +127,21 @@ def study_cli(
             ),
             settings=training.describe(configs, overrides, corpus=corpus),
             space=choices,
-            sampler=_check(sampler, "--sampler", study.SAMPLERS),
+            sampler=_check(sampler, "--sampler", storages.SAMPLERS),
             n_workers=workers,
             report=msg.info,
         )
     except (OSError, RuntimeError, ValueError) as err:
         msg.fail("Could not run the study", str(err), exits=1)
-    if choices:
-        wanted = set(cells)
-        _print_best(
-            [result for result in study.read_results(storage, name)[1] if result.cell in wanted]
-        )
+    if choices is not None:
+        _print_best(storages.read_results(storage, name)[1], runs)
     if progress.n_failed:
         msg.fail(
-            f"{progress.n_failed} cells failed",
+            f"{progress.n_failed} runs failed",
             f"Logs: {output / name}. The same command tries again.",
             exits=1,
         )
-    msg.good(f"{progress.n_complete} cells in the study {name!r} of {os.fspath(storage)}")
+    msg.good(f"{progress.n_complete} runs in the study {name!r} of {os.fspath(storage)}")
 
 
 def _parse_systems(texts: list[str]) -> dict[str, Path]:
@@ -143,64 +150,52 @@ def _parse_systems(texts: list[str]) -> dict[str, Path]:
         name, separator, path = text.partition("=")
         if not separator or not name or not path or "/" in name or os.sep in name:
             raise ValueError(
-                f"--system is {text!r}; expected NAME=CONFIG, for example TabERT=configs/conll04_tabert.cfg"
+                f"--system is {text!r}; expected NAME=CONFIG, for example "
+                "TabERT=configs/conll04_tabert.cfg"
             )
         systems[name] = Path(path)
     return systems
 
 
-def _make_cells(
-    configs: dict[str, Path],
-    overrides: dict[str, Any],
-    layers: str,
-    encoder: str,
-    seeds: int,
-    space: Path | None,
-    trials: int,
-) -> tuple[list[Any], dict[str, Any]]:
-    """Make the cells and, for a search, its space."""
-    from . import grid, training
+def _read_space(path: Path | None, configs: Mapping[str, Path]) -> SearchSpace | None:
+    """Read the search space of a search; None for a grid."""
+    if path is None:
+        return None
+    if len(configs) != 1:
+        raise ValueError(
+            f"--space searches for one system; expected one --system instead of {len(configs)}"
+        )
+    space: SearchSpace = srsly.read_json(path)
+    check_space(space)
+    return space
 
-    if space is not None:
-        if len(configs) != 1:
-            raise ValueError(
-                f"--space searches for one system; expected one --system instead of {len(configs)}"
-            )
-        choices = srsly.read_json(space)
-        grid.check_space(choices)
-        return grid.make_search(next(iter(configs)), n_trials=trials), choices
+
+def _parse_layers(text: str, configs: Mapping[str, Path], overrides: Overrides) -> list[int]:
+    """Read the layers of an option. All systems have the encoder of the first one."""
+    from .training import count_layers
+
     name, path = next(iter(configs.items()))
-    n_layers = training.count_layers(load_config(path, overrides=overrides, interpolate=True), name)
-    cells = grid.make_grid(
-        configs,
-        layers=grid.parse_layers(layers, n_layers),
-        states=_STATES[_check(encoder, "--encoder", _STATES)],
-        seeds=range(1, seeds + 1),
-    )
-    return cells, {}
+    config = load_config(path, overrides=overrides, interpolate=True)
+    return parse_layers(text, count_layers(config, name))
 
 
-def _check(value: str, option: str, expected: Any) -> str:
+def _check(value: str, option: str, expected: Collection[str]) -> str:
     if value not in expected:
         raise ValueError(f"{option} is {value!r}; expected {' or '.join(expected)}")
     return value
 
 
-def _print_best(results: "list[Result]") -> None:
-    from .study import get_objective
+def _print_best(results: Iterable[RunResult], runs: Collection[Run]) -> None:
+    """Print the best settings of a search as options."""
+    from .storage import get_objective
 
-    complete = [result for result in results if result.state == "complete"]
-    best = sorted(complete, key=lambda result: get_objective(result.scores), reverse=True)[:_N_BEST]
-    rows = [
-        (
-            f"{100 * result.scores['ents_f']:.1f}",
-            f"{100 * result.scores['rels_strict_f']:.1f}",
-            " ".join(
-                f"--{key} {srsly.json_dumps(value)}" for key, value in result.overrides.items()
-            ),
-        )
-        for result in best
-    ]
+    complete = [result for result in results if result.run in runs and result.scores]
+    complete.sort(key=lambda result: get_objective(result.scores), reverse=True)
+    rows = []
+    for result in complete[:_N_BEST]:
+        entities, relations = result.scores["ents_f"], result.scores["rels_strict_f"]
+        options = _format_options(result.overrides)
+        rows.append((f"{100 * entities:.1f}", f"{100 * relations:.1f}", options))
     msg.table(
         rows,
         header=("NER", "RE+", "Options for spacy train"),
@@ -208,3 +203,7 @@ def _print_best(results: "list[Result]") -> None:
         aligns=("r", "r", "l"),
         max_col=400,
     )
+
+
+def _format_options(overrides: Mapping[str, object]) -> str:
+    return " ".join(f"--{key} {srsly.json_dumps(value)}" for key, value in overrides.items())

@@ -1,4 +1,4 @@
-"""A cell of a study, trained by spaCy."""
+"""Training and scoring a run of a study with spaCy."""
 
 import io
 import logging
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import spacy
 import torch
@@ -24,79 +24,92 @@ from transformers.utils.logging import get_logger
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples, score_relations
 from spacy_tabcnn.relations import get_relations
 
-from .grid import ENCODER, Cell, find_encoder, make_overrides
-from .results import MEASURES
-from .study import Outcome
+from .grid import ENCODER, Overrides, Run, find_encoder, make_overrides
+from .results import MEASURES, CorpusCounts, CountsByPrefix, RunScores, StudySettings
 
 
 @dataclass
 class SpacyTrain:
-    """Trains a cell as `spacy train` does, and scores its best model on the development corpus.
+    """Trains a run as `spacy train` does, and scores its best model on the development corpus.
 
     systems (Mapping[str, Path]): The config of each system.
-    overrides (Mapping[str, Any]): What all cells change in them, by dotted name.
-    output (Path): Folder for the log of each cell, and for its models while it trains.
+    overrides (Mapping[str, object]): The settings that all runs change in them, by dotted name.
+    output (Path): Folder for the log of each run, and for its models during training.
     cache_mb (int): Megabytes for the output of a frozen encoder.
-    keep (bool): Keep the models, in a folder with the name of the cell.
+    keep (bool): Keep the models, in a folder with the name of the run.
     gpu_id (int): The GPU, or -1 for the CPU.
     n_workers (int): Number of processes that share the cores of this machine.
     """
 
     systems: Mapping[str, Path]
-    overrides: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, object] = field(default_factory=dict)
     output: Path = Path("training/study")
     cache_mb: int = 0
     keep: bool = False
     gpu_id: int = -1
     n_workers: int = 1
 
-    def __call__(self, cell: Cell, chosen: Mapping[str, Any]) -> Outcome:
+    def __call__(self, run: Run, chosen: Overrides) -> RunScores:
         """Train and score.
 
-        cell (Cell): The cell.
-        chosen (Mapping[str, Any]): Further overrides, by a sampler.
-        RETURNS (Outcome): The scores.
+        run (Run): The run.
+        chosen (Overrides): Further settings, which a sampler chose.
+        RETURNS (RunScores): The scores.
         """
         setup_gpu(self.gpu_id, silent=True)
-        threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads // self.n_workers))
         self.output.mkdir(parents=True, exist_ok=True)
-        for leftover in self.output.glob(f"{cell.name}-*"):
+        for leftover in self.output.glob(f"{run.name}-*"):
             shutil.rmtree(leftover)  # its worker was killed
-        folder = Path(tempfile.mkdtemp(prefix=f"{cell.name}-", dir=self.output))
+        folder = Path(tempfile.mkdtemp(prefix=f"{run.name}-", dir=self.output))
         try:
-            with (
-                (self.output / f"{cell.name}.log").open("w", encoding="utf-8") as log,
-                _redirect_messages(log),
-            ):
-                nlp = init_nlp(self.make_config(cell, chosen), use_gpu=self.gpu_id)
-                train(nlp, folder, use_gpu=self.gpu_id, stdout=log, stderr=io.StringIO())
-                outcome = score(spacy.load(folder / DIR_MODEL_BEST))
+            with _share_cores(self.n_workers):
+                outcome = self._train(run, chosen, folder)
             if self.keep:
-                shutil.rmtree(self.output / cell.name, ignore_errors=True)
-                folder.rename(self.output / cell.name)
+                shutil.rmtree(self.output / run.name, ignore_errors=True)
+                folder.rename(self.output / run.name)
             return outcome
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            torch.set_num_threads(threads)
 
-    def make_config(self, cell: Cell, chosen: Mapping[str, Any]) -> Config:
-        """RETURNS (Config): The config that a cell is trained with."""
-        path = self.systems[cell.system]
+    def _train(self, run: Run, chosen: Overrides, folder: Path) -> RunScores:
+        log_path = self.output / f"{run.name}.log"
+        with log_path.open("w", encoding="utf-8") as log, _redirect_messages(log):
+            nlp = init_nlp(self.make_config(run, chosen), use_gpu=self.gpu_id)
+            train(nlp, folder, use_gpu=self.gpu_id, stdout=log, stderr=io.StringIO())
+            return score(spacy.load(folder / DIR_MODEL_BEST))
+
+    def make_config(self, run: Run, chosen: Overrides) -> Config:
+        """Make the config that a run is trained with.
+
+        run (Run): The run.
+        chosen (Overrides): Further settings, which a sampler chose.
+        RETURNS (Config): The config.
+        """
+        path = self.systems[run.system]
         config = load_config(path, overrides=dict(self.overrides))
-        own = make_overrides(config, cell, cache_mb=self.cache_mb)
+        own = make_overrides(config, run, cache_mb=self.cache_mb)
         return load_config(path, overrides={**self.overrides, **own, **chosen}, interpolate=False)
 
 
 @contextmanager
+def _share_cores(n_workers: int) -> Iterator[None]:
+    """Divide torch's threads between the processes on this machine."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, n_threads // n_workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+@contextmanager
 def _redirect_messages(log: TextIO) -> Iterator[None]:
-    """Write warnings, and what transformers says, to a file. It names all weights that a truncated encoder leaves."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(log)]
+    """Write warnings and the messages of transformers to a file. It names all weights that a
+    truncated encoder leaves out."""
     # The first call of transformers' own function sets its logger up.
-    loggers = {
-        logger: logger.handlers
-        for logger in (get_logger("transformers"), logging.getLogger("py.warnings"))
-    }
+    loggers = [get_logger("transformers"), logging.getLogger("py.warnings")]
+    old = [logger.handlers for logger in loggers]
+    handlers: list[logging.Handler] = [logging.StreamHandler(log)]
     for logger in loggers:
         logger.handlers = handlers
     logging.captureWarnings(True)
@@ -104,36 +117,36 @@ def _redirect_messages(log: TextIO) -> Iterator[None]:
         yield
     finally:
         logging.captureWarnings(False)
-        for logger, old in loggers.items():
-            logger.handlers = old
+        for logger, its_handlers in zip(loggers, old, strict=True):
+            logger.handlers = its_handlers
 
 
-def score(nlp: Language) -> Outcome:
+def score(nlp: Language) -> RunScores:
     """Score a trained pipeline on the development corpus of its config.
 
     nlp (Language): The pipeline.
-    RETURNS (Outcome): The F1 of entities and relations, and the counts of each sentence.
+    RETURNS (RunScores): The F1 of entities and relations, and the counts of each sentence.
     RAISES (ValueError): If the corpus is not annotated with both.
     """
     examples = predict_examples(nlp, read_corpus(nlp, nlp.config.interpolate(), "dev_corpus"))
     found = score_relations(examples)
-    scores = {}
+    scores: dict[str, float] = {}
+    counts: CountsByPrefix = {}
     for prefix in MEASURES.values():
         if found.get(f"{prefix}_f") is None:
             raise ValueError(
-                f"the development corpus has no {prefix}_f: it must be annotated with what is predicted"
+                f"the development corpus has no {prefix}_f: it must be annotated with entities and "
+                "relations"
             )
         scores[f"{prefix}_f"] = float(found[f"{prefix}_f"])
-    counts = [count_items(eg) for eg in examples]
-    return Outcome(
-        scores, {prefix: [list(count[prefix]) for count in counts] for prefix in MEASURES.values()}
-    )
+        counts[prefix] = [list(count_items(eg)[prefix]) for eg in examples]
+    return RunScores(scores, counts)
 
 
 def read_corpus(nlp: Language, config: Config, name: str) -> list[Example]:
     """Read a corpus of a config.
 
-    nlp (Language): Gives the vocabulary.
+    nlp (Language): The pipeline, for its vocabulary.
     config (Config): The config.
     name (str): "train_corpus" or "dev_corpus".
     RETURNS (list[Example]): Its examples.
@@ -143,16 +156,15 @@ def read_corpus(nlp: Language, config: Config, name: str) -> list[Example]:
 
 
 def describe(
-    systems: Mapping[str, Path], overrides: Mapping[str, Any], *, corpus: str
-) -> dict[str, Any]:
-    """Describe what the scores of a study come from, for its report and to tell it from other studies.
+    systems: Mapping[str, Path], overrides: Mapping[str, object], *, corpus: str
+) -> StudySettings:
+    """Describe the origin of a study's scores. It distinguishes the study from others.
 
     systems (Mapping[str, Path]): The config of each system.
-    overrides (Mapping[str, Any]): What all cells change in them.
+    overrides (Mapping[str, object]): The settings that all runs change in them.
     corpus (str): The name of the corpus.
-    RETURNS (dict[str, Any]): "systems": the text of each config, without paths; "encoder": its name, or None;
-        "corpus": its "name", and for "train" and "dev" the number of "sentences", of "entity_types" and of
-        "relation_types".
+    RETURNS (StudySettings): The text of each config, without paths; the name of the encoder, or
+        None; the name and sizes of the corpus.
     RAISES (OSError): If there is no such config.
     RAISES (ValueError): If the systems read different encoders, or a corpus cannot be read.
     """
@@ -160,10 +172,7 @@ def describe(
     encoders: dict[str, str | None] = {}
     for name, path in systems.items():
         config = load_config(path, overrides=dict(overrides), interpolate=True)
-        if ENCODER in config["components"]:
-            encoders[name] = Path(find_encoder(config, name)["name"]).name
-        else:
-            encoders[name] = None
+        encoders[name] = _name_encoder(config, name)
         text = load_config(path, overrides=dict(overrides), interpolate=False)
         text.pop("paths", None)  # they differ from machine to machine
         texts[name] = text.to_str(interpolate=False)
@@ -174,7 +183,7 @@ def describe(
     nlp = spacy.blank(config["nlp"]["lang"])
     return {
         "systems": texts,
-        "encoder": next(iter(encoders.values())),
+        "encoder": encoders[name],
         "corpus": {
             "name": corpus,
             "train": _count(read_corpus(nlp, config, "train_corpus")),
@@ -183,17 +192,28 @@ def describe(
     }
 
 
-def _count(examples: list[Example]) -> dict[str, int]:
-    docs = [eg.reference for eg in examples]
+def _name_encoder(config: Config, system: str) -> str | None:
+    """Return the name of the encoder of a config; None if the config has no encoder."""
+    if ENCODER not in config["components"]:
+        return None
+    return Path(find_encoder(config, system)["name"]).name
+
+
+def _count(examples: list[Example]) -> CorpusCounts:
+    entity_types: set[str] = set()
+    relation_types: set[str] = set()
+    for eg in examples:
+        entity_types.update(ent.label_ for ent in eg.reference.ents)
+        relation_types.update(relation.label for relation in get_relations(eg.reference))
     return {
-        "sentences": len(docs),
-        "entity_types": len({ent.label_ for doc in docs for ent in doc.ents}),
-        "relation_types": len({relation.label for doc in docs for relation in get_relations(doc)}),
+        "sentences": len(examples),
+        "entity_types": len(entity_types),
+        "relation_types": len(relation_types),
     }
 
 
 def count_layers(config: Config, system: str) -> int:
-    """Count the layers of the encoder of a config, without those that the config cuts.
+    """Count the layers of the encoder of a config, before the config cuts any.
 
     config (Config): The interpolated config.
     system (str): The name of its system.

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 import srsly
+from typer.testing import CliRunner
+
+from experiments.__main__ import app as experiments_app
 
 ROOT = Path(__file__).parents[1]
 PROJECT = srsly.read_yaml(ROOT / "project.yml")
@@ -59,12 +62,19 @@ def test_what_a_command_reads_is_there_or_made_before():
 def test_the_options_of_the_commands_exist(run_spacy, project, name):
     for line in dry_run(run_spacy, project, name):
         words = line.split()
-        arguments = words[words.index("spacy") + 1 :]
-        command = arguments[:2] if arguments[0] == "tabcnn" else arguments[:1]
-        usage = run_spacy(*command, "--help").output
+        module, *arguments = words[words.index("-m") + 1 :]
+        usage = read_usage(run_spacy, module, arguments)
         # Settings of a config have a dot in their names.
         for option in (word for word in arguments if word.startswith("--") and "." not in word):
             assert option in usage, (name, option)
+
+
+def read_usage(run_spacy, module, arguments):
+    """The help of a command of `python -m spacy` or `python -m experiments`."""
+    if module == "experiments":
+        return CliRunner().invoke(experiments_app, [arguments[0], "--help"]).output
+    command = arguments[:2] if arguments[0] == "tabcnn" else arguments[:1]
+    return run_spacy(*command, "--help").output
 
 
 def test_the_documentation_is_built_without_a_warning(run_spacy, project):

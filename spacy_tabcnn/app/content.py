@@ -8,9 +8,8 @@ from spacy import displacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..bulk.annotate import doc_to_annotation
 from ..bulk.rows import dump_json
-from ..relations import get_entity_score, get_relations, set_relations
+from ..relations import doc_to_annotation, get_entity_score, get_relations, set_relations
 from ..visual import render
 from ..visual.cells import find_component
 from ..visual.label_table import label_colours

@@ -1,5 +1,6 @@
-"""`spacy tabcnn calibration`: how far the scores of predictions are probabilities."""
+"""`spacy tabcnn calibration`: the scores of predictions against the share of right ones."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,13 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..evaluation.calibration import (
+    TITLES,
+    Calibration,
+    calibrate,
+    collect_scores,
+    save_calibration,
+)
 from ..evaluation.scoring import predict_examples
 from ._app import tabcnn_cli
 
@@ -23,7 +31,8 @@ def calibration_cli(
     output: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="JSON file to write; the diagram goes beside it as .png and .svg"
+            metavar="OUT",
+            help="JSON file to write; the diagram is written next to it as .png and .svg",
         ),
     ],
     *,
@@ -40,13 +49,13 @@ def calibration_cli(
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
-    Compare the scores of predictions with how many of them are right.
+    Compare the scores of predictions with the share of right ones.
 
-    Of entities, of relations (right with the types of their entities), and of the
-    relations whose two entities are right. Prints the bins and the expected
-    calibration error, in percent, and draws a reliability diagram. `spacy tabcnn
-    report` takes the JSON file (--calibration). What was not predicted, being below
-    the component's threshold, has no score.
+    For entities, for relations (right with the types of their entities), and for
+    the relations between two right entities. Prints the bins and the expected
+    calibration error, in percent, and draws a reliability diagram. `python -m
+    experiments report --calibration` reads the JSON file. Predictions below the
+    component's threshold have no score and are not counted.
 
     EXAMPLE:
 
@@ -55,17 +64,11 @@ def calibration_cli(
     """
     setup_gpu(gpu_id, silent=False)
     try:
-        import_module("matplotlib")  # before the model has worked for nothing
-        from ..evaluation.calibration import TITLES, calibrate, collect_scores, save_calibration
-
+        import_module("matplotlib")  # a missing extra is reported before the model runs
         _check_output(output)
-        nlp = spacy.load(model)
-        examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
-        groups = {
-            name: calibrate(scores, n_bins=bins)
-            for name, scores in collect_scores(examples).items()
-        }
+        groups = calibrate_model(model, data, n_bins=bins, raw_text=raw_text)
         save_calibration(output, groups, title=title or f"{Path(model).name} on {data.name}")
+        _draw(groups, output)
     except ImportError as err:
         msg.fail(
             "Could not load matplotlib",
@@ -75,24 +78,29 @@ def calibration_cli(
     except (OSError, ValueError) as err:
         msg.fail("Could not compare scores", str(err), exits=1)
     for name, found in groups.items():
-        rows = [
-            (
-                f"{bin_.low:.2f}–{bin_.high:.2f}",
-                bin_.n,
-                f"{100 * bin_.score:.1f}",
-                f"{100 * bin_.accuracy:.1f}",
-            )
-            for bin_ in found.bins
-        ]
-        rows.append(("all", found.n, f"{100 * found.score:.1f}", f"{100 * found.accuracy:.1f}"))
-        msg.table(
-            rows,
-            header=(TITLES[name], "Number", "Mean score", "Right"),
-            divider=True,
-            aligns=("l", "r", "r", "r"),
-        )
-        print(f"Expected calibration error: {100 * found.error:.1f}")
+        _print_table(TITLES[name], found)
     msg.good(f"Saved to {output}, with the diagram as .png and .svg")
+
+
+def calibrate_model(
+    model: str | Path, data: str | Path, *, n_bins: int = 10, raw_text: bool = False
+) -> dict[str, Calibration]:
+    """Compare the scores of a pipeline's predictions with the share of right ones.
+
+    model (str | Path): Name or folder of the pipeline.
+    data (str | Path): A .spacy file or a folder of them.
+    n_bins (int): Number of bins between 0 and 1.
+    raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
+    RETURNS (dict[str, Calibration]): The comparisons, by the names of `TITLES`.
+    RAISES (OSError): If there is no such pipeline.
+    RAISES (ValueError): If the corpus cannot be read.
+    """
+    nlp = spacy.load(model)
+    examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
+    groups = {}
+    for name, scores in collect_scores(examples).items():
+        groups[name] = calibrate(scores, n_bins=n_bins)
+    return groups
 
 
 def _check_output(output: Path) -> None:
@@ -100,3 +108,29 @@ def _check_output(output: Path) -> None:
         raise ValueError(
             f"{output}: expected a file name that ends in .json. The diagram is named after it"
         )
+
+
+def _draw(groups: Mapping[str, Calibration], output: Path) -> None:
+    from ..visual.reliability import draw_reliability
+
+    for suffix in (".png", ".svg"):
+        draw_reliability(groups, output.with_suffix(suffix))
+
+
+def _print_table(title: str, found: Calibration) -> None:
+    rows = []
+    for bin_ in found.bins:
+        name = f"{bin_.low:.2f}–{bin_.high:.2f}"
+        rows.append((name, bin_.n, _percent(bin_.score), _percent(bin_.accuracy)))
+    rows.append(("all", found.n, _percent(found.score), _percent(found.accuracy)))
+    msg.table(
+        rows,
+        header=(title, "Number", "Mean score", "Right"),
+        divider=True,
+        aligns=("l", "r", "r", "r"),
+    )
+    print(f"Expected calibration error: {_percent(found.error)}")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"

@@ -1,9 +1,10 @@
 """`spacy tabcnn cross-validate`: train and score a pipeline on each fold of a corpus."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import srsly
 import typer
@@ -13,17 +14,34 @@ from spacy.util import load_config
 from wasabi import msg
 
 from ..corpora.folds import TEST, TRAIN
+from ..evaluation.scoring import Scores
 from ._app import tabcnn_cli
 from .evaluate import evaluate, save_scores
 
 SCORES = "scores.json"
-SETTINGS = "settings.json"  # what the scores come from
+SETTINGS = "settings.json"  # the origin of the scores
 # The averages in the table, in its order, and the titles of their columns.
 _COLUMNS = {
-    f"{prefix}{average}_f": f"{title} {name}"
-    for prefix, title in (("ents", "NER"), ("rels_boundaries", "RE"), ("rels_strict", "RE+"))
-    for average, name in (("", "micro"), ("_macro", "macro"))
+    "ents_f": "NER micro",
+    "ents_macro_f": "NER macro",
+    "rels_boundaries_f": "RE micro",
+    "rels_boundaries_macro_f": "RE macro",
+    "rels_strict_f": "RE+ micro",
+    "rels_strict_macro_f": "RE+ macro",
 }
+
+
+class FoldScores(TypedDict):
+    """The scores of a cross-validation.
+
+    folds (list[Scores]): The scores of each fold.
+    mean (dict[str, float]): The mean of each average F1 over the folds, between 0 and 1.
+    std (dict[str, float]): The sample standard deviation of each; empty for a single fold.
+    """
+
+    folds: list[Scores]
+    mean: dict[str, float]
+    std: dict[str, float]
 
 
 @tabcnn_cli.command(
@@ -68,7 +86,6 @@ def cross_validate_cli(
 
     spacy tabcnn cross-validate configs/ade.cfg corpus/ade training/ade -g 0
     """
-    overrides = parse_config_overrides(ctx.args)
     try:
         result = cross_validate(
             config,
@@ -77,7 +94,7 @@ def cross_validate_cli(
             n_folds=n_folds,
             resume=resume,
             gpu_id=gpu_id,
-            overrides=overrides,
+            overrides=parse_config_overrides(ctx.args),
         )
     except (OSError, ValueError) as err:
         msg.fail("Could not cross-validate", str(err), exits=1)
@@ -94,75 +111,96 @@ def cross_validate(
     n_folds: int = 10,
     resume: bool = False,
     gpu_id: int = -1,
-    overrides: dict[str, Any] | None = None,
-) -> dict[str, Any]:
+    overrides: Mapping[str, object] | None = None,
+) -> FoldScores:
     """Train and score a pipeline on each fold.
 
-    config (Path): The config file; its settings `paths.train` and `paths.dev` are those of each fold.
-    folds (Path): The folder that holds the folds 0, 1, ..., each one with train.spacy and test.spacy.
-    directory (Path): Where to save the pipelines and scores, in one folder for each fold.
-    n_folds (int): How many folds, from the first.
-    resume (bool): Do not train the folds again that have scores from the same settings and data.
+    config (Path): The config file; each fold sets `paths.train` and `paths.dev`.
+    folds (Path): The folder that holds the folds 0, 1, ..., each with train.spacy and test.spacy.
+    directory (Path): Folder for the pipelines and scores, with one folder for each fold.
+    n_folds (int): Number of folds, from the first.
+    resume (bool): Keep the scores of folds with the same settings and data.
     gpu_id (int): The GPU, or -1 for the CPU.
-    overrides (dict[str, Any] | None): Settings of the config to replace, by their dotted names.
-    RETURNS (dict[str, Any]): `folds`, the scores of each; `mean` and `std`, the mean and the sample standard
-        deviation of each average F1 between 0 and 1. There is no deviation of one fold.
+    overrides (Mapping[str, object] | None): Settings of the config to replace, by dotted name.
+    RETURNS (FoldScores): The scores of each fold, and the mean and standard deviation of each
+        average F1.
     RAISES (ValueError): If a fold is missing.
     """
-    for number in range(n_folds):
-        for name in (TRAIN, TEST):
-            if not (folds / str(number) / name).is_file():
-                raise ValueError(
-                    f"{folds / str(number) / name}: no such file. Make the folds with `spacy tabcnn convert --folds`, "
-                    f"or ask for fewer than {n_folds}"
-                )
+    _check_folds(folds, n_folds)
+    overrides = dict(overrides or {})
     scores = []
     for number in range(n_folds):
         data, model = folds / str(number), directory / str(number)
-        settings = _describe(config, overrides or {}, data)
+        settings = _describe(config, overrides, data)
         msg.divider(f"Fold {number}")
         if resume and (model / SCORES).is_file() and _read_settings(model) == settings:
             msg.info(f"Kept the scores in {model / SCORES}")
         else:
-            paths = {"paths.train": str(data / TRAIN), "paths.dev": str(data / TEST)}
-            (model / SCORES).unlink(missing_ok=True)
-            train(config, model, use_gpu=gpu_id, overrides={**(overrides or {}), **paths})
+            _train_fold(config, model, data, overrides, gpu_id=gpu_id)
             srsly.write_json(model / SETTINGS, settings)
             srsly.write_json(model / SCORES, evaluate(model / "model-last", data / TEST))
         scores.append(srsly.read_json(model / SCORES))
-    columns = [key for key in _COLUMNS if all(fold.get(key) is not None for fold in scores)]
-    return {
-        "folds": scores,
-        "mean": {key: mean(fold[key] for fold in scores) for key in columns},
-        "std": {key: stdev(fold[key] for fold in scores) for key in columns}
-        if len(scores) > 1
-        else {},
-    }
+    return _average(scores)
 
 
-def _describe(config: Path, overrides: dict[str, Any], data: Path) -> dict[str, str]:
-    """Describe what a fold's scores come from: the config's text, and checksums of the data."""
-    text = load_config(config, overrides=overrides).to_str(interpolate=False)
-    return {
-        "config": text,
-        **{name: hashlib.sha256((data / name).read_bytes()).hexdigest() for name in (TRAIN, TEST)},
-    }
+def _check_folds(folds: Path, n_folds: int) -> None:
+    for number in range(n_folds):
+        for name in (TRAIN, TEST):
+            path = folds / str(number) / name
+            if not path.is_file():
+                raise ValueError(
+                    f"{path}: no such file. Make the folds with `spacy tabcnn convert --folds`, "
+                    f"or ask for fewer than {n_folds}"
+                )
 
 
-def _read_settings(model: Path) -> Any:
+def _train_fold(
+    config: Path, model: Path, data: Path, overrides: Mapping[str, object], *, gpu_id: int
+) -> None:
+    """Train on the fold in `data`, into the folder `model`."""
+    paths = {"paths.train": str(data / TRAIN), "paths.dev": str(data / TEST)}
+    (model / SCORES).unlink(missing_ok=True)
+    train(config, model, use_gpu=gpu_id, overrides={**overrides, **paths})
+
+
+def _average(folds: list[Scores]) -> FoldScores:
+    """Average the F1 over the folds. An average that is missing in a fold is left out."""
+    result = FoldScores(folds=folds, mean={}, std={})
+    for key in _COLUMNS:
+        values = [fold[key] for fold in folds if fold.get(key) is not None]
+        if len(values) < len(folds):
+            continue
+        result["mean"][key] = mean(values)
+        if len(values) > 1:
+            result["std"][key] = stdev(values)
+    return result
+
+
+def _describe(config: Path, overrides: dict[str, object], data: Path) -> dict[str, str]:
+    """Describe the origin of a fold's scores: the config's text, and checksums of the data."""
+    description = {"config": load_config(config, overrides=overrides).to_str(interpolate=False)}
+    for name in (TRAIN, TEST):
+        description[name] = hashlib.sha256((data / name).read_bytes()).hexdigest()
+    return description
+
+
+def _read_settings(model: Path) -> object:
     path = model / SETTINGS
-    return srsly.read_json(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return srsly.read_json(path)
 
 
-def _print_table(result: dict[str, Any]) -> None:
-    rows = [
-        *((str(number), fold) for number, fold in enumerate(result["folds"])),
-        ("mean", result["mean"]),
-    ]
+def _print_table(result: FoldScores) -> None:
+    keys = list(result["mean"])
+    table = [_make_row(str(number), fold, keys) for number, fold in enumerate(result["folds"])]
+    table.append(_make_row("mean", result["mean"], keys))
     if result["std"]:
-        rows.append(("std", result["std"]))
-    table = [
-        (name, *(f"{100 * scores[key]:.1f}" for key in result["mean"])) for name, scores in rows
-    ]
-    header = ("Fold", *(_COLUMNS[key] for key in result["mean"]))
-    msg.table(table, header=header, divider=True, aligns=("l", *("r" for _ in header[1:])))
+        table.append(_make_row("std", result["std"], keys))
+    header = ("Fold", *map(_COLUMNS.__getitem__, keys))
+    aligns = ("l", *["r"] * len(keys))
+    msg.table(table, header=header, divider=True, aligns=aligns)
+
+
+def _make_row(name: str, scores: Mapping[str, float], keys: Iterable[str]) -> tuple[str, ...]:
+    return (name, *(f"{100 * scores[key]:.1f}" for key in keys))

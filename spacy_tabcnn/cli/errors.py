@@ -1,7 +1,7 @@
 """`spacy tabcnn errors`: compare gold and predicted annotation on a page for the browser."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import spacy
 import typer
@@ -9,11 +9,9 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
 from ._app import tabcnn_cli
-
-if TYPE_CHECKING:
-    from ..visual.error_page import ErrorCounts
 
 
 @tabcnn_cli.command("errors")
@@ -46,8 +44,6 @@ def errors_cli(
 
     spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
     """
-    from ..evaluation.errors import KINDS
-
     setup_gpu(gpu_id, silent=False)
     try:
         counts = write_errors(model, data, output, raw_text=raw_text)
@@ -60,7 +56,7 @@ def errors_cli(
 
 def write_errors(
     model: str | Path, data: str | Path, output: Path, *, raw_text: bool = False
-) -> "ErrorCounts":
+) -> ErrorCounts:
     """Write the error browser of a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.

@@ -1,7 +1,9 @@
 """`spacy tabcnn evaluate`: entity and relation scores of a trained pipeline."""
 
+from collections.abc import Mapping
+from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import srsly
@@ -10,6 +12,7 @@ from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
+from ..evaluation.scoring import Scores
 from ._app import tabcnn_cli
 
 # Prefix of a group of scores, and its name in the paper.
@@ -43,7 +46,7 @@ def evaluate_cli(
 
     Micro and macro averages and each type, in percent. Relations are scored with
     the types of their entities (strict) and without (boundaries). A missed entity
-    or relation counts as a miss, a spurious one as an error.
+    or relation lowers recall, a spurious one lowers precision.
     """
     setup_gpu(gpu_id, silent=False)
     try:
@@ -55,13 +58,13 @@ def evaluate_cli(
         save_scores(output, scores)
 
 
-def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> dict[str, Any]:
+def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> Scores:
     """Score a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.
     data (str | Path): A .spacy file or a folder of them.
-    raw_text (bool): Tokenise the texts anew and align, instead of keeping the gold tokens.
-    RETURNS (dict[str, Any]): What `nlp.evaluate` returns.
+    raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
+    RETURNS (dict[str, Any]): The scores of `nlp.evaluate`.
     RAISES (OSError): If there is no such pipeline.
     RAISES (ValueError): If the corpus cannot be read.
     """
@@ -69,32 +72,42 @@ def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> 
     return nlp.evaluate(list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
 
 
-def save_scores(path: Path, scores: dict[str, Any]) -> None:
-    """Write scores to a file and say so.
+def save_scores(path: Path, scores: Mapping[str, object]) -> None:
+    """Write scores to a file and print a message.
 
     path (Path): A JSON file; its folder is made if needed.
-    scores (dict[str, Any]): The scores.
+    scores (Mapping[str, object]): The scores.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(path, scores)
+    srsly.write_json(path, dict(scores))
     msg.good(f"Saved the scores to {path}")
 
 
-def _print_scores(scores: dict[str, Any]) -> None:
+def _print_scores(scores: Scores) -> None:
     for prefix, title in _GROUPS.items():
-        per_type = scores.get(f"{prefix}_per_type")
-        if per_type is None:
+        if scores.get(f"{prefix}_per_type") is None:
             msg.warn(
-                f"{title}: not scored, since the corpus does not annotate them or no component predicts them"
+                f"{title}: not scored, since the corpus does not annotate them or no component "
+                "predicts them"
             )
             continue
-        rows = [
-            (label, *(_percent(prf[key]) for key in "prf"))
-            for label, prf in sorted(per_type.items())
-        ]
-        for average, name in (("", "micro average"), ("_macro", "macro average")):
-            rows.append((name, *(_percent(scores[f"{prefix}{average}_{key}"]) for key in "prf")))
-        msg.table(rows, header=(title, "P", "R", "F"), divider=True, aligns=("l", "r", "r", "r"))
+        msg.table(
+            _make_rows(prefix, scores),
+            header=(title, "P", "R", "F"),
+            divider=True,
+            aligns=("l", "r", "r", "r"),
+        )
+
+
+def _make_rows(prefix: str, scores: Scores) -> list[tuple[str, ...]]:
+    """Make the rows of a table: the types in alphabetical order, then the averages."""
+    rows = []
+    for label, figures in sorted(scores[f"{prefix}_per_type"].items()):
+        rows.append((label, *map(_percent, itemgetter(*"prf")(figures))))
+    for average, name in (("", "micro average"), ("_macro", "macro average")):
+        figures = [scores[f"{prefix}{average}_{figure}"] for figure in "prf"]
+        rows.append((name, *map(_percent, figures)))
+    return rows
 
 
 def _percent(share: float) -> str:

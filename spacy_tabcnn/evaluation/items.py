@@ -1,6 +1,5 @@
-"""Entities and relations as plain values, to compare those of two documents that may differ in tokens."""
+"""Entities and relations as plain values, to compare documents that differ in tokens."""
 
-from collections.abc import Callable
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -10,8 +9,13 @@ from ..relations import ENTITY_SCORES_KEY, get_relations
 
 
 class EntityItem(NamedTuple):
-    """An entity: its type, and its boundaries in characters other than whitespace, which documents that differ in
-    tokens share; `end` is exclusive."""
+    """An entity as a plain value. Documents with the same characters other than whitespace share
+    its boundaries, whatever their tokens.
+
+    start (int): Number of characters other than whitespace before the entity.
+    end (int): Number of characters other than whitespace up to the end of the entity (exclusive).
+    label (str): Type of the entity.
+    """
 
     start: int
     end: int
@@ -19,33 +23,60 @@ class EntityItem(NamedTuple):
 
 
 class RelationItem(NamedTuple):
-    """A relation between two entities."""
+    """A relation as a plain value.
+
+    head (EntityItem): The entity that the relation starts from.
+    tail (EntityItem): The entity that the relation points to.
+    label (str): Type of the relation.
+    """
 
     head: EntityItem
     tail: EntityItem
     label: str
 
 
+# An item of either kind.
+Item = EntityItem | RelationItem
+
+
 def entity_items(doc: Doc) -> dict[EntityItem, float | None]:
-    """RETURNS (dict[EntityItem, float | None]): The entities of a document and their scores."""
-    place = _placer(doc)
-    stored = doc.user_data.get(ENTITY_SCORES_KEY, ())
-    scores = {(start, end, label): score for start, end, label, score in stored}
-    return {place(ent): scores.get((ent.start, ent.end, ent.label_)) for ent in doc.ents}
+    """Collect the entities of a document.
+
+    doc (Doc): The document.
+    RETURNS (dict[EntityItem, float | None]): The score of each entity; None for an entity without
+        a score.
+    """
+    scores: dict[tuple[int, int, str], float] = {}
+    for start, end, label, score in doc.user_data.get(ENTITY_SCORES_KEY, ()):
+        scores[start, end, label] = score
+    spaces_before = _count_spaces(doc)
+    items = {}
+    for ent in doc.ents:
+        items[_make_item(ent, spaces_before)] = scores.get((ent.start, ent.end, ent.label_))
+    return items
 
 
 def relation_items(doc: Doc) -> dict[RelationItem, float]:
-    """RETURNS (dict[RelationItem, float]): The relations of a document and their scores."""
-    place = _placer(doc)
-    return {
-        RelationItem(place(head), place(tail), label): score
-        for head, tail, label, score in get_relations(doc)
-    }
+    """Collect the relations of a document.
+
+    doc (Doc): The document.
+    RETURNS (dict[RelationItem, float]): The score of each relation.
+    """
+    spaces_before = _count_spaces(doc)
+    items = {}
+    for head, tail, label, score in get_relations(doc):
+        head_item, tail_item = _make_item(head, spaces_before), _make_item(tail, spaces_before)
+        items[RelationItem(head_item, tail_item, label)] = score
+    return items
 
 
-def _placer(doc: Doc) -> Callable[[Span], EntityItem]:
-    spaces_before = [0, *accumulate(map(str.isspace, doc.text))]
-    return lambda span: EntityItem(
+def _count_spaces(doc: Doc) -> list[int]:
+    """Count the whitespace before each character of a text, and before its end."""
+    return [0, *accumulate(map(str.isspace, doc.text))]
+
+
+def _make_item(span: Span, spaces_before: list[int]) -> EntityItem:
+    return EntityItem(
         span.start_char - spaces_before[span.start_char],
         span.end_char - spaces_before[span.end_char],
         span.label_,

@@ -10,8 +10,7 @@ from thinc.types import Floats2d
 from torch import nn
 
 from ..arrays import Ints1d
-from ..heads.table_biaffine import TableBiaffine
-from ..heads.table_cnn.table_cnn import TableCNN
+from ..heads import TableBiaffine, TableCNN
 from ..labels import tag_rules
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..sentences import Windows

@@ -21,7 +21,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
-from ..training.optimizer import AdamW
+from ..runtime.optimizer import for_head
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
 DEFAULT_TOK2VEC = {
@@ -240,7 +240,7 @@ class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(cast(Optimizer, sgd.for_head) if isinstance(sgd, AdamW) else sgd)
+        self.model.finish_update(for_head(sgd))
 
     def initialize(
         self,

@@ -56,9 +56,10 @@ def sample_candidates(
 ) -> tuple[Ints2d, Ints2d]:
     """Choose the candidates to learn from.
 
-    They are all gold items and, for each sentence, a random sample of other items. A negative span is any other span, also one that overlaps an entity. A word whose annotation is
-    missing is in no negative span. A negative pair joins two entities between which no relation
-    holds in this direction. The draws follow Python's `random`, which spaCy seeds.
+    They are all gold items and, for each sentence, a random sample of other items. A negative span
+    is any other span, also one that overlaps an entity. A word whose annotation is missing is in no
+    negative span. A negative pair joins two entities between which no relation holds in this
+    direction. The draws follow Python's `random`, which spaCy seeds.
 
     gold (GoldSpans): The gold of a batch.
     lengths (Ints1d): Number of words of each sentence.

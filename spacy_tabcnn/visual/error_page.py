@@ -1,22 +1,27 @@
 """The error browser: gold against predicted annotation, document by document, in one HTML page."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..corpora.annotations import ORIG_ID
-from ..evaluation.errors import KINDS, Kind, Unit, find_errors
-from ..evaluation.errors import Finding as ErrorFinding
+from ..corpora.gold import ORIG_ID
+from ..evaluation.errors import (
+    KINDS,
+    ErrorCounts,
+    ErrorFinding,
+    Kind,
+    Unit,
+    count_errors,
+    find_errors,
+)
 from ..evaluation.items import EntityItem, RelationItem
 from ..relations import has_relations
 from .page import make_page
 
-# The number of findings of each unit and kind.
-ErrorCounts: TypeAlias = Counter[tuple[Unit, Kind]]
 # A label with its unit: an entity type and a relation type may have the same name.
 Label: TypeAlias = tuple[Unit, str]
 
@@ -128,7 +133,7 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Er
     for example in examples:
         references.append(example.reference)
         findings.append(find_errors(example))
-    counts = _count_errors(findings)
+    counts = count_errors(chain.from_iterable(findings))
     labels = _number_labels(findings)
     n_entities = sum(doc.has_annotation("ENT_IOB") for doc in references)
     n_relations = sum(map(has_relations, references))
@@ -143,14 +148,6 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Er
             name = _name_document(doc, number)
             body.append("\n".join(_render_document(doc.text, name, found, labels)))
     return make_page(title, body, style=_STYLE, script=_SCRIPT), counts
-
-
-def _count_errors(findings: Iterable[Iterable[ErrorFinding]]) -> ErrorCounts:
-    counts: ErrorCounts = Counter()
-    for found in findings:
-        for finding in found:
-            counts[finding.unit, finding.kind] += 1
-    return counts
 
 
 def _number_labels(findings: Iterable[Iterable[ErrorFinding]]) -> dict[Label, int]:

@@ -21,25 +21,6 @@ def test_calibration_prints_bins_and_writes_the_diagram(run_spacy, tiny_run, tin
     assert output.with_suffix(".svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_report_takes_the_file(run_spacy, tiny_run, tiny_corpus, tmp_path):
-    for name in ("matplotlib", "optuna"):
-        pytest.importorskip(name, reason="needs the extras 'study' and 'report'")
-    output = tmp_path / "scores.json"
-    result = run_spacy(
-        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, output, "--title", "A & B"
-    )
-    assert result.exit_code == 0, result.output
-    from experiments.study import open_storage
-
-    open_storage(tmp_path / "study.db")
-    arguments = (tmp_path / "study.db", tmp_path / "report", "--calibration", output)
-    result = run_spacy("tabcnn", "report", *arguments)
-    assert result.exit_code == 0, result.output
-    assert "## Reliability: A & B" in (tmp_path / "report" / "report.md").read_text(
-        encoding="utf-8"
-    )
-
-
 @pytest.mark.parametrize(
     "data,output,message",
     [("none.spacy", "a.json", "none.spacy: no such file"), ("corpus", "a.png", "ends in .json")],

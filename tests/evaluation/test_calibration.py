@@ -1,12 +1,9 @@
-"""Scores and the share of predictions that is right."""
-
-import json
+"""Scores and the share of right predictions."""
 
 import pytest
 from spacy.tokens import Span
 from spacy.training import Example
 
-from experiments.report import make_report, to_markdown, write_report
 from spacy_tabcnn.evaluation.calibration import (
     calibrate,
     collect_scores,
@@ -21,8 +18,8 @@ PEOPLE = [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "PER"), (7, 8, "LOC")]
 
 @pytest.fixture
 def make_example(make_doc):
-    """Make an example with the gold entities of PEOPLE, and predicted ones `(start, end, type, score)`. Relations name
-    entities by position; predicted ones have a score."""
+    """Make an example with the gold entities of PEOPLE, and predicted ones `(start, end, type,
+    score)`. Relations name entities by position; predicted ones have a score."""
 
     def make(*, entities=(), relations=(), gold_relations=()):
         gold = make_doc(WORDS, PEOPLE, list(gold_relations))
@@ -56,7 +53,7 @@ def test_relations_are_right_with_the_types_of_their_entities(make_example):
     )
     found = collect_scores([eg])
     assert sorted(found["rels_strict"]) == [(0.7, False), (0.8, False), (0.9, True)]
-    # The one in the middle has an entity of a wrong type, so it says nothing about the relation alone.
+    # The one in the middle has an entity of a wrong type, so it is not between gold entities.
     assert sorted(found["rels_between_gold"]) == [(0.7, False), (0.9, True)]
 
 
@@ -115,23 +112,8 @@ def groups():
 
 
 def test_a_file_is_read_as_it_was_written(groups, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
     save_calibration(tmp_path / "new" / "scores.json", groups, title="minilm, dev")
     assert read_calibration(tmp_path / "new" / "scores.json") == ("minilm, dev", groups)
-    assert {path.name for path in (tmp_path / "new").iterdir()} == {
-        "scores.json",
-        "scores.png",
-        "scores.svg",
-    }
-
-
-def test_diagrams_are_the_same_whenever_they_are_drawn(groups, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
-    for name in ("one", "two"):
-        save_calibration(tmp_path / name / "scores.json", groups, title="minilm")
-    assert (tmp_path / "one" / "scores.svg").read_bytes() == (
-        tmp_path / "two" / "scores.svg"
-    ).read_bytes()
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[]", '{"title": "a", "groups": {}}'])
@@ -139,35 +121,3 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
         read_calibration(tmp_path / "scores.json")
-
-
-def test_a_report_has_a_diagram_of_each_model_and_one_table(groups):
-    sections = make_report([], {}, [("minilm", groups), ("bert", groups)])
-    titles = [section.title for section in sections]
-    first = titles.index("Reliability: minilm")
-    assert titles[first : first + 3] == [
-        "Reliability: minilm",
-        "Reliability: bert",
-        "Calibration of scores",
-    ]
-    table = sections[first + 2]
-    assert table.rows[0] == ["minilm", "Entities", "5", "75.0", "60.0", "49.0"]
-    assert len(table.rows) == 6
-
-
-def test_files_of_a_report_with_a_calibration(groups, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
-    save_calibration(tmp_path / "scores.json", groups, title="minilm")
-    write_report([], tmp_path / "report", calibrations=[tmp_path / "scores.json"])
-    names = {path.name for path in (tmp_path / "report").glob("reliability*")}
-    assert names == {"reliability1.json", "reliability1.png", "reliability1.svg"}
-    data = json.loads((tmp_path / "report" / "reliability1.json").read_text())
-    assert data["groups"]["ents"]["n"] == 5
-    assert (
-        "![Reliability: minilm](reliability1.png)"
-        in (tmp_path / "report" / "report.md").read_text()
-    )
-
-
-def test_a_report_without_a_calibration_does_not_speak_of_it():
-    assert "alibration" not in to_markdown(make_report([], {}))

@@ -8,9 +8,10 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from spacy_tabcnn.evaluation.errors import (
-    Finding,
+    ErrorFinding,
     compare_entities,
     compare_relations,
+    count_errors,
     find_errors,
 )
 from spacy_tabcnn.evaluation.items import EntityItem, RelationItem
@@ -131,12 +132,21 @@ def test_an_example_is_compared_in_text_order_with_scores(make_doc):
     predicted._.relations = [(*predicted.ents, "LivesIn", 0.75)]
     ann, rome, org = ent(0, 3), ent(10, 14, "LOC"), ent(10, 14, "ORG")
     assert find_errors(Example(predicted, gold)) == [
-        Finding("entity", "correct", ann, ann),
-        Finding("entity", "wrong type", rome, org),
-        Finding(
+        ErrorFinding("entity", "correct", ann, ann),
+        ErrorFinding("entity", "wrong type", rome, org),
+        ErrorFinding(
             "relation", "wrong type", rel(ann, rome, "LivesIn"), rel(ann, org, "LivesIn"), 0.75
         ),
     ]
+
+
+def test_findings_are_counted_by_unit_and_kind():
+    findings = compare_entities([ANN, BOB], [ANN]) + compare_relations([rel(ANN, ROME)], [])
+    assert count_errors(findings) == {
+        ("entity", "correct"): 1,
+        ("entity", "missed"): 1,
+        ("relation", "missed"): 1,
+    }
 
 
 def test_what_is_not_annotated_is_not_compared(make_doc):

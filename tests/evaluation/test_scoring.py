@@ -16,7 +16,7 @@ ADA, LONDON, CHARLES = (0, 2, "PER"), (4, 5, "LOC"), (6, 8, "PER")
 
 
 def make_doc(words, entities, relations=None, *, spaces=None):
-    """Make a document of entities `(start, end, label)` and relations `(head, tail, label)` of entities."""
+    """Make a document of entities `(start, end, label)` and relations `(head, tail, label)`."""
     doc = Doc(VOCAB, words=words, spaces=spaces)
     if entities is not None:
         doc.set_ents([Span(doc, start, end, label=label) for start, end, label in entities])
@@ -188,8 +188,8 @@ def random_annotation(rng):
 
 
 def corrupted(rng, entities, relations):
-    """Predict with mistakes: entities missed, of wrong type or boundaries, and relations swapped, relabelled,
-    missed, invented or doubled."""
+    """Predict with mistakes: entities missed, of wrong type or boundaries, and relations swapped,
+    relabelled, missed, invented or doubled."""
     entities, relations = list(entities), list(relations)
     for old in list(entities):
         start, end, label = old

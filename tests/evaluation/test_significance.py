@@ -7,7 +7,7 @@ from spacy_tabcnn.evaluation.significance import micro_f1, paired_bootstrap
 
 
 def one_item_each(n_right):
-    """A hundred sentences with one gold and one predicted item: F1 is the share of sentences that are right."""
+    """A hundred sentences with one gold and one predicted item: F1 is the share of right ones."""
     counts = np.zeros((1, 100, 3))
     counts[0, :, 1:] = 1
     counts[0, n_right] = [1, 0, 0]
@@ -20,7 +20,8 @@ def test_micro_f1_sums_before_it_divides():
 
 
 def test_a_difference_of_means_has_the_interval_and_p_value_of_its_normal_distribution():
-    # 20 sentences right by the first only, 10 by the second only: mean 0.1, variance 0.3 - 0.01 a sentence.
+    # 20 sentences right by the first only, 10 by the second only: mean 0.1, variance 0.3 - 0.01 a
+    # sentence.
     first, second = one_item_each(range(60)), one_item_each(range(20, 70))
     result = paired_bootstrap(first, second, n_resamples=20_000)
     error = np.sqrt(0.29 / 100)

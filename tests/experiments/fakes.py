@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.grid import Cell
-from experiments.study import Outcome
+from experiments.grid import Run
+from experiments.results import RunScores
 
 
-def make_scores(cell: Cell) -> dict[str, float]:
-    """Scores from which the cell can be read."""
-    score = ((cell.layer or 0) + 1) / 10 + cell.seed / 100 - (0.05 if cell.frozen else 0)
+def make_scores(run: Run) -> dict[str, float]:
+    """Scores from which the run can be read."""
+    score = ((run.layer or 0) + 1) / 10 + run.seed / 100 - (0.05 if run.frozen else 0)
     return {"ents_f": score, "rels_boundaries_f": score - 0.1, "rels_strict_f": score - 0.2}
 
 
@@ -26,13 +26,13 @@ def make_counts(score: float, n_sentences: int = 20) -> list[list[int]]:
 
 @dataclass
 class FakeTrain:
-    """Takes its time and writes down when it begins and ends a cell.
+    """Takes its time and writes down when it begins and ends a run.
 
     journal (Path): A file for the lines "begin NAME PID" and "end NAME PID".
-    seconds (float): How long a cell takes.
-    company (int): How many processes have to have begun cells before any ends.
-    failing (Collection[str]): Names of cells that raise an error.
-    deadly (Collection[str]): Names of cells that kill their process.
+    seconds (float): How long a run takes.
+    company (int): How many processes have to have begun runs before any ends.
+    failing (Collection[str]): Names of runs that raise an error.
+    deadly (Collection[str]): Names of runs that kill their process.
     """
 
     journal: Path
@@ -41,30 +41,30 @@ class FakeTrain:
     failing: Collection[str] = ()
     deadly: Collection[str] = ()
 
-    def __call__(self, cell: Cell, overrides: dict[str, Any]) -> Outcome:
-        self.write("begin", cell)
+    def __call__(self, run: Run, overrides: dict[str, Any]) -> RunScores:
+        self.write("begin", run)
         time.sleep(self.seconds)
         while len({pid for _, pid in self.read("begin")}) < self.company:
             time.sleep(0.1)
-        if cell.name in self.failing:
+        if run.name in self.failing:
             raise ValueError("no such encoder")
-        if cell.name in self.deadly:
+        if run.name in self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        self.write("end", cell)
-        scores = make_scores(cell)
+        self.write("end", run)
+        scores = make_scores(run)
         if overrides:
             scores["ents_f"] = scores["rels_strict_f"] = overrides["training.dropout"]
-        return Outcome(
+        return RunScores(
             scores, {name.removesuffix("_f"): make_counts(score) for name, score in scores.items()}
         )
 
-    def write(self, what: str, cell: Cell) -> None:
+    def write(self, what: str, run: Run) -> None:
         # One write of a short line appends it whole, also where several processes do it.
         with self.journal.open("ab", buffering=0) as file_:
-            file_.write(f"{what} {cell.name} {os.getpid()}\n".encode())
+            file_.write(f"{what} {run.name} {os.getpid()}\n".encode())
 
     def read(self, what: str) -> list[tuple[str, int]]:
-        """The names of the cells that were begun or ended so far, and the processes that did it."""
+        """The names of the runs that were begun or ended so far, and the processes that did it."""
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         rows = [line.split() for line in lines]
         return [(name, int(pid)) for kind, name, pid in rows if kind == what]

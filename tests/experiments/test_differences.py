@@ -3,10 +3,9 @@
 import pytest
 
 from experiments.differences import compare_systems, describe_order
-from experiments.grid import Cell
-from experiments.report import make_difference_table
-from experiments.results import MEASURES, Study
-from experiments.study import Result
+from experiments.grid import Run
+from experiments.results import MEASURES, RunResult, Study
+from experiments.tables import make_difference_table
 
 from .fakes import make_counts
 
@@ -23,8 +22,8 @@ def make_study():
                 counts = dict.fromkeys(MEASURES.values(), make_counts(score, 100))
                 found = {f"{measure}_f": score for measure in counts}
                 results += [
-                    Result(
-                        Cell(system, seed, frozen=frozen, layer=layer), "complete", found, counts
+                    RunResult(
+                        Run(system, seed, frozen=frozen, layer=layer), "complete", found, counts
                     )
                     for seed in seeds
                 ]
@@ -56,7 +55,7 @@ def test_a_difference_is_told_by_its_interval(make_study):
 def test_seeds_that_have_not_finished_are_left_out(make_study):
     study = make_study(seeds=(1, 2))
     waiting = [
-        r._replace(state="waiting", scores={}, counts={}) if r.cell.seed == 2 else r
+        r._replace(state="waiting", scores={}, counts={}) if r.run.seed == 2 else r
         for r in study.results
     ]
     assert compare_systems(study._replace(results=waiting)) == compare_systems(make_study())
@@ -65,12 +64,12 @@ def test_seeds_that_have_not_finished_are_left_out(make_study):
 def test_the_order_in_words(make_study):
     lines = describe_order(compare_systems(make_study()))
     assert lines[0] == (
-        "Encoder frozen: TabERT-CNN > TabERT > SpERT, by 95 % intervals, at 1 of 3 layers in NER, 1 of 3 layers in RE, "
-        "1 of 3 layers in RE+"
+        "Encoder frozen: TabERT-CNN > TabERT > SpERT, by 95 % intervals, at 1 of 3 layers in NER, "
+        "1 of 3 layers in RE, 1 of 3 layers in RE+"
     )
     assert lines[1] == (
-        "Encoder frozen, NER, TabERT-CNN against TabERT: ahead at layer 0 by 30.0 points; behind at layer 2 by 20.0 "
-        "points; not told apart at layer 1"
+        "Encoder frozen, NER, TabERT-CNN against TabERT: ahead at layer 0 by 30.0 points; "
+        "behind at layer 2 by 20.0 points; not told apart at layer 1"
     )
     assert (
         "Encoder frozen, RE+, TabERT against SpERT: ahead at all 3 layers by 30.0 to 60.0 points"

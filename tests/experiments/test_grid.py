@@ -8,7 +8,7 @@ from spacy.util import dot_to_object
 from thinc.api import Config
 
 from experiments.grid import (
-    Cell,
+    Run,
     check_space,
     make_grid,
     make_overrides,
@@ -39,30 +39,30 @@ def config():
     return Config({"components": {"transformer": {"model": model}}})
 
 
-def test_a_grid_has_each_cell_once_and_finishes_one_seed_before_the_next():
-    cells = make_grid(["A", "B"], layers=[0, 1, 1], seeds=[1, 2])
-    assert len(cells) == len(set(cells)) == 2 * 2 * 2 * 2
-    assert [cell.seed for cell in cells] == [1] * 8 + [2] * 8
-    assert cells[0] == Cell("A", 1, frozen=True, layer=0)
+def test_a_grid_has_each_run_once_and_finishes_one_seed_before_the_next():
+    runs = make_grid(["A", "B"], layers=[0, 1, 1], seeds=[1, 2])
+    assert len(runs) == len(set(runs)) == 2 * 2 * 2 * 2
+    assert [run.seed for run in runs] == [1] * 8 + [2] * 8
+    assert runs[0] == Run("A", 1, frozen=True, layer=0)
 
 
-def test_a_cell_survives_its_dictionary():
-    cell = Cell("A", 1, frozen=False, layer=0)
-    assert Cell(**cell.to_dict()) == cell
-    assert "number" not in cell.to_dict()
+def test_a_run_survives_its_dictionary():
+    run = Run("A", 1, frozen=False, layer=0)
+    assert Run(**run.to_dict()) == run
+    assert "number" not in run.to_dict()
 
 
-def test_names_of_cells():
-    assert Cell("A", 1, frozen=True, layer=0).name == "A-frozen-layer0-seed1"
-    assert Cell("A", 2, frozen=False, layer=12).name == "A-updated-layer12-seed2"
-    assert [cell.name for cell in make_search("A", n_trials=2)] == [
+def test_names_of_runs():
+    assert Run("A", 1, frozen=True, layer=0).name == "A-frozen-layer0-seed1"
+    assert Run("A", 2, frozen=False, layer=12).name == "A-updated-layer12-seed2"
+    assert [run.name for run in make_search("A", n_trials=2)] == [
         "A-trial1-seed1",
         "A-trial2-seed1",
     ]
 
 
-def test_a_frozen_cell_freezes_and_caches_the_encoder(config):
-    overrides = make_overrides(config, Cell("A", 3, frozen=True, layer=4), cache_mb=100)
+def test_a_frozen_run_freezes_and_caches_the_encoder(config):
+    overrides = make_overrides(config, Run("A", 3, frozen=True, layer=4), cache_mb=100)
     assert overrides == {
         "system.seed": 3,
         "components.transformer.model.frozen": True,
@@ -74,17 +74,17 @@ def test_a_frozen_cell_freezes_and_caches_the_encoder(config):
     }
 
 
-def test_an_updated_cell_has_no_cache(config):
-    overrides = make_overrides(config, Cell("A", 3, frozen=False, layer=0), cache_mb=100)
+def test_an_updated_run_has_no_cache(config):
+    overrides = make_overrides(config, Run("A", 3, frozen=False, layer=0), cache_mb=100)
     assert overrides["components.transformer.model.frozen"] is False
     assert overrides["components.transformer.model.cache_mb"] == 0
     assert overrides["components.transformer.model.transformer_config"]["num_hidden_layers"] == 0
 
 
 def test_a_config_without_encoder_can_be_searched_but_not_cut():
-    assert make_overrides(Config(), Cell("A", 3, number=1)) == {"system.seed": 3}
+    assert make_overrides(Config(), Run("A", 3, number=1)) == {"system.seed": 3}
     with pytest.raises(ValueError, match="config of A has no section"):
-        make_overrides(Config(), Cell("A", 3, layer=1))
+        make_overrides(Config(), Run("A", 3, layer=1))
 
 
 @pytest.mark.parametrize(

@@ -9,32 +9,25 @@ import sys
 import pytest
 
 from experiments.figures import make_panels
-from experiments.grid import Cell, make_grid
-from experiments.report import (
-    Bullets,
-    Table,
-    describe_missing,
-    make_corpus_table,
-    make_layer_tables,
-    make_parameter_table,
-    make_report,
-    make_test_table,
-    read_test_scores,
-    to_html,
-    to_markdown,
-    write_report,
-)
+from experiments.grid import Run, make_grid
+from experiments.heldout import read_test_scores
+from experiments.overview import describe_missing
+from experiments.paper import read_paper
+from experiments.parameters import make_parameter_table
+from experiments.render import to_html, to_markdown
+from experiments.report import make_report, write_report
 from experiments.results import (
     MEASURES,
+    RunResult,
+    ScoreSummary,
     Study,
-    Summary,
     gather_counts,
-    read_paper,
     sort_systems,
     summarise,
     summarise_study,
 )
-from experiments.study import Result
+from experiments.sections import ListSection, TableSection
+from experiments.tables import make_corpus_table, make_layer_tables, make_test_table
 
 from .fakes import make_counts, make_scores
 
@@ -75,15 +68,15 @@ rate = 1e-3
 COUNTS = {"sentences": 922, "entity_types": 4, "relation_types": 5}
 
 
-def complete(cell):
-    scores = make_scores(cell)
+def complete(run):
+    scores = make_scores(run)
     counts = {prefix: make_counts(scores[f"{prefix}_f"]) for prefix in MEASURES.values()}
-    return Result(cell, "complete", scores, counts, 30.0)
+    return RunResult(run, "complete", scores, counts, 30.0)
 
 
 @pytest.fixture
 def make_study():
-    """Make a study with fake scores; cells whose name holds `missing` have none."""
+    """Make a study with fake scores; runs whose name holds `missing` have none."""
 
     def make(
         *,
@@ -93,12 +86,12 @@ def make_study():
         missing=None,
         systems=("TabERT", "TabERT-CNN"),
     ):
-        cells = make_grid(systems, layers=layers, states=states, seeds=seeds)
+        runs = make_grid(systems, layers=layers, states=states, seeds=seeds)
         results = [
-            Result(cell, "waiting", {}, {})
-            if missing is not None and missing in cell.name
-            else complete(cell)
-            for cell in cells
+            RunResult(run, "waiting", {}, {})
+            if missing is not None and missing in run.name
+            else complete(run)
+            for run in runs
         ]
         corpus = {"name": "CoNLL04", "train": COUNTS, "dev": {**COUNTS, "sentences": 231}}
         settings = {
@@ -117,7 +110,7 @@ def find_rows(table, *cells):
 
 
 def test_means_and_standard_deviations_are_over_seeds(make_study):
-    summaries = summarise_study(make_study().results, "ents")
+    summaries = summarise_study(make_study(), "NER")
     found = summaries["TabERT", False, 1]
     assert (found.mean, found.sd, found.n_runs) == pytest.approx((21.5, 0.5**0.5, 2))
     assert str(found) == "21.5 ± 0.7"
@@ -126,19 +119,19 @@ def test_means_and_standard_deviations_are_over_seeds(make_study):
 
 def test_one_seed_has_no_standard_deviation_and_no_seed_no_mean(make_study):
     study = make_study(missing="layer1-seed2")
-    found = summarise_study(study.results, "ents")["TabERT", False, 1]
+    found = summarise_study(study, "NER")["TabERT", False, 1]
     assert found.mean == pytest.approx(21) and (found.sd, found.n_runs) == (None, 1)
     assert str(summarise([0.21])) == "21.0"
-    assert ("TabERT", False, 1) not in summarise_study(make_study(missing="layer1").results, "ents")
+    assert ("TabERT", False, 1) not in summarise_study(make_study(missing="layer1"), "NER")
 
 
 def test_counts_have_one_row_for_each_seed(make_study):
     study = make_study(layers=[4], missing="updated-layer4-seed2")
-    assert gather_counts(study.results, ("TabERT", True, 4), "ents").sum(1).tolist() == [
+    assert gather_counts(study, ("TabERT", True, 4), "NER").sum(1).tolist() == [
         [9, 11, 11],
         [9, 11, 11],
     ]
-    assert gather_counts(study.results, ("TabERT", False, 4), "ents").shape == (1, 20, 3)
+    assert gather_counts(study, ("TabERT", False, 4), "NER").shape == (1, 20, 3)
 
 
 def test_systems_have_the_order_of_the_papers_legend():
@@ -268,24 +261,24 @@ def test_what_is_missing_is_said(make_study):
     study = make_study(missing="layer1-seed2")
     results = [
         *study.results,
-        Result(Cell("TabERT", 9, frozen=True, layer=0), "fail", {}, {}, None, "OSError: disk"),
+        RunResult(Run("TabERT", 9, frozen=True, layer=0), "fail", {}, {}, None, "OSError: disk"),
     ]
     lines = describe_missing(
         [study._replace(results=results)], {("CoNLL04", "TabERT-CNN", "BERT_BASE"): []}
     )
     assert (
-        "Table 1, CoNLL04 with the paper's encoder: SpERT/BERT_BASE, Table-Sequence/ALBERT_XXLARGE, "
-        in lines[0]
+        "Table 1, CoNLL04 with the paper's encoder: SpERT/BERT_BASE, "
+        "Table-Sequence/ALBERT_XXLARGE, " in lines[0]
     )
     assert "TabERT-CNN/BERT_BASE" not in lines[0]
     assert "Tables 2 and 3: SpERT, encoder frozen and updated" in lines
     assert "Tables 2 and 3 with the paper's encoder, bert-base" in lines
     assert any(
-        line.startswith("Study 'layers': 4 of 17 cells waiting: TabERT-frozen-layer1-seed2")
+        line.startswith("Study 'layers': 4 of 17 runs waiting: TabERT-frozen-layer1-seed2")
         for line in lines
     )
-    assert "Study 'layers': 1 of 17 cells failed: TabERT-frozen-layer0-seed9" in lines
-    assert "Study 'layers', 1 cells: OSError: disk" in lines
+    assert "Study 'layers': 1 of 17 runs failed: TabERT-frozen-layer0-seed9" in lines
+    assert "Study 'layers', 1 run: OSError: disk" in lines
 
 
 def test_panels_of_figures_hold_the_papers_curves_and_ours(make_study):
@@ -333,15 +326,15 @@ def test_a_report_has_the_papers_tables_and_figures_in_order(make_study):
 
 
 def test_searches_are_no_layer_studies():
-    search = Study("tune", {}, [complete(Cell("TabERT", 1, number=1))])
+    search = Study("tune", {}, [complete(Run("TabERT", 1, number=1))])
     first = make_report([search], {})[0]
     assert first.lines[1] == "No layer study was run"
 
 
 def test_markdown_and_html_of_a_table(tmp_path):
     sections = [
-        Table("A & B", ["Name", "F1"], [["x|y", "1.0"], ["paper", "–"]], ["A note"]),
-        Bullets("C", ["one"]),
+        TableSection("A & B", ["Name", "F1"], [["x|y", "1.0"], ["paper", "–"]], ["A note"]),
+        ListSection("C", ["one"]),
     ]
     markdown = to_markdown(sections)
     assert (
@@ -352,15 +345,15 @@ def test_markdown_and_html_of_a_table(tmp_path):
     html = to_html(sections, tmp_path)
     assert "<h2>A &amp; B</h2>" in html and '<td>x|y</td><td class="number">1.0</td>' in html
     assert '<tr class="paper"><td>paper</td>' in html
-    assert "Not run." in to_markdown([Table("D", ["Name"], [])])
+    assert "Not run." in to_markdown([TableSection("D", ["Name"], [])])
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A report on a study that is not finished."""
-    cells = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
-    results = [complete(cell) for cell in cells[:6]] + [
-        Result(cell, "running", {}, {}) for cell in cells[6:]
+    runs = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
+    results = [complete(run) for run in runs[:6]] + [
+        RunResult(run, "running", {}, {}) for run in runs[6:]
     ]
     folder = tmp_path_factory.mktemp("report") / "out"
     write_report(
@@ -400,8 +393,8 @@ def test_the_data_of_a_figure_are_saved(folder):
 
 
 def test_figures_are_the_same_whenever_they_are_drawn(folder, tmp_path):
-    cells = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
-    study = Study("layers", {"encoder": "minilm"}, [complete(cell) for cell in cells])
+    runs = make_grid(["TabERT-CNN", "TabERT"], layers=[0, 1], seeds=[1, 2])
+    study = Study("layers", {"encoder": "minilm"}, [complete(run) for run in runs])
     contents = []
     for name in ("one", "two"):
         write_report([study], tmp_path / name)
@@ -410,7 +403,7 @@ def test_figures_are_the_same_whenever_they_are_drawn(folder, tmp_path):
 
 
 def test_summaries_are_shown_with_one_digit():
-    assert str(Summary(70.04, 0.25, 5)) == "70.0 ± 0.2"
+    assert str(ScoreSummary(70.04, 0.25, 5)) == "70.0 ± 0.2"
 
 
 def test_results_can_be_read_without_spacy_models_or_matplotlib():

@@ -11,20 +11,18 @@ from pathlib import Path
 import pytest
 
 from experiments import study as study_module
-from experiments.grid import Cell, make_grid, make_search
+from experiments.grid import Run, make_grid, make_search
+from experiments.progress import format_minutes, measure_progress
 from experiments.results import Study, save_results
-from experiments.study import (
+from experiments.storage import (
     add_results,
-    format_minutes,
-    get_cell_trials,
+    get_run_trials,
     list_studies,
-    measure_progress,
     open_storage,
     open_study,
     read_results,
-    run_study,
-    work,
 )
+from experiments.study import run_study, work
 
 from .fakes import FakeTrain, make_counts, make_scores
 
@@ -42,17 +40,17 @@ def train(tmp_path):
 
 
 @pytest.fixture
-def cells():
+def runs():
     return make_grid(["A", "B"], layers=[0, 1], states=[True], seeds=[1])
 
 
 @pytest.fixture
 def queue(url):
-    """Queue cells, as `run_study` does it, and return the study."""
+    """Queue runs, as `run_study` does it, and return the study."""
 
-    def fill(cells):
+    def fill(runs):
         study = open_study(open_storage(url, heartbeat=1), "layers", settings={})
-        study_module._enqueue(study, cells, get_cell_trials(study), with_errors=True)
+        study_module._enqueue(study, runs, get_run_trials(study), with_errors=True)
         return study
 
     return fill
@@ -65,87 +63,87 @@ def compute(url, train):
 
 
 def states(url):
-    return {result.cell.name: result.state for result in read_results(url, "layers")[1]}
+    return {result.run.name: result.state for result in read_results(url, "layers")[1]}
 
 
 def names(rows):
     return sorted(name for name, _ in rows)
 
 
-def test_results_of_a_grid_with_two_workers(url, train, cells):
+def test_results_of_a_grid_with_two_workers(url, train, runs):
     train.company = 2
     lines = []
     settings = {"encoder": "minilm", "systems": {"A": "config"}}
     progress = run_study(
-        url, "layers", cells, train, settings=settings, n_workers=2, report=lines.append
+        url, "layers", runs, train, settings=settings, n_workers=2, report=lines.append
     )
     assert progress == (4, 4, 0, 0, None)
     found, results = read_results(url, "layers")
     assert found == settings
-    assert [result.cell for result in results] == cells
+    assert [result.run for result in results] == runs
     for result in results:
-        assert result.scores == make_scores(result.cell)
+        assert result.scores == make_scores(result.run)
         assert result.counts["ents"] == make_counts(result.scores["ents_f"])
         assert result.minutes >= 0
-    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+    assert names(train.read("begin")) == sorted(run.name for run in runs)
     assert len({pid for _, pid in train.read("begin")} - {os.getpid()}) == 2
-    assert lines[0] == "0 of 4 cells, 0 running"
-    assert lines[-1] == "4 of 4 cells, 0 running"
+    assert lines[0] == "0 of 4 runs, 0 running"
+    assert lines[-1] == "4 of 4 runs, 0 running"
 
 
-def test_a_finished_cell_is_never_computed_again(train, cells, queue, compute):
-    queue(cells)
+def test_a_finished_run_is_never_computed_again(train, runs, queue, compute):
+    queue(runs)
     compute()
-    queue(cells)
-    queue(cells[:1])
+    queue(runs)
+    queue(runs[:1])
     compute()
-    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+    assert names(train.read("begin")) == sorted(run.name for run in runs)
 
 
-def test_a_grid_may_grow(train, cells, queue, compute):
-    queue(cells)
+def test_a_grid_may_grow(train, runs, queue, compute):
+    queue(runs)
     compute()
     queue(
         [
             *make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1]),
-            Cell("C", 2, frozen=False, layer=0),
+            Run("C", 2, frozen=False, layer=0),
         ]
     )
     compute()
     assert len(names(train.read("begin"))) == len(set(names(train.read("begin")))) == 4 + 2 + 1
 
 
-def test_a_smaller_grid_withdraws_what_is_waiting(url, cells, queue):
-    study = queue(cells)
-    study_module._withdraw(open_storage(url), study, cells[:1])
-    assert states(url) == {cells[0].name: "waiting"}
-    queue(cells)
+def test_a_smaller_grid_withdraws_what_is_waiting(url, runs, queue):
+    study = queue(runs)
+    study_module._withdraw(open_storage(url), study, runs[:1])
+    assert states(url) == {runs[0].name: "waiting"}
+    queue(runs)
     assert set(states(url).values()) == {"waiting"} and len(states(url)) == 4
 
 
-def test_a_cell_that_fails_says_why_and_is_tried_again_by_the_next_command(
-    url, train, cells, queue, compute
+def test_a_run_that_fails_says_why_and_is_tried_again_by_the_next_command(
+    url, train, runs, queue, compute
 ):
-    train.failing = {cells[1].name}
-    study = queue(cells)
+    train.failing = {runs[1].name}
+    study = queue(runs)
     compute()
-    study_module._enqueue(study, cells, get_cell_trials(study))
-    assert states(url)[cells[1].name] == "fail"
+    study_module._enqueue(study, runs, get_run_trials(study))
+    assert states(url)[runs[1].name] == "fail"
     failed = next(result for result in read_results(url, "layers")[1] if result.state == "fail")
     assert failed.error == "ValueError: no such encoder" and failed.scores == {}
     train.failing = set()
-    queue(cells)
+    queue(runs)
     compute()
     assert set(states(url).values()) == {"complete"}
-    assert names(train.read("begin")).count(cells[1].name) == 2
+    assert names(train.read("begin")).count(runs[1].name) == 2
 
 
-def test_commands_that_start_together_compute_each_cell_once(train, url, cells, queue, compute):
-    study = queue(cells)
-    for cell in cells:
-        study.enqueue_trial({}, user_attrs={"cell": cell.to_dict()})
+def test_commands_that_start_together_compute_each_run_once(train, url, runs, queue, compute):
+    study = queue(runs)
+    for run in runs:
+        study.enqueue_trial({}, user_attrs={"run": run.to_dict()})
     compute()
-    assert names(train.read("begin")) == sorted(cell.name for cell in cells)
+    assert names(train.read("begin")) == sorted(run.name for run in runs)
     assert set(states(url).values()) == {"complete"}
 
 
@@ -153,7 +151,7 @@ def test_one_trial_is_not_handed_out_twice(url, queue):
     queue(make_grid(["A"], layers=range(30), states=[True], seeds=[1]))
     code = (
         "import sys, warnings\nwarnings.simplefilter('ignore')\n"
-        "from experiments.study import open_storage, open_study\n"
+        "from experiments.storage import open_storage, open_study\n"
         "study = open_study(open_storage(sys.argv[1]), 'layers')\n"
         "print([study.ask().number for _ in range(15)])"
     )
@@ -181,44 +179,44 @@ def test_a_search_computes_as_many_trials_as_asked_for(url, train, queue):
     queue(make_search("A", n_trials=5))
     work(url, "layers", train, space, "tpe", 1)
     results = read_results(url, "layers")[1]
-    assert [result.cell.number for result in results] == [1, 2, 3, 4, 5]
+    assert [result.run.number for result in results] == [1, 2, 3, 4, 5]
     for result in results:
         assert 0 <= result.overrides["training.dropout"] <= 0.5
         assert result.scores["ents_f"] == result.overrides["training.dropout"]
 
 
-def test_a_cell_that_kills_its_worker_is_given_up_and_the_others_are_computed(
-    url, train, cells, monkeypatch
+def test_a_run_that_kills_its_worker_is_given_up_and_the_others_are_computed(
+    url, train, runs, monkeypatch
 ):
     monkeypatch.setattr(study_module, "MAX_RETRIES", 1)
-    train.deadly = {cells[0].name}
+    train.deadly = {runs[0].name}
     lines = []
-    progress = run_study(url, "layers", cells[:2], train, heartbeat=1, report=lines.append)
+    progress = run_study(url, "layers", runs[:2], train, heartbeat=1, report=lines.append)
     assert progress[:4] == (2, 1, 0, 1)
-    assert names(train.read("begin")).count(cells[0].name) == 2
-    assert f"{cells[0].name} failed: its worker died" in lines
+    assert names(train.read("begin")).count(runs[0].name) == 2
+    assert f"{runs[0].name} failed: its worker died" in lines
 
 
 @pytest.mark.filterwarnings("ignore:Heartbeat of storage")
-def test_a_worker_that_died_before_its_first_heartbeat_is_found(url, cells, queue):
-    study = queue(cells[:1])
+def test_a_worker_that_died_before_its_first_heartbeat_is_found(url, runs, queue):
+    study = queue(runs[:1])
     study.ask()  # and nothing more
     study_module._fail_dead(study, 1000)
-    assert states(url) == {cells[0].name: "running"}
+    assert states(url) == {runs[0].name: "running"}
     study_module._fail_dead(study, 0)
-    assert states(url) == {cells[0].name: "fail"}
-    study_module._enqueue(study, cells[:1], get_cell_trials(study))
-    assert states(url) == {cells[0].name: "waiting"}
+    assert states(url) == {runs[0].name: "fail"}
+    study_module._enqueue(study, runs[:1], get_run_trials(study))
+    assert states(url) == {runs[0].name: "waiting"}
 
 
-def test_workers_that_cannot_even_start_end_the_study(url, cells, tmp_path, monkeypatch):
+def test_workers_that_cannot_even_start_end_the_study(url, runs, tmp_path, monkeypatch):
     monkeypatch.setattr(study_module, "MAX_RETRIES", 0)
     monkeypatch.setattr(
         study_module, "work", os.abort
     )  # takes no arguments, so that it raises an error instead
     with pytest.raises(RuntimeError, match="die before they have begun"):
         run_study(
-            url, "layers", cells, FakeTrain(tmp_path / "journal.txt"), report=lambda line: None
+            url, "layers", runs, FakeTrain(tmp_path / "journal.txt"), report=lambda line: None
         )
 
 
@@ -230,9 +228,9 @@ from experiments.study import run_study
 from tests.experiments.fakes import FakeTrain
 
 if __name__ == "__main__":
-    cells = make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1])
+    runs = make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1])
     train = FakeTrain(Path(sys.argv[2]), seconds=1)
-    run_study(sys.argv[1], "layers", cells, train, n_workers=2, heartbeat=3)
+    run_study(sys.argv[1], "layers", runs, train, n_workers=2, heartbeat=3)
 """
 
 
@@ -255,7 +253,8 @@ def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running
             time.sleep(0.05)
 
     finished = set()
-    # The whole command right after a cell has ended, about when it is saved; then a worker in the midst of another.
+    # The whole command right after a run has ended, about when it is saved; then a worker in the
+    # midst of another.
     for delay, n_ends in ((0.0, 1), (0.5, 2)):
         process = start()
         wait_for(n_ends)
@@ -274,27 +273,27 @@ def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running
     assert 6 <= len(train.read("begin")) <= 6 + 2 + 1
 
 
-def test_no_progress_without_cells_has_no_estimate(url, cells, queue):
-    study = queue(cells)
-    assert measure_progress(get_cell_trials(study), cells, 2) == (4, 0, 0, 0, None)
+def test_no_progress_without_runs_has_no_estimate(url, runs, queue):
+    study = queue(runs)
+    assert measure_progress(get_run_trials(study), runs, 2) == (4, 0, 0, 0, None)
 
 
-def test_the_time_left_is_that_of_similar_cells(url, train, queue, compute):
-    study = queue([Cell("A", 1, frozen=True, layer=0), Cell("A", 1, frozen=False, layer=0)])
+def test_the_time_left_is_that_of_similar_runs(url, train, queue, compute):
+    study = queue([Run("A", 1, frozen=True, layer=0), Run("A", 1, frozen=False, layer=0)])
     compute()
-    trials = get_cell_trials(study)
+    trials = get_run_trials(study)
     for trial, minutes in zip(trials.values(), (10, 60), strict=True):
         trial.user_attrs["minutes"] = minutes
     left = [
-        Cell("A", 2, frozen=True, layer=0),
-        Cell("A", 1, frozen=False, layer=1),
-        Cell("B", 1, frozen=False, layer=0),
+        Run("A", 2, frozen=True, layer=0),
+        Run("A", 1, frozen=False, layer=1),
+        Run("B", 1, frozen=False, layer=0),
     ]
     assert measure_progress(trials, [*trials, *left], 1).minutes_left == 10 + 60 + 60
     assert measure_progress(trials, [*trials, *left], 2).minutes_left == 65
     assert (
         str(measure_progress(trials, [*trials, *left], 1))
-        == "2 of 5 cells, 0 running, about 2.2 h left"
+        == "2 of 5 runs, 0 running, about 2.2 h left"
     )
 
 
@@ -306,8 +305,8 @@ def test_durations():
     )
 
 
-def test_studies_of_a_storage(url, queue, cells, tmp_path):
-    queue(cells)
+def test_studies_of_a_storage(url, queue, runs, tmp_path):
+    queue(runs)
     assert list_studies(url) == ["layers"]
     with pytest.raises(FileNotFoundError, match=r"none\.db: no such file"):
         list_studies(tmp_path / "none.db")
@@ -315,32 +314,45 @@ def test_studies_of_a_storage(url, queue, cells, tmp_path):
 
 
 @pytest.fixture
-def saved(url, queue, cells, compute, tmp_path):
-    """The results of a study that is not finished, and the cells that are."""
-    queue(cells[:3])
+def saved(url, queue, runs, compute, tmp_path):
+    """The results of a study that is not finished, and the runs that are."""
+    queue(runs[:3])
     compute()
-    queue(cells)
+    queue(runs)
     path = tmp_path / "layers.jsonl"
     save_results(Study("layers", *read_results(url, "layers")), path)
-    return path, cells[:3]
+    return path, runs[:3]
 
 
-def test_saved_results_are_not_computed_again(saved, cells, train, tmp_path):
+def test_saved_results_are_not_computed_again(saved, runs, train, tmp_path):
     path, finished = saved
     url = tmp_path / "other.db"
     study = open_study(open_storage(url), "layers", settings={})
     assert add_results(url, "layers", path) == 3
     assert add_results(url, "layers", path) == 0
-    assert get_cell_trials(study).keys() == set(finished)
+    assert get_run_trials(study).keys() == set(finished)
     train.journal.unlink()
-    progress = run_study(url, "layers", cells, train, report=lambda line: None)
+    progress = run_study(url, "layers", runs, train, report=lambda line: None)
     assert (progress.n_complete, len(train.read("begin"))) == (4, 1)
-    results = {result.cell: result for result in read_results(url, "layers")[1]}
+    results = {result.run: result for result in read_results(url, "layers")[1]}
     before = {
-        result.cell: result
+        result.run: result
         for result in read_results(saved[0].parent / "folder" / "study.db", "layers")[1]
     }
-    assert [results[cell] for cell in finished] == [before[cell] for cell in finished]
+    assert [results[run] for run in finished] == [before[run] for run in finished]
+
+
+def test_saved_results_of_version_0_1_0_can_be_read(saved, tmp_path):
+    path, finished = saved
+    path.write_text(path.read_text().replace('"run":', '"cell":'))
+    assert add_results(tmp_path / "other.db", "layers", path) == len(finished)
+
+
+def test_a_queue_of_version_0_1_0_is_worked_off(url, train, runs, compute):
+    study = open_study(open_storage(url, heartbeat=1), "layers", settings={})
+    study.enqueue_trial({}, user_attrs={"cell": runs[0].to_dict()})
+    compute()
+    assert states(url) == {runs[0].name: "complete"}
 
 
 def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
@@ -355,7 +367,7 @@ def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "no JSON", '{"settings": {}}\n{"cell": {"system": "A"}}', "[]"]
+    "text", ["", "{}", "no JSON", '{"settings": {}}\n{"run": {"system": "A"}}', "[]"]
 )
 def test_files_that_are_no_results(text, tmp_path):
     path = tmp_path / "layers.jsonl"

@@ -13,9 +13,9 @@ from spacy.training import Example
 from spacy.util import load_config
 from thinc.api import Config
 
-from experiments.grid import Cell
+from experiments.grid import Run
 from experiments.results import MEASURES
-from experiments.study import read_results
+from experiments.storage import read_results
 from experiments.training import SpacyTrain, count_layers, describe, score
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.scoring import count_items
@@ -67,10 +67,10 @@ def test_what_is_not_annotated_is_not_counted(make_doc):
     assert counts == dict.fromkeys(MEASURES.values(), (0, 0, 0))
 
 
-def test_a_cell_changes_the_config(config, tmp_path):
+def test_a_run_changes_the_config(config, tmp_path):
     train = SpacyTrain({"A": config}, {"training.dropout": 0.5}, output=tmp_path, cache_mb=7)
     made = train.make_config(
-        Cell("A", 3, frozen=True, layer=0), {"training.batcher.size": 2}
+        Run("A", 3, frozen=True, layer=0), {"training.batcher.size": 2}
     ).interpolate()
     encoder = made["components"]["transformer"]["model"]
     assert (encoder["frozen"], encoder["cache_mb"]) == (True, 7)
@@ -81,7 +81,7 @@ def test_a_cell_changes_the_config(config, tmp_path):
 
 def test_training_leaves_scores_and_a_log(config, tmp_path):
     (tmp_path / "A-frozen-layer1-seed1-killed").mkdir()
-    outcome = SpacyTrain({"A": config}, output=tmp_path)(Cell("A", 1, frozen=True, layer=1), {})
+    outcome = SpacyTrain({"A": config}, output=tmp_path)(Run("A", 1, frozen=True, layer=1), {})
     assert set(outcome.scores) == {"ents_f", "rels_boundaries_f", "rels_strict_f"}
     for prefix, counts in outcome.counts.items():
         assert len(counts) == 10
@@ -90,9 +90,9 @@ def test_training_leaves_scores_and_a_log(config, tmp_path):
     assert "RELS_STR" in (tmp_path / "A-frozen-layer1-seed1.log").read_text().upper()
 
 
-def test_what_libraries_say_while_a_cell_trains_is_in_its_log(config, tmp_path, capfd):
-    """The weights of the layers that a cell cuts off, at length."""
-    SpacyTrain({"A": config}, output=tmp_path)(Cell("A", 1, frozen=True, layer=0), {})
+def test_what_libraries_say_while_a_run_trains_is_in_its_log(config, tmp_path, capfd):
+    """The weights of the layers that a run cuts off, at length."""
+    SpacyTrain({"A": config}, output=tmp_path)(Run("A", 1, frozen=True, layer=0), {})
     assert "encoder.layer.0" in (tmp_path / "A-frozen-layer0-seed1.log").read_text()
     assert "encoder.layer.0" not in capfd.readouterr().err
 
@@ -100,7 +100,7 @@ def test_what_libraries_say_while_a_cell_trains_is_in_its_log(config, tmp_path, 
 def test_models_are_kept_if_wanted(config, tmp_path):
     train = SpacyTrain({"A": config}, output=tmp_path, keep=True)
     for _ in range(2):
-        outcome = train(Cell("A", 1, frozen=False, layer=0), {})
+        outcome = train(Run("A", 1, frozen=False, layer=0), {})
     assert score(spacy.load(tmp_path / "A-updated-layer0-seed1" / "model-best")) == outcome
 
 
@@ -141,35 +141,35 @@ def test_layers_of_an_encoder(config):
         (["--system", "A={config}", "--layers", "0", "--sampler", "grid"], "tpe or random"),
     ],
 )
-def test_options_that_cannot_be_used(run_spacy, config, tmp_path, options, message):
+def test_options_that_cannot_be_used(run_experiments, config, tmp_path, options, message):
     options = [option.format(config=config) for option in options]
-    result = run_spacy("tabcnn", "study", tmp_path / "study.db", *options)
+    result = run_experiments("study", tmp_path / "study.db", *options)
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
 
 
-def test_a_report_needs_a_storage(run_spacy, tmp_path):
-    result = run_spacy("tabcnn", "report", tmp_path / "none.db", tmp_path / "out")
+def test_a_report_needs_a_storage(run_experiments, tmp_path):
+    result = run_experiments("report", tmp_path / "none.db", tmp_path / "out")
     assert result.exit_code == 1 and "no such file" in " ".join(result.output.split())
 
 
-def test_a_study_a_search_and_a_report_from_the_command_line(run_spacy, config, tmp_path):
-    """The search runs in a process of its own, as a user's does: `python -m spacy` is what its workers start from."""
+def test_a_study_a_search_and_a_report_from_the_command_line(run_experiments, config, tmp_path):
+    """The search runs in a process of its own, as a user's does: its workers start from the main
+    module of that process."""
     storage, output = tmp_path / "study.db", ("--output", tmp_path / "logs")
     options = ("--system", f"TabERT-CNN={config}", *output)
-    result = run_spacy(
-        "tabcnn", "study", storage, "--layers", "0", "--encoder", "frozen", "--seeds", 1, *options
+    result = run_experiments(
+        "study", storage, "--layers", "0", "--encoder", "frozen", "--seeds", 1, *options
     )
     assert result.exit_code == 0, result.output
-    assert "1 of 1 cells" in result.output
+    assert "1 of 1 runs" in result.output
 
     (tmp_path / "space.json").write_text(json.dumps({"training.dropout": {"choices": [0.2]}}))
     search = ("--name", "tune", "--space", tmp_path / "space.json", "--trials", 1, *options)
     command = [
         sys.executable,
         "-m",
-        "spacy",
-        "tabcnn",
+        "experiments",
         "study",
         storage,
         *search,
@@ -183,16 +183,16 @@ def test_a_study_a_search_and_a_report_from_the_command_line(run_spacy, config, 
     assert "--training.dropout 0.2" in printed
     assert read_results(storage, "tune")[1][0].overrides == {"training.dropout": 0.2}
 
-    result = run_spacy("tabcnn", "report", storage, tmp_path / "report")
+    result = run_experiments("report", storage, tmp_path / "report")
     assert result.exit_code == 0, result.output
     report = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert "Study 'layers': CoNLL04, encoder" in report and "1 of 1 cells, 1 seed" in report
+    assert "Study 'layers': CoNLL04, encoder" in report and "1 of 1 runs, 1 seed" in report
     assert "ours (1 seed)" in report
 
     results = ("--results", tmp_path / "report" / "layers.jsonl")
     storage = tmp_path / "other.db"
     grid = ("--layers", "0", "--encoder", "frozen", "--seeds", 1, *options)
-    result = run_spacy("tabcnn", "study", storage, *grid, *results)
-    assert "1 cells from" in result.output and "1 of 1 cells" in result.output, result.output
-    result = run_spacy("tabcnn", "study", storage, *grid, *results, "--training.dropout", "0.5")
+    result = run_experiments("study", storage, *grid, *results)
+    assert "1 runs from" in result.output and "1 of 1 runs" in result.output, result.output
+    result = run_experiments("study", storage, *grid, *results, "--training.dropout", "0.5")
     assert result.exit_code == 1 and "another system TabERT-CNN" in " ".join(result.output.split())

@@ -16,6 +16,7 @@ from thinc.api import Adam, Config
 from spacy_tabcnn.pipeline import relation_table
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import has_relations, set_entity_scores
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
@@ -649,7 +650,9 @@ def annotate(words, tag_probs, relation_probs, make_doc, **config):
     }
     doc = make_doc(words, vocab=nlp.vocab)
     logits = TableLogits(
-        np.log(np.array(tag_probs)), np.log(np.array(relation_probs)), np.array([len(doc)])
+        np.log(np.array(tag_probs)),
+        np.log(np.array(relation_probs)),
+        Windows(Sentences.of_docs([doc]), 256),
     )
     component.set_annotations([doc], logits)
     return doc

@@ -149,7 +149,7 @@ def test_scores_of_certain_logits_are_one():
         np.full((1, SCHEME.n_relations), -1e4, "f"),
     )
     tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
-    (prediction,) = decode(TableLogits(tags, relations, np.array([2])))
+    (prediction,) = decode(TableLogits(tags, relations, cut([2])))
     assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
 
 

@@ -12,8 +12,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.doccano import doccano_to_docs
+from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.labels import MISSING, LabelScheme
 from spacy_tabcnn.relations import set_relations
 from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows

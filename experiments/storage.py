@@ -1,0 +1,227 @@
+"""The storage of studies: a database with Optuna's studies. A study has a trial for each run."""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from sqlite3 import Connection as SqliteConnection
+from typing import cast
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Connection, event
+
+from .grid import Run
+from .results import RunResult, StudySettings, read_run, read_saved_results
+
+# Seconds between two signs of life of a worker. It counts as dead after three such intervals.
+HEARTBEAT = 60
+SAMPLERS: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+}
+# The states of a run with several trials, in the order in which they count. Withdrawn trials are
+# pruned, which is none of these.
+_PRIORITY = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
+
+
+def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
+    """Open the database of a study; an SQLite file is made if needed.
+
+    url (str | Path): The URL of a database, or the path of an SQLite file. SQLite's locks require a
+        local disk: machines that share a study require a database server.
+    heartbeat (int): Seconds between two signs of life of a worker, the same in all processes.
+    RETURNS (RDBStorage): The storage.
+    """
+    url = str(url)
+    if "://" not in url:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{url}"
+    engine_options = {}
+    if url.startswith("sqlite"):
+        engine_options = {"connect_args": {"timeout": 60}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        storage = RDBStorage(
+            url,
+            engine_kwargs=engine_options,
+            heartbeat_interval=heartbeat,
+            grace_period=3 * heartbeat,
+        )
+    if url.startswith("sqlite"):
+        # SQLite has no "SELECT FOR UPDATE", with which Optuna claims a trial. Without a lock from
+        # the first statement of a transaction on, two workers could both read that a trial is
+        # waiting, and both take it.
+        event.listen(storage.engine, "connect", _leave_transactions_to_us)
+        event.listen(storage.engine, "begin", _begin_immediate)
+        storage.engine.dispose()
+    return storage
+
+
+def _leave_transactions_to_us(connection: SqliteConnection, record: object) -> None:
+    connection.isolation_level = None
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def open_study(
+    storage: RDBStorage,
+    name: str,
+    *,
+    settings: StudySettings | None = None,
+    sampler: str = "tpe",
+) -> optuna.Study:
+    """Open a study, or make it if there is none of this name.
+
+    storage (RDBStorage): The storage.
+    name (str): The name of the study.
+    settings (StudySettings | None): The origin of the scores. Later calls may add to
+        `settings["systems"]`; the other settings stay.
+    sampler (str): Chooses the values of a search: "tpe" or "random".
+    RETURNS (Study): The study.
+    RAISES (KeyError): If there is no such study and no settings are given.
+    RAISES (ValueError): If the study was run with other settings.
+    """
+    if settings is None:
+        return optuna.load_study(study_name=name, storage=storage)
+    study = optuna.create_study(
+        study_name=name,
+        storage=storage,
+        sampler=SAMPLERS[sampler](),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    old = _get_settings(study)
+    new = cast(StudySettings, json.loads(json.dumps(settings)))
+    if changed := _list_changes(old, new):
+        raise ValueError(
+            f"the study {name!r} has been run with another {' and '.join(changed)}. "
+            "Its scores would not be comparable: choose another --name for the new study"
+        )
+    systems = {**old.get("systems", {}), **new.get("systems", {})}
+    study.set_user_attr("settings", {**old, **new, "systems": systems})
+    return study
+
+
+def _get_settings(study: optuna.Study) -> StudySettings:
+    return cast(StudySettings, study.user_attrs.get("settings", {}))
+
+
+def _list_changes(old: StudySettings, new: StudySettings) -> list[str]:
+    """Name the settings that differ. A setting that only one of the two has is no difference."""
+    changed = [key for key in ("corpus", "encoder") if _differ(old, new, key)]
+    old_texts, new_texts = old.get("systems", {}), new.get("systems", {})
+    for system in sorted(old_texts):
+        if _differ(old_texts, new_texts, system):
+            changed.append(f"system {system}")
+    return changed
+
+
+def _differ(old: Mapping[str, object], new: Mapping[str, object], key: str) -> bool:
+    return key in old and key in new and old[key] != new[key]
+
+
+def get_objective(scores: dict[str, float]) -> float:
+    """Compute the value that a search maximises.
+
+    scores (dict[str, float]): The scores of a run.
+    RETURNS (float): The mean of the F1 of entities and of strict relations.
+    """
+    return (scores["ents_f"] + scores["rels_strict_f"]) / 2
+
+
+def list_studies(url: str | Path) -> list[str]:
+    """List the studies in a storage.
+
+    url (str | Path): See `open_storage`.
+    RETURNS (list[str]): Their names.
+    RAISES (FileNotFoundError): If it is the path of a file that does not exist.
+    """
+    if "://" not in str(url) and not Path(url).is_file():
+        raise FileNotFoundError(
+            f"{url}: no such file. Expected the storage of `python -m experiments study`"
+        )
+    return sorted(optuna.get_all_study_names(open_storage(url)))
+
+
+def read_results(url: str | Path, name: str) -> tuple[StudySettings, list[RunResult]]:
+    """Read the results of a study so far.
+
+    url (str | Path): See `open_storage`.
+    name (str): The name of the study.
+    RETURNS (tuple[StudySettings, list[RunResult]]): Its settings, and a result for each run that
+        was ever queued.
+    RAISES (KeyError): If there is no such study.
+    """
+    study = open_study(open_storage(url), name)
+    results = []
+    for run, trial in get_run_trials(study).items():
+        results.append(_read_result(run, trial))
+    return _get_settings(study), results
+
+
+def _read_result(run: Run, trial: FrozenTrial) -> RunResult:
+    attributes = trial.user_attrs
+    result = RunResult(
+        run,
+        trial.state.name.lower(),
+        scores={},
+        counts={},
+        minutes=attributes.get("minutes"),
+        error=attributes.get("error"),
+        overrides=attributes.get("overrides", {}),
+    )
+    if trial.state != TrialState.COMPLETE:
+        return result
+    return result._replace(scores=attributes["scores"], counts=attributes["counts"])
+
+
+def add_results(url: str | Path, name: str, path: Path) -> int:
+    """Add the runs of a file to a study, so that they are not computed again.
+
+    url (str | Path): See `open_storage`.
+    name (str): The name of the study.
+    path (Path): A file that `results.save_results` wrote.
+    RETURNS (int): Number of runs that were new to the study.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If it cannot be read, or comes from other settings than the study.
+    """
+    settings, records = read_saved_results(path)
+    study = open_study(open_storage(url), name, settings=settings)
+    trials = get_run_trials(study)
+    n_added = 0
+    for run, record in records.items():
+        if run in trials and trials[run].state == TrialState.COMPLETE:
+            continue
+        value = get_objective(record["scores"])
+        study.add_trial(optuna.trial.create_trial(value=value, user_attrs=dict(record)))
+        n_added += 1
+    return n_added
+
+
+def get_run_trials(study: optuna.Study) -> dict[Run, FrozenTrial]:
+    """Find the trial that counts for each run.
+
+    study (Study): The study.
+    RETURNS (dict[Run, FrozenTrial]): The trials, in the order in which their runs were queued.
+    """
+    found: dict[Run, FrozenTrial] = {}
+    for trial in study.get_trials(deepcopy=False):
+        run = read_run(trial.user_attrs)
+        if run is None or trial.state not in _PRIORITY:
+            continue
+        if run not in found or _comes_before(trial, found[run]):
+            found[run] = trial
+    return found
+
+
+def _comes_before(trial: FrozenTrial, earlier: FrozenTrial) -> bool:
+    """Whether a trial counts instead of an earlier one of the same run. Of two trials in the same
+    state the first one counts, but of two that failed the last one."""
+    if trial.state == earlier.state:
+        return trial.state == TrialState.FAIL
+    return _PRIORITY.index(trial.state) < _PRIORITY.index(earlier.state)
