@@ -10,7 +10,8 @@ import torch
 import typer
 from torch import Tensor
 
-from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
+from spacy_tabcnn.heads import TableCNN
+from spacy_tabcnn.heads.table_cnn.dense import DenseTableCNN
 
 from .common import (
     OutputOption,
@@ -27,7 +28,6 @@ from .common import (
     resident_memory,
     to_mebibytes,
 )
-from .dense import DenseTableCNN
 from .pipelines import SAMPLE_TRAIN, DataOption, describe_corpus, read_corpus, sample_batches
 
 BATCH_SIZE = 8
@@ -39,7 +39,7 @@ MODULES: dict[str, type[TableCNN]] = {"head": TableCNN, "dense": DenseTableCNN}
 
 
 class Case(NamedTuple):
-    """What a row measures.
+    """An input and a head, which a row of the table measures.
 
     title (str): Name of the input.
     batches (list[list[int]]): Lengths of the sentences of each batch.
@@ -64,21 +64,24 @@ class Sizes(NamedTuple):
 def make_cases(
     batches: list[list[int]], *, lengths: list[int], kernel_sizes: list[int], layers: list[int]
 ) -> list[Case]:
-    """Lay out the measurements.
+    """List the measurements.
 
     batches (list[list[int]]): Lengths of the sentences of each batch of real ones.
     lengths (list[int]): Lengths of the single sentences.
     kernel_sizes (list[int]): Odd widths of the kernels.
     layers (list[int]): Numbers of layers.
-    RETURNS (list[Case]): The batches and single sentences, by every head.
-    RAISES (ValueError): If there is no head of so many layers.
+    RETURNS (list[Case]): Each input with each head.
+    RAISES (ValueError): If no head has such a number of layers.
     """
     unknown = set(layers) - set(HIDDEN)
     if unknown:
         raise ValueError(f"--layers {min(unknown)}: expected one of {', '.join(map(str, HIDDEN))}")
     inputs = {f"{BATCH_SIZE} sentences": batches, **{f"n = {n}": [[n]] for n in lengths}}
-    heads = itertools.product(kernel_sizes, (HIDDEN[n] for n in layers))
-    return [Case(title, words, k, hidden) for k, hidden in heads for title, words in inputs.items()]
+    cases = []
+    for kernel_size, n_layers in itertools.product(kernel_sizes, layers):
+        for title, words in inputs.items():
+            cases.append(Case(title, words, kernel_size, HIDDEN[n_layers]))
+    return cases
 
 
 def measure_case(
@@ -142,18 +145,20 @@ def make_module(name: str, case: Case, sizes: Sizes, seed: int) -> TableCNN:
 
 
 def make_inputs(batches: list[list[int]], width: int, seed: int) -> list[tuple[Tensor, Tensor]]:
-    """Draw word embeddings.
+    """Draw random word embeddings.
 
     batches (list[list[int]]): Lengths of the sentences of each batch.
     width (int): Width of an embedding.
     seed (int): Seed of the embeddings.
-    RETURNS (list[tuple[Tensor, Tensor]]): The words, float (words, width), and the lengths of each batch.
+    RETURNS (list[tuple[Tensor, Tensor]]): The words, float (words, width), and the lengths of each
+        batch.
     """
     generator = torch.Generator().manual_seed(seed)
-    return [
-        (torch.randn(sum(lengths), width, generator=generator), torch.tensor(lengths))
-        for lengths in batches
-    ]
+    inputs = []
+    for lengths in batches:
+        words = torch.randn(sum(lengths), width, generator=generator)
+        inputs.append((words, torch.tensor(lengths)))
+    return inputs
 
 
 def make_pass(
@@ -178,9 +183,11 @@ def make_pass(
         for words, lengths in inputs:
             module.zero_grad()
             outputs = module(words.detach().requires_grad_(), lengths)
-            torch.autograd.backward(outputs, [torch.ones_like(output) for output in outputs])
+            torch.autograd.backward(outputs, [*map(torch.ones_like, outputs)])
 
-    return update if backward else predict
+    if backward:
+        return update
+    return predict
 
 
 def max_difference(
@@ -191,16 +198,21 @@ def max_difference(
     head (TableCNN): A head.
     dense (TableCNN): The reference, with the same weights.
     inputs (list[tuple[Tensor, Tensor]]): The words and lengths of each batch.
-    RETURNS (float | None): The greatest difference of any logit. None for batches of several sentences, where the
-        reference's padding leaks.
+    RETURNS (float | None): The greatest difference of any logit. None for batches of several
+        sentences, where the reference's padding leaks.
     """
-    if any(len(lengths) > 1 for _, lengths in inputs):
+    longest_batch = max(len(lengths) for _, lengths in inputs)
+    if longest_batch > 1:
         return None
     head.eval()
     dense.eval()
+    greatest = 0.0
     with torch.inference_mode():
-        pairs = [pair for words in inputs for pair in zip(head(*words), dense(*words), strict=True)]
-    return max(float((a - b).abs().max()) for a, b in pairs if a.numel())
+        for batch in inputs:
+            for logits, expected in zip(head(*batch), dense(*batch), strict=True):
+                if logits.numel():
+                    greatest = max(greatest, float((logits - expected).abs().max()))
+    return greatest
 
 
 def measure_memory(name: str, case: Case, sizes: Sizes, seed: int, backward: bool) -> int | None:
@@ -211,10 +223,11 @@ def measure_memory(name: str, case: Case, sizes: Sizes, seed: int, backward: boo
     sizes (Sizes): Width and numbers of labels.
     seed (int): Seed of the weights and of the embeddings.
     backward (bool): Whether to find the gradients too.
-    RETURNS (int | None): Bytes above those before the pass, which hold the weights and the embeddings.
+    RETURNS (int | None): Bytes above those before the pass, which hold the weights and the
+        embeddings.
     """
     module = make_module(name, case, sizes, seed)
-    # What the first call of all sets up for good, such as threads and compiled kernels, is not the input's.
+    # The first call of all sets up threads and compiled kernels, which are not the input's.
     make_pass(module, make_inputs([[2]], sizes.width, seed), backward=backward)()
     run = make_pass(module, make_inputs(case.batches, sizes.width, seed), backward=backward)
     before = resident_memory()
@@ -248,16 +261,14 @@ def benchmark_head(
     RETURNS (Report): The result.
     """
     docs = read_corpus(data)
-    words = [
-        [len(doc) for doc in batch] for batch in sample_batches(docs, batches, BATCH_SIZE, seed)
-    ]
-    rows = [
-        row
-        for case in make_cases(words, lengths=lengths, kernel_sizes=kernel_sizes, layers=layers)
-        for row in measure_case(
+    words = []
+    for batch in sample_batches(docs, batches, BATCH_SIZE, seed):
+        words.append([*map(len, batch)])
+    rows: list[Row] = []
+    for case in make_cases(words, lengths=lengths, kernel_sizes=kernel_sizes, layers=layers):
+        rows += measure_case(
             case, repeats=repeats, max_seconds=max_seconds, seed=seed, memory=memory
         )
-    ]
     settings = {
         "data": describe_corpus(data, docs),
         "encoder": "none: random embeddings",
@@ -265,15 +276,12 @@ def benchmark_head(
         "batches": len(words),
         "seed": seed,
     }
-    headline = {
-        f"dense/head, {row['input']}, k = {row['k']}, L = {row['L']}, {row['pass']}": row[
-            "dense/head"
-        ]
-        for row in rows[:2]
-    }
-    headline["greatest difference of a logit"] = max(
-        (row["difference"] for row in rows if row["difference"] is not None), default=None
-    )
+    headline: Row = {}
+    for row in rows[:2]:
+        title = f"{row['input']}, k = {row['k']}, L = {row['L']}, {row['pass']}"
+        headline[f"dense/head, {title}"] = row["dense/head"]
+    differences = [row["difference"] for row in rows if row["difference"] is not None]
+    headline["greatest difference of a logit"] = max(differences, default=None)
     return Report(settings, headline, {"Milliseconds and peak MiB a batch": rows})
 
 
@@ -304,7 +312,8 @@ def head_cli(
     ] = True,
 ) -> None:
     """
-    Time and memory of the table head, against a plain Conv2d stack over the padded batch's table of word pairs.
+    Time and memory of the table head, against a plain Conv2d stack over the padded batch's table of
+    word pairs.
     """
     with failures_named("head"):
         report = benchmark_head(

@@ -1,8 +1,14 @@
 """Joint entity and relation extraction in spaCy: a CNN over the table of word pairs."""
 
 from .about import __version__
-from .relations import Relation, register_extensions
 
-register_extensions()
+try:
+    from .relations import Relation, doc_to_annotation, register_extensions
+except ModuleNotFoundError as error:
+    # `spacy_tabcnn.heads` needs torch only, and can be imported where spaCy is not installed.
+    if error.name not in ("spacy", "thinc"):
+        raise
+else:
+    register_extensions()
 
-__all__ = ["Relation", "__version__"]
+__all__ = ["Relation", "__version__", "doc_to_annotation"]

@@ -126,8 +126,10 @@ class _Aligner:
         self.alignment = None if same_words else example.alignment.y2x
 
     def align(self, span: Span) -> Bounds | None:
-        """Return the predicted document's span of the same text, by the rule of
-        `Example.get_aligned_spans_y2x`."""
+        """Return the predicted document's span of the same text.
+
+        The rule is the rule of `Example.get_aligned_spans_y2x`.
+        """
         if self.alignment is None:
             return span.start, span.end
         words = self.alignment[span.start : span.end].tolist()

@@ -20,7 +20,8 @@ class Floats2d(Protocol):
     """A matrix of floats on the device, (rows, columns): a numpy or a cupy array."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Return the numbers of rows and columns."""
 
     def __len__(self) -> int: ...
 

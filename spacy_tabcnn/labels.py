@@ -148,12 +148,12 @@ class LabelScheme:
 
     @property
     def n_tags(self) -> int:
-        """RETURNS (int): Number of tags |E|."""
+        """Return the number of tags |E|."""
         return 1 + len(_PREFIXES) * len(self.entities)
 
     @property
     def n_relations(self) -> int:
-        """RETURNS (int): Number of directed relation labels |R|, "none" included."""
+        """Return the number of directed relation labels |R|, "none" included."""
         return 1 + 2 * len(self.relations)
 
     def span_tags(self, label: str, length: int) -> list[int]:

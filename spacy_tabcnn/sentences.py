@@ -86,7 +86,7 @@ class Sentences:
 
     @property
     def n_words(self) -> int:
-        """RETURNS (int): Number of words of the batch."""
+        """Return the number of words of the batch."""
         return int(self.lengths.sum())
 
     def starts(self) -> Ints1d:
@@ -145,7 +145,7 @@ class Windows:
 
     @property
     def overlap(self) -> bool:
-        """RETURNS (bool): Whether any sentence has several windows."""
+        """Return whether any sentence has several windows."""
         return len(self.lengths) > len(self.sentences)
 
     def words(self) -> Ints1d:
@@ -235,8 +235,9 @@ class Windows:
         return self.starts[window] + self.lengths[window]
 
     def owner(self, sentence: Ints1d | int, row: Ints1d, col: Ints1d) -> Ints1d:
-        """Find the window in which a cell counts: the window whose centre is nearest to the cell,
-        and in which the cell is furthest from a cut.
+        """Find the window in which a cell counts.
+
+        Its centre is nearest to the cell, and in it the cell is furthest from a cut.
 
         sentence (Ints1d | int): Index of the sentence of each cell.
         row (Ints1d): The row i of each cell, a position in its sentence.

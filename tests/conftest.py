@@ -35,8 +35,9 @@ def _single_thread() -> None:
 
 @pytest.fixture
 def fork_guard() -> Iterator[None]:
-    """For tests that start worker processes: torch's thread pool runs before they do, as in a user's program, and a
-    test that hangs (the processes wait in vain for threads that they do not inherit) fails after a minute."""
+    """For tests that start worker processes: torch's thread pool runs before they do, as in a
+    user's program, and a test that hangs (the processes wait in vain for threads that they do
+    not inherit) fails after a minute."""
     if not hasattr(signal, "SIGALRM"):
         pytest.skip("needs a timer that interrupts waiting")
 
@@ -62,8 +63,8 @@ def vocab() -> Vocab:
 
 @pytest.fixture(scope="session")
 def make_doc(vocab: Vocab) -> Callable[..., Doc]:
-    """Make a document from its words, its entities `(start, end, type)` and its relations `(head, tail, label)`, which
-    name entities by their position. What is None is not annotated."""
+    """Make a document from its words, its entities `(start, end, type)` and its relations `(head,
+    tail, label)`, which name entities by their position. What is None is not annotated."""
 
     def make(
         words: str | Sequence[str],
@@ -90,8 +91,9 @@ def make_doc(vocab: Vocab) -> Callable[..., Doc]:
 
 @pytest.fixture(scope="session")
 def assert_same_annotations() -> Callable[[Iterable[Doc], Iterable[Doc]], None]:
-    """Check that documents hold the same entities and relations, with the same scores to 5 digits: sums of numbers
-    change in the seventh with the size of a batch and the place of an array in memory."""
+    """Check that documents hold the same entities and relations, with the same scores to 5 digits:
+    sums of numbers change in the seventh with the size of a batch and the place of an array in
+    memory."""
 
     def parts(docs: Iterable[Doc]) -> tuple[list[object], list[float]]:
         spans, scores = [], []
@@ -117,7 +119,8 @@ def assert_same_annotations() -> Callable[[Iterable[Doc], Iterable[Doc]], None]:
 
 @pytest.fixture(scope="session", params=HEADS)
 def head_config(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The config of a small table head. A test that uses it is part of the suite that every head passes."""
+    """The config of a small table head. A test that uses it is part of the suite that every head
+    passes."""
     return {"@architectures": request.param, **HEADS[request.param]}
 
 
@@ -134,7 +137,8 @@ def run_spacy() -> Callable[..., Result]:
 
 @pytest.fixture(scope="session")
 def run(run_spacy: Callable[..., Result]) -> Callable[..., str]:
-    """Run a command that must succeed, and return what it printed without the line breaks of a narrow terminal."""
+    """Run a command that must succeed, and return what it printed without the line breaks of a
+    narrow terminal."""
 
     def run_successfully(*arguments: object) -> str:
         result = run_spacy(*arguments)
@@ -172,8 +176,8 @@ def tiny_run(
     tiny_corpus: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
-    """A folder with a pipeline that knows `tiny_corpus` by heart, in `model-last`, and its training log, `log.jsonl`.
-    Read only."""
+    """A folder with a pipeline that knows `tiny_corpus` by heart, in `model-last`, and its training
+    log, `log.jsonl`. Read only."""
     folder = tmp_path_factory.mktemp("tiny_run")
     paths = ("--paths.train", tiny_corpus, "--paths.dev", tiny_corpus)
     log = ("--training.logger.output_file", folder / "log.jsonl")
@@ -184,7 +188,8 @@ def tiny_run(
 
 @pytest.fixture(scope="session")
 def build_wheel(run_spacy: Callable[..., Result]) -> Callable[[Path, Path, str], Path]:
-    """Make a wheel of an English pipeline with `spacy package`, in a folder and under a name, and return its path."""
+    """Make a wheel of an English pipeline with `spacy package`, in a folder and under a name, and
+    return its path."""
 
     def run_without_isolation(command: Sequence[str], **options: Any) -> object:
         # An isolated build would download setuptools.

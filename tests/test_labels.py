@@ -117,7 +117,8 @@ def test_valid_sequences_and_entities_are_one_to_one():
 
 
 def test_rules_tell_the_words_of_each_entity():
-    """In every valid sequence, the entities that the rules begin and continue are those that the tags hold."""
+    """In every valid sequence, the entities that the rules begin and continue are those that the
+    tags hold."""
     scheme = LabelScheme(["a", "b"])
     rules = tag_rules(scheme.n_tags)
     for tags in itertools.product(range(scheme.n_tags), repeat=4):

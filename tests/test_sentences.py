@@ -11,7 +11,8 @@ from spacy_tabcnn.sentences import (
     sentence_lengths,
 )
 
-# Even, odd and the shortest windows; sentences that fit, that just do not, and whose last window is full or not.
+# Even, odd and the shortest windows; sentences that fit, that just do not, and whose last window is
+# full or not.
 CUTS = [
     (length, max_length)
     for length in (1, 5, 6, 7, 8, 9, 10, 23, 40)
@@ -151,7 +152,8 @@ def test_row_of_a_word(length, max_length):
 
 @pytest.mark.parametrize("length, max_length", CUTS)
 def test_index_of_a_cell(length, max_length):
-    """Each cell that a window of the second sentence holds is found among the cells of its owner."""
+    """Each cell that a window of the second sentence holds is found among the cells of its
+    owner."""
     windows = cut(4, length, max_length=max_length)
     listed = []  # all cells, window by window and row by row, as (sentence, row, col)
     for sentence, (start, end) in zip(windows.sentence_of.tolist(), spans_of(windows), strict=True):

@@ -122,7 +122,8 @@ def test_benchmark_speed(run, tiny_corpus, model):
 def test_find_threshold_of_the_least_score(run, tiny_corpus, model):
     arguments = (model, tiny_corpus, "tabcnn", "min_score", "rels_strict_f", "--n_trials", 3)
     output = run("find-threshold", *arguments)
-    # A threshold of 1 keeps no relation, one of 0 a relation for every pair of entities that the types allow.
+    # A threshold of 1 keeps no relation, one of 0 a relation for every pair of entities that the
+    # types allow.
     assert "0.5 1.0 1.0 0.0 Best threshold: 0.5 with rels_strict_f value of 1.0" in output
 
 

@@ -1,11 +1,17 @@
-"""brat's standoff format: a text in `NAME.txt` and its annotations in `NAME.ann`, in a folder or its sub-folders.
+"""brat's standoff format: a text in `NAME.txt` and its annotations in `NAME.ann`, in a folder or
+its sub-folders.
 
-`T1<TAB>Type start end[;start end]<TAB>text` is an entity, `R1<TAB>Type Arg1:T1 Arg2:T2` a relation (brat's manual,
-"Standoff format"; Stenetorp et al., 2012). The other lines (events, attributes, notes, ...) are counted only. Offsets
-count characters (code points) and the end is exclusive. brat counts a byte order mark and both characters of a Windows
-line end, while scripts that open the file as text count neither of the first and one of the second: the texts that the
-lines quote tell which it was. brat writes an entity that crosses a line break in pieces, so pieces with nothing but
-white space between them are one entity; any other discontinuous entity is left out.
+`T1<TAB>Type start end[;start end]<TAB>text` is an entity and `R1<TAB>Type Arg1:T1 Arg2:T2` a
+relation (brat's manual, "Standoff format"; Stenetorp et al., 2012). The other lines (events,
+attributes, notes, ...) are only counted. Offsets count characters (code points) and the end is
+exclusive.
+
+brat counts a byte order mark and both characters of a Windows line end. Scripts that open the file
+as text do not count the mark, and count the line end as one character. The texts that the lines
+quote show how the offsets were counted.
+
+brat writes an entity that crosses a line break in pieces. So pieces with only white space between
+them are one entity. Any other discontinuous entity is left out.
 """
 
 import re
@@ -17,22 +23,19 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .annotations import (
-    BYTE_ORDER_MARK,
-    ORIG_ID,
-    RelationIndices,
-    annotate,
-    read_lines,
-    read_text,
-    write_lines,
-)
-from .characters import CharacterEntities, check_offsets, extract_spans
-from .report import ConversionReport, Reason
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .conversion import ConversionReport, Reason
+from .fields import check_offsets
+from .files import BYTE_ORDER_MARK, read_lines, read_text, write_lines
+from .gold import ORIG_ID, RelationIndices
 
-TEXT_SUFFIX, ANNOTATION_SUFFIX = ".txt", ".ann"
+TEXT_SUFFIX = ".txt"
+ANNOTATION_SUFFIX = ".ann"
+_SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
 _ENTITY = re.compile(r"(T\S+)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)", re.DOTALL)
-_RELATION = re.compile(r"(R\S+)\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
+_RELATION = re.compile(r"R\S+\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
+_ROLES = ("Arg1", "Arg2")  # the head and the tail
 _OTHER_LINES = {
     "E": "events",
     "A": "attributes",
@@ -47,9 +50,10 @@ _FILE_NAME = re.compile(r"[\w-][\w.-]*")
 class BratDocument(NamedTuple):
     """A text with its annotations.
 
-    name (str): The files' name without its ending, relative to the folder.
-    text (str): The text, with a byte order mark and Windows line ends where the file has them.
-    lines (Iterable[str] | None): The annotations; None if the text has no such file and so is not annotated.
+    name (str): The name of the files without ending, relative to the folder.
+    text (str): The text, with a byte order mark and Windows line ends if the file has them.
+    lines (Iterable[str] | None): The annotations; None if the text has no .ann file, which means
+        that it is not annotated.
     path (str): The file with the annotations, for messages.
     """
 
@@ -59,30 +63,47 @@ class BratDocument(NamedTuple):
     path: str = ""
 
 
-class _TextBound(NamedTuple):
-    """A T line: where it stands, its id, label and pieces, and the text that it quotes."""
+class _EntityLine(NamedTuple):
+    """A T line.
 
-    here: str
+    where (str): File and line, for messages.
+    item_id (str): The entity's id.
+    label (str): Its label.
+    pieces (list[tuple[int, int]]): The offsets of its pieces, in text order.
+    quoted (str): The text that the line quotes.
+    """
+
+    where: str
     item_id: str
     label: str
     pieces: list[tuple[int, int]]
     quoted: str
 
 
+class _RelationLine(NamedTuple):
+    """An R line.
+
+    where (str): File and line, for messages.
+    label (str): The relation's label.
+    arguments (list[tuple[str, str]]): Role and id of the head, and of the tail.
+    """
+
+    where: str
+    label: str
+    arguments: list[tuple[str, str]]
+
+
 def is_brat_file(path: Path) -> bool:
-    """Tell whether a file is one of a pair.
+    """Check whether a file is one of a pair.
 
     path (Path): The file.
-    RETURNS (bool): True if it is an .ann file, or a .txt file that has one.
+    RETURNS (bool): True if it is an .ann file, or a .txt file next to one.
     """
-    return (
-        path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX)
-        and path.with_suffix(ANNOTATION_SUFFIX).is_file()
-    )
+    return path.suffix in _SUFFIXES and path.with_suffix(ANNOTATION_SUFFIX).is_file()
 
 
 def read_brat(path: str | Path) -> Iterator[BratDocument]:
-    """Read the texts and annotations of a folder and its sub-folders, or one pair, one by one.
+    """Read the texts and annotations of a folder and its sub-folders, or of one pair, one by one.
 
     path (str | Path): The folder, or one of the two files.
     YIELDS (BratDocument): The documents, sorted by name.
@@ -90,45 +111,46 @@ def read_brat(path: str | Path) -> Iterator[BratDocument]:
     """
     path = Path(path)
     if not path.is_dir():
-        pair = path.with_suffix(TEXT_SUFFIX), path.with_suffix(ANNOTATION_SUFFIX)
-        yield BratDocument(path.stem, read_text(pair[0]), read_lines(pair[1]), str(pair[1]))
+        text, annotations = path.with_suffix(TEXT_SUFFIX), path.with_suffix(ANNOTATION_SUFFIX)
+        yield BratDocument(path.stem, read_text(text), read_lines(annotations), str(annotations))
         return
     texts = _find_texts(path)
     if not texts:
         raise ValueError(
-            f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. Check the path"
+            f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. "
+            "Check the path"
         )
     for text in texts:
         annotations = text.with_suffix(ANNOTATION_SUFFIX)
         name = text.relative_to(path).with_suffix("").as_posix()
-        lines = read_lines(annotations) if annotations.is_file() else None
+        lines = None
+        if annotations.is_file():
+            lines = read_lines(annotations)
         yield BratDocument(name, read_text(text), lines, str(annotations))
 
 
 def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
-    """Write texts and annotations to a folder, or one pair.
+    """Write texts and annotations to a folder, or one pair of files.
 
     path (str | Path): The folder, or the .txt or .ann file of one document.
     documents (Iterable[BratDocument]): The documents.
-    RAISES (ValueError): If the folder holds other annotations, or the documents are not one where a file is named.
+    RAISES (ValueError): If the folder holds other annotations, or the path is a file and the number
+        of documents is not one.
     """
     path, documents = Path(path), list(documents)
-    if path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX):
+    if path.suffix in _SUFFIXES:
         if len(documents) != 1:
             raise ValueError(
                 f"{path}: a pair of files holds one document, not {len(documents)}. Name a folder"
             )
-        bases = [path.with_suffix("")]
-    else:
-        if path.is_dir() and _find_texts(path):
-            raise ValueError(
-                f"{path}: the folder holds other texts or annotations. Name a new or an empty folder"
-            )
-        bases = [path / document.name for document in documents]
-    for base, document in zip(bases, documents, strict=True):
-        write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
-        # As bytes: line ends stay as the offsets count them.
-        Path(f"{base}{TEXT_SUFFIX}").write_bytes(document.text.encode("utf-8"))
+        _write_pair(path.with_suffix(""), documents[0])
+        return
+    if path.is_dir() and _find_texts(path):
+        raise ValueError(
+            f"{path}: the folder holds other texts or annotations. Name a new or an empty folder"
+        )
+    for document in documents:
+        _write_pair(path / document.name, document)
 
 
 def brat_to_docs(
@@ -138,102 +160,92 @@ def brat_to_docs(
     source: str = "<data>",
     strict: bool = False,
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn brat's standoff into annotated documents, which keep the files' names as ids. A relation's head is the
-    argument `Arg1`, or the first one where a corpus gives them other names.
+    """Turn brat's standoff into annotated documents, with the names of the files as ids. The head
+    of a relation is the argument `Arg1`, or the first one if a corpus uses other names.
 
-    documents (Iterable[BratDocument]): Texts and annotations, taken one by one.
+    documents (Iterable[BratDocument]): Texts and annotations, read one by one.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The folder or file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
     docs = []
-    for name, text, lines, path in documents:
-        where = path or f"{source}, {name}{ANNOTATION_SUFFIX}"
-        if lines is None:
+    for document in documents:
+        if document.lines is None:
             report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
-            continue
-        entities, relations = _parse(lines, report, where)
-        found = CharacterEntities(nlp.make_doc(text.removeprefix(BYTE_ORDER_MARK)), report)
-        positions = _choose_positions(text, entities)
-        for entity in entities:
-            _add_entity(entity, positions, found)
-        kept = _get_relations(relations, found)
-        docs.append(
-            annotate(found.doc, found.entities, kept, orig_id=name, report=report, where=where)
-        )
+        else:
+            where = document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}"
+            docs.append(_read_document(document, document.lines, nlp, report, where))
     return docs, report
 
 
 def docs_to_brat(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[BratDocument], ConversionReport]:
-    """Turn documents into brat's standoff. The files are named after the documents' ids where those can name a file,
-    else they are numbered. Scores have no place in this format.
+    """Turn documents into brat's standoff. The files are named after the ids of the documents. A
+    document without an id that can name a file gets a number. The format has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (tuple[list[BratDocument], ConversionReport]): The documents, and what was written and left out.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[BratDocument], ConversionReport]): The documents, and counts of the written
+        and the left-out parts.
     RAISES (ValueError): If a label holds white space, or in strict mode.
     """
     report = ConversionReport(source, strict)
     documents = []
     taken: set[str] = set()
-    for index, doc, spans, relations in extract_spans(docs, report=report, source=source):
-        for label in [*(span.label_ for span in spans), *(label for _, _, label in relations)]:
-            if not label or re.search(r"\s", label):
-                raise ValueError(
-                    f"{source}, document {index}: brat's labels hold no white space, but one is {label!r}. Rename it"
-                )
-        lines = [
-            _render_entity(f"T{position}", span) for position, span in enumerate(spans, start=1)
-        ]
-        for position, (head, tail, label) in enumerate(relations, start=1):
-            lines.append(f"R{position}\t{label} Arg1:T{head + 1} Arg2:T{tail + 1}")
-        name = str(doc.user_data.get(ORIG_ID, ""))
-        if not _FILE_NAME.fullmatch(name):
-            name = f"doc{index}"
-        # Some file systems do not tell upper from lower case.
-        while name.casefold() in taken:
-            name += f"_{index}"
+    for gold in get_gold_spans(docs, report=report, source=source):
+        lines = _render_lines(gold, f"{source}, document {gold.position}")
+        name = _choose_name(gold, taken)
         taken.add(name.casefold())
-        documents.append(BratDocument(name, doc.text, lines))
+        documents.append(BratDocument(name, gold.doc.text, lines))
     return documents, report
 
 
 def _find_texts(folder: Path) -> list[Path]:
-    """Return the text of each pair in a folder, also where only its annotations are there."""
-    found = {
-        path.with_suffix(TEXT_SUFFIX)
-        for path in folder.rglob("*")
-        if path.suffix in (TEXT_SUFFIX, ANNOTATION_SUFFIX)
-        and path.is_file()
-        and not path.name.startswith(".")
-    }
+    """Return the path of the text of each pair in a folder, also if the text itself is missing."""
+    found = set()
+    for path in folder.rglob("*"):
+        if path.suffix in _SUFFIXES and path.is_file() and not path.name.startswith("."):
+            found.add(path.with_suffix(TEXT_SUFFIX))
     return sorted(found)
 
 
-def _parse(
+def _read_document(
+    document: BratDocument,
+    lines: Iterable[str],
+    nlp: Language,
+    report: ConversionReport,
+    where: str,
+) -> Doc:
+    entities, relations = _parse_lines(lines, report, where)
+    doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
+    found = CharacterEntities(doc, report)
+    positions = _choose_positions(document.text, entities)
+    for entity in entities:
+        _add_entity(entity, positions, found)
+    kept = _get_relations(relations, found)
+    return found.set_gold(kept, orig_id=document.name, where=where)
+
+
+def _parse_lines(
     lines: Iterable[str], report: ConversionReport, where: str
-) -> tuple[list[_TextBound], list[tuple[str, re.Match[str]]]]:
-    entities: list[_TextBound] = []
-    relations: list[tuple[str, re.Match[str]]] = []
+) -> tuple[list[_EntityLine], list[_RelationLine]]:
+    """Return the lines of entities and of relations, and count the others."""
+    entities: list[_EntityLine] = []
+    relations: list[_RelationLine] = []
     for number, line in enumerate(lines, start=1):
         here = f"{where}, line {number}"
         if not line.strip():
             continue
         if match := _ENTITY.fullmatch(line):
-            item_id, label, offsets, quoted = match.groups()
-            pieces = sorted(
-                (int(start), int(end))
-                for start, end in (piece.split() for piece in offsets.split(";"))
-            )
-            entities.append(_TextBound(here, item_id, label, pieces, quoted))
+            entities.append(_parse_entity(match, here))
         elif match := _RELATION.fullmatch(line):
-            relations.append((here, match))
+            relations.append(_parse_relation(match, here))
         elif line[0] in _OTHER_LINES:
             report.ignored[_OTHER_LINES[line[0]]] += 1
         else:
@@ -244,83 +256,152 @@ def _parse(
     return entities, relations
 
 
-def _choose_positions(text: str, entities: list[_TextBound]) -> Sequence[int]:
-    """Return the position in the text (without its byte order mark) of each offset, counted in the first way in which
-    all offsets agree with the quoted texts."""
-    body = text.removeprefix(BYTE_ORDER_MARK)
-    ways: list[Sequence[int]] = [range(len(body) + 1)]
-    if "\r\n" in body:
-        ways.append(
-            [
-                position
-                for position in ways[0]
-                if body[max(position - 1, 0) : position + 1] != "\r\n"
-            ]
+def _parse_entity(match: re.Match[str], where: str) -> _EntityLine:
+    item_id, label, offsets, quoted = match.groups()
+    pieces = []
+    for piece in offsets.split(";"):
+        start, end = piece.split()
+        pieces.append((int(start), int(end)))
+    return _EntityLine(where, item_id, label, sorted(pieces), quoted)
+
+
+def _parse_relation(match: re.Match[str], where: str) -> _RelationLine:
+    label, first_role, first_id, second_role, second_id = match.groups()
+    if first_role == second_role:
+        raise ValueError(
+            f"{where}: both arguments are named {first_role!r}. Name them {' and '.join(_ROLES)}"
         )
+    arguments = [(first_role, first_id), (second_role, second_id)]
+    if (second_role, first_role) == _ROLES:
+        arguments.reverse()
+    return _RelationLine(where, label, arguments)
+
+
+def _choose_positions(text: str, entities: Sequence[_EntityLine]) -> Sequence[int]:
+    """Return the position in the text, without its byte order mark, of each offset. Offsets are
+    counted in the first way that agrees with all quoted texts, or else as plain characters."""
+    body = text.removeprefix(BYTE_ORDER_MARK)
+    every_character = range(len(body) + 1)
+    ways: list[Sequence[int]] = [every_character]
+    if "\r\n" in body:
+        ways.append(_count_line_ends_once(body))
     if body != text:
         ways += [[0, *way] for way in ways]
-    return next(
-        (way for way in ways if all(_agrees(entity, body, way) for entity in entities)), ways[0]
-    )
+    for way in ways:
+        if all(_agrees(entity, body, way) for entity in entities):
+            return way
+    return every_character
 
 
-def _agrees(entity: _TextBound, body: str, positions: Sequence[int]) -> bool:
-    if any(end >= len(positions) for _, end in entity.pieces):
-        return False
-    marked = " ".join(body[positions[start] : positions[end]] for start, end in entity.pieces)
+def _count_line_ends_once(text: str) -> list[int]:
+    """Return the positions in a text except those between the two characters of a line end."""
+    positions = []
+    for position in range(len(text) + 1):
+        if text[max(position - 1, 0) : position + 1] != "\r\n":
+            positions.append(position)
+    return positions
+
+
+def _agrees(entity: _EntityLine, text: str, positions: Sequence[int]) -> bool:
+    """Check whether the offsets of an entity mark the text that its line quotes."""
+    for _, end in entity.pieces:
+        if end >= len(positions):
+            return False
     # Line breaks and tabs are quoted as spaces.
+    marked = _get_marked(entity, text, positions)
     return "".join(marked.split()) == "".join(entity.quoted.split())
 
 
-def _add_entity(entity: _TextBound, positions: Sequence[int], found: CharacterEntities) -> None:
-    here, item_id, label, pieces, quoted = entity
+def _get_marked(entity: _EntityLine, text: str, positions: Sequence[int]) -> str:
+    """Return the text that the offsets of an entity mark."""
+    return " ".join(text[positions[start] : positions[end]] for start, end in entity.pieces)
+
+
+def _add_entity(entity: _EntityLine, positions: Sequence[int], found: CharacterEntities) -> None:
+    where, item_id, label, pieces, quoted = entity
     text = found.doc.text
     for start, end in pieces:
-        check_offsets(start, end, len(positions) - 1, here)
+        check_offsets(start, end, len(positions) - 1, "characters", where)
     if not _agrees(entity, text, positions):
-        marked = " ".join(text[positions[start] : positions[end]] for start, end in pieces)
+        marked = _get_marked(entity, text, positions)
         raise ValueError(
-            f"{here}: its offsets mark {marked!r}, but it quotes {quoted!r}. "
+            f"{where}: its offsets mark {marked!r}, but it quotes {quoted!r}. "
             "Correct the offsets, or restore the text that was annotated"
         )
-    spans = [(positions[start], positions[end]) for start, end in pieces]
-    gaps = [text[end:start] for (_, end), (start, _) in pairwise(spans)]
-    if any(gap.strip() for gap in gaps):
-        found.leave_out(item_id, Reason.DISCONTINUOUS, here, f"{quoted!r} ({label})")
-    else:
-        found.add(item_id, spans[0][0], spans[-1][1], label, here)
+    for (_, end), (start, _) in pairwise(pieces):
+        if text[positions[end] : positions[start]].strip():
+            found.leave_out(item_id, Reason.DISCONTINUOUS, where, f"{quoted!r} ({label})")
+            return
+    start, end = positions[pieces[0][0]], positions[pieces[-1][1]]
+    found.add(item_id, start, end, label, where)
 
 
 def _get_relations(
-    lines: list[tuple[str, re.Match[str]]], found: CharacterEntities
+    lines: Iterable[_RelationLine], found: CharacterEntities
 ) -> list[RelationIndices]:
     relations = []
-    for here, match in lines:
-        _, label, *arguments = match.groups()
-        ids = dict(zip(arguments[::2], arguments[1::2], strict=True))
-        if len(ids) != 2:
-            raise ValueError(
-                f"{here}: both arguments are named {arguments[0]!r}. Name them Arg1 and Arg2"
-            )
-        roles = ("Arg1", "Arg2") if set(ids) == {"Arg1", "Arg2"} else tuple(ids)
-        if not all(item_id.startswith("T") for item_id in ids.values()):
-            what = f"{label} ({' -> '.join(ids[role] for role in roles)})"
-            found.report.drop(Reason.NOT_AN_ENTITY, here, what)
+    for where, label, arguments in lines:
+        (head_role, head_id), (tail_role, tail_id) = arguments
+        if not head_id.startswith("T") or not tail_id.startswith("T"):
+            what = f"{label} ({head_id} -> {tail_id})"
+            found.report.drop(Reason.NOT_AN_ENTITY, where, what)
             continue
-        head, tail = (found.find(ids[role], role, here) for role in roles)
+        head = found.find(head_id, head_role, where)
+        tail = found.find(tail_id, tail_role, where)
         relations.append((head, tail, label))
     return relations
 
 
-def _render_entity(item_id: str, span: Span) -> str:
-    text = span.text
+def _write_pair(base: Path, document: BratDocument) -> None:
+    """Write the two files of a document; `base` is their path without ending."""
+    write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
+    # As bytes: line ends stay as the offsets count them.
+    Path(f"{base}{TEXT_SUFFIX}").write_bytes(document.text.encode("utf-8"))
+
+
+def _render_lines(gold: GoldSpans, where: str) -> list[str]:
+    lines = []
+    for number, span in enumerate(gold.spans, start=1):
+        _check_label(span.label_, where)
+        lines.append(f"T{number}\t{span.label_} {_render_pieces(span)}")
+    for number, (head, tail, label) in enumerate(gold.relations, start=1):
+        _check_label(label, where)
+        lines.append(f"R{number}\t{label} {_ROLES[0]}:T{head + 1} {_ROLES[1]}:T{tail + 1}")
+    return lines
+
+
+def _check_label(label: str, where: str) -> None:
+    if not label or re.search(r"\s", label):
+        raise ValueError(
+            f"{where}: brat's labels hold no white space, but one is {label!r}. Rename it"
+        )
+
+
+def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
+    """Return a name for the files of a document, which differs from the taken ones. Some file
+    systems do not distinguish upper and lower case, so the taken ones are folded."""
+    name = str(gold.doc.user_data.get(ORIG_ID, ""))
+    if not _FILE_NAME.fullmatch(name):
+        name = f"doc{gold.position}"
+    while name.casefold() in taken:
+        name += f"_{gold.position}"
+    return name
+
+
+def _render_pieces(span: Span) -> str:
+    """Return the offsets of an entity and its text, in pieces between line breaks."""
+    offsets, texts = [], []
+    for start, end in _split_at_line_breaks(span.text):
+        offsets.append(f"{span.start_char + start} {span.start_char + end}")
+        texts.append(" ".join(span.text[start:end].splitlines()))
+    quoted = " ".join(texts).replace("\t", " ")
+    return f"{';'.join(offsets)}\t{quoted}"
+
+
+def _split_at_line_breaks(text: str) -> list[tuple[int, int]]:
+    """Return the start and end of each piece of an entity's text between line breaks. A text that
+    begins or ends with a line break is one piece."""
     pieces = [match.span() for match in re.finditer(r"[^\r\n]+", text)]
-    if not pieces or (pieces[0][0], pieces[-1][1]) != (0, len(text)):
-        pieces = [(0, len(text))]
-    offsets = ";".join(
-        f"{span.start_char + start} {span.start_char + end}" for start, end in pieces
-    )
-    quoted = " ".join(" ".join(text[start:end].splitlines()) for start, end in pieces).replace(
-        "\t", " "
-    )
-    return f"{item_id}\t{span.label_} {offsets}\t{quoted}"
+    if pieces and pieces[0][0] == 0 and pieces[-1][1] == len(text):
+        return pieces
+    return [(0, len(text))]

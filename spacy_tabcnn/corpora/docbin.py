@@ -6,6 +6,8 @@ from pathlib import Path
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from .files import check_file
+
 DOCBIN_SUFFIX = ".spacy"
 
 
@@ -17,21 +19,20 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
     YIELDS (Doc): The documents.
     RAISES (ValueError): If the file does not exist or is not a .spacy file.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file. Check the path")
+    path = check_file(path)
     try:
         doc_bin = DocBin().from_disk(path)
-    # Whatever zlib, msgpack and numpy raise on bytes that are something else.
+    # zlib, msgpack and numpy raise many kinds of errors on bytes of another format.
     except Exception as err:
         raise ValueError(
-            f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or DocBin.to_disk"
+            f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or "
+            "DocBin.to_disk"
         ) from err
     yield from doc_bin.get_docs(vocab)
 
 
 def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:
-    """Write documents with their user data to a .spacy file, making its folder if needed.
+    """Write documents with their user data to a .spacy file and make its folder if needed.
 
     path (str | Path): The file.
     docs (Iterable[Doc]): The documents.

@@ -1,22 +1,20 @@
-"""doccano's JSONL, one document a line: `{id, text, entities: [{id, start_offset, end_offset, label}],
-relations: [{id, from_id, to_id, type}]}`.
+"""doccano's JSONL, one document a line: `{id, text, entities: [{id, start_offset, end_offset,
+label}], relations: [{id, from_id, to_id, type}]}`.
 
-Offsets count characters (code points) and the end is exclusive; `from_id` and `to_id` name entities of the
-same line.
+Offsets count characters (code points) and the end is exclusive. `from_id` and `to_id` name entities
+of the same line.
 """
 
-import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
-from .annotations import ORIG_ID, RelationIndices, annotate, get_field, get_label, parse_lines
-from .characters import CharacterEntities, extract_spans
-from .report import ConversionReport
-
-ItemId = int | str
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .conversion import ConversionReport
+from .fields import get_field, get_items, get_label, get_optional
+from .files import JsonObject, JsonValue, parse_lines, render_line
+from .gold import ORIG_ID, RelationIndices
 
 
 def doccano_to_docs(
@@ -25,95 +23,112 @@ def doccano_to_docs(
     """Turn doccano's JSONL into annotated documents. An entity that does not begin and end at token
     boundaries is left out.
 
-    lines (Iterable[str]): The lines; blank ones are skipped.
+    lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
-    strict (bool): Stop at the first thing that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for where, record in parse_lines(lines, source):
-        doc = nlp.make_doc(get_field(record, "text", str, where))
-        found = CharacterEntities(doc, report)
-        _get_entities(record, found, where)
-        relations = _get_relations(record, found, where)
-        orig_id = record.get("id")
-        docs.append(
-            annotate(doc, found.entities, relations, orig_id=orig_id, report=report, where=where)
-        )
+    docs = [
+        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
+    ]
     return docs, report
 
 
 def docs_to_doccano(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[str], ConversionReport]:
-    """Turn documents into doccano's JSONL. A document keeps its id if it has one; entities and relations are
-    numbered through the file. Scores have no place in this format.
+    """Turn documents into doccano's JSONL. A document keeps its id if it has one; entities and
+    relations are numbered through the file. The format has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (tuple[list[str], ConversionReport]): The lines, and what was written and left out.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[str], ConversionReport]): The lines, and counts of the written and the
+        left-out parts.
     RAISES (ValueError): In strict mode.
     """
     report = ConversionReport(source, strict)
     lines = []
     n_entities = n_relations = 0
-    for index, doc, spans, relations in extract_spans(docs, report=report, source=source):
-        record = {
-            "id": doc.user_data.get(ORIG_ID, index),
-            "text": doc.text,
-            "entities": [
-                {
-                    "id": n_entities + position,
-                    "start_offset": span.start_char,
-                    "end_offset": span.end_char,
-                    "label": span.label_,
-                }
-                for position, span in enumerate(spans)
-            ],
-            "relations": [
-                {
-                    "id": n_relations + position,
-                    "from_id": n_entities + head,
-                    "to_id": n_entities + tail,
-                    "type": label,
-                }
-                for position, (head, tail, label) in enumerate(relations)
-            ],
-        }
-        lines.append(json.dumps(record, ensure_ascii=False))
-        n_entities += len(spans)
-        n_relations += len(relations)
+    for gold in get_gold_spans(docs, report=report, source=source):
+        lines.append(render_line(_render_document(gold, n_entities, n_relations)))
+        n_entities += len(gold.spans)
+        n_relations += len(gold.relations)
     return lines, report
 
 
-def _get_entities(record: Any, found: CharacterEntities, where: str) -> None:
-    for position, entity in enumerate(get_field(record, "entities", list, where)):
-        here = f"{where}, entity {position}"
-        start, end = (
-            get_field(entity, "start_offset", int, here),
-            get_field(entity, "end_offset", int, here),
-        )
+def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
+    found = CharacterEntities(nlp.make_doc(get_field(record, "text", str, where)), report)
+    _add_entities(record, found, where)
+    relations = _get_relations(record, found, where)
+    return found.set_gold(relations, orig_id=get_optional(record, "id"), where=where)
+
+
+def _add_entities(record: JsonValue, found: CharacterEntities, where: str) -> None:
+    for here, entity in get_items(record, "entities", "entity", where):
+        start = get_field(entity, "start_offset", int, here)
+        end = get_field(entity, "end_offset", int, here)
         label = get_label(entity, "label", here)
         found.add(_get_id(entity, "id", here), start, end, label, here)
 
 
-def _get_relations(record: Any, found: CharacterEntities, where: str) -> list[RelationIndices]:
+def _get_relations(
+    record: JsonValue, found: CharacterEntities, where: str
+) -> list[RelationIndices]:
     relations = []
-    for position, relation in enumerate(get_field(record, "relations", list, where)):
-        here = f"{where}, relation {position}"
-        head, tail = (
-            found.find(_get_id(relation, key, here), key, here) for key in ("from_id", "to_id")
-        )
+    for here, relation in get_items(record, "relations", "relation", where):
+        head = found.find(_get_id(relation, "from_id", here), "from_id", here)
+        tail = found.find(_get_id(relation, "to_id", here), "to_id", here)
         relations.append((head, tail, get_label(relation, "type", here)))
     return relations
 
 
-def _get_id(record: Any, key: str, where: str) -> ItemId:
+def _get_id(record: JsonValue, key: str, where: str) -> int | str:
     # An id is a number in doccano's own exports; files made by hand often use strings.
-    if isinstance(record, dict) and isinstance(record.get(key), str):
-        return get_field(record, key, str, where)
+    item_id = get_optional(record, key)
+    if isinstance(item_id, str):
+        return item_id
     return get_field(record, key, int, where)
+
+
+def _render_document(gold: GoldSpans, first_entity: int, first_relation: int) -> JsonObject:
+    return {
+        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "text": gold.doc.text,
+        "entities": _render_entities(gold.spans, first_entity),
+        "relations": _render_relations(gold.relations, first_relation, first_entity),
+    }
+
+
+def _render_entities(spans: Sequence[Span], first_id: int) -> list[JsonObject]:
+    rendered: list[JsonObject] = []
+    for item_id, span in enumerate(spans, start=first_id):
+        rendered.append(
+            {
+                "id": item_id,
+                "start_offset": span.start_char,
+                "end_offset": span.end_char,
+                "label": span.label_,
+            }
+        )
+    return rendered
+
+
+def _render_relations(
+    relations: Sequence[RelationIndices], first_id: int, first_entity: int
+) -> list[JsonObject]:
+    rendered: list[JsonObject] = []
+    for item_id, (head, tail, label) in enumerate(relations, start=first_id):
+        rendered.append(
+            {
+                "id": item_id,
+                "from_id": first_entity + head,
+                "to_id": first_entity + tail,
+                "type": label,
+            }
+        )
+    return rendered

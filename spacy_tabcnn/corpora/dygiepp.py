@@ -1,189 +1,259 @@
-"""The JSONL of DyGIE++ (Wadden et al., 2019), which SciERC and PL-Marker use too, one document a line:
+"""The JSONL of DyGIE++ (Wadden et al., 2019), SciERC and PL-Marker, one document a line:
 `{doc_key, sentences: [[token]], ner: [[[start, end, label]]],
 relations: [[[head start, head end, tail start, tail end, label]]]}`.
 
-`ner` and `relations` hold one list for each sentence. Offsets count tokens through the whole document and the end is
-inclusive; `doc_key` may be absent. Other fields (`clusters`, `events`) are not read, only counted.
+`ner` and `relations` hold one list for each sentence. Offsets count tokens through the whole
+document and the end is inclusive. `doc_key` may be absent. Other fields (`clusters`, `events`) are
+counted, but not read.
 """
 
-import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import (
+from ..sentences import sentence_bounds
+from .conversion import ConversionReport, Reason
+from .fields import check_list, check_tokens, describe, get_field, get_optional, locate
+from .files import JsonObject, JsonValue, parse_lines, render_line
+from .gold import (
     ORIG_ID,
     EntityOffsets,
     RelationIndices,
-    annotate,
-    check_tokens,
-    describe,
-    extract,
-    get_field,
-    parse_lines,
+    get_gold,
+    number_sentences,
+    set_gold,
 )
-from .report import ConversionReport, Reason
 
 DOC_KEY = "doc_key"
-# The fields with annotations, and what one of their items holds.
+# The fields with annotations, and the parts of one of their items.
 _ITEMS = {
     "ner": ("start", "end", "label"),
     "relations": ("head start", "head end", "tail start", "tail end", "label"),
 }
+_FIELDS = {DOC_KEY, "sentences", *_ITEMS}
+
+
+class _Item(NamedTuple):
+    """An entity or a relation as a line holds it.
+
+    where (str): Its place, for messages.
+    sentence (int): The number of its sentence, from 0.
+    offsets (list[int]): Its offsets, in the order of `_ITEMS`; ends are inclusive.
+    label (str): Its label.
+    """
+
+    where: str
+    sentence: int
+    offsets: list[int]
+    label: str
 
 
 def dygiepp_to_docs(
     lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn DyGIE++'s JSONL into annotated documents with the gold tokens and sentence boundaries. A relation may join
-    entities of two sentences.
+    """Turn DyGIE++'s JSONL into annotated documents with the gold tokens and sentence boundaries. A
+    relation may join entities of two sentences.
 
-    lines (Iterable[str]): The lines, read one by one; blank ones are skipped.
+    lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for where, record in parse_lines(lines, source):
-        sentences = get_field(record, "sentences", list, where)
-        orig_id = record.get(DOC_KEY)
-        if orig_id is not None:
-            where += f" ({DOC_KEY} {orig_id})"
-        for index, sentence in enumerate(sentences):
-            check_tokens(sentence, f"{where}, sentence {index}")
-        doc = Doc(
-            nlp.vocab,
-            words=[token for sentence in sentences for token in sentence],
-            sent_starts=[
-                position == 0 for sentence in sentences for position in range(len(sentence))
-            ],
-        )
-        entities = _get_entities(record, sentences, where)
-        relations = _get_relations(record, doc, entities, report, where)
-        docs.append(annotate(doc, entities, relations, orig_id=orig_id, report=report, where=where))
-        read = {DOC_KEY, "sentences", *_ITEMS}
-        report.ignored.update(
-            key for key, value in record.items() if key not in read and _holds_something(value)
-        )
+    docs = [
+        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
+    ]
     return docs, report
 
 
 def docs_to_dygiepp(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[str], ConversionReport]:
-    """Turn documents into DyGIE++'s JSONL. One without sentence boundaries becomes one sentence, and one without an
-    id of its own gets no `doc_key`. Entities come in text order, relations in that of `doc._.relations`; what crosses
-    the border of a sentence is left out. Scores and the spaces between words have no place in this format.
+    """Turn documents into DyGIE++'s JSONL. A document without sentence boundaries becomes one
+    sentence; a document without an id of its own gets no `doc_key`. Entities are in text order,
+    relations in the order of `doc._.relations`. Entities and relations that cross the border of a
+    sentence are left out. The format has no place for scores and for the spaces between words.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (tuple[list[str], ConversionReport]): The lines, and what was written and left out.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[str], ConversionReport]): The lines, and counts of the written and the
+        left-out parts.
     RAISES (ValueError): In strict mode.
     """
     report = ConversionReport(source, strict)
     lines = []
     for index, doc in enumerate(docs):
-        sentences = (
-            list(doc.sents) if doc.has_annotation("SENT_START") else [doc[:]] if len(doc) else []
-        )
-        sentence_of = [number for number, sentence in enumerate(sentences) for _ in sentence]
-        where = f"{source}, document {index}"
-        entities, relations = extract(doc, report=report, where=where, sentence_of=sentence_of)
-        ner: list[list[Any]] = [[] for _ in sentences]
-        for start, end, label in entities:
-            ner[sentence_of[start]].append([start, end - 1, label])
-        joined: list[list[Any]] = [[] for _ in sentences]
-        for head, tail, label in relations:
-            spans = [
-                offset
-                for start, end, _ in (entities[head], entities[tail])
-                for offset in (start, end - 1)
-            ]
-            joined[sentence_of[spans[0]]].append([*spans, label])
-        record = {
-            "sentences": [[token.text for token in sentence] for sentence in sentences],
-            "ner": ner,
-            "relations": joined,
-        }
-        if ORIG_ID in doc.user_data:
-            record = {DOC_KEY: doc.user_data[ORIG_ID], **record}
-        lines.append(json.dumps(record, ensure_ascii=False))
+        lines.append(render_line(_render_document(doc, report, f"{source}, document {index}")))
     return lines, report
 
 
-def _get_entities(record: Any, sentences: list[list[str]], where: str) -> list[EntityOffsets]:
-    first = [0]
+def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
+    orig_id = get_optional(record, DOC_KEY)
+    where = locate(where, DOC_KEY, orig_id)
+    sentences = _get_sentences(record, where)
+    doc = _make_doc(sentences, nlp)
+    entities = _get_entities(record, sentences, where)
+    relations = _get_relations(record, doc, entities, report, where)
+    _count_other_fields(record, report)
+    return set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where)
+
+
+def _get_sentences(record: JsonValue, where: str) -> list[list[str]]:
+    sentences = []
+    for index, sentence in enumerate(get_field(record, "sentences", list, where)):
+        sentences.append(check_tokens(sentence, f"{where}, sentence {index}"))
+    return sentences
+
+
+def _make_doc(sentences: Sequence[Sequence[str]], nlp: Language) -> Doc:
+    words: list[str] = []
+    sent_starts: list[bool | int | None] = []
+    for sentence in sentences:
+        words += sentence
+        sent_starts += [position == 0 for position in range(len(sentence))]
+    return Doc(nlp.vocab, words=words, sent_starts=sent_starts)
+
+
+def _get_entities(
+    record: JsonValue, sentences: Sequence[Sequence[str]], where: str
+) -> list[EntityOffsets]:
+    first = [0]  # the first token of each sentence, and the end of the last one
     for sentence in sentences:
         first.append(first[-1] + len(sentence))
     entities = []
-    for index, offsets, label, here in _get_items(record, "ner", len(sentences), where):
-        # Offsets that count from the start of the sentence are a common mistake, and most of them lie in the document.
-        _check_span(offsets, first[index], first[index + 1], "sentence", here)
-        entities.append((offsets[0], offsets[1] + 1, label))
+    for here, index, (start, last), label in _get_items(record, "ner", len(sentences), where):
+        # Offsets that count from the start of the sentence are a common mistake. Checked against
+        # the document, many of them would pass.
+        _check_span(start, last, range(first[index], first[index + 1]), "sentence", here)
+        entities.append((start, last + 1, label))
     return entities
 
 
 def _get_relations(
-    record: Any, doc: Doc, entities: list[EntityOffsets], report: ConversionReport, where: str
+    record: JsonValue,
+    doc: Doc,
+    entities: Sequence[EntityOffsets],
+    report: ConversionReport,
+    where: str,
 ) -> list[RelationIndices]:
+    # Of several entities in one place the first one counts.
     index_of: dict[tuple[int, int], int] = {}
     for index, (start, end, _) in enumerate(entities):
         index_of.setdefault((start, end), index)
+    n_sentences = len(get_field(record, "sentences", list, where))
+    tokens = range(len(doc))
     relations = []
-    for _, offsets, label, here in _get_items(record, "relations", len(record["sentences"]), where):
-        spans = []
-        for argument in (offsets[:2], offsets[2:]):
-            _check_span(argument, 0, len(doc), "document", here)
-            spans.append((argument[0], argument[1] + 1))
-        if all(span in index_of for span in spans):
-            relations.append((index_of[spans[0]], index_of[spans[1]], label))
+    for here, _, offsets, label in _get_items(record, "relations", n_sentences, where):
+        head_start, head_last, tail_start, tail_last = offsets
+        _check_span(head_start, head_last, tokens, "document", here)
+        _check_span(tail_start, tail_last, tokens, "document", here)
+        head = index_of.get((head_start, head_last + 1))
+        tail = index_of.get((tail_start, tail_last + 1))
+        if head is None or tail is None:
+            texts = doc[head_start : head_last + 1].text, doc[tail_start : tail_last + 1].text
+            report.drop(Reason.NOT_AN_ENTITY, where, f"{label} ({texts[0]!r} -> {texts[1]!r})")
         else:
-            head, tail = (doc[start:end].text for start, end in spans)
-            report.drop(Reason.NOT_AN_ENTITY, where, f"{label} ({head!r} -> {tail!r})")
+            relations.append((head, tail, label))
     return relations
 
 
-def _get_items(
-    record: Any, field: str, n_sentences: int, where: str
-) -> Iterator[tuple[int, list[int], str, str]]:
-    """Yield, for each item of a field with annotations, its sentence, its offsets, its label and its place."""
-    names = _ITEMS[field]
+def _get_items(record: JsonValue, field: str, n_sentences: int, where: str) -> Iterator[_Item]:
+    """Return the items of a field with annotations."""
     per_sentence = get_field(record, field, list, where)
     if len(per_sentence) != n_sentences:
         raise ValueError(
-            f"{where}: the field {field!r} has {len(per_sentence)} lists for {n_sentences} sentences. Give each one"
+            f"{where}: the field {field!r} has {len(per_sentence)} lists for {n_sentences} "
+            "sentences. Give each sentence one list"
         )
     for index, items in enumerate(per_sentence):
-        if not isinstance(items, list):
-            raise ValueError(
-                f"{where}, sentence {index}: the field {field!r} holds {describe(items)}; expected a list"
-            )
-        for position, item in enumerate(items):
+        in_sentence = check_list(items, "items", f"{where}, sentence {index}, field {field!r}")
+        for position, item in enumerate(in_sentence):
             here = f"{where}, sentence {index}, {field} {position}"
-            # JSON's true and false would pass as integers.
-            valid = isinstance(item, list) and [type(part) for part in item] == [int] * (
-                len(names) - 1
-            ) + [str]
-            if not valid or not item[-1].strip():
-                raise ValueError(f"{here}: found {describe(item)}; expected [{', '.join(names)}]")
-            yield index, item[:-1], item[-1], here
+            offsets, label = _split_item(item, _ITEMS[field], here)
+            yield _Item(here, index, offsets, label)
 
 
-def _check_span(offsets: list[int], first: int, end: int, unit: str, where: str) -> None:
-    if not first <= offsets[0] <= offsets[1] < end:
-        raise ValueError(
-            f"{where}: it spans tokens {offsets[0]} to {offsets[1]} (inclusive), but the {unit} has "
-            + (f"the tokens {first} to {end - 1}" if end > first else "no tokens")
-            + ". Offsets count through the whole document; correct them"
-        )
+def _split_item(item: JsonValue, parts: Sequence[str], where: str) -> tuple[list[int], str]:
+    """Return the offsets and the label of an item."""
+    if isinstance(item, list) and len(item) == len(parts):
+        # The types are compared exactly, since JSON's true and false would pass as integers.
+        offsets = [part for part in item[:-1] if type(part) is int]
+        label = item[-1]
+        if len(offsets) == len(parts) - 1 and isinstance(label, str) and label.strip():
+            return offsets, label
+    raise ValueError(f"{where}: found {describe(item)}; expected [{', '.join(parts)}]")
 
 
-def _holds_something(value: Any) -> bool:
-    """Tell whether a field holds more than empty lists, one for each sentence."""
-    return any(map(_holds_something, value)) if isinstance(value, list) else value is not None
+def _check_span(start: int, last: int, tokens: range, unit: str, where: str) -> None:
+    """Check that a span, with an inclusive end, lies within the tokens of its unit."""
+    if tokens.start <= start <= last < tokens.stop:
+        return
+    held = "no tokens"
+    if tokens:
+        held = f"the tokens {tokens.start} to {tokens.stop - 1}"
+    raise ValueError(
+        f"{where}: it spans tokens {start} to {last} (inclusive), but the {unit} has {held}. "
+        "Offsets count through the whole document; correct them"
+    )
+
+
+def _count_other_fields(record: JsonValue, report: ConversionReport) -> None:
+    if isinstance(record, dict):
+        for key, value in record.items():
+            if key not in _FIELDS and _holds_something(value):
+                report.ignored[key] += 1
+
+
+def _holds_something(value: JsonValue) -> bool:
+    """Check whether a field holds more than empty lists, one for each sentence."""
+    if isinstance(value, list):
+        return any(map(_holds_something, value))
+    return value is not None
+
+
+def _render_document(doc: Doc, report: ConversionReport, where: str) -> JsonObject:
+    sentence_of = number_sentences(doc)
+    entities, relations = get_gold(doc, report=report, where=where, sentence_of=sentence_of)
+    sentences = _render_sentences(doc)
+    record: JsonObject = {}
+    if ORIG_ID in doc.user_data:
+        record[DOC_KEY] = doc.user_data[ORIG_ID]
+    record["sentences"] = sentences
+    record["ner"] = _render_entities(entities, sentence_of, len(sentences))
+    record["relations"] = _render_relations(relations, entities, sentence_of, len(sentences))
+    return record
+
+
+def _render_sentences(doc: Doc) -> list[list[str]]:
+    words = [token.text for token in doc]
+    return [words[start:end] for start, end in sentence_bounds(doc)]
+
+
+def _render_entities(
+    entities: Sequence[EntityOffsets], sentence_of: Sequence[int], n_sentences: int
+) -> list[list[list[int | str]]]:
+    rendered: list[list[list[int | str]]] = [[] for _ in range(n_sentences)]
+    for start, end, label in entities:
+        rendered[sentence_of[start]].append([start, end - 1, label])
+    return rendered
+
+
+def _render_relations(
+    relations: Sequence[RelationIndices],
+    entities: Sequence[EntityOffsets],
+    sentence_of: Sequence[int],
+    n_sentences: int,
+) -> list[list[list[int | str]]]:
+    rendered: list[list[list[int | str]]] = [[] for _ in range(n_sentences)]
+    for head, tail, label in relations:
+        head_start, head_end, _ = entities[head]
+        tail_start, tail_end, _ = entities[tail]
+        item: list[int | str] = [head_start, head_end - 1, tail_start, tail_end - 1, label]
+        rendered[sentence_of[head_start]].append(item)
+    return rendered

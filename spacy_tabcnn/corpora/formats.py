@@ -4,24 +4,25 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import read_json, read_lines, write_json, write_lines
 from .brat import brat_to_docs, docs_to_brat, is_brat_file, read_brat, write_brat
+from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
+from .files import JsonValue, read_json, read_lines, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .prodigy import docs_to_prodigy, prodigy_to_docs
-from .report import ConversionReport
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
 
 
 class Format(NamedTuple):
-    """How one annotation format is read and written.
+    """The functions that read and write one annotation format. The content of a file has a type of
+    its own in each format: a JSON array, lines, or brat's documents.
 
     read (Callable): From a path to the decoded content.
     parse (Callable): From the content to documents and a report.
@@ -29,10 +30,10 @@ class Format(NamedTuple):
     write (Callable): Writes content to a path.
     """
 
-    read: Callable[[Path], Any]
+    read: Callable[[Path], object]
     parse: Callable[..., tuple[list[Doc], ConversionReport]]
-    render: Callable[..., tuple[Any, ConversionReport]]
-    write: Callable[[Path, Any], None]
+    render: Callable[..., tuple[object, ConversionReport]]
+    write: Callable[..., None]
 
 
 FORMATS = {
@@ -45,9 +46,12 @@ FORMATS = {
     "labelstudio": Format(read_json, labelstudio_to_docs, docs_to_labelstudio, write_json),
 }
 
+# The field of the first object of a JSON array that shows the format.
+_TYPICAL_FIELDS = {"tags": "tablert", "entities": "spert", "data": "labelstudio"}
+
 
 def get_format(name: str) -> Format:
-    """Look up an annotation format.
+    """Return an annotation format.
 
     name (str): Its name.
     RETURNS (Format): Its functions.
@@ -61,28 +65,26 @@ def get_format(name: str) -> Format:
 
 
 def guess_format(path: str | Path) -> str:
-    """Tell an annotation file's format from its extension and its first sentence or document.
+    """Return the format of an annotation file, detected from its extension and its first sentence
+    or document.
 
     path (str | Path): The file, or a folder.
     RETURNS (str): The format's name.
-    RAISES (ValueError): If the file cannot be read or looks like none of the formats.
+    RAISES (ValueError): If the file cannot be read or its content fits no format.
     """
     path = Path(path)
+    name = None
     if path.is_dir() or is_brat_file(path):
-        return "brat"
-    # The files of SciERC and ACE05 are named .json too.
-    first = _read_first_object(path) if path.suffix in (".json", ".jsonl") else {}
-    if "sentences" in first:
-        return "dygiepp"
-    if path.suffix == ".jsonl":
-        return "prodigy" if "tokens" in first else "doccano"
-    if path.suffix == ".json":
-        data = read_json(path)
-        first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
-        for field, name in (("tags", "tablert"), ("entities", "spert"), ("data", "labelstudio")):
-            if field in first:
-                return name
-    raise ValueError(f"{path}: cannot tell the annotation format. Name it: {', '.join(FORMATS)}")
+        name = "brat"
+    elif path.suffix == ".jsonl":
+        name = _guess_from_line(_read_first_line(path))
+    elif path.suffix == ".json":
+        name = _guess_from_json(path)
+    if name is None:
+        raise ValueError(
+            f"{path}: cannot detect the annotation format. Name it: {', '.join(FORMATS)}"
+        )
+    return name
 
 
 def read_annotations(
@@ -90,11 +92,12 @@ def read_annotations(
 ) -> tuple[list[Doc], ConversionReport]:
     """Read annotated documents from a file in one of the annotation formats.
 
-    path (str | Path): The file, or a folder of brat's.
-    nlp (Language): Gives the vocabulary, and the tokenizer where the format holds raw text.
-    format_name (str | None): The format; guessed if None.
-    strict (bool): Stop at the first thing that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    path (str | Path): The file, or the folder of brat's files.
+    nlp (Language): Gives the vocabulary, and the tokenizer if the format holds raw text.
+    format_name (str | None): The format; detected from the file if None.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the file is malformed, or in strict mode.
     """
     path = Path(path)
@@ -112,12 +115,12 @@ def write_annotations(
 ) -> ConversionReport:
     """Write annotated documents to a file in one of the annotation formats.
 
-    path (str | Path): The file, or a folder for brat's; made if needed.
+    path (str | Path): The file, or the folder of brat's files; made if needed.
     docs (Iterable[Doc]): The documents.
     format_name (str): The format.
-    source (str): Where the documents come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (ConversionReport): What was written and left out.
+    source (str): The file that the documents come from, for messages.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (ConversionReport): Counts of the written and the left-out parts.
     RAISES (ValueError): In strict mode.
     """
     format_ = get_format(format_name)
@@ -126,11 +129,48 @@ def write_annotations(
     return report
 
 
-def _read_first_object(path: Path) -> dict[str, Any]:
-    """Return the object in the first line of a file that holds one object a line, else an empty one."""
-    first = next((line for line in read_lines(path) if line.strip()), "")
-    # The first line may also be a whole array, which is read elsewhere, or the beginning of a value.
-    if first.lstrip().startswith("{"):
+def _guess_from_line(line: str) -> str:
+    """Return the format of a file with one object a line, from its first line."""
+    first = _parse_object(line)
+    if "sentences" in first:
+        return "dygiepp"
+    if "tokens" in first:
+        return "prodigy"
+    return "doccano"
+
+
+def _guess_from_json(path: Path) -> str | None:
+    """Return the format of a .json file, or None if its content fits none."""
+    # The files of SciERC and ACE05 are named .json, but hold one object a line.
+    if "sentences" in _parse_object(_read_first_line(path)):
+        return "dygiepp"
+    data = read_json(path)
+    if isinstance(data, list) and data:
+        return _guess_from_sentence(data[0])
+    return None
+
+
+def _guess_from_sentence(first: JsonValue) -> str | None:
+    """Return the format of a JSON array from its first item, or None if the item fits none."""
+    if isinstance(first, dict):
+        for field, name in _TYPICAL_FIELDS.items():
+            if field in first:
+                return name
+    return None
+
+
+def _read_first_line(path: Path) -> str:
+    """Return the first line of a file that is not blank, or an empty one."""
+    for line in read_lines(path):
+        if line.strip():
+            return line
+    return ""
+
+
+def _parse_object(line: str) -> dict[str, JsonValue]:
+    """Return the JSON object of a line, or an empty one. The line may also be the first one of a
+    value with several lines, or hold a whole array."""
+    if line.lstrip().startswith("{"):
         with suppress(json.JSONDecodeError):
-            return json.loads(first)
+            return json.loads(line)
     return {}

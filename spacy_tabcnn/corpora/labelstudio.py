@@ -1,166 +1,205 @@
-"""Label Studio's JSON export, an array of tasks: `{id, data: {text}, annotations: [{was_cancelled, result: [
-{id, type: "labels", value: {start, end, text, labels}}, {type: "relation", from_id, to_id, direction, labels}]}]}`.
+"""Label Studio's JSON export, an array of tasks: `{id, data: {text}, annotations: [{was_cancelled,
+result: [{id, type: "labels", value: {start, end, text, labels}}, {type: "relation", from_id, to_id,
+direction, labels}]}]}`.
 
 It belongs to a labelling interface with `<Relations>`, `<Labels name="label" toName="text">` and
-`<Text name="text" value="$text"/>`. Offsets count characters (code points, and both characters of a Windows line end:
-see `fixCodePointsInRange` and `normalizeText` in the editor's source, version 1.23) and the end is exclusive. `text`
-inside `value` is not compared with them: the editor escapes line breaks there, and cuts it out by other units (UTF-16)
-when it loads a task.
+`<Text name="text" value="$text"/>`. Offsets count characters (code points, and both characters of a
+Windows line end: see `fixCodePointsInRange` and `normalizeText` in the editor's source, version
+1.23) and the end is exclusive. `text` inside `value` is not compared with the offsets: the editor
+escapes line breaks there, and cuts it out by other units (UTF-16) when it loads a task.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 
-from .annotations import ORIG_ID, RelationIndices, annotate, check_array, get_field, get_label
-from .characters import CharacterEntities, extract_spans
-from .report import ConversionReport, Reason
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .conversion import ConversionReport, Reason
+from .fields import check_array, get_field, get_items, get_label, get_optional, locate
+from .files import JsonObject, JsonValue
+from .gold import ORIG_ID, RelationIndices
+
+_DIRECTIONS = ("right", "left", "bi")
 
 
 def labelstudio_to_docs(
-    tasks: Any, nlp: Language, *, source: str = "<data>", strict: bool = False
+    tasks: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn Label Studio's JSON into annotated documents. A task's first completed annotation is read; tasks without one
-    and further annotations are counted only. A region with several labels is as many entities, a relation with several
-    labels, or with the direction "bi", as many relations.
+    """Turn Label Studio's JSON into annotated documents. The first completed annotation of a task
+    is read. Tasks without one, and further annotations, are only counted. A region with several
+    labels becomes one entity for each label. A relation becomes one relation for each label, and
+    for each of both directions if its direction is "bi".
 
-    tasks (Any): The decoded JSON array.
+    tasks (JsonValue): The decoded JSON array.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
     docs = []
     for index, task in enumerate(check_array(tasks, source)):
-        where = f"{source}, task {index}"
-        data = get_field(task, "data", dict, where)
-        task_id = task.get("id")
-        if task_id is not None:
-            where += f" (id {task_id})"
-        completed = [
-            annotation
-            for annotation in get_field(task, "annotations", list, where)
-            if not (isinstance(annotation, dict) and annotation.get("was_cancelled"))
-        ]
-        if not completed:
-            report.ignored["tasks without a completed annotation"] += 1
-            continue
-        if len(completed) > 1:
-            report.ignored["further annotations of a task"] += len(completed) - 1
-        doc = nlp.make_doc(get_field(data, "text", str, where))
-        found = CharacterEntities(doc, report)
-        relations = _get_results(get_field(completed[0], "result", list, where), found, where)
-        docs.append(
-            annotate(doc, found.entities, relations, orig_id=task_id, report=report, where=where)
-        )
+        where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))
+        # A task without a text is malformed, also if it has no annotation to read.
+        get_field(task, "data", dict, where)
+        completed = _get_completed(task, where)
+        _count_unread(completed, report)
+        if completed:
+            docs.append(_read_document(task, completed[0], nlp, report, where))
     return docs, report
 
 
 def docs_to_labelstudio(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
-) -> tuple[list[dict[str, Any]], ConversionReport]:
-    """Turn documents into Label Studio's JSON, each with one completed annotation and relations to the right. A
-    document keeps its id if it has one. Scores have no place in an annotation.
+) -> tuple[list[JsonObject], ConversionReport]:
+    """Turn documents into Label Studio's JSON, each with one completed annotation and relations to
+    the right. A document keeps its id if it has one. An annotation has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (tuple[list[dict], ConversionReport]): The JSON array, and what was written and left out.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[JsonObject], ConversionReport]): The JSON array, and counts of the written
+        and the left-out parts.
     RAISES (ValueError): In strict mode.
     """
     report = ConversionReport(source, strict)
-    tasks = []
-    for index, doc, spans, relations in extract_spans(docs, report=report, source=source):
-        regions = [
-            {
-                "id": f"T{position}",
-                "from_name": "label",
-                "to_name": "text",
-                "type": "labels",
-                "value": {
-                    "start": span.start_char,
-                    "end": span.end_char,
-                    "text": span.text,
-                    "labels": [span.label_],
-                },
-            }
-            for position, span in enumerate(spans)
-        ]
-        joined = [
-            {
-                "type": "relation",
-                "from_id": f"T{head}",
-                "to_id": f"T{tail}",
-                "direction": "right",
-                "labels": [label],
-            }
-            for head, tail, label in relations
-        ]
-        tasks.append(
-            {
-                "id": doc.user_data.get(ORIG_ID, index),
-                "data": {"text": doc.text},
-                "annotations": [{"result": [*regions, *joined]}],
-            }
-        )
-    return tasks, report
+    gold_spans = get_gold_spans(docs, report=report, source=source)
+    return list(map(_render_document, gold_spans)), report
 
 
-def _get_results(results: list[Any], found: CharacterEntities, where: str) -> list[RelationIndices]:
-    """Collect the entities of an annotation and return its relations, which may precede them."""
+def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
+    """Return the annotations of a task that were not cancelled."""
+    completed = []
+    for annotation in get_field(task, "annotations", list, where):
+        if not get_optional(annotation, "was_cancelled"):
+            completed.append(annotation)
+    return completed
+
+
+def _count_unread(completed: Sequence[JsonValue], report: ConversionReport) -> None:
+    """Count a task that is not read, or the annotations of a task that are not read."""
+    if not completed:
+        report.ignored["tasks without a completed annotation"] += 1
+    elif len(completed) > 1:
+        report.ignored["further annotations of a task"] += len(completed) - 1
+
+
+def _read_document(
+    task: JsonValue, annotation: JsonValue, nlp: Language, report: ConversionReport, where: str
+) -> Doc:
+    """Return a task as a document with one of its annotations."""
+    data = get_field(task, "data", dict, where)
+    found = CharacterEntities(nlp.make_doc(get_field(data, "text", str, where)), report)
+    relations = _read_results(annotation, found, where)
+    return found.set_gold(relations, orig_id=get_optional(task, "id"), where=where)
+
+
+def _read_results(
+    annotation: JsonValue, found: CharacterEntities, where: str
+) -> list[RelationIndices]:
+    """Add the entities of an annotation and return its relations, which may precede them."""
     joined = []
-    for position, result in enumerate(results):
-        here = f"{where}, result {position}"
+    for here, result in get_items(annotation, "result", "result", where):
         kind = get_label(result, "type", here)
         if kind == "labels":
             _add_region(result, found, here)
         elif kind == "relation":
-            joined.append((result, here))
+            joined.append((here, result))
         else:
             found.report.ignored[f"results of the type {kind!r}"] += 1
-    relations = []
-    for result, here in joined:
-        ids = [get_field(result, key, str, here) for key in ("from_id", "to_id")]
-        source, target = (
-            found.find(item_id, key, here)
-            for item_id, key in zip(ids, ("from_id", "to_id"), strict=True)
-        )
-        direction = result.get("direction", "right")
-        pairs = {
-            "right": [(source, target)],
-            "left": [(target, source)],
-            "bi": [(source, target), (target, source)],
-        }
-        if direction not in pairs:
-            raise ValueError(
-                f"{here}: the direction is {direction!r}; expected one of {', '.join(pairs)}"
-            )
-        labels = _get_labels(result, here)
-        if not labels:
-            found.report.drop(Reason.UNLABELLED_RELATION, here, " -> ".join(ids))
-        relations += [(head, tail, label) for label in labels for head, tail in pairs[direction]]
+    relations: list[RelationIndices] = []
+    for here, result in joined:
+        relations += _get_relations(result, found, here)
     return relations
 
 
-def _add_region(result: Any, found: CharacterEntities, here: str) -> None:
-    value, region_id = get_field(result, "value", dict, here), get_field(result, "id", str, here)
-    start, end = get_field(value, "start", int, here), get_field(value, "end", int, here)
-    labels = _get_labels(value, here)
+def _add_region(result: JsonValue, found: CharacterEntities, where: str) -> None:
+    value = get_field(result, "value", dict, where)
+    region_id = get_field(result, "id", str, where)
+    start = get_field(value, "start", int, where)
+    end = get_field(value, "end", int, where)
+    labels = _get_labels(value, where)
     if not labels:
-        found.leave_out(region_id, Reason.UNLABELLED_ENTITY, here, f"{found.doc.text[start:end]!r}")
+        what = f"{found.doc.text[start:end]!r}"
+        found.leave_out(region_id, Reason.UNLABELLED_ENTITY, where, what)
     for label in labels:
-        # Several labels, of one field or of two, share the region's id. Its relations are those of the first.
-        found.add(None if region_id in found.index_of else region_id, start, end, label, here)
+        # Several labels, of one field or of two, share the region's id. The relations of the region
+        # are relations of the first label.
+        if region_id in found.index_of:
+            found.add(None, start, end, label, where)
+        else:
+            found.add(region_id, start, end, label, where)
 
 
-def _get_labels(record: Any, here: str) -> list[str]:
-    labels = record.get("labels") or []
-    if not isinstance(labels, list) or not all(
-        isinstance(label, str) and label.strip() for label in labels
-    ):
-        raise ValueError(f"{here}: the field 'labels' is {labels!r}; expected a list of labels")
-    return labels
+def _get_relations(
+    result: JsonValue, found: CharacterEntities, where: str
+) -> Iterator[RelationIndices]:
+    from_id = get_field(result, "from_id", str, where)
+    to_id = get_field(result, "to_id", str, where)
+    source = found.find(from_id, "from_id", where)
+    target = found.find(to_id, "to_id", where)
+    direction = get_optional(result, "direction", "right")
+    if direction not in _DIRECTIONS:
+        raise ValueError(
+            f"{where}: the direction is {direction!r}; expected one of {', '.join(_DIRECTIONS)}"
+        )
+    labels = _get_labels(result, where)
+    if not labels:
+        found.report.drop(Reason.UNLABELLED_RELATION, where, f"{from_id} -> {to_id}")
+    for label in labels:
+        if direction in ("right", "bi"):
+            yield source, target, label
+        if direction in ("left", "bi"):
+            yield target, source, label
+
+
+def _get_labels(record: JsonValue, where: str) -> list[str]:
+    labels = get_optional(record, "labels") or []
+    if not isinstance(labels, list) or not all(map(_is_label, labels)):
+        raise ValueError(f"{where}: the field 'labels' is {labels!r}; expected a list of labels")
+    return [str(label) for label in labels]
+
+
+def _is_label(value: JsonValue) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _render_document(gold: GoldSpans) -> JsonObject:
+    results = [
+        *map(_render_region, range(len(gold.spans)), gold.spans),
+        *map(_render_relation, gold.relations),
+    ]
+    return {
+        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "data": {"text": gold.doc.text},
+        "annotations": [{"result": results}],
+    }
+
+
+def _render_region(position: int, span: Span) -> JsonObject:
+    return {
+        "id": f"T{position}",
+        "from_name": "label",
+        "to_name": "text",
+        "type": "labels",
+        "value": {
+            "start": span.start_char,
+            "end": span.end_char,
+            "text": span.text,
+            "labels": [span.label_],
+        },
+    }
+
+
+def _render_relation(relation: RelationIndices) -> JsonObject:
+    head, tail, label = relation
+    return {
+        "type": "relation",
+        "from_id": f"T{head}",
+        "to_id": f"T{tail}",
+        "direction": "right",
+        "labels": [label],
+    }

@@ -3,7 +3,7 @@
 import random
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,28 +13,30 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..relations import Relation, get_relations, has_relations, set_relations
-from .annotations import ORIG_ID
 from .docbin import DOCBIN_SUFFIX, read_docbin
+from .gold import ORIG_ID, copy_words, number_sentences
 
 
 class RelationCorpus:
     """Read examples with entities and relations from a .spacy file or a folder of them.
 
-    Like `spacy.Corpus.v1`, but it keeps relations, also where it splits documents into sentences, and it
-    keeps the gold tokens by default. Documents without words are skipped. Entities and relations that cross
-    the border of a sentence are left out where documents are split, with one warning that counts them; the
-    words of such an entity become unannotated.
+    Like `spacy.Corpus.v1`, but it keeps relations, also when it splits documents into sentences,
+    and it keeps the gold tokens by default. Documents without words are skipped. When documents are
+    split, entities and relations that cross the border of a sentence are left out, with one warning
+    that counts them. The words of such an entity become unannotated.
 
     path (str | Path | None): The file or folder.
-    gold_tokens (bool): Predict on the words of the annotation. If False, its text is tokenised by the
-        pipeline and aligned; where a corpus holds words only, that text joins them by blanks.
-    split_sentences (bool): Make one example of each sentence, where a document has sentence boundaries.
-    gold_entities (bool): Give the entities of the annotation to the pipeline, for a component that relates given
-        entities. It needs gold_tokens.
-    max_length (int): Split documents of more words into their sentences, and skip sentences that are still
-        longer and documents that have no sentence boundaries. 0 means no limit.
-    limit (int): Read only this many documents. 0 means all.
-    shuffle (bool): Give another order at every pass, which needs the whole corpus in memory.
+    gold_tokens (bool): Predict on the words of the annotation. If False, the pipeline tokenises the
+        text of the annotation and aligns it. If a corpus holds words only, this text joins them by
+        spaces.
+    split_sentences (bool): Make one example of each sentence, if a document has sentence
+        boundaries.
+    gold_entities (bool): Give the entities of the annotation to the pipeline, for a component that
+        relates given entities. It requires gold_tokens.
+    max_length (int): Split documents with more words into their sentences. Skip longer sentences,
+        and longer documents without sentence boundaries. 0 means no limit.
+    limit (int): Maximum number of documents to read. 0 means all.
+    shuffle (bool): Use another order in every pass. It requires the whole corpus in memory.
     seed (int): Determines the orders.
     """
 
@@ -55,12 +57,13 @@ class RelationCorpus:
         for name, value in (("max_length", max_length), ("limit", limit)):
             if value < 0:
                 raise ValueError(
-                    f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or more"
+                    f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or "
+                    "more"
                 )
         if gold_entities and not gold_tokens:
             raise ValueError(
-                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true needs gold_tokens = true, since entities are "
-                "given by the words of the annotation"
+                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true needs gold_tokens = true, "
+                "since entities are given by the words of the annotation"
             )
         self.path = Path(path)
         self.gold_tokens = gold_tokens
@@ -79,31 +82,31 @@ class RelationCorpus:
         YIELDS (Example): The examples.
         RAISES (ValueError): If the path does not exist, is not a .spacy file or holds no example.
         """
-        paths = _find_files(self.path)
         lost: Counter[str] = Counter()
-        docs = (doc for path in paths for doc in read_docbin(path, nlp.vocab) if len(doc))
-        pieces = self._split(islice(docs, self.limit or None), lost)
+        docs = islice(self._read_docs(nlp), self.limit or None)
+        pieces = self._split(docs, lost)
         if self.shuffle:
-            shuffled = list(pieces)
-            random.Random(f"{self.seed}/{self._n_passes}").shuffle(shuffled)
-            self._n_passes += 1
-            pieces = iter(shuffled)
-        n_examples = 0
+            pieces = self._shuffle(pieces)
+        is_empty = True
         for reference in pieces:
-            n_examples += 1
+            is_empty = False
             yield self._make_example(nlp, reference)
         if lost:
-            counts = ", ".join(f"{count} {what}" for what, count in sorted(lost.items()))
-            warnings.warn(
-                f"{self.path}: left out by splitting or by max_length={self.max_length}: {counts}. "
-                "Set sentence boundaries that no entity or relation crosses, or raise max_length",
-                stacklevel=2,
-            )
-        if not n_examples:
-            raise ValueError(
-                f"{self.path}: no example to read. Expected at least one document that has words"
-                + (f" and at most max_length={self.max_length} of them" if self.max_length else "")
-            )
+            self._warn_of_lost(lost)
+        if is_empty:
+            self._refuse_empty()
+
+    def _read_docs(self, nlp: Language) -> Iterator[Doc]:
+        for path in _find_files(self.path):
+            for doc in read_docbin(path, nlp.vocab):
+                if len(doc):
+                    yield doc
+
+    def _shuffle(self, pieces: Iterable[Doc]) -> Iterator[Doc]:
+        shuffled = list(pieces)
+        random.Random(f"{self.seed}/{self._n_passes}").shuffle(shuffled)
+        self._n_passes += 1
+        return iter(shuffled)
 
     def _split(self, docs: Iterable[Doc], lost: Counter[str]) -> Iterator[Doc]:
         for doc in docs:
@@ -118,74 +121,101 @@ class RelationCorpus:
                 lost["documents without sentence boundaries"] += 1
 
     def _split_sentences(self, doc: Doc, lost: Counter[str]) -> Iterator[Doc]:
-        sentences = list(doc.sents)
-        sentence_of = [index for index, sentence in enumerate(sentences) for _ in sentence]
-        relations: list[list[Relation]] = [[] for _ in sentences]
-        for relation in get_relations(doc):
-            ends = [
-                i for span in (relation.head, relation.tail) for i in (span.start, span.end - 1)
-            ]
-            touched = {sentence_of[i] for i in ends}
-            if len(touched) == 1:
-                relations[touched.pop()].append(relation)
-            else:
-                lost["relations across sentences"] += 1
-        for ent in doc.ents:
-            if sentence_of[ent.start] != sentence_of[ent.end - 1]:
-                lost["entities across sentences"] += 1
-        for sentence, held in zip(sentences, relations, strict=True):
+        relations = _divide_relations(doc, lost)
+        for sentence, held in zip(doc.sents, relations, strict=True):
             if self.max_length and len(sentence) > self.max_length:
                 lost["sentences"] += 1
             else:
                 yield _make_piece(sentence, held)
 
     def _make_example(self, nlp: Language, reference: Doc) -> Example:
-        if self.gold_tokens:
-            words = [token.text for token in reference]
-            spaces = [bool(token.whitespace_) for token in reference]
-            predicted = Doc(nlp.vocab, words=words, spaces=spaces)
-            if self.gold_entities:
-                predicted.set_ents(
-                    [Span(predicted, ent.start, ent.end, label=ent.label) for ent in reference.ents]
-                )
-            return Example(predicted, reference)
-        return Example(nlp.make_doc(reference.text), reference)
+        if not self.gold_tokens:
+            return Example(nlp.make_doc(reference.text), reference)
+        predicted = copy_words(reference, nlp.vocab)
+        if self.gold_entities:
+            predicted.set_ents([_copy_span(ent, predicted, 0) for ent in reference.ents])
+        return Example(predicted, reference)
+
+    def _warn_of_lost(self, lost: Counter[str]) -> None:
+        counts = ", ".join(f"{count} {what}" for what, count in sorted(lost.items()))
+        warnings.warn(
+            f"{self.path}: left out by splitting or by max_length={self.max_length}: {counts}. "
+            "Set sentence boundaries that no entity or relation crosses, or raise max_length",
+            stacklevel=3,
+        )
+
+    def _refuse_empty(self) -> None:
+        message = f"{self.path}: no example to read. Expected at least one document that has words"
+        if self.max_length:
+            message += f" and at most max_length={self.max_length} of them"
+        raise ValueError(message)
 
 
 def _find_files(path: Path) -> list[Path]:
-    """Return the .spacy files at or below a path, sorted; hidden ones are left out, as in spaCy."""
+    """Return the .spacy files at or below a path, sorted. Hidden files are left out, as in
+    spaCy."""
     if not path.exists():
         raise ValueError(
-            f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus first"
+            f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus "
+            "first"
         )
     if not path.is_dir():
         return [path]
-    paths = sorted(
-        found
-        for found in path.rglob(f"*{DOCBIN_SUFFIX}")
-        if found.is_file()
-        and not any(part.startswith(".") for part in found.relative_to(path).parts)
-    )
+    paths = []
+    for found in sorted(path.rglob(f"*{DOCBIN_SUFFIX}")):
+        if found.is_file() and not _is_hidden(found.relative_to(path)):
+            paths.append(found)
     if not paths:
         raise ValueError(
-            f"{path}: the folder holds no {DOCBIN_SUFFIX} file. Check the path, or convert the corpus first"
+            f"{path}: the folder holds no {DOCBIN_SUFFIX} file. Check the path, or convert the "
+            "corpus first"
         )
     return paths
 
 
-def _make_piece(sentence: Span, relations: list[Relation]) -> Doc:
-    """Copy a sentence into a document of its own, with the relations that it holds."""
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _divide_relations(doc: Doc, lost: Counter[str]) -> list[list[Relation]]:
+    """Return the relations of each sentence, and count the entities and relations that cross the
+    border of a sentence."""
+    sentence_of = number_sentences(doc)
+    relations: list[list[Relation]] = [[] for _ in doc.sents]
+    for relation in get_relations(doc):
+        touched = _get_sentences(relation.head, sentence_of)
+        touched |= _get_sentences(relation.tail, sentence_of)
+        if len(touched) == 1:
+            relations[touched.pop()].append(relation)
+        else:
+            lost["relations across sentences"] += 1
+    for ent in doc.ents:
+        if len(_get_sentences(ent, sentence_of)) > 1:
+            lost["entities across sentences"] += 1
+    return relations
+
+
+def _get_sentences(span: Span, sentence_of: Sequence[int]) -> set[int]:
+    """Return the sentences of the first and the last word of a span."""
+    return {sentence_of[span.start], sentence_of[span.end - 1]}
+
+
+def _make_piece(sentence: Span, relations: Iterable[Relation]) -> Doc:
+    """Return a copy of a sentence as a document, with the relations of the sentence."""
     piece = sentence.as_doc()
-    doc, offset = sentence.doc, sentence.start
+    doc, start = sentence.doc, sentence.start
     if ORIG_ID in doc.user_data:
         piece.user_data[ORIG_ID] = doc.user_data[ORIG_ID]
     if has_relations(doc):
-
-        def move(span: Span) -> Span:
-            return Span(piece, span.start - offset, span.end - offset, label=span.label_)
-
-        set_relations(
-            piece,
-            [(move(head), move(tail), label, score) for head, tail, label, score in relations],
-        )
+        copied = []
+        for head, tail, label, score in relations:
+            head, tail = _copy_span(head, piece, start), _copy_span(tail, piece, start)
+            copied.append(Relation(head, tail, label, score))
+        set_relations(piece, copied)
     return piece
+
+
+def _copy_span(span: Span, doc: Doc, offset: int) -> Span:
+    """Return a copy of a span for another document, which begins at the word `offset` of the span's
+    own document."""
+    return Span(doc, span.start - offset, span.end - offset, label=span.label_)

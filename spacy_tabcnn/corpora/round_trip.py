@@ -1,28 +1,29 @@
-"""Documents written in an annotation format and read back: what is still the same."""
+"""Round trips: documents written in an annotation format, read again and compared."""
 
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..evaluation.items import EntityItem, RelationItem, entity_items, relation_items
+from .conversion import Reason
 from .formats import read_annotations, write_annotations
-from .report import Reason
 
 
 class RoundTrip(NamedTuple):
-    """The comparison of documents with what came back.
+    """The comparison of documents before and after a round trip.
 
-    n_docs (int): Documents that were written.
-    n_same (int): Those that came back with the same letters, entities and relations.
-    n_same_tokens (int): Those that came back with the same tokens as well.
-    entities (tuple[int, int, int]): Entities written, lost and found on the way.
-    relations (tuple[int, int, int]): Relations written, lost and found on the way.
-    reasons (Counter[Reason]): What writing and reading have left out, as they report it.
+    n_docs (int): Number of documents that were written.
+    n_same (int): Number of documents that came back with the same letters, entities and relations.
+    n_same_tokens (int): Number of documents that came back with the same tokens as well.
+    entities (tuple[int, int, int]): Numbers of entities that were written, lost, and added.
+    relations (tuple[int, int, int]): Numbers of relations that were written, lost, and added.
+    reasons (Counter[Reason]): Number of parts that writing and reading left out, by reason.
     """
 
     n_docs: int
@@ -34,12 +35,15 @@ class RoundTrip(NamedTuple):
 
     @property
     def is_identical(self) -> bool:
-        """Whether all entities and relations of all documents came back, and nothing else."""
+        """Check whether exactly the same entities and relations of all documents came back.
+
+        RETURNS (bool): True if nothing was lost or added.
+        """
         return self.n_same == self.n_docs and not any((*self.entities[1:], *self.relations[1:]))
 
 
 class _Content(NamedTuple):
-    """What is compared of a document; its annotation counts in letters."""
+    """The compared parts of a document; its annotation counts in letters."""
 
     letters: str
     entities: frozenset[EntityItem]
@@ -47,15 +51,20 @@ class _Content(NamedTuple):
     tokens: tuple[str, ...]
 
 
+_NOTHING = _Content("", frozenset(), frozenset(), ())
+# The documents that came back, by their letters.
+_Returned: TypeAlias = defaultdict[str, list[_Content]]
+
+
 def measure_round_trip(docs: Iterable[Doc], nlp: Language, *, format_name: str) -> RoundTrip:
     """Write documents to a file, read it and compare.
 
     docs (Iterable[Doc]): Annotated documents.
-    nlp (Language): Gives the vocabulary, and the tokenizer where the format holds raw text.
+    nlp (Language): Gives the vocabulary, and the tokenizer if the format holds raw text.
     format_name (str): The annotation format.
-    RETURNS (RoundTrip): The comparison. Positions are counted in letters, without spaces and line breaks, which not
-        every format holds. Documents may come back in another order.
-    RAISES (ValueError): If the format cannot hold the documents, or what it wrote cannot be read.
+    RETURNS (RoundTrip): The comparison. Positions are counted in letters, without spaces and line
+        breaks, since some formats do not hold these. Documents may come back in another order.
+    RAISES (ValueError): If the format cannot hold the documents, or its own file cannot be read.
     """
     docs = list(docs)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,57 +75,86 @@ def measure_round_trip(docs: Iterable[Doc], nlp: Language, *, format_name: str) 
 
 
 def compare_documents(docs: Sequence[Doc], back: Sequence[Doc]) -> RoundTrip:
-    """Compare documents with those that came back, in any order: those of the same letters, and of several such the
-    ones with the same annotation first.
+    """Compare documents before and after a round trip. Documents with the same letters form a pair,
+    in any order; among several such documents, those with the same annotation come first.
 
     docs (Sequence[Doc]): The documents.
-    back (Sequence[Doc]): What came back.
+    back (Sequence[Doc]): The documents that came back.
     RETURNS (RoundTrip): The comparison, without reasons.
     """
-    before = [_content(doc) for doc in docs]
-    returned: defaultdict[str, list[_Content]] = defaultdict(list)
-    for doc in back:
-        content = _content(doc)
+    before = list(map(_get_content, docs))
+    returned: _Returned = defaultdict(list)
+    for content in map(_get_content, back):
         returned[content.letters].append(content)
-    n_same_tokens = 0
     different = []
+    n_same_tokens = 0
     for content in before:
-        others = returned[content.letters]
-        twins = [other for other in others if other[:3] == content[:3]]
-        if twins:
-            twin = content if content in twins else twins[0]
-            others.remove(twin)
-            n_same_tokens += twin == content
-        else:
+        twin = _take_twin(content, returned)
+        if twin is None:
             different.append(content)
-    nothing = _Content("", frozenset(), frozenset(), ())
-    pairs = [
-        (content, returned[content.letters].pop(0) if returned[content.letters] else nothing)
-        for content in different
-    ]
-    pairs += [(nothing, other) for others in returned.values() for other in others]
+        else:
+            n_same_tokens += int(twin.tokens == content.tokens)
+    pairs = _pair_rest(different, returned)
     return RoundTrip(
-        len(docs),
-        len(docs) - len(different),
-        n_same_tokens,
-        (
-            sum(len(content.entities) for content in before),
-            sum(len(old.entities - new.entities) for old, new in pairs),
-            sum(len(new.entities - old.entities) for old, new in pairs),
-        ),
-        (
-            sum(len(content.relations) for content in before),
-            sum(len(old.relations - new.relations) for old, new in pairs),
-            sum(len(new.relations - old.relations) for old, new in pairs),
-        ),
-        Counter(),
+        n_docs=len(docs),
+        n_same=len(docs) - len(different),
+        n_same_tokens=n_same_tokens,
+        entities=_count_changes(before, pairs, attrgetter("entities")),
+        relations=_count_changes(before, pairs, attrgetter("relations")),
+        reasons=Counter(),
     )
 
 
-def _content(doc: Doc) -> _Content:
+def _get_content(doc: Doc) -> _Content:
     return _Content(
         "".join(doc.text.split()),
         frozenset(entity_items(doc)),
         frozenset(relation_items(doc)),
         tuple(token.text for token in doc),
     )
+
+
+def _take_twin(content: _Content, returned: _Returned) -> _Content | None:
+    """Remove and return a document that came back with the same annotation, if possible one that
+    also has the same tokens; None if there is none."""
+    candidates = [other for other in returned[content.letters] if other[:3] == content[:3]]
+    if not candidates:
+        return None
+    twin = candidates[0]
+    if content in candidates:
+        twin = content
+    returned[content.letters].remove(twin)
+    return twin
+
+
+def _pair_rest(
+    different: Iterable[_Content], returned: _Returned
+) -> list[tuple[_Content, _Content]]:
+    """Return the pairs of different documents with the same letters. A document without a partner
+    forms a pair with an empty one."""
+    pairs = []
+    for content in different:
+        others = returned[content.letters]
+        if others:
+            pairs.append((content, others.pop(0)))
+        else:
+            pairs.append((content, _NOTHING))
+    for others in returned.values():
+        for other in others:
+            pairs.append((_NOTHING, other))
+    return pairs
+
+
+def _count_changes(
+    before: Iterable[_Content],
+    pairs: Iterable[tuple[_Content, _Content]],
+    get_items: Callable[[_Content], frozenset[object]],
+) -> tuple[int, int, int]:
+    """Return the numbers of items that were written, lost, and added."""
+    written = lost = added = 0
+    for content in before:
+        written += len(get_items(content))
+    for old, new in pairs:
+        lost += len(get_items(old) - get_items(new))
+        added += len(get_items(new) - get_items(old))
+    return written, lost, added

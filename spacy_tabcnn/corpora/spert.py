@@ -1,30 +1,33 @@
 """SpERT's JSON: an array of sentences
 `{tokens, entities: [{type, start, end}], relations: [{type, head, tail}], orig_id}`.
 
-Offsets count tokens and `end` is exclusive; `head` and `tail` are positions in `entities`; `orig_id` may be
-absent.
+Offsets count tokens and `end` is exclusive. `head` and `tail` are positions in `entities`.
+`orig_id` may be absent.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .annotations import EntityOffsets, docs_to_sentences, get_field, get_label, sentences_to_docs
-from .report import ConversionReport
+from .conversion import ConversionReport
+from .fields import check_offsets, get_field, get_items, get_label
+from .files import JsonObject, JsonValue
+from .gold import EntityOffsets
+from .sentence_formats import docs_to_sentences, sentences_to_docs
 
 
 def spert_to_docs(
-    sentences: Any, nlp: Language, *, source: str = "<data>", strict: bool = False
+    sentences: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn SpERT's JSON into annotated documents with the gold tokens.
 
-    sentences (Any): The decoded JSON array.
+    sentences (JsonValue): The decoded JSON array.
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
-    strict (bool): Stop at the first thing that cannot be kept.
-    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and what was read and left out.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     return sentences_to_docs(
@@ -34,34 +37,32 @@ def spert_to_docs(
 
 def docs_to_spert(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
-) -> tuple[list[dict[str, Any]], ConversionReport]:
-    """Turn documents into SpERT's JSON. Entities come in text order, relations in that of `doc._.relations`.
-    Scores and the spaces between words have no place in this format.
+) -> tuple[list[JsonObject], ConversionReport]:
+    """Turn documents into SpERT's JSON. Entities are in text order, relations in the order of
+    `doc._.relations`. The format has no place for scores and for the spaces between words.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
-    strict (bool): Stop at the first thing that cannot be represented.
-    RETURNS (tuple[list[dict], ConversionReport]): The JSON array, and what was written and left out.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[JsonObject], ConversionReport]): The JSON array, and counts of the written
+        and the left-out parts.
     RAISES (ValueError): In strict mode.
     """
-    return docs_to_sentences(docs, entity_field=_entity_field, source=source, strict=strict)
+    return docs_to_sentences(docs, get_entity_field=_render_entities, source=source, strict=strict)
 
 
-def _get_entities(sentence: Any, n_tokens: int, where: str) -> list[EntityOffsets]:
+def _get_entities(sentence: JsonValue, n_tokens: int, where: str) -> list[EntityOffsets]:
     entities = []
-    for position, entity in enumerate(get_field(sentence, "entities", list, where)):
-        here = f"{where}, entity {position}"
-        start, end = get_field(entity, "start", int, here), get_field(entity, "end", int, here)
-        if not 0 <= start < end <= n_tokens:
-            raise ValueError(
-                f"{here}: it spans tokens {start} to {end} (exclusive), but the sentence has {n_tokens} "
-                "tokens and an entity has at least one. Correct its start or end"
-            )
+    for here, entity in get_items(sentence, "entities", "entity", where):
+        start = get_field(entity, "start", int, here)
+        end = get_field(entity, "end", int, here)
+        check_offsets(start, end, n_tokens, "tokens", here)
         entities.append((start, end, get_label(entity, "type", here)))
     return entities
 
 
-def _entity_field(doc: Doc, entities: list[EntityOffsets]) -> dict[str, Any]:
-    return {
-        "entities": [{"type": label, "start": start, "end": end} for start, end, label in entities]
-    }
+def _render_entities(doc: Doc, entities: list[EntityOffsets]) -> JsonObject:
+    rendered = []
+    for start, end, label in entities:
+        rendered.append({"type": label, "start": start, "end": end})
+    return {"entities": rendered}

@@ -1,0 +1,7 @@
+"""The networks on top of the word embeddings: torch modules, without spaCy and thinc."""
+
+from .span_classifier import SpERT
+from .table_biaffine import TableBiaffine
+from .table_cnn import TableCNN
+
+__all__ = ["SpERT", "TableBiaffine", "TableCNN"]

@@ -1,7 +1,8 @@
-"""SpERT: classify spans, then ordered pairs of spans, each by one linear layer over max-pooled word embeddings.
+"""SpERT: one linear layer classifies spans, a second one ordered pairs of spans.
 
-Nothing is padded: spans and ranges between them are given by positions in the words of a batch, all sentences end to
-end. The maximum over any range comes from two rows of a table of the maxima over 1, 2, 4, ... words; see `_RangeMax`.
+Both read max-pooled word embeddings. Nothing is padded: the spans and the ranges between them are
+positions in the words of a batch, all sentences end to end. The maximum over a range comes from two
+rows of a table of the maxima over 1, 2, 4, ... words; see `RangeMaxima`.
 """
 
 from collections.abc import Callable
@@ -10,27 +11,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_FEATURES = (
-    2**22
-)  # elements of the features that are held at once, but at least one item; 16 MiB in float32
-INIT_STD = 0.02  # as BERT's own layers
+from .checks import check_dropout
+
+# Elements of the features that are held at a time, 16 MiB in float32, but at least those of one
+# item.
+MAX_FEATURES = 2**22
+INIT_STD = 0.02  # as in BERT's own layers
 
 
 class SpERT(nn.Module):
     """The span classifier and the relation classifier.
 
-    An entity's features are [its sentence's embedding ; the maximum over its words ; an embedding of its width]; those
-    of a relation are [the maximum over the words strictly between head and tail, zeros if there are none ; the maximum
-    over the head's words ; over the tail's ; embeddings of the two widths].
+    The features of a span are the embedding of its sentence, the maximum over its words, and an
+    embedding of its width. The features of a pair are the maximum over the words strictly between
+    head and tail (zeros if there are none), the maximum over the head's words, the maximum over the
+    tail's words, and embeddings of the two widths.
 
     width (int): Width d of a word embedding.
     n_types (int): Number of entity types, "none" (index 0) included.
     n_relations (int): Number of relation types; may be 0.
-    max_width (int): Most words of a span.
+    max_width (int): Maximum number of words of a span.
     width_embedding (int): Width of the embedding of a span's number of words.
     dropout (float): Share of the features' elements that training drops.
     RAISES (ValueError): If a size cannot be built.
-    Source: Eberts and Ulges (2020), Span-based Joint Entity and Relation Extraction with Transformer Pre-training.
+    Source: Eberts and Ulges (2020), Span-based Joint Entity and Relation Extraction.
     """
 
     def __init__(
@@ -46,13 +50,10 @@ class SpERT(nn.Module):
         super().__init__()
         if min(width, n_types, max_width, width_embedding) < 1 or n_relations < 0:
             raise ValueError(
-                f"SpERT: width={width}, n_types={n_types}, n_relations={n_relations}, max_width={max_width}, "
-                f"width_embedding={width_embedding}; expected positive sizes"
+                f"SpERT: width={width}, n_types={n_types}, n_relations={n_relations}, "
+                f"max_width={max_width}, width_embedding={width_embedding}; expected positive sizes"
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(
-                f"SpERT: dropout is {dropout}; expected a share from 0 up to, but not including, 1"
-            )
+        check_dropout("SpERT", dropout)
         self.max_width = max_width
         self.n_relations = n_relations
         self.dropout = dropout
@@ -60,9 +61,9 @@ class SpERT(nn.Module):
         self.entity_classifier = nn.Linear(2 * width + width_embedding, n_types)
         # torch warns of a layer without outputs, so there is always one; `forward` cuts it off.
         self.relation_classifier = nn.Linear(3 * width + 2 * width_embedding, max(n_relations, 1))
-        for layer in (self.widths, self.entity_classifier, self.relation_classifier):
-            nn.init.normal_(layer.weight, std=INIT_STD)
+        nn.init.normal_(self.widths.weight, std=INIT_STD)
         for classifier in (self.entity_classifier, self.relation_classifier):
+            nn.init.normal_(classifier.weight, std=INIT_STD)
             nn.init.zeros_(classifier.bias)
 
     def forward(
@@ -72,77 +73,99 @@ class SpERT(nn.Module):
 
         words (Tensor): Word embeddings, float (words, width), the sentences of a batch end to end.
         context (Tensor): An embedding of each sentence, float (sentences, width).
-        spans (Tensor): First word, end (exclusive) and sentence of each span, int64 (spans, 3); words are counted over
-            the batch. Keep it on the CPU: sizes are read from it.
-        pairs (Tensor): Head and tail of each pair, int64 (pairs, 2), as indices of spans of one sentence. On the CPU.
-        RETURNS (tuple[Tensor, Tensor]): Logits of the types of each span, for a softmax, (spans, n_types), and of the
-            relation types of each pair, each for a sigmoid, (pairs, n_relations).
+        spans (Tensor): First word, end (exclusive) and sentence of each span, int64 (spans, 3);
+            words are counted over the batch. Keep it on the CPU: sizes are read from it.
+        pairs (Tensor): Head and tail of each pair, int64 (pairs, 2), as indices of spans of one
+            sentence. On the CPU.
+        RETURNS (tuple[Tensor, Tensor]): Logits of the types of each span, for a softmax,
+            (spans, n_types). Logits of the relation types of each pair, each for a sigmoid,
+            (pairs, n_relations).
         RAISES (ValueError): If a span has no words or more than `max_width`.
         """
-        start, end = spans[:, 0], spans[:, 1]
-        span_widths = end - start
+        span_widths = spans[:, 1] - spans[:, 0]
         if ((span_widths < 1) | (span_widths > self.max_width)).any():
             raise ValueError(f"SpERT: a span has no words or more than {self.max_width}")
-        head, tail = pairs.unbind(1)
-        gap_start = torch.minimum(end[head], end[tail])
-        gap_end = torch.maximum(start[head], start[tail])
-        maxima = _RangeMax(words, torch.cat([span_widths, gap_end - gap_start]))
-        sentence, width_index = (
-            column.to(words.device) for column in (spans[:, 2], span_widths - 1)
-        )
-
-        def entity_features(rows: slice) -> Tensor:
-            return torch.cat(
-                [
-                    context[sentence[rows]],
-                    maxima(start[rows], end[rows]),
-                    self.widths(width_index[rows]),
-                ],
-                dim=1,
-            )
-
-        def relation_features(rows: slice) -> Tensor:
-            arguments = (head[rows], tail[rows])
-            return torch.cat(
-                [
-                    maxima(gap_start[rows], gap_end[rows]),
-                    *(maxima(start[span], end[span]) for span in arguments),
-                    *(self.widths(width_index[span.to(words.device)]) for span in arguments),
-                ],
-                dim=1,
-            )
-
-        entities = self._classify(self.entity_classifier, entity_features, len(spans))
-        relations = self._classify(self.relation_classifier, relation_features, len(pairs))
+        features = SpanFeatures(words, context, spans, pairs, self.widths)
+        entities = self._classify(self.entity_classifier, features.of_spans, len(spans))
+        relations = self._classify(self.relation_classifier, features.of_pairs, len(pairs))
         return entities.to(words.dtype), relations[:, : self.n_relations].to(words.dtype)
 
     def _classify(
         self, classifier: nn.Linear, features: Callable[[slice], Tensor], n_items: int
     ) -> Tensor:
-        """Logits of items, chunk by chunk, so that their features, far larger, are never held all at once."""
+        """Compute the logits of items chunk by chunk: their features, far larger, are never held
+        all at once."""
         size = max(1, MAX_FEATURES // classifier.in_features)
-        # Without items there still is a chunk, an empty one: autograd wants an output that depends on the weights.
-        chunks = (
-            slice(first, min(first + size, n_items)) for first in range(0, max(n_items, 1), size)
-        )
-        return torch.cat(
-            [classifier(F.dropout(features(rows), self.dropout, self.training)) for rows in chunks]
-        )
+        logits = []
+        # Without items there is one chunk, an empty one: autograd needs an output that depends on
+        # the weights.
+        for first in range(0, max(n_items, 1), size):
+            inputs = features(slice(first, min(first + size, n_items)))
+            logits.append(classifier(F.dropout(inputs, self.dropout, self.training)))
+        return torch.cat(logits)
 
 
-class _RangeMax:
+class SpanFeatures:
+    """The inputs of the two classifiers.
+
+    words (Tensor): Word embeddings, float (words, width).
+    context (Tensor): Embeddings of the sentences, float (sentences, width).
+    spans (Tensor): First word, end and sentence of each span, int64 (spans, 3), on the CPU.
+    pairs (Tensor): Head and tail of each pair, int64 (pairs, 2), on the CPU.
+    widths (nn.Embedding): Embeddings of the spans' widths.
+    """
+
+    def __init__(
+        self, words: Tensor, context: Tensor, spans: Tensor, pairs: Tensor, widths: nn.Embedding
+    ):
+        self.context = context
+        self.widths = widths
+        self.start, self.end, sentence = spans.unbind(1)
+        self.head, self.tail = pairs.unbind(1)
+        self.gap_start = torch.minimum(self.end[self.head], self.end[self.tail])
+        self.gap_end = torch.maximum(self.start[self.head], self.start[self.tail])
+        span_widths = self.end - self.start
+        self.maxima = RangeMaxima(words, torch.cat([span_widths, self.gap_end - self.gap_start]))
+        self.sentence = sentence.to(words.device)
+        self.width_index = (span_widths - 1).to(words.device)
+
+    def of_spans(self, rows: slice) -> Tensor:
+        """Compute the features of some spans: float (spans, features)."""
+        parts = [
+            self.context[self.sentence[rows]],
+            self.maxima.over(self.start[rows], self.end[rows]),
+            self.widths(self.width_index[rows]),
+        ]
+        return torch.cat(parts, dim=1)
+
+    def of_pairs(self, rows: slice) -> Tensor:
+        """Compute the features of some pairs: float (pairs, features)."""
+        between = self.maxima.over(self.gap_start[rows], self.gap_end[rows])
+        maxima, widths = [], []
+        for span in (self.head[rows], self.tail[rows]):
+            maxima.append(self.maxima.over(self.start[span], self.end[span]))
+            widths.append(self.widths(self.width_index[span.to(self.width_index.device)]))
+        return torch.cat([between, *maxima, *widths], dim=1)
+
+
+class RangeMaxima:
     """Maxima over ranges of rows.
 
-    Level k of the table holds the maxima over 2^k rows from each row on, made of two rows of the level below. The two
-    rows of a level that cover a range of other length overlap, which a maximum does not mind, nor does its gradient:
-    equal maxima share it.
+    Level k of the table holds the maxima over 2^k rows from each row on. Each is made of two rows
+    of the level below. A range of any length is covered by two rows of one level. These overlap,
+    which changes neither the maximum nor its gradient: equal maxima share it.
+
+    Example: the maximum over the rows 2 to 6 (exclusive 7) is the maximum of two rows of level 2,
+    the maxima over the rows 2 to 5 and over the rows 3 to 6.
 
     rows (Tensor): float (rows, width).
-    lengths (Tensor): Lengths of the ranges that will be asked for, int64, on the CPU.
+    lengths (Tensor): Lengths of the ranges, int64, on the CPU. Their maximum decides on the levels.
     """
 
     def __init__(self, rows: Tensor, lengths: Tensor):
-        longest = int(lengths.max()) if len(lengths) else 0
+        longest = 0
+        if len(lengths):
+            longest = int(lengths.max())
         levels, n_covered, first_row = [rows], [1], [0]
         while 2 * n_covered[-1] <= longest:
             below, step = levels[-1], n_covered[-1]
@@ -152,8 +175,8 @@ class _RangeMax:
         self.table = torch.cat(levels)
         self.n_covered, self.first_row = torch.tensor(n_covered), torch.tensor(first_row)
 
-    def __call__(self, start: Tensor, end: Tensor) -> Tensor:
-        """Pool ranges.
+    def over(self, start: Tensor, end: Tensor) -> Tensor:
+        """Compute the maxima over some ranges.
 
         start (Tensor): First row of each range, int64 (ranges,), on the CPU.
         end (Tensor): Its end (exclusive).

@@ -1,36 +1,44 @@
-"""TabERT's table head: tags from left to right, then all relations at once by a biaffine form per label.
+"""TabERT's table head: tags from left to right, then all relations by one biaffine form per label.
 
-A word's tag depends on those before it, so prediction takes one step per position in the sentence, for all sentences of
-a batch together. Training knows the tags beforehand, and scores all words at once.
+A word's tag depends on the tags before it. So prediction takes one step per position in the
+sentence, for all sentences of a batch together. Training knows the tags beforehand and scores all
+words at once.
 """
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..labels import TagRules
+from .checks import check_dropout
 
-# The logit of a tag that BILOU forbids: its probability is zero in float32. Not infinite, since where two windows of a
-# long sentence meet, the tags that the one allows may not fit those of the other.
+# The logit of a tag that BILOU forbids: its probability is zero in float32. It is not infinite:
+# where two windows of a long sentence meet, the tags that one allows may not fit the tags of the
+# other.
 FORBIDDEN = -1e4
 
 
 class TableBiaffine(nn.Module):
-    """A tagger that reads its own tags, and a biaffine form per relation label over the words so tagged.
+    """A tagger that reads its own tags, and a biaffine form per relation label over the tagged
+    words.
 
-    Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b, where e_i is its embedding, p_i the maximum of
-    the embeddings of the words up to i - 1 of the entity that holds word i - 1 (zero if none does), and t_(i-1) the
-    embedding of the tag before it. Words i and j have the logit (Q_r z_i + q_r)^T (K_r z_j + k_r) of relation r, where
-    z_i is the maximum of [e ; t] over the words of the entity that holds word i, or that of word i alone.
+    Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b. Here e_i is its embedding, and t_(i-1)
+    the embedding of the tag before it. If an entity holds word i - 1, p_i is the maximum of the
+    embeddings of this entity's words up to word i - 1; else it is zero.
 
-    In training, the gold tags stand for the tags before a word (teacher forcing), and z_i = [e_i ; t_i].
+    Words i and j have the logit (Q_r z_i + q_r)^T (K_r z_j + k_r) of relation r. Here z_i is the
+    maximum of [e ; t] over the words of the entity that holds word i, or [e_i ; t_i] if none does.
 
-    In prediction, each word gets the best tag that BILOU allows after that of the word before, and at the end of the
-    sentence. The tag logits are those along this path, `FORBIDDEN` for the tags that it did not allow. So the best tag
-    of each word by itself is that of the path, and no search for the best valid sequence, such as Viterbi's, finds
-    another: the entities that are read off the logits are those whose words z was pooled over.
+    In training, the gold tags stand for the tags before a word (teacher forcing), and
+    z_i = [e_i ; t_i].
+
+    In prediction, each word gets the best tag that BILOU allows after the tag before it and, for
+    the last word, at the end of the sentence. The tag logits are those along this path, with
+    `FORBIDDEN` for each tag that was not allowed. So the best tag of each word by itself is the tag
+    of the path, and a search for the best valid sequence, such as Viterbi's, finds the same path.
+    The entities that are read off the logits are the entities over which z was pooled.
 
     width (int): Width d of a word embedding.
     n_relations (int): Number of relation labels |R|, "none" (index 0) and both directions included.
@@ -61,229 +69,246 @@ class TableBiaffine(nn.Module):
         n_tags = len(rules.may_start)
         if min(width, n_tags, n_relations, tag_width, rank) < 1:
             raise ValueError(
-                f"TableBiaffine: width={width}, n_tags={n_tags}, n_relations={n_relations}, tag_width={tag_width}, "
-                f"rank={rank}; expected positive sizes"
+                f"TableBiaffine: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
+                f"tag_width={tag_width}, rank={rank}; expected positive sizes"
             )
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(
-                f"TableBiaffine: dropout is {dropout}; expected a share from 0 up to, but not including, 1"
-            )
+        check_dropout("TableBiaffine", dropout)
         self.n_tags = n_tags
         self.n_relations = n_relations
         self.dropout = dropout
-        # The last row stands for what comes before the first word.
+        # The last row is the embedding of the place before the first word.
         self.tag_embedding = nn.Embedding(n_tags + 1, tag_width)
         self.tagger = nn.Linear(2 * width + tag_width, n_tags)
         self.query = nn.Linear(width + tag_width, n_relations * rank)
         self.key = nn.Linear(width + tag_width, n_relations * rank)
-        # So that the first scores, sums of `rank` products, are small whatever the rank; else early steps undo them.
+        # The first scores, sums of `rank` products, have to be small for every rank. Otherwise the
+        # first steps of training are spent on making them small.
         for parameter in self.query.parameters():
             parameter.data /= rank**0.5
+        self._register_rules(rules)
+
+    def _register_rules(self, rules: TagRules) -> None:
+        """Keep the rules as buffers, with a last row for the place before the first word."""
         may_start, may_follow, may_end, in_entity, continues = map(torch.from_numpy, rules)
-        for name, buffer in (
-            ("may_follow", torch.cat([may_follow, may_start[None]])),
-            ("may_end", may_end),
-            ("in_entity", in_entity),
-            ("continues", F.pad(continues, (0, 0, 0, 1))),
-        ):
-            self.register_buffer(name, buffer, persistent=False)
+        may_follow = torch.cat([may_follow, may_start[None]])
+        self.register_buffer("may_follow", may_follow, persistent=False)
+        self.register_buffer("may_end", may_end, persistent=False)
+        self.register_buffer("in_entity", in_entity, persistent=False)
+        self.register_buffer("continues", F.pad(continues, (0, 0, 0, 1)), persistent=False)
 
     def forward(
         self, words: Tensor, lengths: Tensor, known_tags: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Score the tables of a batch of sentences.
+        """Score the tables of a batch of sentences. Under autocast, products have its precision.
 
-        words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end to end.
-        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read from it.
-        known_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is missing (negative, or
-            None for all), the head's own prediction, given the tags before, takes its place.
+        words (Tensor): Word embeddings, float (sum(lengths), width), the sentences of the batch end
+            to end.
+        lengths (Tensor): Words per sentence, int64 (batch,). Keep it on the CPU: sizes are read
+            from it.
+        known_tags (Tensor | None): Known tag of each word, int64 (sum(lengths),). Where it is
+            missing (negative, or None for all), the head's own prediction, given the tags before,
+            takes its place.
         RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
-            (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by sentence.
-        RAISES (ValueError): If the lengths do not add up to the number of words, or to that of known tags.
+            (sum(n(n-1)/2), n_relations): the cells i < j of each sentence, row by row, sentence by
+            sentence.
+        RAISES (ValueError): If the lengths do not add up to the number of words, or of known tags.
         """
         lengths = lengths.cpu()
         n_words = int(lengths.sum())
-        n_known_tags = n_words if known_tags is None else len(known_tags)
+        n_known_tags = n_words
+        if known_tags is not None:
+            n_known_tags = len(known_tags)
         if not n_words == len(words) == n_known_tags:
             raise ValueError(
-                f"TableBiaffine: the lengths add up to {n_words} words, but {len(words)} embeddings and "
-                f"{n_known_tags} known tags came"
+                f"TableBiaffine: the lengths add up to {n_words} words, but {len(words)} "
+                f"embeddings and {n_known_tags} known tags came"
             )
         if not n_words:
             return words.new_zeros(0, self.n_tags), words.new_zeros(0, self.n_relations)
         device = words.device.type
-        precision = (
-            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else words.dtype
-        )
-        # Left to autocast, sums would be rounded too: below, each product is told its precision instead.
+        if not torch.is_autocast_enabled(device):
+            return self._score(words, lengths, known_tags, words.dtype)
+        # Left to autocast, sums would be rounded, too. Instead, products have its precision.
         with torch.autocast(device, enabled=False):
-            layout = _Layout.of(lengths, words.device)
-            if not self.training:
-                known = (
-                    None if known_tags is None else known_tags.to(words.device, non_blocking=True)
-                )
-                tags, tag_logits = self._decode(words, layout, precision, known)
-                vectors = torch.cat([words, self.tag_embedding(tags)], dim=1)
-                return tag_logits, self._relations(
-                    self._pool_entities(vectors, tags, layout), lengths, precision
-                )
+            return self._score(words, lengths, known_tags, torch.get_autocast_dtype(device))
+
+    def _score(
+        self, words: Tensor, lengths: Tensor, known_tags: Tensor | None, precision: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
+        """Compute tag and relation logits from at least one word."""
+        places = _Places.of(lengths, words.device)
+        if self.training:
             words = F.dropout(words, self.dropout)
-            tags = self._complete(known_tags, words, layout, precision)
+            tags = self._complete(words, places, precision, known_tags)
             tag_vectors = F.dropout(self.tag_embedding(tags), self.dropout)
-            tag_logits = self._tag_logits(words, tags, tag_vectors, layout, precision)
-            return tag_logits, self._relations(
-                torch.cat([words, tag_vectors], dim=1), lengths, precision
-            )
+            tag_logits = self._tag_logits(words, tags, tag_vectors, places, precision)
+            vectors = torch.cat([words, tag_vectors], dim=1)
+        else:
+            tags, tag_logits = self._decode(words, places, precision, known_tags)
+            vectors = torch.cat([words, self.tag_embedding(tags)], dim=1)
+            vectors = self._pool_entities(vectors, tags, places)
+        return tag_logits, self._relations(vectors, lengths, precision)
 
     def _complete(
-        self, known_tags: Tensor | None, words: Tensor, layout: "_Layout", precision: torch.dtype
+        self, words: Tensor, places: "_Places", precision: torch.dtype, known_tags: Tensor | None
     ) -> Tensor:
         """Put predicted tags where known ones are missing."""
         if known_tags is not None and not (known_tags < 0).any():
             return known_tags.to(words.device, non_blocking=True)
-        known = None if known_tags is None else known_tags.to(words.device, non_blocking=True)
         with torch.no_grad():
-            return self._decode(words, layout, precision, known)[0]
+            return self._decode(words, places, precision, known_tags)[0]
 
     def _decode(
-        self, words: Tensor, layout: "_Layout", precision: torch.dtype, known: Tensor | None = None
+        self, words: Tensor, places: "_Places", precision: torch.dtype, known_tags: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Tag the words of each sentence one after another, those of all sentences at the same position together.
+        """Tag the words of each sentence one after another, all sentences together.
 
-        RETURNS (tuple[Tensor, Tensor]): Tags (words,), the known ones where these are not negative, and their logits.
+        RETURNS (tuple[Tensor, Tensor]): Tags, int64 (words,), the known ones where these are not
+            negative, and their logits, float (words, n_tags).
         """
         by_word, by_pooled, by_tag = self._tagger_weights()
         from_word = _product(words, by_word, precision) + self.tagger.bias
         from_tag = _product(self.tag_embedding.weight, by_tag, precision)
         by_pooled = by_pooled.to(precision)
+        n_running = places.n_running
+        if known_tags is None:
+            known_tags = torch.full_like(places.order, -1)
+        known_tags = known_tags.to(words.device, non_blocking=True)
         steps = zip(
-            layout.by_step(words),
-            layout.by_step(from_word),
-            layout.by_step(known) if known is not None else [None] * len(layout.n_running),
-            [*layout.n_running[1:], 0],
+            places.by_position(words),
+            places.by_position(from_word),
+            places.by_position(known_tags),
+            [*n_running[1:], 0],
             strict=True,
         )
-        tag = torch.full(layout.n_running[:1], self.n_tags, device=words.device)
+        tag = torch.full(n_running[:1], self.n_tags, device=words.device)
         pooled = words.new_zeros(len(tag), words.shape[1])
         all_tags, all_logits = [], []
         for word, logits, known_tag, n_next in steps:
             previous, pooled = tag[: len(word)], pooled[: len(word)]
             logits = logits + from_tag[previous] + _product(pooled, by_pooled, precision)
             allowed = self.may_follow[previous]
-            # Of the sentences, the shortest come last: these end here.
+            # The shortest sentences come last: these end here.
             allowed[n_next:] &= self.may_end
             logits = logits.masked_fill(~allowed, FORBIDDEN)
-            tag = logits.argmax(dim=1)
-            if known_tag is not None:
-                tag = torch.where(known_tag < 0, tag, known_tag)
-            continues, in_entity = self.continues[previous, tag], self.in_entity[tag]
-            pooled = (
-                torch.where(continues[:, None], torch.maximum(pooled, word), word)
-                * in_entity[:, None]
-            )
+            tag = torch.where(known_tag < 0, logits.argmax(dim=1), known_tag)
+            continues = self.continues[previous, tag][:, None]
+            pooled = torch.where(continues, torch.maximum(pooled, word), word)
+            pooled = pooled * self.in_entity[tag][:, None]
             all_tags.append(tag)
             all_logits.append(logits)
-        return torch.cat(all_tags)[layout.place], torch.cat(all_logits)[layout.place]
+        return torch.cat(all_tags)[places.place], torch.cat(all_logits)[places.place]
 
     def _tag_logits(
         self,
         words: Tensor,
         tags: Tensor,
         tag_vectors: Tensor,
-        layout: "_Layout",
+        places: "_Places",
         precision: torch.dtype,
     ) -> Tensor:
-        """Tag logits of all words at once, given all tags: (words, n_tags)."""
+        """Compute the tag logits of all words at once, given all tags: (words, n_tags)."""
         before_first = self.tag_embedding.weight[-1]
-        previous = torch.where(layout.is_first[:, None], before_first, tag_vectors.roll(1, dims=0))
-        in_entity, first = self._entities(tags, layout)
+        previous = torch.where(places.is_first[:, None], before_first, tag_vectors.roll(1, dims=0))
+        in_entity, first = self._entities(tags, places)
         n_so_far = (torch.arange(len(tags), device=tags.device) - first + 1) * in_entity
-        pooled = _pool(words, first.roll(1), n_so_far.roll(1).masked_fill(layout.is_first, 0))
-        weights = self._tagger_weights()
-        parts = (
-            _product(*pair, precision)
-            for pair in zip((words, pooled, previous), weights, strict=True)
-        )
-        return sum(parts, self.tagger.bias)
+        pooled = _pool(words, first.roll(1), n_so_far.roll(1).masked_fill(places.is_first, 0))
+        logits: Tensor = self.tagger.bias
+        inputs = (words, pooled, previous)
+        for vectors, weights in zip(inputs, self._tagger_weights(), strict=True):
+            logits = logits + _product(vectors, weights, precision)
+        return logits
 
     def _tagger_weights(self) -> tuple[Tensor, ...]:
-        """The parts of the tagger's weights that read a word, the pooled words before it, and the tag before it."""
+        """Return the parts of the tagger's weights that read a word, the pooled words before it,
+        and the tag before it."""
         tag_width = self.tag_embedding.embedding_dim
         width = (self.tagger.in_features - tag_width) // 2
         return self.tagger.weight.t().split([width, width, tag_width])
 
-    def _pool_entities(self, vectors: Tensor, tags: Tensor, layout: "_Layout") -> Tensor:
-        """Find the maximum over the words of the entity that holds each word, or of the word alone."""
-        in_entity, first = self._entities(tags, layout)
+    def _pool_entities(self, vectors: Tensor, tags: Tensor, places: "_Places") -> Tensor:
+        """Compute the maximum over the words of each word's entity, or over the word alone."""
+        in_entity, first = self._entities(tags, places)
         n_words = torch.zeros_like(tags).index_add_(0, first, in_entity.long())
         start = torch.where(in_entity, first, torch.arange(len(tags), device=tags.device))
         return _pool(vectors, start, torch.where(in_entity, n_words[first], 1))
 
-    def _entities(self, tags: Tensor, layout: "_Layout") -> tuple[Tensor, Tensor]:
-        """Tell whether an entity holds each word, and its first word."""
-        previous = torch.where(layout.is_first, self.n_tags, tags.roll(1))
+    def _entities(self, tags: Tensor, places: "_Places") -> tuple[Tensor, Tensor]:
+        """Find whether an entity holds each word, and the entity's first word."""
+        previous = torch.where(places.is_first, self.n_tags, tags.roll(1))
         in_entity = self.in_entity[tags]
         begins = in_entity & ~self.continues[previous, tags]
         index = torch.arange(len(tags), device=tags.device)
         return in_entity, torch.where(begins, index, 0).cummax(dim=0).values
 
     def _relations(self, vectors: Tensor, lengths: Tensor, precision: torch.dtype) -> Tensor:
-        """Relation logits of the cells i < j, from a vector z of each word: (cells, n_relations)."""
-        # Both (n_relations, words, rank).
-        queries, keys = (
-            (_product(vectors, layer.weight.t(), precision) + layer.bias)
-            .to(precision)
-            .unflatten(1, (self.n_relations, -1))
-            .transpose(0, 1)
-            for layer in (self.query, self.key)
-        )
+        """Compute the relation logits of the cells i < j from the words' vectors z.
+
+        RETURNS (Tensor): (cells, n_relations).
+        """
+        sizes = lengths.tolist()
+        queries = self._by_relation(self.query, vectors, precision).split(sizes, dim=1)
+        keys = self._by_relation(self.key, vectors, precision).split(sizes, dim=1)
         cells = []
-        by_sentence = zip(
-            queries.split(lengths.tolist(), dim=1), keys.split(lengths.tolist(), dim=1), strict=True
-        )
-        for query, key in by_sentence:
+        for query, key in zip(queries, keys, strict=True):
             row, col = torch.triu_indices(query.shape[1], query.shape[1], 1, device=query.device)
             cells.append((query @ key.mT)[:, row, col])
         return torch.cat(cells, dim=1).t().contiguous().to(vectors.dtype)
 
+    def _by_relation(self, layer: nn.Linear, vectors: Tensor, precision: torch.dtype) -> Tensor:
+        """Compute each relation's queries or keys: (n_relations, words, rank)."""
+        outputs = _product(vectors, layer.weight.t(), precision) + layer.bias
+        return outputs.to(precision).unflatten(1, (self.n_relations, -1)).transpose(0, 1)
 
-class _Layout(NamedTuple):
-    """Where each word of a batch stands, in the batch and in the order of decoding: position by position, at each the
-    words of the longest sentences first, so that the sentences that go on are always the first ones."""
 
-    is_first: Tensor  # (words,) whether it is the first of its sentence
-    order: Tensor  # (words,) the words in the order of decoding
-    place: Tensor  # (words,) the place of each word in that order
-    n_running: list[int]  # sentences that have a word at each position
+class _Places(NamedTuple):
+    """The place of each word in the batch and in the order of decoding.
+
+    The order of decoding is position by position, and at each position the words of the longest
+    sentences first. So the sentences that go on are always the first ones.
+
+    is_first (Tensor): Whether a word is the first of its sentence, bool (words,).
+    order (Tensor): The words in the order of decoding, int64 (words,).
+    place (Tensor): The place of each word in that order, int64 (words,).
+    n_running (list[int]): Number of sentences that have a word at each position.
+    """
+
+    is_first: Tensor
+    order: Tensor
+    place: Tensor
+    n_running: list[int]
 
     @classmethod
-    def of(cls, lengths: Tensor, device: torch.device) -> "_Layout":
+    def of(cls, lengths: Tensor, device: torch.device) -> "_Places":
         sentence = torch.repeat_interleave(lengths)
         position = torch.arange(len(sentence)) - (lengths.cumsum(0) - lengths)[sentence]
         rank = torch.argsort(torch.argsort(lengths, descending=True, stable=True))
         order = torch.argsort(position * len(lengths) + rank[sentence])
-        tensors = torch.stack([position == 0, order, torch.argsort(order)]).to(
-            device, non_blocking=True
-        )
-        return cls(tensors[0].bool(), tensors[1], tensors[2], torch.bincount(position).tolist())
+        tensors = torch.stack([position == 0, order, torch.argsort(order)])
+        is_first, order, place = tensors.to(device, non_blocking=True)
+        return cls(is_first.bool(), order, place, torch.bincount(position).tolist())
 
-    def by_step(self, vectors: Tensor) -> tuple[Tensor, ...]:
-        """Give the rows of the words at each position."""
-        return cast(tuple[Tensor, ...], vectors[self.order].split(self.n_running))
+    def by_position(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """Divide the rows of words into those at each position."""
+        return torch.split(vectors[self.order], self.n_running)
 
 
 def _pool(vectors: Tensor, start: Tensor, size: Tensor) -> Tensor:
-    """Find the maximum over some rows for each word: (words, width), zeros where the number of rows is 0.
+    """Compute the maximum over some rows for each word, or zeros where there are none.
 
-    This waits for a GPU, once, to learn how many rows there are in all.
+    The host waits for a GPU here, once, to learn how many rows there are in all.
+
+    vectors (Tensor): (words, width).
+    start (Tensor): First row for each word, int64 (words,).
+    size (Tensor): Number of rows for each word, likewise.
+    RETURNS (Tensor): (words, width).
     """
     offset = size.cumsum(0) - size
     rows = torch.repeat_interleave(start - offset, size)
-    return F.embedding_bag(
-        rows + torch.arange(len(rows), device=rows.device), vectors, offset, mode="max"
-    )
+    rows = rows + torch.arange(len(rows), device=rows.device)
+    return F.embedding_bag(rows, vectors, offset, mode="max")
 
 
 def _product(left: Tensor, right: Tensor, precision: torch.dtype) -> Tensor:
-    """Compute a matrix product in some precision, and give it in that of the left matrix."""
+    """Compute a matrix product in some precision, and return it in the type of the left matrix."""
     return F.linear(left.to(precision), right.t().to(precision)).to(left.dtype)

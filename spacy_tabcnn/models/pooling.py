@@ -11,7 +11,8 @@ def build_reduce_max() -> Model[Ragged, Floats2d]:
     """Build max-pooling over the sub-words of each word (paper, equation 1). Registered as
     `spacy-tabcnn.reduce_max.v1`.
 
-    A word without sub-words, such as a line break, becomes zeros; thinc's `reduce_max.v1` refuses it.
+    A word without sub-words, such as a line break, becomes zeros; thinc's `reduce_max.v1` refuses
+    it.
 
     RETURNS (Model[Ragged, Floats2d]): Pools (sub-words, width), ragged by word, to (words, width).
     """
@@ -35,15 +36,18 @@ def forward(
 
 
 def build_mix_layers(n_layers: int, pooling: Model[Ragged, Floats2d]) -> Model[Ragged, Floats2d]:
-    """Build a learned mix of an encoder's layers, pooled. Registered as `spacy-tabcnn.mix_layers.v1`.
+    """Build a learned mix of an encoder's layers, pooled. Registered as
+    `spacy-tabcnn.mix_layers.v1`.
 
-    A sub-word's mix is g * sum of softmax(w)_l h_l over its embeddings of the layers l (Peters et al. 2018, "Deep
-    contextualized word representations", equation 1), with one scale g and one weight w_l per layer for the whole task.
-    At first it is the mean.
+    A sub-word's mix is g * sum of softmax(w)_l h_l over its embeddings of the layers l (Peters et
+    al. 2018, "Deep contextualized word representations", equation 1), with one scale g and one
+    weight w_l per layer for the whole task. At first it is the mean.
 
-    n_layers (int): Layers of the encoder that stand side by side, the embeddings' included: 7 for an encoder of 6.
+    n_layers (int): Layers of the encoder that stand side by side, the embeddings' included: 7 for
+        an encoder of 6.
     pooling (Model[Ragged, Floats2d]): Pools the sub-words of each word.
-    RETURNS (Model[Ragged, Floats2d]): Pools (sub-words, n_layers * width), ragged by word, to (words, width).
+    RETURNS (Model[Ragged, Floats2d]): Pools (sub-words, n_layers * width), ragged by word, to
+        (words, width).
     RAISES (ValueError): If there are fewer than two layers.
     """
     if n_layers < 2:
@@ -68,9 +72,9 @@ def forward_mix(
     layers: Any = subwords.dataXd
     if layers.shape[1] % n_layers:
         raise ValueError(
-            f"spacy-tabcnn.mix_layers.v1: the embeddings are {layers.shape[1]} wide, no multiple of n_layers = "
-            f"{n_layers}. Set all_layers = true in the transformer's model, spacy-tabcnn.TransformerModel.v1, and "
-            "n_layers to its number of layers plus one"
+            f"spacy-tabcnn.mix_layers.v1: the embeddings are {layers.shape[1]} wide, no multiple "
+            f"of n_layers = {n_layers}. Set all_layers = true in the transformer's model, "
+            "spacy-tabcnn.TransformerModel.v1, and n_layers to its number of layers plus one"
         )
     layers = layers.reshape(len(layers), n_layers, -1)
     shares: Any = model.ops.softmax(model.get_param("weights"))

@@ -74,6 +74,7 @@ def build_sentence_embeddings(
 def forward_max(
     model: Model[SentenceInput, SentenceEmbeddings], inputs: SentenceInput, is_train: bool
 ) -> tuple[SentenceEmbeddings, Callable[[SentenceEmbeddings], list[Doc]]]:
+    """Embed words, and sentences by the maximum over their words."""
     tok2vec = model.layers[0]
     arrays, backprop_tok2vec = tok2vec(inputs.docs, is_train)
     words = join_arrays(model, arrays)
@@ -90,6 +91,7 @@ def forward_max(
 def forward_cls(
     model: Model[SentenceInput, SentenceEmbeddings], inputs: SentenceInput, is_train: bool
 ) -> tuple[SentenceEmbeddings, Callable[[SentenceEmbeddings], list[Doc]]]:
+    """Embed words, and sentences by [CLS]."""
     encoder, pool = model.layers[0].layers
     outputs, backprop_encoder = encoder(inputs.docs, is_train)
     by_doc = inputs.sentences.by_doc

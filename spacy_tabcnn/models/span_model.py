@@ -108,6 +108,7 @@ def build_spert(
         dims=("n_types", "n_relations"),
         dropout=dropout,
         mixed_precision=mixed_precision,
+        onednn=onednn,
     )
     return Model(
         "spert",
@@ -122,6 +123,7 @@ def build_spert(
 def forward(
     model: Model[SpanInput, SpanLogits], inputs: SpanInput, is_train: bool
 ) -> tuple[SpanLogits, Callable[[SpanLogits], list[Doc]]]:
+    """Score the candidates of a batch; in prediction all spans, then the pairs of entities."""
     if not is_train:
         return predict(model, inputs), _refuse_backprop
     if inputs.candidates is None:
@@ -171,6 +173,7 @@ def _refuse_backprop(d_logits: SpanLogits) -> list[Doc]:
 def forward_head(
     model: Model[SpanHeadInput, SpanHeadLogits], inputs: SpanHeadInput, is_train: bool
 ) -> tuple[SpanHeadLogits, Callable[[SpanHeadLogits], SpanHeadInput]]:
+    """Run the torch module of the classifiers."""
     if is_train:
         pass_on_dropout(model)
     words = xp2torch(inputs.embeddings.words, requires_grad=is_train)

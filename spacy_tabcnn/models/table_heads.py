@@ -10,8 +10,7 @@ from thinc.types import Floats2d
 from torch import nn
 
 from ..arrays import Ints1d
-from ..heads.table_biaffine import TableBiaffine
-from ..heads.table_cnn.table_cnn import TableCNN
+from ..heads import TableBiaffine, TableCNN
 from ..labels import tag_rules
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..sentences import Windows
@@ -42,8 +41,9 @@ def build_table_cnn(
     mixed_precision: bool = False,
     onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the paper's CNN over word pairs (section 2.2). Registered as
-    `spacy-tabcnn.TableCNN.v1`.
+    """Build the paper's CNN over word pairs (section 2.2).
+
+    Registered as `spacy-tabcnn.TableCNN.v1`.
 
     kernel_size (int): Odd width and height of every kernel (paper, table 5).
     hidden (list[int] | None): Channels of the hidden layers (paper, table 5); [512] by default.
@@ -79,9 +79,10 @@ def build_table_biaffine(
     mixed_precision: bool = False,
     onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
-    """Build the head of TabERT, the paper's baseline (section 2.1): tags from left to right, each
-    given the tags before it, then all relations at once. Registered as
-    `spacy-tabcnn.TableBiaffine.v1`.
+    """Build the head of TabERT (paper, section 2.1).
+
+    It predicts tags from left to right, each given the tags before it, then all relations at once.
+    Registered as `spacy-tabcnn.TableBiaffine.v1`.
 
     tag_width (int): Width of a tag embedding.
     rank (int): Rows of the matrices Q_r and K_r, which score relation r of the words i and j by
@@ -151,12 +152,14 @@ def build_torch_head(
         dims=("n_tags", "n_relations"),
         dropout=dropout,
         mixed_precision=mixed_precision,
+        onednn=onednn,
     )
 
 
 def forward(
     model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
+    """Run the torch module of a head."""
     if is_train:
         pass_on_dropout(model)
     windows = inputs.windows

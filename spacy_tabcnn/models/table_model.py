@@ -54,6 +54,7 @@ def build_table_model(
 def forward(
     model: Model[TableInput, TableLogits], inputs: TableInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
+    """Embed the words of a batch and score its tables."""
     docs, windows, known_tags = inputs
     tok2vec, head = model.layers
     if not is_train:

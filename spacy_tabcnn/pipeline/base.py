@@ -21,7 +21,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
-from ..training.optimizer import AdamW
+from ..runtime.optimizer import for_head
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
 DEFAULT_TOK2VEC = {
@@ -104,8 +104,10 @@ class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
 
     @property
     def label_scheme(self) -> LabelScheme:
-        """RETURNS (LabelScheme): The labels and the type constraints. They are parsed once for each
-        value of `cfg["labels"]`."""
+        """Return the labels and the type constraints.
+
+        They are parsed once for each value of `cfg["labels"]`.
+        """
         labels = self.cfg["labels"]
         if self._parsed_labels is None or self._parsed_labels[0] is not labels:
             self._parsed_labels = labels, LabelScheme.from_dict(labels)
@@ -113,14 +115,17 @@ class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The entity types, then the relation types."""
+        """Return the entity types, then the relation types."""
         scheme = self.label_scheme
         return (*scheme.entities, *scheme.relations)
 
     @property
     def label_data(self) -> LabelData:
-        """RETURNS (dict): The labels as `initialize` takes them, for `spacy init labels`: entity
-        types, and relation types with the pairs (head type, tail type) they join."""
+        """Return the labels as `initialize` takes them, for `spacy init labels`.
+
+        RETURNS (dict): Entity types, and relation types with the pairs (head type, tail type) that
+            they join.
+        """
         return self.label_scheme.to_dict()
 
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
@@ -235,7 +240,7 @@ class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(cast(Optimizer, sgd.for_head) if isinstance(sgd, AdamW) else sgd)
+        self.model.finish_update(for_head(sgd))
 
     def initialize(
         self,
@@ -343,8 +348,11 @@ class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
     def _make_gold(
         self, examples: Sequence[Example], inputs: InputT, scheme: LabelScheme
     ) -> tuple[GoldT, Counter[str]]:
-        """Return the gold of a batch, and the number of entities and relations that the component
-        cannot represent, by reason."""
+        """Return the gold of a batch.
+
+        RETURNS (tuple[GoldT, Counter[str]]): The gold, and the number of entities and relations
+            that the component cannot represent, by reason.
+        """
 
     @abstractmethod
     def _add_gold(self, inputs: InputT, gold: GoldT) -> InputT:
@@ -381,8 +389,10 @@ def _prepare_worker() -> None:
 
 
 def _collect_labels(examples: Iterable[Example]) -> LabelScheme:
-    """Collect the labels of references, sorted, and the pairs of entity types that each relation
-    type joins."""
+    """Collect the labels of references, sorted.
+
+    A relation type gets the pairs of entity types that it joins.
+    """
     entities: set[str] = set()
     relations: dict[str, set[tuple[str, str]]] = {}
     for eg in examples:
@@ -396,8 +406,10 @@ def _collect_labels(examples: Iterable[Example]) -> LabelScheme:
 
 
 def _join_schemes(scheme: LabelScheme, given: LabelScheme) -> LabelScheme:
-    """Add given labels to a scheme. A relation type that `add_label` left without type constraints
-    stays without them."""
+    """Add given labels to a scheme.
+
+    A relation type that `add_label` left without type constraints stays without them.
+    """
     for label in given.entities:
         scheme.add_entity(label)
     unconstrained = {label for label, pairs in scheme.relations.items() if not pairs}

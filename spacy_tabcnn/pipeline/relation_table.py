@@ -49,8 +49,10 @@ def make_relation_table(
     entities: Literal["predict", "given"],
     scorer: Callable | None,
 ) -> "RelationTable":
-    """Make a relation table component: `factory = "relation_table"` or `factory = "tabcnn"` in a
-    config's `[components.NAME]`.
+    """Make a relation table component.
+
+    A config names it by `factory = "relation_table"` or `factory = "tabcnn"` in
+    `[components.NAME]`.
 
     model (Model[TableInput, TableLogits]): Scores the tables of a batch of documents.
     aggregation (str): The rule that makes one relation of the cells of a pair of entities: "mean"
@@ -103,9 +105,10 @@ for _name in ("relation_table", "tabcnn"):
 
 
 class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
-    """Predicts entities and the relations between them jointly, by filling a table over the words
-    of each sentence: the diagonal holds BILOU tags, cell (i, j) the directed relation between words
-    i and j (paper, section 2).
+    """Predicts entities and the relations between them jointly (paper, section 2).
+
+    It fills a table over the words of each sentence: the diagonal holds BILOU tags, cell (i, j) the
+    directed relation between the words i and j.
 
     Replaces `doc.ents`, unless entities are given, and `doc._.relations`. Where sentence boundaries
     are set, each sentence gets its own table; else a document is one table. A sentence of more than
@@ -182,8 +185,10 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
     def _annotate(
         self, doc: Doc, sentences: list[Bounds], predictions: Iterator[TablePrediction]
     ) -> None:
-        """Set the entities and relations of a document, whose sentences take the next
-        predictions."""
+        """Set the entities and relations of a document.
+
+        predictions (Iterator[TablePrediction]): Each sentence takes the next one.
+        """
         ents: list[Span] = []
         scores: list[float] = []
         relations: list[Relation] = []
@@ -262,8 +267,10 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         return table_loss(logits, gold)
 
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch, so that the logits of each part of several documents stay below
-        `MAX_LOGITS`."""
+        """Divide a batch into parts whose logits fit in memory.
+
+        A part of several documents has at most `MAX_LOGITS` logits.
+        """
         part: list[Doc] = []
         size = 0
         for doc in docs:

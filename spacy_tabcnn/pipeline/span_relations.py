@@ -42,8 +42,9 @@ def make_span_relations(
     negative_relations: int,
     scorer: Callable | None,
 ) -> "SpanRelations":
-    """Make a SpERT component: `factory = "span_relations"` or `factory = "spert"` in a config's
-    `[components.NAME]`.
+    """Make a SpERT component.
+
+    A config names it by `factory = "span_relations"` or `factory = "spert"` in `[components.NAME]`.
 
     model (Model[SpanInput, SpanLogits]): Scores spans and pairs of spans.
     min_score (float): Minimum probability of a relation.
@@ -85,9 +86,10 @@ for _name in ("span_relations", "spert"):
 
 
 class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
-    """Predicts entities and relations by classifying every span of up to `max_width` words of a
-    sentence, then every ordered pair of entities: SpERT (Eberts and Ulges, 2020), a baseline of the
-    paper.
+    """Predicts entities and relations by classifying spans and pairs of spans.
+
+    This is SpERT (Eberts and Ulges, 2020), a baseline of the paper. It classifies every span of up
+    to `max_width` words of a sentence, then every ordered pair of entities.
 
     SpERT may predict entities that overlap. All of them are in `doc.spans["spert"]`. `doc.ents` is
     replaced by the best entities that do not overlap; of entities that overlap, the more probable

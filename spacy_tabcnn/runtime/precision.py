@@ -7,19 +7,22 @@ import torch
 
 
 def autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager:
-    """Run torch's matrix products in bfloat16 where the hardware has them, else in float32, with one warning.
+    """Run torch's matrix products in bfloat16 where the hardware has them, else in float32, with
+    one warning.
 
-    bfloat16 has the range of float32, so gradients need no scaling, and the same setting serves training and
-    prediction.
+    bfloat16 has the range of float32, so gradients need no scaling, and the same setting serves
+    training and prediction.
 
     device (torch.device): Where the products run.
     enabled (bool): False for float32 throughout.
-    RETURNS (AbstractContextManager): The context to run a module's forward pass in; never its backward pass.
+    RETURNS (AbstractContextManager): The context to run a module's forward pass in; never its
+        backward pass.
     """
     if enabled and not has_bfloat16(device):
         warnings.warn(
-            f"mixed_precision: this device ({device.type}) computes no faster in bfloat16, so float32 is used. Set "
-            "mixed_precision to false, or run on a CPU with AVX512-BF16 or AMX or on a GPU from Ampere on",
+            f"mixed_precision: this device ({device.type}) computes no faster in bfloat16, so "
+            "float32 is used. Set mixed_precision to false, or run on a CPU with AVX512-BF16 or "
+            "AMX or on a GPU from Ampere on",
             stacklevel=2,
         )
         enabled = False
@@ -27,7 +30,7 @@ def autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Tell whether a device has fast matrix products in bfloat16.
+    """Return whether a device has fast matrix products in bfloat16.
 
     device (torch.device): A CPU or CUDA device; any other has none.
     RETURNS (bool): Whether it has.

@@ -1,43 +1,67 @@
-"""The seam between torch modules and thinc's updates."""
+"""torch modules in thinc: their modes, their precision, their updates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
-from thinc.api import ArgsKwargs, PyTorchShim, torch2xp, xp2torch
+from thinc.api import ArgsKwargs, Optimizer, PyTorchShim, torch2xp, xp2torch
+from thinc.optimizers import KeyT
+from thinc.types import FloatsXd
+from torch import nn
+from torch.autograd.graph import increment_version
 
-from ..training.optimizer import AdamW
+from .linear import swap_linears
+from .onednn import uses_onednn
+from .optimizer import TensorOptimizer
 from .precision import autocast
-from .products import faster_linear
 
 
 class TorchShim(PyTorchShim):
-    """A thinc shim with mixed precision on any device and faster products on CPUs, whose updates move no memory, and
-    which takes averaged weights whether or not all are averaged.
+    """A torch module with mixed precision on any device, faster products on CPUs, and updates
+    without copies.
 
-    thinc's own has mixed precision on CUDA only, keeps one array per gradient, which each step copies and fills with
-    zeros, and refuses averages if one parameter of its module, such as those of BERT's pooler, is never updated.
+    thinc's own shim has mixed precision on CUDA only. It keeps one array per gradient, which each
+    step copies and fills with zeros. It refuses averaged weights if one parameter of its module,
+    such as those of BERT's pooler, is never updated.
+
+    module (Module | None): The module, if it is already known.
+    use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
+    onednn (bool): Whether oneDNN may compute matrix products.
+    options (Any): Further arguments of thinc's shim.
     """
 
-    use_bfloat16 = False  # for matrix products
+    def __init__(
+        self,
+        module: nn.Module | None = None,
+        *,
+        use_bfloat16: bool = False,
+        onednn: bool = True,
+        **options: Any,
+    ):
+        super().__init__(module, **options)
+        self.use_bfloat16 = use_bfloat16
+        self.onednn = onednn
+        if module is not None:
+            self.set_module(module)
+
+    def set_module(self, module: nn.Module) -> None:
+        """Set the module, and let its linear layers compute faster.
+
+        module (Module): The module.
+        """
+        self._model = module
+        swap_linears(module, onednn=self.onednn and uses_onednn())
 
     def predict(self, inputs: ArgsKwargs) -> Any:
-        """Run the module in evaluation mode.
+        """Run the module in evaluation mode, and leave it in this mode.
 
         inputs (ArgsKwargs): Its arguments.
         RETURNS (Any): Its outputs.
         """
-        self._model.eval()
-        try:
-            with (
-                torch.no_grad(),
-                autocast(self.device, enabled=self.use_bfloat16),
-                faster_linear(self.device),
-            ):
-                return self.run(inputs, is_train=False)
-        finally:
-            self._model.train()
+        self._set_mode(training=False)
+        with torch.no_grad(), autocast(self.device, enabled=self.use_bfloat16):
+            return self.run(inputs, is_train=False)
 
     def begin_update(self, inputs: ArgsKwargs) -> tuple[Any, Callable[[ArgsKwargs], ArgsKwargs]]:
         """Run the module in training mode.
@@ -46,8 +70,8 @@ class TorchShim(PyTorchShim):
         RETURNS (tuple[Any, Callable]): Its outputs, and a callback that takes the arguments of
             `torch.autograd.backward` and returns the inputs, with their gradients.
         """
-        self._model.train()
-        with autocast(self.device, enabled=self.use_bfloat16), faster_linear(self.device):
+        self._set_mode(training=True)
+        with autocast(self.device, enabled=self.use_bfloat16):
             outputs = self.run(inputs, is_train=True)
 
         def backprop(gradients: ArgsKwargs) -> ArgsKwargs:
@@ -60,38 +84,83 @@ class TorchShim(PyTorchShim):
         """Call the module; see `predict` and `begin_update`."""
         return self._model(*inputs.args, **inputs.kwargs)
 
-    def finish_update(self, optimizer: Callable[..., Any]) -> None:
-        """Hand the gradients over to the optimizer.
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Hand the gradients over to the optimiser.
 
-        optimizer (Callable): A thinc optimizer, or `AdamW.for_head`.
+        optimizer (Optimizer): A thinc optimiser. One that is a `TensorOptimizer`, too, gets
+            tensors.
         """
         if self._model is None:
             return
-        options = (
-            {"give_gradient": True}
-            if isinstance(getattr(optimizer, "__self__", optimizer), AdamW)
-            else {}
-        )
         for name, parameter in self._model.named_parameters():
             if parameter.grad is not None:
-                optimizer(
-                    (self.id, name), torch2xp(parameter.data), torch2xp(parameter.grad), **options
-                )
+                self._hand_over(optimizer, (self.id, name), parameter, parameter.grad)
                 parameter.grad = None
+        self.weights_changed()
+
+    def weights_changed(self) -> None:
+        """Have everything forgotten that was computed from the weights.
+
+        Optimisers write to the memory of parameters, which torch does not notice. Whatever is
+        computed from weights is kept for one version of them (`heads.weights.WeightCache`), so this
+        raises the version.
+        """
+        if self._model is not None:
+            increment_version(list(self._model.parameters()))
 
     @contextmanager
-    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
-        """Put other weights into the module for the time of a context.
+    def use_params(self, params: Mapping[KeyT, FloatsXd]) -> Iterator[None]:
+        """Put other weights into the module within a block.
 
-        params (dict): Arrays by (id of the shim, name of the parameter), such as `AdamW.averages`.
+        params (Mapping): Arrays by (id of the shim, name of the parameter), such as
+            `AdamW.averages`.
         """
-        named = [] if self._model is None else list(self._model.named_parameters())
-        swapped = [(parameter, parameter.data, (self.id, name)) for name, parameter in named]
-        swapped = [swap for swap in swapped if swap[2] in params]
-        for parameter, _, key in swapped:
-            parameter.data = xp2torch(params[key], device=parameter.device)
+        own = self._parameters_among(params)
+        if not own:
+            yield
+            return
+        before = [parameter.data for parameter, _ in own]
+        for parameter, array in own:
+            parameter.data = xp2torch(array, device=parameter.device)
+        self.weights_changed()
         try:
             yield
         finally:
-            for parameter, weights, _ in swapped:
+            for (parameter, _), weights in zip(own, before, strict=True):
                 parameter.data = weights
+            self.weights_changed()
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        """Move the module.
+
+        device_type (str): "cpu" or "gpu".
+        device_id (int): Number of the GPU.
+        """
+        super().to_device(device_type, device_id)
+        self.weights_changed()
+
+    def _set_mode(self, *, training: bool) -> None:
+        # The switch walks over all submodules.
+        if self._model.training != training:
+            self._model.train(training)
+
+    def _parameters_among(
+        self, params: Mapping[KeyT, FloatsXd]
+    ) -> list[tuple[nn.Parameter, FloatsXd]]:
+        found: list[tuple[nn.Parameter, FloatsXd]] = []
+        if self._model is None:
+            return found
+        for name, parameter in self._model.named_parameters():
+            array = params.get((self.id, name))
+            if array is not None:
+                found.append((parameter, array))
+        return found
+
+    def _hand_over(
+        self, optimizer: Optimizer, key: KeyT, parameter: nn.Parameter, gradient: torch.Tensor
+    ) -> None:
+        if isinstance(optimizer, TensorOptimizer):
+            optimizer.collect(key, parameter, gradient, self.weights_changed)
+        else:
+            weights, d_weights = torch2xp(parameter.data), torch2xp(gradient)
+            optimizer(key, cast(FloatsXd, weights), cast(FloatsXd, d_weights))

@@ -54,12 +54,12 @@ def sample_candidates(
     negative_entities: int,
     negative_relations: int,
 ) -> tuple[Ints2d, Ints2d]:
-    """Choose the candidates to learn from: all gold items and, for each sentence, a random sample
-    of other items.
+    """Choose the candidates to learn from.
 
-    A negative span is any other span, also one that overlaps an entity. A word whose annotation is
-    missing is in no negative span. A negative pair joins two entities between which no relation
-    holds in this direction. The draws follow Python's `random`, which spaCy seeds.
+    They are all gold items and, for each sentence, a random sample of other items. A negative span
+    is any other span, also one that overlaps an entity. A word whose annotation is missing is in no
+    negative span. A negative pair joins two entities between which no relation holds in this
+    direction. The draws follow Python's `random`, which spaCy seeds.
 
     gold (GoldSpans): The gold of a batch.
     lengths (Ints1d): Number of words of each sentence.

@@ -21,8 +21,10 @@ def gold_loss(logits: SpanLogits, gold: GoldSpans) -> tuple[float, SpanLogits]:
 
 
 def span_loss(logits: SpanLogits, types: Ints1d, labels: Ints2d) -> tuple[float, SpanLogits]:
-    """Compute the mean cross-entropy of the types of the spans plus the mean binary cross-entropy
-    of the labels of the pairs, and the gradient.
+    """Compute the loss of candidates, and its gradient.
+
+    The loss is the mean cross-entropy of the types of the spans plus the mean binary cross-entropy
+    of the labels of the pairs.
 
     logits (SpanLogits): Logits of the candidates of a batch.
     types (Ints1d): Gold type of each span, int64 (spans,); `MISSING` types have no loss.

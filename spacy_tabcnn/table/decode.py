@@ -99,8 +99,9 @@ def decode_tables(
 def decode_entities(
     logits: NumpyFloats2d, sentences: Sentences, scheme: LabelScheme
 ) -> list[list[EntityPrediction]]:
-    """Find the entities of a batch of sentences; see `decode_tables`. The score of an entity is the
-    geometric mean of the probabilities of its tags.
+    """Find the entities of a batch of sentences; see `decode_tables`.
+
+    The score of an entity is the geometric mean of the probabilities of its tags.
 
     logits (NumpyFloats2d): Logits of the tags, (words, tags), the sentences end to end.
     sentences (Sentences): The sentences.
@@ -288,8 +289,9 @@ def _search(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
 
 
 def _by_position(lengths: Ints1d) -> tuple[Ints1d, Ints1d]:
-    """Order words by their position in the sentence, and at each position by the length of the
-    sentence, longest first.
+    """Order words by their position in the sentence.
+
+    At each position the words of longer sentences come first.
 
     RETURNS (tuple[Ints1d, Ints1d]): Place of each word in that order, (words,), and the number of
         sentences that have a word at each position.

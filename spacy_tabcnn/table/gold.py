@@ -37,8 +37,9 @@ class GoldTables(NamedTuple):
 def gold_tables(
     examples: Sequence[Example], windows: Windows, scheme: LabelScheme
 ) -> tuple[GoldTables, Counter[str]]:
-    """Fill the tables of a batch: tags on the diagonal, and a relation in each cell of the words of
-    its two entities (paper, section 2.1, figure 1).
+    """Fill the tables of a batch (paper, section 2.1, figure 1).
+
+    Tags are on the diagonal. A relation is in each cell of the words of its two entities.
 
     examples (Sequence[Example]): The tables are laid out over the words of their predicted
         documents; entities and relations come from their references. `doc.ents` or

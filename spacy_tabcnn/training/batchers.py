@@ -15,8 +15,9 @@ from ..sentences import sentence_lengths
 Batcher: TypeAlias = Callable[[Iterable[Example]], Iterator[list[Example]]]
 
 NAME = "spacy-tabcnn.batch_by_length.v1"
-# The share of its length by which an example is sorted too high or too low, so that an order of the stream that never
-# changes gives other batches at every pass. Source: AllenNLP's BucketBatchSampler.
+# The share of its length by which an example is sorted too high or too low, so that an order of the
+# stream that never changes gives other batches at every pass. Source: AllenNLP's
+# BucketBatchSampler.
 PADDING_NOISE = 0.1
 
 
@@ -28,26 +29,31 @@ def batch_by_length(
     buffer: int = 16,
     seed: int = 0,
 ) -> Batcher:
-    """Make a batcher that puts examples of similar length together, so that the encoder computes little padding.
+    """Make a batcher that puts examples of similar length together, so that the encoder computes
+    little padding.
 
-    It sorts `buffer` batches' worth of examples by length, cuts them into batches and yields these in random order,
-    then goes on to the next. Every example comes exactly once. The batches are as many and as large as those of
-    `spacy.batch_by_sequence.v1`, so a number of steps means the same number of epochs, but a batch beyond a bound is
-    halved until its parts keep to it. An example that is beyond a bound by itself makes a batch of its own.
+    It sorts `buffer` batches' worth of examples by length, cuts them into batches and yields these
+    in random order, then goes on to the next. Every example comes exactly once. The batches are as
+    many and as large as those of `spacy.batch_by_sequence.v1`, so a number of steps means the same
+    number of epochs, but a batch beyond a bound is halved until its parts keep to it. An example
+    that is beyond a bound by itself makes a batch of its own.
 
-    Lengths are those of the predicted documents, as the reader hands them over. A document without sentence boundaries
-    counts as one table, also where a component will set some during the update: `max_cells` then errs on the safe side.
+    Lengths are those of the predicted documents, as the reader hands them over. A document without
+    sentence boundaries counts as one table, also where a component will set some during the update:
+    `max_cells` then errs on the safe side.
 
     size (int | Generator): Examples in a batch, or a schedule of them without end.
-    max_words (int): The most words of a batch with its padding: its examples times the words of the longest. 0 means
-        no limit.
-    max_cells (int): The most cells of a batch's tables, n * (n + 1) / 2 for a sentence of n words. 0 means no limit;
-        the largest batch then has more cells than any in random order, since the longest examples meet in it.
-    buffer (int): Batches that are cut from one sorted stretch of the stream, which is what is held in memory. More
-        save more padding, but the same examples meet more often.
+    max_words (int): The most words of a batch with its padding: its examples times the words of the
+        longest. 0 means no limit.
+    max_cells (int): The most cells of a batch's tables, n * (n + 1) / 2 for a sentence of n words.
+        0 means no limit; the largest batch then has more cells than any in random order, since the
+        longest examples meet in it.
+    buffer (int): Batches that are cut from one sorted stretch of the stream, which is what is held
+        in memory. More save more padding, but the same examples meet more often.
     seed (int): Determines the batches: those of the first pass, of the second, and so on.
     RETURNS (Batcher): Turns a stream of examples into batches.
-    RAISES (ValueError): If an argument is out of its range, or, while batching, a value of the schedule.
+    RAISES (ValueError): If an argument is out of its range, or, while batching, a value of the
+        schedule.
     """
     if not isinstance(size, int) and not hasattr(size, "__next__"):
         raise ValueError(
@@ -86,8 +92,8 @@ def _iter_batches(
             chain.from_iterable(stretch),
             key=lambda eg: len(eg) * rng.uniform(1.0 - PADDING_NOISE, 1.0 + PADDING_NOISE),
         )
-        # Shuffled, lest the short batch at the end of the stream, or the largest of a schedule that grows, always hold
-        # the longest examples.
+        # Shuffled, lest the short batch at the end of the stream, or the largest of a schedule that
+        # grows, always hold the longest examples.
         stretch_sizes = [len(batch) for batch in stretch]
         rng.shuffle(stretch_sizes)
         rest = iter(by_length)
@@ -101,7 +107,7 @@ def _iter_batches(
 
 
 def _halve(batch: list[Example], max_words: int, max_cells: int) -> list[list[Example]]:
-    """Halve a batch, and its halves again, until each part keeps to the bounds or is a single example."""
+    """Halve a batch again and again, until each part keeps to the bounds or is one example."""
     n_words = len(batch) * max(len(eg) for eg in batch)
     n_cells = sum(_count_cells(eg) for eg in batch)
     if len(batch) == 1 or not (0 < max_words < n_words or 0 < max_cells < n_cells):

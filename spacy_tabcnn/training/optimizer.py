@@ -1,7 +1,8 @@
-"""AdamW as the paper trains with it: two learning rates, global clipping, decay of weight matrices only."""
+"""AdamW as in the paper: two learning rates, global clipping, decay of weight matrices only."""
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -9,59 +10,52 @@ from thinc.api import MPSOps, Optimizer, get_current_ops, torch2xp
 from thinc.optimizers import KeyT
 from thinc.types import FloatsXd, Generator
 from thinc.util import get_array_module
+from torch import Tensor
 
-# Last parts of the names of thinc's and torch's biases. That of a Maxout layer has two dimensions.
+NAME = "spacy-tabcnn.AdamW.v1"
+# Last parts of the names of thinc's and torch's biases. The bias of a Maxout layer has two
+# dimensions.
 BIAS_NAMES = ("b", "bias")
 CLIP_EPS = 1e-6  # as in `torch.nn.utils.clip_grad_norm_`
-# Steps from one update of the averages to the next. Over a window of hundreds of steps more would change nothing.
+# Steps from one update of the averages to the next. They average over hundreds of steps, so more
+# frequent updates would change nothing.
 AVERAGE_EVERY = 8
 
 
-class _Update(NamedTuple):
-    """A parameter whose gradient waits for the step. `leaf` shares its memory with the model's array."""
-
-    leaf: torch.nn.Parameter
-    is_head: bool
-    decays: bool
-    lr_scale: float
-
-
-class _FusedAdamW(torch.optim.AdamW):
-    """Its fused kernels divide gradients by `grad_scale` as they read them, so clipping costs no pass of its own."""
-
-    grad_scale: torch.Tensor | None = None
-
-
 class AdamW(Optimizer):
-    """torch's AdamW behind the interface of a thinc optimizer.
+    """torch's AdamW behind the interface of a thinc optimiser; it updates the weights at
+    `step_schedules()`.
 
-    The gradient norm is clipped over all parameters of all components together. So a call only collects the
-    gradient of a parameter, and `step_schedules` updates the weights, in place: spaCy's training loop calls
-    it after each batch. Call it after `nlp.update` in a loop of your own; without it, an update is applied
-    only when the next one comes.
+    The gradient norm is clipped over all parameters of all components together. So a call only
+    collects the gradient of a parameter, and `step_schedules` updates the weights, in place.
+    spaCy's training loop calls it after each batch. In your own loop, call it after `nlp.update`;
+    without it, an update is applied only when the next update comes.
 
-    Biases and the gains of normalisation layers (one-dimensional arrays) are spared from weight decay.
-    Components that train with the second learning rate hand `for_head` to their model in place of the
-    optimizer. A step whose gradient norm is not finite is left out, counted in `n_skipped` and warned about
-    once.
+    Biases and the gains of normalisation layers (one-dimensional arrays) have no weight decay.
+    Components that train with the second learning rate hand `for_head` to their model in place of
+    the optimiser. A step whose gradient norm is not finite is left out and counted in `n_skipped`.
+    The first one is warned about.
 
-    With `use_averages`, spaCy evaluates and saves an average of the latest weights, over about the last ninth of the
-    steps so far, in the place of the latest ones. It steadies the scores. spacy-transformers' own encoder cannot take
-    it; `spacy-tabcnn.TransformerModel.v1` does.
+    With `use_averages`, spaCy evaluates and saves an average of the latest weights, over about the
+    last ninth of the steps so far, in place of the latest weights. It steadies the scores.
+    spacy-transformers' own encoder cannot take averages; `spacy-tabcnn.TransformerModel.v1` can.
 
-    learn_rate (float | Generator): The learning rate of the encoder and of other components, or its schedule.
-    head_learn_rate (float | Generator | None): The learning rate of this library's components, or its
-        schedule; None for that of the rest.
-    weight_decay (float): The share of a weight, times the learning rate, that each step takes off it.
-    grad_clip (float): The norm to which the gradient of all parameters together is scaled down; 0 for no
-        limit.
+    learn_rate (float | Generator): The learning rate of the encoder and of other components, or its
+        schedule.
+    head_learn_rate (float | Generator | None): The learning rate of this library's components, or
+        its schedule; None for the first learning rate.
+    weight_decay (float): The share of a weight, times the learning rate, that each step subtracts
+        from it.
+    grad_clip (float): Maximum norm of the gradient of all parameters together; a longer gradient is
+        scaled down. 0 for no limit.
     beta1 (float): The decay rate of the gradient's running mean.
     beta2 (float): The decay rate of the squared gradient's running mean.
     eps (float): Added to the denominator, for numerical stability.
     use_averages (bool): Whether to keep averaged weights.
-    RAISES (ValueError): If an argument is out of its range, if both rates are the same schedule, or if thinc
-        computes on Metal, where its arrays share no memory with torch's.
-    Source: the paper's appendix B; Loshchilov and Hutter (2019), Decoupled Weight Decay Regularization.
+    RAISES (ValueError): If an argument is out of its range, if both rates are the same schedule, or
+        if thinc computes on Metal, where its arrays share no memory with torch's.
+    Source: the paper's appendix B; Loshchilov and Hutter (2019), Decoupled Weight Decay
+        Regularization.
     """
 
     def __init__(
@@ -76,15 +70,14 @@ class AdamW(Optimizer):
         eps: float = 1e-8,
         use_averages: bool = False,
     ) -> None:
-        where = "spacy-tabcnn.AdamW.v1"
         if head_learn_rate is learn_rate and hasattr(learn_rate, "__next__"):
             raise ValueError(
-                f"{where}: learn_rate and head_learn_rate are the same schedule, which would advance twice a "
-                "step; leave out head_learn_rate or build a second schedule"
+                f"{NAME}: learn_rate and head_learn_rate are the same schedule, which would "
+                "advance twice a step; leave out head_learn_rate or build a second schedule"
             )
         if isinstance(get_current_ops(), MPSOps):
             raise ValueError(
-                f"{where}: cannot train on Metal; train on the CPU or CUDA, or with Adam.v1"
+                f"{NAME}: cannot train on Metal; train on the CPU or CUDA, or with Adam.v1"
             )
         super().__init__(
             learn_rate,
@@ -98,169 +91,241 @@ class AdamW(Optimizer):
         self._head_learn_rate: float | None = None
         if head_learn_rate is not None:
             self._set_attr_or_schedule("head_learn_rate", head_learn_rate)
-        for name, value in (
-            ("learn_rate", self.learn_rate),
-            ("head_learn_rate", self.head_learn_rate),
-            ("weight_decay", weight_decay),
-            ("grad_clip", grad_clip),
-        ):
-            if not 0.0 <= value < math.inf:
-                raise ValueError(f"{where}: {name} is {value!r}; expected a number of at least 0")
-        # torch wants a first group; the others come with their parameters. On 2 cores, with the 22.6 million
-        # parameters of MiniLM-L6, a step takes 20 ms fused and 99 ms by `foreach`.
+        for name in ("learn_rate", "head_learn_rate", "grad_clip"):
+            _check_range(name, getattr(self, name))
+        _check_range("weight_decay", weight_decay)
+        # torch requires a first group; the others come with their parameters. On 2 cores, with the
+        # 22.6 million parameters of MiniLM-L6, a step takes 20 ms fused and 99 ms by `foreach`.
         self._adamw = _FusedAdamW([{"params": []}], betas=(beta1, beta2), eps=eps, fused=True)
         self._groups: dict[tuple[bool, bool, float], dict[str, Any]] = {}
         self._leaves: dict[KeyT, torch.nn.Parameter] = {}
-        self._buffers: dict[KeyT, torch.Tensor] = {}
+        self._buffers: dict[KeyT, Tensor] = {}
         self._pending: dict[KeyT, _Update] = {}
-        self._averages: dict[KeyT, torch.Tensor] = {}
+        self._averages: dict[KeyT, Tensor] = {}
         self._n_steps = 0
         self.n_skipped = 0
 
     @property
     def head_learn_rate(self) -> float:
-        """The current learning rate of the parameters that come in through `for_head`."""
-        return self.learn_rate if self._head_learn_rate is None else self._head_learn_rate
+        """RETURNS (float): The current learning rate of the parameters that `for_head` collects."""
+        if self._head_learn_rate is None:
+            return self.learn_rate
+        return self._head_learn_rate
 
     @head_learn_rate.setter
     def head_learn_rate(self, rate: float) -> None:
         self._head_learn_rate = rate
 
+    @property
+    def for_head(self) -> "HeadOptimizer":
+        """RETURNS (HeadOptimizer): This optimiser with the second learning rate. A component's
+        `finish_update` hands it to its model."""
+        return HeadOptimizer(self)
+
     def __call__(
-        self,
-        key: KeyT,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        *,
-        lr_scale: float = 1.0,
-        give_gradient: bool = False,
+        self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0
     ) -> tuple[FloatsXd, FloatsXd]:
-        """Collect the gradient of a parameter for the next step, which uses the first learning rate.
+        """Collect the gradient of a parameter for the next step, which uses the first learning
+        rate.
 
-        key (tuple[int, str]): The parameter's identity: the id of its thinc node or torch shim, and its name.
+        key (tuple[int, str]): The parameter's identity: the id of its thinc node or torch shim, and
+            its name.
         weights (FloatsXd): The parameter, to be updated in place.
-        gradient (FloatsXd): Its gradient; set to zero, unless it is given.
+        gradient (FloatsXd): Its gradient; set to zero.
         lr_scale (float): A factor on the learning rate.
-        give_gradient (bool): Whether the caller has no more use for the gradient's array, which saves its copy.
-        RETURNS (tuple[FloatsXd, FloatsXd]): The array that the step will update (`weights`, or a copy if
-            those are not contiguous) and the gradient.
+        RETURNS (tuple[FloatsXd, FloatsXd]): The array that the step will update (`weights`, or a
+            copy if they are not contiguous) and the gradient.
         """
-        return self._collect(
-            key, weights, gradient, lr_scale, is_head=False, give_gradient=give_gradient
-        )
+        return self._collect_arrays(key, weights, gradient, lr_scale, is_head=False)
 
-    def for_head(
-        self,
-        key: KeyT,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        *,
-        lr_scale: float = 1.0,
-        give_gradient: bool = False,
-    ) -> tuple[FloatsXd, FloatsXd]:
-        """Collect the gradient of a parameter for the next step, which uses `head_learn_rate`. A component's
-        `finish_update` hands this method to its model. Arguments and results are those of a plain call.
+    def collect(
+        self, key: KeyT, parameter: Tensor, gradient: Tensor, on_change: Callable[[], None]
+    ) -> None:
+        """Collect the gradient of a torch parameter for the next step, which uses the first
+        learning rate.
+
+        key (tuple[int, str]): The parameter's identity; see `__call__`.
+        parameter (Tensor): The parameter, to be updated in place.
+        gradient (Tensor): Its gradient. It is not copied, so the caller must not use it again.
+        on_change (Callable[[], None]): Called after each step that updates the parameter.
         """
-        return self._collect(
-            key, weights, gradient, lr_scale, is_head=True, give_gradient=give_gradient
-        )
+        self._collect(key, parameter, gradient, is_head=False, on_change=on_change)
 
     def step_schedules(self) -> None:
-        """Update the collected parameters, then advance the learning rates to those of the next step."""
+        """Update the collected parameters, then advance the learning rates to the next step's."""
         self._step()
         super().step_schedules()
+
+    def _collect_arrays(
+        self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, lr_scale: float, *, is_head: bool
+    ) -> tuple[FloatsXd, FloatsXd]:
+        """Collect a copy of a gradient, since thinc keeps its array."""
+        self._step_if_pending(key)
+        if not weights.flags.c_contiguous:
+            # The fused kernels take the elements of weights, gradient and moments as they lie in
+            # memory.
+            weights = get_array_module(weights).ascontiguousarray(weights)
+        values = torch.from_dlpack(weights)
+        buffer = self._buffers.get(key)
+        if buffer is None or (buffer.shape, buffer.device) != (values.shape, values.device):
+            buffer = self._buffers[key] = torch.empty_like(values)
+        buffer.copy_(torch.from_dlpack(gradient))
+        gradient.fill(0.0)
+        self._collect(key, values, buffer, is_head=is_head, lr_scale=lr_scale)
+        return weights, gradient
 
     def _collect(
         self,
         key: KeyT,
-        weights: FloatsXd,
-        gradient: FloatsXd,
-        lr_scale: float,
+        parameter: Tensor,
+        gradient: Tensor,
         *,
         is_head: bool,
-        give_gradient: bool,
-    ) -> tuple[FloatsXd, FloatsXd]:
+        lr_scale: float = 1.0,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._step_if_pending(key)
+        if not parameter.is_contiguous():
+            parameter.data = parameter.data.contiguous()
+        leaf = self._leaves.get(key)
+        if leaf is None or (leaf.shape, leaf.device) != (parameter.shape, parameter.device):
+            # New, or resized: the moments of the old shape have no meaning for the new one.
+            leaf = self._leaves[key] = torch.nn.Parameter(parameter.data)
+        # The model may have got another array since, as after loading from disk.
+        leaf.data = parameter.data
+        leaf.grad = gradient.contiguous()
+        decays = parameter.dim() >= 2 and key[1].rsplit(".", 1)[-1] not in BIAS_NAMES
+        self._pending[key] = _Update(leaf, is_head, decays, lr_scale, on_change)
+
+    def _step_if_pending(self, key: KeyT) -> None:
         if key in self._pending:
             # A second update without a call of `step_schedules`.
             self._step()
-        if not weights.flags.c_contiguous:
-            # The fused kernels take the elements of weights, gradient and moments as they lie in memory.
-            weights = get_array_module(weights).ascontiguousarray(weights)
-        values = torch.from_dlpack(weights)
-        leaf = self._leaves.get(key)
-        if leaf is None or (leaf.shape, leaf.device) != (values.shape, values.device):
-            # New, or resized: the moments of the old shape have no meaning for the new one.
-            leaf = self._leaves[key] = torch.nn.Parameter(values)
-            self._buffers.pop(key, None)
-        # The model may have got another array since, as after loading from disk.
-        leaf.data = values
-        if give_gradient:
-            leaf.grad = torch.from_dlpack(gradient)
-        else:
-            if key not in self._buffers:
-                self._buffers[key] = torch.empty_like(values)
-            leaf.grad = self._buffers[key].copy_(torch.from_dlpack(gradient))
-            gradient.fill(0.0)
-        decays = weights.ndim >= 2 and key[1].rsplit(".", 1)[-1] not in BIAS_NAMES
-        self._pending[key] = _Update(leaf, is_head, decays, lr_scale)
-        return weights, gradient
 
     def _step(self) -> None:
         if not self._pending:
             return
         pending = dict(self._pending)
-        updates = list(pending.values())
         self._pending.clear()
-        norm = torch.nn.utils.get_total_norm(
-            [cast(torch.Tensor, update.leaf.grad) for update in updates]
-        )
+        updates = list(pending.values())
+        norm = torch.nn.utils.get_total_norm([update.gradient for update in updates])
         if not torch.isfinite(norm):
             self._skip(norm)
             return
-        scale = ((norm + CLIP_EPS) / self.grad_clip).clamp_(min=1.0) if self.grad_clip else None
-        self._adamw.grad_scale = scale
-        for group in self._groups.values():
-            group["params"] = []
-        for leaf, is_head, decays, lr_scale in updates:
-            group = self._group(is_head, decays, lr_scale)
-            group["lr"] = lr_scale * (self.head_learn_rate if is_head else self.learn_rate)
-            group["params"].append(leaf)
+        self._adamw.grad_scale = self._scale(norm)
+        self._fill_groups(updates)
         self._adamw.step()
-        for leaf, *_ in updates:
-            leaf.grad = None
+        for update in updates:
+            update.leaf.grad = None
+        # Once for each shim, not for each of its parameters.
+        for on_change in {update.on_change for update in updates}:
+            on_change()
         if self.averages is not None:
             self._average(pending)
 
-    def _average(self, updates: dict[KeyT, _Update]) -> None:
+    def _scale(self, norm: Tensor) -> Tensor | None:
+        """Return the number by which gradients are divided, or None for no clipping."""
+        if not self.grad_clip:
+            return None
+        return ((norm + CLIP_EPS) / self.grad_clip).clamp_(min=1.0)
+
+    def _fill_groups(self, updates: list["_Update"]) -> None:
+        """Put the parameters of a step into torch's groups, and set the groups' learning rates."""
+        for group in self._groups.values():
+            group["params"] = []
+        for update in updates:
+            group = self._group(update)
+            rate = self.learn_rate
+            if update.is_head:
+                rate = self.head_learn_rate
+            group["lr"] = update.lr_scale * rate
+            group["params"].append(update.leaf)
+
+    def _group(self, update: "_Update") -> dict[str, Any]:
+        key = (update.is_head, update.decays, update.lr_scale)
+        if key not in self._groups:
+            decay = self.L2 * update.decays
+            self._adamw.add_param_group({"params": [], "weight_decay": decay})
+            self._groups[key] = self._adamw.param_groups[-1]
+        return self._groups[key]
+
+    def _average(self, updates: dict[KeyT, "_Update"]) -> None:
         for key, update in updates.items():
             average = self._averages.get(key)
             if average is None or average.shape != update.leaf.shape:
-                average = self._averages[key] = update.leaf.detach().clone()
-                array = cast(FloatsXd, torch2xp(average))
-                cast(dict[Any, FloatsXd], self.averages)[key] = array
-                # What thinc's own torch shims go by; any other layer goes by the key.
-                cast(dict[Any, FloatsXd], self.averages)[f"pytorch_{key[0]}_{key[1]}"] = array
+                self._start_average(key, update.leaf)
         n_before, rest = divmod(self._n_steps, AVERAGE_EVERY)
         self._n_steps += 1
         if rest == 0:
             averages = [self._averages[key] for key in updates]
+            leaves: list[Tensor] = [update.leaf for update in updates.values()]
             with torch.no_grad():
-                torch._foreach_lerp_(
-                    averages, [update.leaf for update in updates.values()], 9.0 / (10.0 + n_before)
-                )
+                torch._foreach_lerp_(averages, leaves, 9.0 / (10.0 + n_before))
 
-    def _group(self, is_head: bool, decays: bool, lr_scale: float) -> dict[str, Any]:
-        key = (is_head, decays, lr_scale)
-        if key not in self._groups:
-            self._adamw.add_param_group({"params": [], "weight_decay": self.L2 if decays else 0.0})
-            self._groups[key] = self._adamw.param_groups[-1]
-        return self._groups[key]
+    def _start_average(self, key: KeyT, leaf: Tensor) -> None:
+        average = self._averages[key] = leaf.detach().clone()
+        array = cast(FloatsXd, torch2xp(average))
+        arrays = cast(dict[Any, FloatsXd], self.averages)
+        arrays[key] = array
+        # The key that thinc's own torch shims read; any other layer reads the first one.
+        arrays[f"pytorch_{key[0]}_{key[1]}"] = array
 
-    def _skip(self, norm: torch.Tensor) -> None:
+    def _skip(self, norm: Tensor) -> None:
         self.n_skipped += 1
         if self.n_skipped == 1:
             warnings.warn(
-                f"spacy-tabcnn.AdamW.v1: left out a step, because the norm of its gradient is {norm.item()}; "
+                f"{NAME}: left out a step, because the norm of its gradient is {norm.item()}; "
                 "optimizer.n_skipped counts such steps. If there are many, lower the learning rate",
                 stacklevel=3,
             )
+
+
+class HeadOptimizer:
+    """An `AdamW` with its second learning rate; like the `AdamW`, it updates the weights at its
+    next step.
+
+    It is called as a thinc optimiser, and takes torch's tensors
+    (`runtime.optimizer.TensorOptimizer`).
+
+    optimizer (AdamW): The optimiser.
+    """
+
+    def __init__(self, optimizer: AdamW) -> None:
+        self._optimizer = optimizer
+
+    def __call__(
+        self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0
+    ) -> tuple[FloatsXd, FloatsXd]:
+        """Collect a gradient for the second learning rate; see `AdamW.__call__`."""
+        return self._optimizer._collect_arrays(key, weights, gradient, lr_scale, is_head=True)
+
+    def collect(
+        self, key: KeyT, parameter: Tensor, gradient: Tensor, on_change: Callable[[], None]
+    ) -> None:
+        """Collect a gradient for the second learning rate; see `AdamW.collect`."""
+        self._optimizer._collect(key, parameter, gradient, is_head=True, on_change=on_change)
+
+
+class _Update(NamedTuple):
+    """A parameter whose gradient waits for the step. `leaf` shares its memory."""
+
+    leaf: torch.nn.Parameter
+    is_head: bool
+    decays: bool
+    lr_scale: float
+    on_change: Callable[[], None]
+
+    @property
+    def gradient(self) -> Tensor:
+        return cast(Tensor, self.leaf.grad)
+
+
+class _FusedAdamW(torch.optim.AdamW):
+    """torch's fused AdamW. It divides gradients by `grad_scale` as it reads them, at no cost."""
+
+    grad_scale: Tensor | None = None
+
+
+def _check_range(name: str, value: float) -> None:
+    if not 0.0 <= value < math.inf:
+        raise ValueError(f"{NAME}: {name} is {value!r}; expected a number of at least 0")

@@ -8,7 +8,8 @@ def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iter
 
     rate (float): The highest rate.
     warmup (float): The share of the steps, between 0 and 1, over which the rate rises.
-    total_steps (int): The number of updates after which the rate is zero; `max_steps` of the training.
+    total_steps (int): The number of updates after which the rate is zero; `max_steps` of the
+        training.
     RETURNS (Iterator[float]): The rate of the first update, of the second, and so on without end.
     RAISES (ValueError): If an argument is out of its range.
     Source: the paper's appendix B.

@@ -7,8 +7,8 @@ from spacy_tabcnn.corpora.brat import (
     read_brat,
     write_brat,
 )
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.formats import guess_format
-from spacy_tabcnn.corpora.report import Reason
 
 TEXT = "Sony 📺 hired\nAda Lovelace."
 # Relations may precede their entities. brat writes what crosses a line break in pieces.
@@ -97,7 +97,10 @@ def test_offsets_count_what_the_quoted_texts_say(nlp, mark, counts_mark, newline
 
 
 def test_strict_mode_names_file_and_line(nlp):
-    message = r"^in/a\.ann, line 3: entity 'Son' \(Org, characters 0-3\) does not begin and end at token boundaries"
+    message = (
+        r"^in/a\.ann, line 3: entity 'Son' \(Org, characters 0-3\) "
+        "does not begin and end at token boundaries"
+    )
     with pytest.raises(ValueError, match=message):
         convert(nlp, ["", "", "T1\tOrg 0 3\tSon"], strict=True)
 
@@ -113,7 +116,7 @@ def test_strict_mode_names_file_and_line(nlp):
         ("T3\tOrg 1 5\tSony", "its offsets mark 'ony ', but it quotes 'Sony'. Correct the offsets"),
         ("T3\tOrg 0 4", "cannot read 'T3.*Org 0 4'; expected T1<TAB>Type"),
         ("T3 Org 0 4 Sony", "cannot read"),
-        ("T1\tOrg 0 4\tSony", "the id 'T1' is also that of entity 0"),
+        ("T1\tOrg 0 4\tSony", "the id 'T1' is also the id of entity 0"),
         ("R2\tEmploys Arg1:T1 Arg2:T9", "Arg2 is 'T9', the id of no entity"),
         ("R2\tEmploys Arg1:T1 Arg1:T2", "both arguments are named 'Arg1'"),
         ("R2\tEmploys Arg1:T1", "cannot read"),

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.doccano import doccano_to_docs, docs_to_doccano
-from spacy_tabcnn.corpora.report import Reason
 from spacy_tabcnn.corpora.spert import spert_to_docs
 
 CURIE = {
@@ -115,7 +115,10 @@ def test_ids_may_be_strings(nlp):
             line(entities=[{"start_offset": 0, "end_offset": 5, "label": "X"}]),
             "entity 0: the field 'id' is missing",
         ),
-        (line(entities=[CURIE["entities"][0]] * 2), "entity 1: the id 0 is also that of entity 0"),
+        (
+            line(entities=[CURIE["entities"][0]] * 2),
+            "entity 1: the id 0 is also the id of entity 0",
+        ),
         (
             line(relations=[{"from_id": 0, "to_id": 7, "type": "X"}]),
             "relation 0: to_id is 7, the id of no entity",

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.dygiepp import docs_to_dygiepp, dygiepp_to_docs
-from spacy_tabcnn.corpora.report import Reason
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 
 PARSING = {
@@ -40,7 +40,7 @@ SCIERC = [
 
 
 class BlankPipeline:
-    """What readers of tokenised formats need of a Language."""
+    """The part of a Language that readers of tokenised formats use."""
 
     vocab = Vocab()
 
@@ -67,7 +67,8 @@ def content_of(doc):
 
 @st.composite
 def records(draw):
-    """Valid documents: entities in text order within their sentences, no overlaps, distinct relations."""
+    """Valid documents: entities in text order within their sentences, without overlaps, and
+    distinct relations."""
     sentences, ner, relations, offset = [], [], [], 0
     for _ in range(draw(st.integers(0, 3))):
         tokens = draw(
@@ -192,7 +193,8 @@ def test_of_two_overlapping_entities_the_smaller_goes_with_its_relations(nlp):
     assert len(doc.ents) == 2 and len(doc._.relations) == 1
     assert report.dropped == {Reason.OVERLAP: 1, Reason.LOST_ARGUMENT: 1}
     assert report.examples[Reason.OVERLAP] == (
-        "a.json, line 1 (doc_key J87-1003): 'parsing' (Method, tokens 5-6); 'Chart parsing' (Method, tokens 4-6)"
+        "a.json, line 1 (doc_key J87-1003): 'parsing' (Method, tokens 5-6); "
+        "'Chart parsing' (Method, tokens 4-6)"
     )
 
 
@@ -283,7 +285,7 @@ def test_writing_counts_documents_without_annotation(nlp):
         ),
         (line(ner=[[]]), "the field 'ner' has 1 lists for 2 sentences"),
         (line(relations=[[], [], []]), "the field 'relations' has 3 lists for 2 sentences"),
-        (line(ner=[[], None]), "sentence 1: the field 'ner' holds NoneType, null; expected a list"),
+        (line(ner=[[], None]), "sentence 1, field 'ner': found NoneType, null; expected a list"),
         (
             line(ner=[[[2, "Material"]], []]),
             r"sentence 0, ner 0: found a list, .* expected \[start, end, label\]",

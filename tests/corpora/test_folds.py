@@ -93,7 +93,7 @@ def test_folds_must_hold_the_corpus(docs, tmp_path, folds, message):
 
 
 def test_two_documents_cannot_have_one_id(docs, tmp_path):
-    with pytest.raises(ValueError, match="document 5 has the id of an earlier one, 5"):
+    with pytest.raises(ValueError, match="document 5 has the id of an earlier document, 5"):
         write_folds(tmp_path, [*docs, docs[0]], FOLDS)
 
 

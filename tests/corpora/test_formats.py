@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
+from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.corpora.tablert import docs_to_tablert, tablert_to_docs
@@ -22,14 +22,15 @@ SPERT = [
 
 
 class BlankPipeline:
-    """What readers of tokenised formats need of a Language."""
+    """The part of a Language that readers of tokenised formats use."""
 
     vocab = Vocab()
 
 
 @st.composite
 def spert_sentences(draw):
-    """Valid sentences in SpERT's layout: entities in text order, no overlaps, distinct relations."""
+    """Valid sentences in SpERT's layout: entities in text order, without overlaps, and distinct
+    relations."""
     tokens = draw(st.lists(st.sampled_from(["Ada", "met", "Łódź", "“", "。"]), max_size=8))
     borders = draw(st.lists(st.integers(0, len(tokens)), unique=True, max_size=6).map(sorted))
     labels = st.sampled_from(["Peop", "Adverse-Effect"])
@@ -90,7 +91,7 @@ def test_the_format_is_guessed(tmp_path, name, content, expected):
 def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"cannot tell .* Name it: spert, tablert, doccano"):
+    with pytest.raises(ValueError, match=r"cannot detect .* Name it: spert, tablert, doccano"):
         guess_format(path)
 
 

@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.labelstudio import docs_to_labelstudio, labelstudio_to_docs
-from spacy_tabcnn.corpora.report import Reason
 
 # As exported by Label Studio, save for the fields about users and times.
 TASK = {
@@ -155,7 +155,10 @@ def test_written_tasks_are_as_label_studio_exports_them(nlp):
 
 
 def test_strict_mode_names_the_task_and_the_result(nlp):
-    message = r"a\.json, task 0 \(id 7\), result 0: entity 'Mar' \(PERSON, characters 4-7\) does not begin"
+    message = (
+        r"a\.json, task 0 \(id 7\), result 0: entity 'Mar' \(PERSON, characters 4-7\) "
+        "does not begin"
+    )
     with pytest.raises(ValueError, match=message):
         labelstudio_to_docs([task(region(end=7))], nlp, source="a.json", strict=True)
 

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.prodigy import docs_to_prodigy, prodigy_to_docs
-from spacy_tabcnn.corpora.report import Reason
 
 # As written by `prodigy db-out` after `rel.manual`, save for hashes and colours.
 TASK = {

@@ -12,7 +12,7 @@ from spacy_tabcnn.relations import has_relations
 
 @pytest.fixture
 def two_sentences(nlp):
-    """Two sentences with three persons; a relation inside the first sentence and one across both."""
+    """Two sentences with three persons, a relation in the first sentence and one across both."""
     words = ["Ada", "met", "Charles", "in", "London", ".", "He", "built", "engines", "."]
     ents = ["B-PER", "O", "B-PER", "O", "B-LOC", "O", "B-PER", "O", "O", "O"]
     doc = Doc(nlp.vocab, words=words, ents=ents, sent_starts=[i in (0, 6) for i in range(10)])

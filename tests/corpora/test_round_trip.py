@@ -1,11 +1,11 @@
-"""What each annotation format keeps of a corpus, measured."""
+"""Round trips of a corpus through each annotation format."""
 
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.formats import FORMATS
-from spacy_tabcnn.corpora.report import Reason
 from spacy_tabcnn.corpora.round_trip import compare_documents, measure_round_trip
 from spacy_tabcnn.relations import set_relations
 

@@ -3,7 +3,7 @@ import copy
 import pytest
 from spacy.tokens import Doc, DocBin
 
-from spacy_tabcnn.corpora.report import Reason
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.relations import has_relations
 
@@ -109,7 +109,8 @@ def test_of_two_overlapping_entities_the_smaller_goes_with_its_relations(nlp):
     assert report.dropped == {Reason.OVERLAP: 1, Reason.LOST_ARGUMENT: 1}
     assert (report.n_entities_read, report.n_relations_read) == (4, 4)
     assert report.examples[Reason.OVERLAP] == (
-        "a.json, sentence 0 (orig_id 17): 'Curie' (Peop, tokens 1-2); 'Marie Curie' (Peop, tokens 0-2)"
+        "a.json, sentence 0 (orig_id 17): 'Curie' (Peop, tokens 1-2); "
+        "'Marie Curie' (Peop, tokens 0-2)"
     )
 
 

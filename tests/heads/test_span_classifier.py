@@ -20,7 +20,7 @@ def make_module(**options):
 
 
 def make_inputs(lengths=LENGTHS, max_width=MAX_WIDTH):
-    """Embeddings, all spans and, of each sentence, pairs that lie apart, touch, overlap or are nested."""
+    """Embeddings, all spans and, of each sentence, pairs apart, touching, overlapping or nested."""
     torch.manual_seed(1)
     spans, pairs, offset = [], [], 0
     for sentence, n in enumerate(lengths):

@@ -35,7 +35,7 @@ def make_words(lengths, seed=0):
 
 
 def make_tags(lengths, *, missing=False, seed=0):
-    """Random gold tags, of which every third is missing if that is wanted; they need not be valid BILOU."""
+    """Random gold tags, which need not be valid BILOU; with `missing`, every third is missing."""
     generator = torch.Generator().manual_seed(seed)
     tags = torch.randint(N_TAGS, (sum(lengths),), generator=generator)
     return (
@@ -215,7 +215,7 @@ def test_best_tags_are_valid_and_those_along_the_path():
 
 
 def decode(head, seed, max_length):
-    """Tags along the head's own path, and the entities that `decode_tables` reads off its logits."""
+    """Tags along the head's own path, and the entities that `decode_tables` finds."""
     scheme = LabelScheme(["PER", "LOC"], {"LiveIn": [], "WorkFor": []})
     windows = Windows(Sentences.of_lengths(LENGTHS), max_length)
     with torch.no_grad():

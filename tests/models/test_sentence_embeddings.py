@@ -1,4 +1,5 @@
-"""Embeddings of words and of sentences, and the gradient's way back; with a transformer, the component's tests."""
+"""Embeddings of words and of sentences, and the gradient's way back; with a transformer, the
+component's tests."""
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def make_layer(name, arrays):
 
 
 def make_transformer(*alignments, n_sequences=1):
-    """A listener that read each document in some sequences of 6 sub-words, [CLS] at first, with the sub-words that each
-    word is aligned with; None for an empty document."""
+    """A listener that read each document in some sequences of 6 sub-words, [CLS] at first, with the
+    sub-words that each word is aligned with; None for an empty document."""
     random = np.random.default_rng(0)
     outputs = []
     for alignment in alignments:
@@ -64,7 +65,7 @@ def docs(make_doc):
 
 
 def test_cls_needs_a_transformer():
-    with pytest.raises(ValueError, match="'fixed', has no \\[CLS\\]. Use spacy-transformers"):
+    with pytest.raises(ValueError, match=r"'fixed', has no \[CLS\]. Use spacy-transformers"):
         build_sentence_embeddings(make_layer("fixed", []), "cls")
 
 
@@ -113,7 +114,8 @@ def test_with_a_transformer_a_sentence_is_cls(docs):
 
 
 def test_sentence_takes_cls_of_the_sequence_that_holds_its_first_word(make_doc):
-    """A document of two sequences, whose second sentence starts in the second one, with a word without sub-words."""
+    """A document of two sequences, whose second sentence starts in the second one, with a word
+    without sub-words."""
     doc = make_doc(["a", "b", "\n", "c"], sent_starts=[True, False, True, False])
     tok2vec, (output,) = make_transformer([[1], [2], [], [7, 8]], n_sequences=2)
     embeddings = build_sentence_embeddings(tok2vec, "cls").predict(cut([doc]))

@@ -1,4 +1,5 @@
-"""The thinc side of each head: dimensions, a torch module built late, dropout, gradients, saved weights."""
+"""The thinc side of each head: dimensions, a torch module built late, dropout, gradients, saved
+weights."""
 
 import pickle
 from io import BytesIO

@@ -90,7 +90,7 @@ def test_initialisation_with_empty_documents(make_doc):
 
 
 def test_every_sentence_has_its_table(docs):
-    logits = make_model(docs).predict(docs)
+    logits = make_model(docs).predict(cut(docs))
     assert logits.windows.lengths.tolist() == [4, 1, 2, 3]
     assert logits.tags.shape == (10, N_TAGS)
     assert logits.relations.shape == (count_cells(logits.windows.lengths).sum(), N_RELATIONS)
@@ -228,7 +228,8 @@ def test_gradient_of_a_word_is_summed_over_its_windows(docs):
 
 @pytest.mark.parametrize("empty_width", [WIDTH, 0])
 def test_gradients_of_empty_documents_are_empty(docs, make_doc, empty_width):
-    """Every document gets a gradient of the shape of its embeddings, as upstream components expect."""
+    """Every document gets a gradient of the shape of its embeddings, as upstream components
+    expect."""
     model = make_model(docs, empty_width=empty_width)
     _, expected = backpropagate(model, docs)
     _, gradients = backpropagate(model, [make_doc(""), *docs, make_doc("")])

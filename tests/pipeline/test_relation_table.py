@@ -1,4 +1,5 @@
-"""The component with spaCy's own trainable tok2vec; with a transformer, see test_relation_table_transformer.py."""
+"""The component with spaCy's own trainable tok2vec; with a transformer, see
+test_relation_table_transformer.py."""
 
 import pickle
 import warnings
@@ -15,6 +16,7 @@ from thinc.api import Adam, Config
 from spacy_tabcnn.pipeline import relation_table
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import has_relations, set_entity_scores
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.training.optimizer import AdamW
 
@@ -366,7 +368,8 @@ def test_batches_do_not_change_predictions(trained, batch_size):
 
 
 def test_batch_of_long_documents_is_scored_in_parts(trained, monkeypatch):
-    """In order, and as many at once as the bound allows: here the five logits for each of 6 * 6 + 7 * 7 cells."""
+    """In order, and as many at once as the bound allows: here the five logits for each of 6 * 6 + 7
+    * 7 cells."""
     sizes = []
     monkeypatch.setattr(relation_table, "MAX_LOGITS", 5 * (6 * 6 + 7 * 7))
     predict = RelationTable.predict
@@ -637,8 +640,8 @@ def test_representable_gold_causes_no_warning(make_examples):
 
 
 def annotate(words, tag_probs, relation_probs, make_doc, **config):
-    """Let a component decode given probabilities, for entities PER and LOC and relations LiveIn and Knows: (doc,
-    component)."""
+    """Let a component decode given probabilities, for entities PER and LOC and relations LiveIn and
+    Knows: (doc, component)."""
     nlp = make_nlp(**config)
     component = nlp.get_pipe("tabcnn")
     component.cfg["labels"] = {
@@ -647,7 +650,9 @@ def annotate(words, tag_probs, relation_probs, make_doc, **config):
     }
     doc = make_doc(words, vocab=nlp.vocab)
     logits = TableLogits(
-        np.log(np.array(tag_probs)), np.log(np.array(relation_probs)), np.array([len(doc)])
+        np.log(np.array(tag_probs)),
+        np.log(np.array(relation_probs)),
+        Windows(Sentences.of_docs([doc]), 256),
     )
     component.set_annotations([doc], logits)
     return doc
@@ -785,7 +790,8 @@ LONG_TEXT = (
     "max_length, expected", [(64, [("Ada Lovelace", "LiveIn", "London")]), (8, [])]
 )
 def test_config_max_length(make_examples, model_config, max_length, expected):
-    """Entities are found in windows, relations over more words than a window are neither learned nor found."""
+    """Entities are found in windows, relations over more words than a window are neither learned
+    nor found."""
     nlp = make_nlp(model=model_config, max_length=max_length)
     examples = make_examples(
         nlp, [*TRAIN_DATA, (LONG_TEXT, [(0, 2, "PER"), (16, 17, "LOC")], [(0, 1, "LiveIn")])]
@@ -886,7 +892,8 @@ def test_find_threshold(learner, make_examples, tmp_path):
     )
     assert list(scores) == [0.0, 0.5, 1.0]
     assert (best, score) == (0.5, 1.0)
-    # With a threshold of 0 every two entities are joined, with one of 1 at most those that are certain to seven digits.
+    # With a threshold of 0 every two entities are joined, with one of 1 at most those that are
+    # certain to seven digits.
     assert scores[0.0] < 1.0 and scores[1.0] < 1.0
 
 

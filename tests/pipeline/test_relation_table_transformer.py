@@ -216,7 +216,8 @@ def test_frozen_transformer_reads_a_sentence_once(make_nlp, make_examples):
 
 
 def test_frozen_mix_of_layers(make_nlp, make_examples, tmp_path):
-    """The recipe of configs/conll04_frozen.cfg: nothing but the settings of encoder and listener."""
+    """The recipe of configs/conll04_frozen.cfg: nothing but the settings of encoder and
+    listener."""
     pooling = {
         "@layers": "spacy-tabcnn.mix_layers.v1",
         "n_layers": 2,

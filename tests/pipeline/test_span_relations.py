@@ -1,5 +1,6 @@
-"""The component with spaCy's own trainable tok2vec; with a transformer, see test_span_relations_transformer.py. What it
-shares with `relation_table` is tested there at length."""
+"""The component with spaCy's own trainable tok2vec; with a transformer, see
+test_span_relations_transformer.py. What it shares with `relation_table` is tested there at
+length."""
 
 import pickle
 import warnings
@@ -160,7 +161,8 @@ def test_predictions(trained):
 
 
 def make_logits(component, doc, entities, relations):
-    """Logits of given spans [(start, end, type, probability)] and pairs [(head, tail, probability)]."""
+    """Logits of given spans [(start, end, type, probability)] and pairs [(head, tail,
+    probability)]."""
     scheme = component.label_scheme
     probs = np.full((len(entities), 1 + len(scheme.entities)), 1e-6)
     for i, (_, _, label, prob) in enumerate(entities):
@@ -373,7 +375,10 @@ def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make
 
 def test_wide_entities_are_warned_about_once(make_examples):
     nlp = make_nlp(model={**TINY_MODEL, "max_width": 2})
-    message = "Component 'spert' cannot learn from: 1 entities of more than 2 words; 1 relations of a span"
+    message = (
+        "Component 'spert' cannot learn from: 1 entities of more than 2 words; "
+        "1 relations of a span"
+    )
     with pytest.warns(UserWarning, match=message):
         nlp.initialize(lambda: make_examples(nlp))
     with warnings.catch_warnings():

@@ -102,7 +102,8 @@ def test_empty_documents_and_words_without_sub_words(nlp, make_examples, make_do
 
 
 def test_replaced_listener(nlp, make_examples, tmp_path):
-    """The sentence's embedding is that of [CLS] all the same, also in the pipeline that was saved."""
+    """The sentence's embedding is that of [CLS] all the same, also in the pipeline that was
+    saved."""
     train(nlp, make_examples(nlp), steps=3)
     expected = score(nlp, TEXTS[:1]).entities
     nlp.replace_listeners("transformer", "spert", ["model.tok2vec"])

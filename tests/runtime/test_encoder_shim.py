@@ -16,15 +16,10 @@ from spacy_transformers.span_getters import configure_strided_spans, get_doc_spa
 from thinc.api import SGD, ArgsKwargs
 
 from spacy_tabcnn.models.encoder import build_encoder
-from spacy_tabcnn.runtime import encoder_shim
+from spacy_tabcnn.runtime import passes as passes_module
 from spacy_tabcnn.runtime import torch_shim as shim
-from spacy_tabcnn.runtime.encoder_shim import (
-    PASS_COST,
-    PASS_SIZE,
-    OutputCache,
-    join_passes,
-    plan_passes,
-)
+from spacy_tabcnn.runtime.output_cache import OutputCache
+from spacy_tabcnn.runtime.passes import PASS_COST, PASS_SIZE, join_passes, plan_passes
 
 TEXTS = [
     "Ada Lovelace lived in London .",
@@ -95,7 +90,7 @@ def docs():
 
 @pytest.fixture
 def _many_passes(monkeypatch):
-    monkeypatch.setattr(encoder_shim, "PASS_COST", 0)
+    monkeypatch.setattr(passes_module, "PASS_COST", 0)
 
 
 @pytest.fixture
@@ -165,7 +160,7 @@ def test_same_gradients_as_spacy_transformers(make_encoder, any_encoder, docs):
 
 
 def embedding_gradients(model, batches):
-    """The gradients of the embeddings that a second optimizer would get after updates on some batches."""
+    """The embeddings' gradients that a second optimizer would get after updates on some batches."""
     table = model.transformer.get_input_embeddings().weight
     for batch in batches:
         table.grad = None

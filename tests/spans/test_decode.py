@@ -14,8 +14,8 @@ SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [], "Visit": []})
 
 
 def make_logits(lengths, entities, relations=()):
-    """Logits as of a model: of spans {(start, end): (type, probability)}, and of the pairs of the best of them
-    {(head span, tail span): probabilities}."""
+    """Logits as of a model: of spans {(start, end): (type, probability)}, and of the pairs of the
+    best of them {(head span, tail span): probabilities}."""
     spans = all_spans(np.array(lengths), 10)
     probs = np.tile(np.array([0.98, 0.01, 0.01], dtype="float32"), (len(spans), 1))
     for i, (start, end, _) in enumerate(spans.tolist()):

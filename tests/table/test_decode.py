@@ -56,7 +56,8 @@ def split(logits):
 
 
 def probabilities(cells):
-    """Log-probabilities of the relation labels of a sentence, given as the probabilities of its cells."""
+    """Log-probabilities of the relation labels of a sentence, given as the probabilities of its
+    cells."""
     return np.log(np.array(cells))
 
 
@@ -148,7 +149,7 @@ def test_scores_of_certain_logits_are_one():
         np.full((1, SCHEME.n_relations), -1e4, "f"),
     )
     tags[0, 4] = tags[1, 8] = relations[0, 1] = 1e4
-    (prediction,) = decode(TableLogits(tags, relations, np.array([2])))
+    (prediction,) = decode(TableLogits(tags, relations, cut([2])))
     assert prediction == ([(0, 1, "PER", 1.0), (1, 2, "LOC", 1.0)], [(0, 1, "LiveIn", 1.0)])
 
 
@@ -174,8 +175,8 @@ def test_logits_of_other_windows_are_refused():
 
 
 def decode_windows(n_words, spans, related, *, max_length):
-    """Decode windows of a sentence in which each cell that counts, and no other, says that the entities of some spans
-    are LiveIn, given as their pairs of positions."""
+    """Decode windows of a sentence in which each cell that counts, and no other, says that the
+    entities of some spans are LiveIn, given as their pairs of positions."""
     windows = cut([n_words], max_length)
     words, owned = windows.words(), windows.rows()
     tags = np.full((len(words), SCHEME.n_tags), 0.01)
@@ -249,7 +250,8 @@ def test_direction():
 
 
 def test_mean_is_the_normalised_geometric_mean_over_the_cells():
-    """Two words by one word: rows 0 and 1, column 2; the cell (0, 1) within the entity does not count."""
+    """Two words by one word: rows 0 and 1, column 2; the cell (0, 1) within the entity does not
+    count."""
     cells = [UNLIKELY, LIKELY, CERTAIN]
     expected = np.sqrt(np.array(LIKELY) * np.array(CERTAIN))
     (relation,) = relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3)
@@ -264,7 +266,8 @@ def test_mean_needs_the_cells_to_agree_and_any_does_not():
 
 
 def test_any_ignores_cells_whose_best_label_is_none():
-    """A relation has to be the most probable label of a cell, not only more probable than in other cells."""
+    """A relation has to be the most probable label of a cell, not only more probable than in other
+    cells."""
     cells = [UNLIKELY, [0.5, 0.45, 0.03, 0.01, 0.01], UNLIKELY]
     assert relate(cells, [entity(0, 2), entity(2, 3, "LOC")], 3, aggregation="any") == []
 
@@ -356,7 +359,8 @@ def test_type_constraints_leave_the_allowed_labels(types, expected, aggregation)
 
 
 def test_scores_are_probabilities_among_the_allowed_labels():
-    """Of LiveIn from a PER to a LOC and none, which have 0.04 and 0.01 of a cell; the rest is what cannot be."""
+    """Of LiveIn from a PER to a LOC and none, which have 0.04 and 0.01 of a cell; the rest is what
+    cannot be."""
     entities = [entity(0, 1, "PER"), entity(1, 2, "LOC")]
     (relation,) = relate([[0.01, 0.04, 0.85, 0.05, 0.05]], entities, 2, type_constraints=True)
     assert relation.label == "LiveIn" and relation.score == pytest.approx(0.8)

@@ -60,7 +60,8 @@ def labelled_cells(table):
 
 
 def test_figure_1(make_doc):
-    """(John Smith, LiveIn, London): every word of the head with every word of the tail, above the diagonal."""
+    """(John Smith, LiveIn, London): every word of the head with every word of the tail, above the
+    diagonal."""
     doc = make_doc("John Smith lives in London", [(0, 2, "PER"), (4, 5, "LOC")], [(0, 1, "LiveIn")])
     (table,), skipped = fill(doc)
     assert table.tags.tolist() == [B_PER, L_PER, OUT, OUT, U_LOC]
@@ -215,7 +216,8 @@ def test_boundaries_of_the_reference_do_not_count(make_doc):
     assert not skipped
 
 
-# Windows. Seven words in windows of four: (0, 4), (2, 6) and (4, 7), which own the words 0-2, 3-4 and 5-6.
+# Windows. Seven words in windows of four: (0, 4), (2, 6) and (4, 7), which own the words 0-2, 3-4
+# and 5-6.
 
 
 def test_each_word_has_its_tag_in_one_window(make_doc):
@@ -243,7 +245,8 @@ def test_entity_over_several_windows(make_doc):
 
 
 def test_each_cell_is_labelled_in_one_window(make_doc):
-    """Here (2, 3) is as far from the cut before it in the second window as from the one after it in the first."""
+    """Here (2, 3) is as far from the cut before it in the second window as from the one after it in
+    the first."""
     tables, _ = fill(make_doc("a b c d e f", [], []), max_length=4)
     assert [table.relations.tolist() for table in tables] == [
         # (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)

@@ -25,7 +25,8 @@ def make_logits(seed=0, scale=3.0):
 
 
 def make_gold():
-    """Three tables, of three words, of one and of two; the first lacks the tag of a word, the last its relations."""
+    """Three tables, of three words, of one and of two; the first lacks the tag of a word, the last
+    its relations."""
     tags, relations = np.array([1, 3, MISSING, 0, 8, 0]), np.array([0, 2, 4, MISSING])
     return GoldTables(tags, tags, relations)
 

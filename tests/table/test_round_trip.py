@@ -12,8 +12,8 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_tabcnn.corpora.annotations import read_lines
 from spacy_tabcnn.corpora.doccano import doccano_to_docs
+from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.labels import MISSING, LabelScheme
 from spacy_tabcnn.relations import set_relations
 from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows
@@ -48,7 +48,8 @@ def annotation(doc):
 
 
 def decode_gold(doc, scheme, *, max_length=DEFAULT_MAX_LENGTH, **options):
-    """Decode logits that say what the gold tables of a document say, and nothing where these are silent."""
+    """Decode logits that say what the gold tables of a document say, and nothing where these are
+    silent."""
     example = Example(Doc(doc.vocab, words=[token.text for token in doc]), doc)
     windows = Windows(Sentences.of_docs([doc]), max_length)
     gold, skipped = gold_tables([example], windows, scheme)
@@ -92,7 +93,8 @@ def test_sample_corpus(sample, options):
 
 @st.composite
 def annotated_docs(draw, max_words=12, max_entities=4):
-    """Documents with entities that do not overlap and at most one relation for each pair of them."""
+    """Documents with entities that do not overlap and at most one relation for each pair of
+    them."""
     n_words = draw(st.integers(1, max_words))
     bounds = sorted(draw(st.sets(st.integers(0, n_words), max_size=2 * max_entities)))
     bounds = bounds[: len(bounds) // 2 * 2]

@@ -38,7 +38,7 @@ compound = 1.5
 
 @pytest.fixture
 def resolve(monkeypatch):
-    """Resolve the batcher of a config; also where the installation is older than the entry point."""
+    """Resolve the batcher of a config, also if the installation is older than the entry point."""
     monkeypatch.setattr(registry.batchers, "entry_points", False)
     registry.batchers(NAME, func=batch_by_length)
     return lambda text: registry.resolve(Config().from_str(text))["batcher"]

@@ -14,7 +14,7 @@ SECTIONS = re.findall(r"```ini\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.
 @pytest.mark.parametrize("text", SECTIONS)
 def test_the_config_sections_of_the_documentation_name_loggers_that_exist(text):
     config = Config().from_str(f"[training]\n\n{text}", interpolate=False)
-    # Filling checks names, arguments and their types, and calls nothing: the trackers themselves are not needed.
+    # Filling checks names, arguments and their types. It calls nothing, so no tracker is needed.
     filled = registry.fill({"logger": config["training"]["logger"]}, validate=True)
     assert filled["logger"]["logger1"]["@loggers"] == "spacy.ConsoleLogger.v3"
 

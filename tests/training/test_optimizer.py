@@ -1,3 +1,4 @@
+import functools
 import math
 
 import numpy as np
@@ -6,6 +7,7 @@ import spacy
 import torch
 from spacy.training import Example
 from thinc.api import (
+    SGD,
     Config,
     LayerNorm,
     Linear,
@@ -17,7 +19,8 @@ from thinc.api import (
     use_ops,
 )
 
-from spacy_tabcnn.training.optimizer import AVERAGE_EVERY, AdamW
+from spacy_tabcnn.runtime.optimizer import TensorOptimizer, for_head
+from spacy_tabcnn.training.optimizer import AVERAGE_EVERY, AdamW, HeadOptimizer
 from spacy_tabcnn.training.schedules import warmup_linear
 
 CONFIG = """
@@ -190,7 +193,7 @@ def test_grad_clip_is_the_largest_norm(grad_clip, expected):
 
 
 def first_step(finish_update, optimizer):
-    """The distance a weight moves in the first step, which is the learning rate whatever the gradient."""
+    """The distance that a weight moves in the first step: the learning rate, for any gradient."""
     model = Linear(1, 1).initialize()
     before = model.get_param("W").item()
     set_gradient(model, W=[[0.5]])
@@ -356,21 +359,61 @@ def test_resized_parameter_starts_afresh():
     assert model.get_param("W").ravel() == pytest.approx([0.9, 1.1], rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["__call__", "for_head"])
-def test_given_gradient_counts_the_same(name):
-    weights = []
-    for give_gradient in (False, True):
-        model = Linear(2, 3).initialize()
-        model.get_param("W").fill(1.0)
+@pytest.fixture(params=["all", "head"])
+def make_optimizer(request):
+    """Make an optimiser, and the object that takes gradients: itself, or its part for heads."""
+
+    def make():
         optimizer = AdamW(0.1)
-        collect = getattr(optimizer, name)
-        for sign in (1.0, -0.5):
-            gradient = np.full((2, 3), sign, dtype="float32")
-            collect((1, "W"), model.get_param("W"), gradient, give_gradient=give_gradient)
-            assert gradient.any() == give_gradient
-            optimizer.step_schedules()
-        weights.append(model.get_param("W"))
-    assert np.array_equal(*weights)
+        return optimizer, optimizer.for_head if request.param == "head" else optimizer
+
+    return make
+
+
+def test_tensors_count_the_same(make_optimizer):
+    weights = np.ones((2, 3), dtype="float32")
+    parameter = torch.nn.Parameter(torch.ones(2, 3))
+    (optimizer, takes_arrays), (other, takes_tensors) = make_optimizer(), make_optimizer()
+    for sign in (1.0, -0.5):
+        gradient = np.full((2, 3), sign, dtype="float32")
+        takes_arrays((1, "W"), weights, gradient)
+        assert not gradient.any()
+        takes_tensors.collect((1, "W"), parameter, torch.full((2, 3), sign), bool)
+        optimizer.step_schedules()
+        other.step_schedules()
+    assert np.array_equal(weights, parameter.detach().numpy())
+    assert not np.allclose(weights, 1.0)
+
+
+def test_takes_tensors(make_optimizer):
+    assert isinstance(make_optimizer()[1], TensorOptimizer)
+
+
+def test_heads_get_their_own_optimizer():
+    optimizer, other = AdamW(0.1), SGD(0.1)
+    assert isinstance(for_head(optimizer), HeadOptimizer)
+    assert for_head(other) is other
+
+
+def test_a_step_is_announced_once(make_optimizer):
+    """Whatever was computed from the weights is forgotten then."""
+    steps = []
+    optimizer, takes_tensors = make_optimizer()
+    announce = functools.partial(steps.append, "step")
+    for name in ("weight", "bias"):
+        parameter = torch.nn.Parameter(torch.ones(3))
+        takes_tensors.collect((1, name), parameter, torch.ones(3), announce)
+    assert not steps
+    optimizer.step_schedules()
+    assert steps == ["step"]
+
+
+def test_parameter_that_is_not_contiguous_is_updated(make_optimizer):
+    parameter = torch.nn.Parameter(torch.ones(3, 2).t())
+    optimizer, takes_tensors = make_optimizer()
+    takes_tensors.collect((1, "W"), parameter, torch.ones(3, 2).t(), bool)
+    optimizer.step_schedules()
+    assert torch.all(parameter < 1.0)
 
 
 def test_averages_follow_the_weights():

@@ -10,13 +10,13 @@ from thinc.api import NumpyOps
 from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.visual import render
-from spacy_tabcnn.visual.label_table import (
+from spacy_tabcnn.visual.cells import (
     CellLabel,
     annotated_cells,
-    draw_table,
     predicted_cells,
     table_labels,
 )
+from spacy_tabcnn.visual.label_table import draw_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -72,7 +72,7 @@ def confident(nlp, doc):
     tags[:, 0] = 5
     tags[0, 4] = 10
     relations[:, 0] = 5
-    return TableLogits(tags, relations, logits.lengths)
+    return TableLogits(tags, relations, logits.windows)
 
 
 def test_two_relations_of_a_pair_share_its_cell(make_doc):
@@ -152,9 +152,7 @@ def test_a_cell_in_several_windows_is_read_where_it_counts(untrained, monkeypatc
     tags[:, 1] = 3 + np.arange(len(tags)) / 10
     relations = np.zeros((n_cells, 5), dtype="f")
     relations[:, 1] = 3 + np.arange(n_cells) / 10
-    monkeypatch.setattr(
-        component, "predict", lambda docs: TableLogits(tags, relations, windows.lengths)
-    )
+    monkeypatch.setattr(component, "predict", lambda docs: TableLogits(tags, relations, windows))
     cells, _ = predicted_cells(doc, untrained)
     pairs = [(i, j) for i in range(7) for j in range(i + 1, 7) if windows.reach(0, i) > j]
     assert sorted(cells) == sorted([*pairs, *((i, i) for i in range(7))])

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from spacy_tabcnn.corpora.report import ConversionReport, Reason
+from spacy_tabcnn.corpora.conversion import ConversionReport, Reason
 
 
 def test_what_was_read_is_what_was_kept_and_dropped():

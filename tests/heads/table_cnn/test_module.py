@@ -1,12 +1,19 @@
-"""The head against the paper's plain formulation: a dense Conv2d stack over each sentence's own table."""
+"""The head against the paper's plain formulation: a Conv2d stack over each sentence's own table."""
+
+import sys
+from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spacy_tabcnn.heads.table_cnn import table_cnn
-from spacy_tabcnn.heads.table_cnn.table_cnn import TableCNN
+import spacy_tabcnn
+from spacy_tabcnn.heads import TableCNN
+from spacy_tabcnn.heads.table_cnn import convolution, module
+from spacy_tabcnn.heads.table_cnn.dense import dense_logits
+from spacy_tabcnn.heads.table_cnn.geometry import geometry_of
+
+PACKAGE = str(Path(spacy_tabcnn.__file__).parent)
 
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 
@@ -20,21 +27,14 @@ def make_words(lengths, seed=0):
     return torch.randn(sum(lengths), WIDTH, generator=torch.Generator().manual_seed(seed))
 
 
-def dense_head(head, words):
-    """Equations 2-6 as written, for one sentence: (tag logits of the diagonal, relation logits of i < j)."""
-    n = len(words)
-    table = torch.cat([words[:, None].expand(n, n, -1), words[None].expand(n, n, -1)], dim=-1)
-    x = table.permute(2, 0, 1)[None]
-    for layer, conv in enumerate(head.convs):
-        x = conv(x if layer == 0 else F.relu(x))
-    cells = x[0].permute(1, 2, 0)
-    above = torch.triu(torch.ones(n, n, dtype=torch.bool), diagonal=1)
-    return head.tagger(cells[range(n), range(n)]), cells[above]
-
-
 def dense_batch(head, words, lengths):
+    """Score each sentence by itself."""
     tags, relations = zip(
-        *(dense_head(head, sentence) for sentence in words.split(lengths)), strict=True
+        *(
+            dense_logits(head, sentence, torch.tensor([len(sentence)]))
+            for sentence in words.split(lengths)
+        ),
+        strict=True,
     )
     return torch.cat(tags), torch.cat(relations)
 
@@ -88,6 +88,11 @@ def test_analytic_gradient_equals_finite_differences(separable):
     assert torch.autograd.gradcheck(forward, (words, hidden_bias))
 
 
+def set_chunk_size(monkeypatch, size):
+    for owner in (convolution, module):
+        monkeypatch.setattr(owner, "chunk_size", lambda device: size)
+
+
 @pytest.mark.parametrize("chunk_size", [1, 1000, 3000])
 @pytest.mark.parametrize("hidden", [(8,), (8, 7, 4)])
 def test_chunks_change_neither_scores_nor_gradients(monkeypatch, hidden, chunk_size):
@@ -96,7 +101,7 @@ def test_chunks_change_neither_scores_nor_gradients(monkeypatch, hidden, chunk_s
     lengths = [4, 1, 2, 12, 3]
     results = []
     for size in (2**30, chunk_size):
-        monkeypatch.setattr(table_cnn, "_chunk_size", lambda device, size=size: size)
+        set_chunk_size(monkeypatch, size)
         head.zero_grad()
         words = make_words(lengths).requires_grad_()
         tags, relations = head(words, torch.tensor(lengths))
@@ -122,7 +127,7 @@ class LargestTensor(TorchDispatchMode):
 
 
 def test_neither_pass_holds_all_hidden_cells(monkeypatch):
-    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 20_000)
+    set_chunk_size(monkeypatch, 20_000)
     head = make_head(hidden=(128,))
     n = 100
     words = make_words([n]).requires_grad_()
@@ -133,12 +138,56 @@ def test_neither_pass_holds_all_hidden_cells(monkeypatch):
 
 
 def test_prediction_in_parts_holds_no_hidden_layer(monkeypatch):
-    monkeypatch.setattr(table_cnn, "_chunk_size", lambda device: 1_250)
+    set_chunk_size(monkeypatch, 1_250)
     head = make_head(hidden=(64, 128), kernel_size=1).eval()
     n = 100
     with torch.no_grad(), LargestTensor() as largest:
         head(make_words([n]), torch.tensor([n]))
     assert largest.size < n * n * 128 / 20
+
+
+class CallCounter:
+    """Counts the calls of the package's functions."""
+
+    def __enter__(self):
+        self.count = 0
+        sys.setprofile(self.on_event)
+        return self
+
+    def __exit__(self, *error):
+        sys.setprofile(None)
+
+    def on_event(self, frame, event, argument):
+        self.count += event == "call" and frame.f_code.co_filename.startswith(PACKAGE)
+
+
+def test_a_short_sentence_takes_few_calls():
+    head, words, lengths = make_head().eval(), make_words([6]), torch.tensor([6])
+    head(words, lengths)  # numbers the cells of sentences of this length
+    with torch.no_grad():
+        head(words, lengths)  # arranges the weights
+        with CallCounter() as calls:
+            head(words, lengths)
+    assert calls.count <= 45
+    with CallCounter() as calls:
+        head.train()(words, lengths)[1].sum().backward()
+    assert calls.count <= 70
+
+
+def test_sentences_of_one_length_share_indices():
+    device = torch.device("cpu")
+    one, other, longer = (
+        geometry_of(torch.tensor([n]), device, kernel_size=3, n_layers=2) for n in (6, 6, 7)
+    )
+    assert one is other and one is not longer
+
+
+def test_a_sentence_can_be_predicted_in_inference_mode_and_then_trained():
+    head, words, lengths = make_head(), make_words([17]), torch.tensor([17])
+    with torch.inference_mode():
+        head.eval()(words, lengths)
+    head.train()(words.requires_grad_(), lengths)[1].sum().backward()
+    assert words.grad is not None
 
 
 def test_words_that_need_no_gradient_get_none():

@@ -13,7 +13,8 @@ from spacy_tabcnn.corpora.formats import read_annotations, write_annotations
 from spacy_tabcnn.relations import set_relations
 
 VOCAB = Vocab()
-# Emoji, a combining accent, text from right to left, and characters that some libraries take for line ends or blanks.
+# Emoji, a combining accent, text from right to left, and characters that some libraries take for
+# line ends or spaces.
 WORDS = [
     "Łódź",
     "👩‍🔬",

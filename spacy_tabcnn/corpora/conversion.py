@@ -1,4 +1,4 @@
-"""What a conversion read, kept and had to leave out."""
+"""The report of a conversion: counts of the parts that were read, kept and left out."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class Reason(Enum):
-    """Why a part of an annotation could not be kept. The value is (what was left out, why)."""
+    """A reason for leaving out a part of an annotation. The value is (kind of part, reason)."""
 
     OVERLAP = ("entity", "overlaps a larger entity")
     DUPLICATE_ENTITY = ("entity", "repeats an entity, which keeps the relations of both")
@@ -25,12 +25,18 @@ class Reason(Enum):
 
     @property
     def unit(self) -> str:
-        """RETURNS (str): What was left out: "entity", "relation" or "document"."""
+        """Return the kind of the left-out part.
+
+        RETURNS (str): "entity", "relation" or "document".
+        """
         return self.value[0]
 
     @property
     def text(self) -> str:
-        """RETURNS (str): Why it was left out, to be read after its unit."""
+        """Return the reason in words.
+
+        RETURNS (str): The rest of a sentence that begins with the unit.
+        """
         return self.value[1]
 
 
@@ -40,13 +46,13 @@ class ConversionReport:
 
     source (str): The file that is read or written, for messages.
     strict (bool): Whether the first problem raises a ValueError.
-    n_docs (int): Documents (sentences, in most formats).
-    entities (Counter[str]): Entities that were kept, by label.
-    relations (Counter[str]): Relations that were kept, by label.
-    dropped (Counter[Reason]): What was left out, by reason.
-    examples (dict[Reason, str]): For each reason, where it first occurred and what was left out there.
-    ignored (Counter[str]): What holds neither entities nor relations to convert (fields, lines, rejected documents),
-        with its number. It is no problem in strict mode.
+    n_docs (int): Number of documents (in most formats sentences).
+    entities (Counter[str]): Number of kept entities by label.
+    relations (Counter[str]): Number of kept relations by label.
+    dropped (Counter[Reason]): Number of left-out parts by reason.
+    examples (dict[Reason, str]): For each reason the first left-out part, with its place.
+    ignored (Counter[str]): Numbers of fields, lines and documents that hold no entities or
+        relations to convert, or were rejected, by name. They are no problem in strict mode.
     """
 
     source: str = "<data>"
@@ -60,38 +66,49 @@ class ConversionReport:
 
     @property
     def n_entities_read(self) -> int:
-        """RETURNS (int): Entities in the input, kept or not."""
+        """Return how many entities were read.
+
+        RETURNS (int): The number of kept and left-out entities.
+        """
         return self.entities.total() + self.n_dropped("entity")
 
     @property
     def n_relations_read(self) -> int:
-        """RETURNS (int): Relations in the input, kept or not."""
+        """Return how many relations were read.
+
+        RETURNS (int): The number of kept and left-out relations.
+        """
         return self.relations.total() + self.n_dropped("relation")
 
     def n_dropped(self, unit: str) -> int:
-        """Count what was left out, for whatever reason.
+        """Return how many parts of one kind were left out, for any reason.
 
         unit (str): "entity", "relation" or "document".
-        RETURNS (int): How many of these were left out.
+        RETURNS (int): The number of left-out parts.
         """
         return sum(count for reason, count in self.dropped.items() if reason.unit == unit)
 
     def drop(self, reason: Reason, where: str, what: str, cause: str = "") -> None:
-        """Record one thing that could not be kept.
+        """Count a part that cannot be kept.
 
-        reason (Reason): Why.
+        reason (Reason): The reason.
         where (str): File and sentence or line.
-        what (str): The entity or relation, readable.
+        what (str): A readable form of the entity or relation.
         cause (str): The other entity that is the reason, if there is one.
         RAISES (ValueError): In strict mode.
         """
         if self.strict:
+            problem = f"{where}: {reason.unit} {what} {reason.text}"
+            if cause:
+                problem += f": {cause}"
             raise ValueError(
-                f"{where}: {reason.unit} {what} {reason.text}{cause and f': {cause}'}. "
-                "Correct the annotation, or convert without strict mode to leave it out"
+                f"{problem}. Correct the annotation, or convert without strict mode to leave it out"
             )
+        example = f"{where}: {what}"
+        if cause:
+            example += f"; {cause}"
         self.dropped[reason] += 1
-        self.examples.setdefault(reason, f"{where}: {what}{cause and f'; {cause}'}")
+        self.examples.setdefault(reason, example)
 
     def merge(self, other: "ConversionReport") -> None:
         """Add the counts of another conversion, for several inputs with one output.

@@ -1,0 +1,135 @@
+"""What formats with offsets in characters share. Characters are code points, and the end of a span
+is exclusive.
+"""
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import NamedTuple
+
+from spacy.tokens import Doc, Span
+
+from .conversion import ConversionReport, Reason
+from .fields import check_offsets
+from .files import JsonValue
+from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
+
+
+class GoldSpans(NamedTuple):
+    """A document with its gold entities and relations, for writing.
+
+    position (int): The document's place among the documents, from 0.
+    doc (Doc): The document.
+    spans (list[Span]): Its entities, in text order.
+    relations (list[RelationIndices]): Its relations; their arguments are positions in `spans`.
+    """
+
+    position: int
+    doc: Doc
+    spans: list[Span]
+    relations: list[RelationIndices]
+
+
+class CharacterEntities:
+    """The entities of one document while it is read. Relations name them by an id.
+
+    doc (Doc): The document. An entity that does not begin and end at boundaries of its tokens is
+        left out.
+    report (ConversionReport): Counts the left-out entities.
+    """
+
+    def __init__(self, doc: Doc, report: ConversionReport) -> None:
+        self.doc = doc
+        self.report = report
+        self.entities: list[EntityOffsets | None] = []
+        self.index_of: dict[Hashable, int] = {}
+
+    def add(self, item_id: Hashable, start: int, end: int, label: str, where: str) -> None:
+        """Add an entity, or count it as left out.
+
+        item_id (Hashable): Its id; None if no relation can name it.
+        start (int): Its first character.
+        end (int): The character after its last one.
+        label (str): Its label.
+        where (str): File, line and item, for messages.
+        RAISES (ValueError): If the offsets are not in the text or the id is taken, or in strict
+            mode.
+        """
+        text = self.doc.text
+        check_offsets(start, end, len(text), "characters", where)
+        span = self.doc.char_span(start, end)
+        if span is None:
+            what = f"{text[start:end]!r} ({label}, characters {start}-{end})"
+            self.leave_out(item_id, Reason.UNALIGNED, where, what)
+        else:
+            self._append(item_id, (span.start, span.end, label), where)
+
+    def leave_out(self, item_id: Hashable, reason: Reason, where: str, what: str) -> None:
+        """Count an entity as left out. Its id stays known, so that its relations are left out too.
+
+        item_id (Hashable): Its id; None if no relation can name it.
+        reason (Reason): The reason for leaving it out.
+        where (str): File, line and item, for messages.
+        what (str): A readable form of the entity.
+        RAISES (ValueError): If the id is taken, or in strict mode.
+        """
+        self._append(item_id, None, where)
+        self.report.drop(reason, where, what)
+
+    def find(self, item_id: Hashable, key: str, where: str) -> int:
+        """Return the entity that an argument of a relation names.
+
+        item_id (Hashable): The id of an entity.
+        key (str): The field of the relation that holds the id.
+        where (str): File, line and item, for messages.
+        RETURNS (int): The entity's position in `entities`.
+        RAISES (ValueError): If no entity has this id.
+        """
+        if item_id not in self.index_of:
+            raise ValueError(
+                f"{where}: {key} is {item_id!r}, the id of no entity of this document. "
+                "Correct the id"
+            )
+        return self.index_of[item_id]
+
+    def set_gold(
+        self, relations: Iterable[RelationIndices], *, orig_id: JsonValue, where: str
+    ) -> Doc:
+        """Set the entities and the given relations as the gold annotation of the document.
+
+        relations (Iterable[RelationIndices]): The relations; their arguments are positions in
+            `entities`.
+        orig_id (JsonValue): The id of the document in its corpus, or None.
+        where (str): File and line, for messages.
+        RETURNS (Doc): The document.
+        RAISES (ValueError): In strict mode.
+        """
+        return set_gold(
+            self.doc, self.entities, relations, orig_id=orig_id, report=self.report, where=where
+        )
+
+    def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
+        if item_id in self.index_of:
+            raise ValueError(
+                f"{where}: the id {item_id!r} is also the id of entity {self.index_of[item_id]}. "
+                "Give each entity its own id"
+            )
+        if item_id is not None:
+            self.index_of[item_id] = len(self.entities)
+        self.entities.append(entity)
+
+
+def get_gold_spans(
+    docs: Iterable[Doc], *, report: ConversionReport, source: str
+) -> Iterator[GoldSpans]:
+    """Return the entities and relations of documents and count them.
+
+    docs (Iterable[Doc]): Annotated documents.
+    report (ConversionReport): Counts the kept and the left-out parts.
+    source (str): The file they come from, for messages.
+    YIELDS (GoldSpans): Each document with its entities as spans.
+    RAISES (ValueError): In strict mode.
+    """
+    for position, doc in enumerate(docs):
+        where = f"{source}, document {position}"
+        entities, relations = get_gold(doc, report=report, where=where)
+        spans = [Span(doc, *entity) for entity in entities]
+        yield GoldSpans(position, doc, spans, relations)

@@ -1,0 +1,200 @@
+"""Checked access to the fields of JSON objects, with messages that name the place and the fix."""
+
+import json
+from collections.abc import Iterator
+from typing import TypeVar
+
+from .files import JsonValue
+
+_KINDS: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+FieldT = TypeVar("FieldT", str, int, list, dict)
+
+
+def check_array(data: JsonValue, source: str) -> list[JsonValue]:
+    """Check that the content of a file is a JSON array.
+
+    data (JsonValue): The decoded content.
+    source (str): The file, for messages.
+    RETURNS (list[JsonValue]): The same content.
+    RAISES (ValueError): If it is not a list.
+    """
+    if not isinstance(data, list):
+        raise ValueError(
+            f"{source}: holds {describe(data)} at its top level; expected a JSON array of sentences"
+        )
+    return data
+
+
+def check_list(value: JsonValue, unit: str, where: str) -> list[JsonValue]:
+    """Check that a value inside a file is a list.
+
+    value (JsonValue): The decoded value.
+    unit (str): Name of the items in messages, in the plural, for example "tokens".
+    where (str): File and sentence, for messages.
+    RETURNS (list[JsonValue]): The same value.
+    RAISES (ValueError): If it is not a list.
+    """
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: found {describe(value)}; expected a list of {unit}")
+    return value
+
+
+def check_tokens(tokens: JsonValue, where: str) -> list[str]:
+    """Check that a value is a list of tokens.
+
+    tokens (JsonValue): The decoded value; an empty list is valid.
+    where (str): File and sentence, for messages.
+    RETURNS (list[str]): The tokens.
+    RAISES (ValueError): If it is not a list, or an item is not a string or is empty.
+    """
+    checked = []
+    for position, token in enumerate(check_list(tokens, "tokens", where)):
+        if not isinstance(token, str) or not token:
+            raise ValueError(
+                f"{where}: token {position} is {describe(token)}; expected a non-empty string. "
+                "Remove or correct it, and count the offsets again"
+            )
+        checked.append(token)
+    return checked
+
+
+def check_offsets(start: int, end: int, length: int, units: str, where: str) -> None:
+    """Check that an entity lies in its text or sentence.
+
+    start (int): Its first token or character.
+    end (int): The token or character after its last one.
+    length (int): The number of tokens or characters of the text or sentence.
+    units (str): "tokens" or "characters", for messages.
+    where (str): File, line and item, for messages.
+    RAISES (ValueError): If the entity is not in the text, or is empty.
+    """
+    if not 0 <= start < end <= length:
+        raise ValueError(
+            f"{where}: it spans {units} {start} to {end} (exclusive), but the text has {length} "
+            f"{units} and an entity has at least one. Correct its offsets"
+        )
+
+
+def get_field(
+    record: JsonValue,
+    key: str,
+    kind: type[FieldT],
+    where: str,
+    *,
+    default: FieldT | None = None,
+) -> FieldT:
+    """Return a field of a JSON object.
+
+    record (JsonValue): The object.
+    key (str): The field's name.
+    kind (type): The type its value must have: str, int, list or dict.
+    where (str): File and sentence, for messages.
+    default (str | int | list | dict | None): The value of a field that is absent; None if the field
+        must be there.
+    RETURNS (str | int | list | dict): The value.
+    RAISES (ValueError): If the record is not an object, the field is missing or its value has
+        another type.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(
+            f"{where}: found {describe(record)}; expected an object with the field {key!r}"
+        )
+    value = record.get(key, default)
+    if value is None and key not in record:
+        raise ValueError(
+            f"{where}: the field {key!r} is missing; found {sorted(record)}. Add it, or check the "
+            "format"
+        )
+    # JSON's true and false would pass as integers.
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(
+            f"{where}: the field {key!r} is {describe(value)}; expected {_KINDS[kind]}"
+        )
+    return value
+
+
+def get_optional(record: JsonValue, key: str, default: JsonValue = None) -> JsonValue:
+    """Return a field that may be absent and may have any type.
+
+    record (JsonValue): The JSON object.
+    key (str): The field's name.
+    default (JsonValue): The value of a field that is absent.
+    RETURNS (JsonValue): The value; the default if there is no such field, or the record is no
+        object.
+    """
+    if isinstance(record, dict):
+        return record.get(key, default)
+    return default
+
+
+def get_label(record: JsonValue, key: str, where: str) -> str:
+    """Return a field that holds the label of an entity or a relation.
+
+    record (JsonValue): The JSON object.
+    key (str): The field's name.
+    where (str): File and sentence, for messages.
+    RETURNS (str): The label.
+    RAISES (ValueError): If it is missing, not a string or empty.
+    """
+    label = get_field(record, key, str, where)
+    if not label.strip():
+        raise ValueError(
+            f"{where}: the field {key!r} is {label!r}; expected a label of at least one letter"
+        )
+    return label
+
+
+def get_items(
+    record: JsonValue, key: str, unit: str, where: str, *, optional: bool = False
+) -> Iterator[tuple[str, JsonValue]]:
+    """Return the items of a field that holds a list, each with its place.
+
+    record (JsonValue): The JSON object.
+    key (str): The field's name.
+    unit (str): Name of one item in messages, for example "entity".
+    where (str): File and sentence, for messages.
+    optional (bool): Whether the field may be absent.
+    YIELDS (tuple[str, JsonValue]): The place of an item, for example
+        "train.json, sentence 3, entity 0", and the item.
+    RAISES (ValueError): If the field is missing or holds no list.
+    """
+    default: list[JsonValue] | None = None
+    if optional:
+        default = []
+    for position, item in enumerate(get_field(record, key, list, where, default=default)):
+        yield f"{where}, {unit} {position}", item
+
+
+def locate(where: str, id_name: str, orig_id: JsonValue) -> str:
+    """Return the place of a document with its id, for messages.
+
+    where (str): File and position, for example "train.json, sentence 3".
+    id_name (str): The field with the id.
+    orig_id (JsonValue): The id, or None.
+    RETURNS (str): For example "train.json, sentence 3 (orig_id 17)".
+    """
+    if orig_id is None:
+        return where
+    return f"{where} ({id_name} {orig_id})"
+
+
+def describe(value: JsonValue) -> str:
+    """Return the type and the beginning of a JSON value, for messages.
+
+    value (JsonValue): The decoded value.
+    RETURNS (str): For example 'a string, "Paris"'.
+    """
+    name = _KINDS.get(type(value), type(value).__name__)
+    return f"{name}, {shorten(json.dumps(value, ensure_ascii=False))}"
+
+
+def shorten(text: str, limit: int = 40) -> str:
+    """Return a text, or its beginning, for messages.
+
+    text (str): The text.
+    limit (int): Maximum number of characters.
+    RETURNS (str): The text; a cut one ends in "…".
+    """
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1] + "…"

@@ -1,0 +1,283 @@
+"""Gold entities and relations: from plain data to a `Doc`, and from a `Doc` to plain data."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+
+from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
+
+from ..relations import Relation, get_relations, has_relations, set_relations
+from ..sentences import Sentences
+from .conversion import ConversionReport, Reason
+from .fields import shorten
+from .files import JsonValue
+
+# The key of `doc.user_data` with the id that a document has in its corpus.
+ORIG_ID = "orig_id"
+
+# (start, end, label) in tokens; the end is exclusive.
+EntityOffsets: TypeAlias = tuple[int, int, str]
+# (head, tail, label); head and tail are positions in a list of entities.
+RelationIndices: TypeAlias = tuple[int, int, str]
+
+_NO_ENTITY = -1  # in place of an entity's position
+
+
+class PlainAnnotation(NamedTuple):
+    """The annotation of one document as plain data.
+
+    entities (list[EntityOffsets]): The entities, in text order.
+    relations (list[RelationIndices]): The relations, in the order of `doc._.relations`.
+    """
+
+    entities: list[EntityOffsets]
+    relations: list[RelationIndices]
+
+
+def set_gold(
+    doc: Doc,
+    entities: Sequence[EntityOffsets | None],
+    relations: Iterable[RelationIndices],
+    *,
+    orig_id: JsonValue,
+    report: ConversionReport,
+    where: str,
+) -> Doc:
+    """Set the gold entities and relations of a document and count them.
+
+    Of two overlapping entities the one with fewer tokens is left out, together with its relations.
+    Of two equally long entities, the one that begins later is left out, or else the later one in
+    the list. An entity that repeats another entity with the same label is merged with it. If a
+    pair of entities has two labels, both relations are kept.
+
+    doc (Doc): The document to annotate.
+    entities (Sequence[EntityOffsets | None]): Its entities, in the order that the relations refer
+        to. None stands for an entity that was left out before.
+    relations (Iterable[RelationIndices]): Its relations.
+    orig_id (JsonValue): The id of the document in its corpus, or None.
+    report (ConversionReport): Counts the kept and the left-out parts.
+    where (str): File and sentence, for messages.
+    RETURNS (Doc): The same document. Entities are in text order, relations in the order given.
+    RAISES (ValueError): In strict mode.
+    """
+    kept, merged = _resolve_overlaps(doc, entities, report, where)
+    doc.set_ents([_make_span(doc, entity) for entity in kept.values()], default="outside")
+    report.entities.update(map(_get_label, kept.values()))
+    set_relations(doc, _keep_relations(doc, relations, entities, kept, merged, report, where))
+    if orig_id is not None:
+        doc.user_data[ORIG_ID] = orig_id
+    report.n_docs += 1
+    return doc
+
+
+def get_gold(
+    doc: Doc, *, report: ConversionReport, where: str, sentence_of: Sequence[int] | None = None
+) -> PlainAnnotation:
+    """Return the entities and relations of a document and count them; the inverse of `set_gold`.
+
+    doc (Doc): An annotated document.
+    report (ConversionReport): Counts the kept and the left-out parts.
+    where (str): File and document, for messages.
+    sentence_of (Sequence[int] | None): The sentence of each token, for a format whose entities and
+        relations each lie within one sentence. Those that do not are left out. None if the format
+        has no such rule.
+    RETURNS (PlainAnnotation): The entities and relations.
+    RAISES (ValueError): In strict mode.
+    """
+    _count_missing_annotation(doc, report, where)
+    if sentence_of is None:
+        sentence_of = [0] * len(doc)
+    entities, left_out = _get_entities(doc, sentence_of, report, where)
+    positions = _index_by_offsets(entities)
+    found: dict[RelationIndices, None] = {}
+    for relation in get_relations(doc):
+        head = positions.get(_offsets(relation.head), _NO_ENTITY)
+        tail = positions.get(_offsets(relation.tail), _NO_ENTITY)
+        indices = (head, tail, relation.label)
+        if _uses(relation, left_out):
+            reason: Reason | None = Reason.LOST_ARGUMENT
+        elif indices in found:
+            reason = Reason.DUPLICATE_RELATION
+        else:
+            reason = _find_problem(relation, head, tail, sentence_of)
+        if reason is not None:
+            text = f"{relation.label} ({relation.head.text!r} -> {relation.tail.text!r})"
+            report.drop(reason, where, text)
+            continue
+        found[indices] = None
+        report.relations[relation.label] += 1
+    report.n_docs += 1
+    return PlainAnnotation(entities, list(found))
+
+
+def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
+    """Return a document with the same words and spaces, without annotation.
+
+    doc (Doc): The document.
+    vocab (Vocab): The vocabulary of the copy.
+    sentences (bool): Copy the sentence boundaries, too.
+    RETURNS (Doc): The copy.
+    """
+    words = [token.text for token in doc]
+    spaces = [bool(token.whitespace_) for token in doc]
+    copy = Doc(vocab, words=words, spaces=spaces)
+    if sentences:
+        for token in doc:
+            copy[token.i].is_sent_start = bool(token.is_sent_start)
+    return copy
+
+
+def number_sentences(doc: Doc) -> list[int]:
+    """Return the sentence of each token of a document.
+
+    doc (Doc): The document. Without sentence boundaries it is one sentence.
+    RETURNS (list[int]): For each token the number of its sentence, from 0.
+    """
+    return Sentences.of_docs([doc]).of_words().tolist()
+
+
+def _resolve_overlaps(
+    doc: Doc, entities: Sequence[EntityOffsets | None], report: ConversionReport, where: str
+) -> tuple[dict[int, EntityOffsets], dict[int, int]]:
+    """Choose the entities that stay.
+
+    RETURNS (tuple[dict[int, EntityOffsets], dict[int, int]]): The entities to keep by position, and
+        for the position of each entity that repeats another one the position of the latter.
+    """
+    kept: dict[int, EntityOffsets] = {}
+    merged: dict[int, int] = {}
+    owner: dict[int, int] = {}  # token -> position of the kept entity that holds it
+    for index, entity in _longest_first(entities):
+        start, end, _ = entity
+        taken = owner.keys() & range(start, end)
+        if not taken:
+            kept[index] = entity
+            owner.update(dict.fromkeys(range(start, end), index))
+            continue
+        rival = owner[min(taken)]
+        if kept[rival] == entity:
+            merged[index] = rival
+            report.drop(Reason.DUPLICATE_ENTITY, where, _show(doc, entity))
+        else:
+            report.drop(Reason.OVERLAP, where, _show(doc, entity), _show(doc, kept[rival]))
+    return kept, merged
+
+
+def _longest_first(
+    entities: Sequence[EntityOffsets | None],
+) -> list[tuple[int, EntityOffsets]]:
+    """Return the entities that are present with their positions. Equally long entities are sorted
+    by their first token, and then stay in the order of the list."""
+
+    def order(item: tuple[int, EntityOffsets]) -> tuple[int, int]:
+        start, end, _ = item[1]
+        return start - end, start
+
+    present = [(index, entity) for index, entity in enumerate(entities) if entity is not None]
+    return sorted(present, key=order)
+
+
+def _keep_relations(
+    doc: Doc,
+    relations: Iterable[RelationIndices],
+    entities: Sequence[EntityOffsets | None],
+    kept: Mapping[int, EntityOffsets],
+    merged: Mapping[int, int],
+    report: ConversionReport,
+    where: str,
+) -> list[Relation]:
+    """Return the relations that stay; `kept` and `merged` are those of `_resolve_overlaps`."""
+    found: dict[RelationIndices, Relation] = {}
+    for head, tail, label in relations:
+        head, tail = merged.get(head, head), merged.get(tail, tail)
+        if head not in kept:
+            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[head]))
+        elif tail not in kept:
+            report.drop(Reason.LOST_ARGUMENT, where, label, _show(doc, entities[tail]))
+        elif head == tail:
+            text = _show_relation(doc, label, kept[head], kept[tail])
+            report.drop(Reason.SELF_RELATION, where, text)
+        elif (head, tail, label) in found:
+            text = _show_relation(doc, label, kept[head], kept[tail])
+            report.drop(Reason.DUPLICATE_RELATION, where, text)
+        else:
+            spans = _make_span(doc, kept[head]), _make_span(doc, kept[tail])
+            found[head, tail, label] = Relation(*spans, label)
+            report.relations[label] += 1
+    return list(found.values())
+
+
+def _count_missing_annotation(doc: Doc, report: ConversionReport, where: str) -> None:
+    text = repr(shorten(doc.text.strip()))
+    if len(doc) and not doc.has_annotation("ENT_IOB"):
+        report.drop(Reason.NO_ENTITY_ANNOTATION, where, text)
+    if not has_relations(doc):
+        report.drop(Reason.NO_RELATION_ANNOTATION, where, text)
+
+
+def _get_entities(
+    doc: Doc, sentence_of: Sequence[int], report: ConversionReport, where: str
+) -> tuple[list[EntityOffsets], set[tuple[int, int]]]:
+    """Return the entities that lie within one sentence, and the boundaries of the others."""
+    entities: list[EntityOffsets] = []
+    left_out: set[tuple[int, int]] = set()
+    for ent in doc.ents:
+        if sentence_of[ent.start] == sentence_of[ent.end - 1]:
+            entities.append(_offsets(ent))
+            report.entities[ent.label_] += 1
+        else:
+            left_out.add((ent.start, ent.end))
+            report.drop(Reason.ENTITY_ACROSS_SENTENCES, where, _show(doc, _offsets(ent)))
+    return entities, left_out
+
+
+def _index_by_offsets(entities: Sequence[EntityOffsets]) -> dict[EntityOffsets, int]:
+    """Return the position of each entity by its offsets, with its label and with none: an argument
+    may have been set as a span without a label, such as doc[2:4]."""
+    positions = {}
+    for index, (start, end, label) in enumerate(entities):
+        positions[start, end, ""] = index
+        positions[start, end, label] = index
+    return positions
+
+
+def _find_problem(
+    relation: Relation, head: int, tail: int, sentence_of: Sequence[int]
+) -> Reason | None:
+    if head == _NO_ENTITY or tail == _NO_ENTITY:
+        return Reason.NOT_AN_ENTITY
+    if head == tail:
+        return Reason.SELF_RELATION
+    if sentence_of[relation.head.start] != sentence_of[relation.tail.start]:
+        return Reason.RELATION_ACROSS_SENTENCES
+    return None
+
+
+def _uses(relation: Relation, boundaries: set[tuple[int, int]]) -> bool:
+    """Check whether an argument of a relation has one of these boundaries."""
+    head, tail = relation.head, relation.tail
+    return (head.start, head.end) in boundaries or (tail.start, tail.end) in boundaries
+
+
+def _make_span(doc: Doc, entity: EntityOffsets) -> Span:
+    start, end, label = entity
+    return Span(doc, start, end, label=label)
+
+
+def _get_label(entity: EntityOffsets) -> str:
+    return entity[2]
+
+
+def _offsets(span: Span) -> EntityOffsets:
+    return span.start, span.end, span.label_
+
+
+def _show(doc: Doc, entity: EntityOffsets | None) -> str:
+    if entity is None:
+        return ""
+    start, end, label = entity
+    return f"{doc[start:end].text!r} ({label}, tokens {start}-{end})"
+
+
+def _show_relation(doc: Doc, label: str, head: EntityOffsets, tail: EntityOffsets) -> str:
+    return f"{label} ({_show(doc, head)} -> {_show(doc, tail)})"

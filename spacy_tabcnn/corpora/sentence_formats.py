@@ -1,0 +1,103 @@
+"""What formats with one JSON object for each sentence share: SpERT's and TablERT's layouts, whose
+sentences have the fields `tokens`, `relations` and `orig_id` and differ in their entities.
+"""
+
+from collections.abc import Callable, Iterable
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from .conversion import ConversionReport
+from .fields import check_array, check_tokens, get_field, get_items, get_label, get_optional, locate
+from .files import JsonObject, JsonValue
+from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_gold, set_gold
+
+
+def sentences_to_docs(
+    sentences: JsonValue,
+    nlp: Language,
+    *,
+    get_entities: Callable[[JsonValue, int, str], list[EntityOffsets]],
+    source: str,
+    strict: bool,
+) -> tuple[list[Doc], ConversionReport]:
+    """Turn a JSON array of sentences into annotated documents.
+
+    sentences (JsonValue): The decoded JSON array.
+    nlp (Language): Gives the vocabulary.
+    get_entities (Callable): Returns the entities of a sentence from its JSON object, its number of
+        tokens and its place in the file.
+    source (str): The file, for messages.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
+        left-out parts.
+    RAISES (ValueError): If the data is malformed, or in strict mode.
+    """
+    report = ConversionReport(source, strict)
+    docs = []
+    for index, sentence in enumerate(check_array(sentences, source)):
+        orig_id = get_optional(sentence, ORIG_ID)
+        where = locate(f"{source}, sentence {index}", ORIG_ID, orig_id)
+        tokens = check_tokens(get_field(sentence, "tokens", list, where), where)
+        doc = Doc(nlp.vocab, words=tokens)
+        entities = get_entities(sentence, len(doc), where)
+        relations = _get_relations(sentence, len(entities), where)
+        docs.append(set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where))
+    return docs, report
+
+
+def docs_to_sentences(
+    docs: Iterable[Doc],
+    *,
+    get_entity_field: Callable[[Doc, list[EntityOffsets]], JsonObject],
+    source: str,
+    strict: bool,
+) -> tuple[list[JsonObject], ConversionReport]:
+    """Turn documents into a JSON array of sentences; the inverse of `sentences_to_docs`.
+
+    docs (Iterable[Doc]): Annotated documents.
+    get_entity_field (Callable): Returns the field that holds a document's entities, with its name.
+    source (str): The file they come from, for messages.
+    strict (bool): Stop at the first entity or relation that cannot be represented.
+    RETURNS (tuple[list[JsonObject], ConversionReport]): The JSON array, and counts of the written
+        and the left-out parts.
+    RAISES (ValueError): In strict mode.
+    """
+    report = ConversionReport(source, strict)
+    sentences = []
+    for index, doc in enumerate(docs):
+        where = locate(f"{source}, sentence {index}", ORIG_ID, doc.user_data.get(ORIG_ID))
+        entities, relations = get_gold(doc, report=report, where=where)
+        sentence: JsonObject = {
+            "tokens": [token.text for token in doc],
+            **get_entity_field(doc, entities),
+            "relations": list(map(_render_relation, relations)),
+        }
+        if ORIG_ID in doc.user_data:
+            sentence[ORIG_ID] = doc.user_data[ORIG_ID]
+        sentences.append(sentence)
+    return sentences, report
+
+
+def _get_relations(sentence: JsonValue, n_entities: int, where: str) -> list[RelationIndices]:
+    relations = []
+    for here, relation in get_items(sentence, "relations", "relation", where):
+        head = _get_argument(relation, "head", n_entities, here)
+        tail = _get_argument(relation, "tail", n_entities, here)
+        relations.append((head, tail, get_label(relation, "type", here)))
+    return relations
+
+
+def _get_argument(relation: JsonValue, role: str, n_entities: int, where: str) -> int:
+    index = get_field(relation, role, int, where)
+    if not 0 <= index < n_entities:
+        raise ValueError(
+            f"{where}: its {role} is entity {index}, but the sentence has {n_entities} entities, "
+            "counted from 0. Correct the index"
+        )
+    return index
+
+
+def _render_relation(relation: RelationIndices) -> JsonObject:
+    head, tail, label = relation
+    return {"type": label, "head": head, "tail": tail}

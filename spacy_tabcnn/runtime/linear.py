@@ -1,0 +1,103 @@
+"""Linear layers with converted weights in mixed precision, and by oneDNN where that is faster."""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..heads.weights import WeightCache
+from .onednn_operator import linear
+from .products import suits_onednn
+
+# In bfloat16, torch asks oneDNN, which takes several times as long to make a kernel for a new size
+# as to run it. So the number of rows of a layer's input is rounded up. The rows cost less than a
+# kernel does. In float32 they would cost more.
+ROUND_ROWS = 64
+
+
+class FastLinear(nn.Linear):
+    """torch's linear layer, computed faster. Its parameters and its state are those of `nn.Linear`.
+
+    Under autocast, torch converts the weights at every call. This layer keeps the converted weights
+    while no gradient is needed, until the weights change. They take half the memory of the weights.
+
+    `swap_linears` makes such layers of the layers of a module, and `restore_linears` undoes it.
+    """
+
+    onednn: bool
+    _weights: WeightCache
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Compute the layer.
+
+        inputs (Tensor): (..., n_in).
+        RETURNS (Tensor): (..., n_out); under autocast in the lower precision.
+        """
+        if torch.is_autocast_enabled(inputs.device.type):
+            return self._forward_mixed(inputs)
+        if self.onednn and suits_onednn(inputs):
+            return linear(inputs, self.weight, self.bias)
+        return F.linear(inputs, self.weight, self.bias)
+
+    def _forward_mixed(self, inputs: Tensor) -> Tensor:
+        device = inputs.device.type
+        if inputs.dim() == 1 or inputs.dtype == torch.float64:  # autocast leaves float64 alone
+            return F.linear(inputs, self.weight, self.bias)
+        precision = torch.get_autocast_dtype(device)
+        weight, bias = self._weights_in(precision)
+        if not (self.onednn and device == "cpu"):
+            return F.linear(inputs, weight, bias)
+        rows = inputs.flatten(0, -2).to(precision)
+        n_rows = len(rows)
+        if n_rows % ROUND_ROWS:
+            rows = F.pad(rows, (0, 0, 0, -n_rows % ROUND_ROWS))
+        return F.linear(rows, weight, bias)[:n_rows].unflatten(0, inputs.shape[:-1])
+
+    def _weights_in(self, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return self.weight, self.bias
+        parameters = [self.weight]
+        if self.bias is not None:
+            parameters.append(self.bias)
+        return self._weights.get(parameters, precision, lambda: self._convert(precision))
+
+    def _convert(self, precision: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        if self.bias is None:
+            return self.weight.to(precision), None
+        return self.weight.to(precision), self.bias.to(precision)
+
+
+def swap_linears(module: nn.Module, *, onednn: bool) -> None:
+    """Make fast layers of all linear layers of a module, in place. Its state and its results stay.
+
+    module (Module): The module. Layers of subclasses of `nn.Linear` stay.
+    onednn (bool): Whether the layers may use oneDNN.
+    """
+    for layer in module.modules():
+        if type(layer) is nn.Linear:
+            layer.__class__ = FastLinear
+        if isinstance(layer, FastLinear):
+            layer.onednn = onednn
+            layer._weights = WeightCache()
+
+
+def forget_converted(module: nn.Module) -> None:
+    """Forget the converted weights of the fast layers of a module.
+
+    module (Module): The module.
+    """
+    for layer in module.modules():
+        if isinstance(layer, FastLinear):
+            layer._weights = WeightCache()
+
+
+def restore_linears(module: nn.Module) -> None:
+    """Undo `swap_linears`.
+
+    module (Module): The module.
+    """
+    for layer in module.modules():
+        if type(layer) is FastLinear:
+            del layer.onednn, layer._weights
+            cast(nn.Module, layer).__class__ = nn.Linear

@@ -1,0 +1,101 @@
+"""A padded batch, encoded in passes over sequences of similar length."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutput
+
+from .outputs import Outputs, join_arrays
+
+# Number of sub-words that the encoder could read on a CPU in the time that one more pass costs.
+PASS_COST = 32
+# Number of sub-words with padding whose arrays fit the caches of a CPU.
+PASS_SIZE = 512
+
+
+def encode_in_passes(
+    encode: Callable[[dict[str, Tensor]], Outputs], inputs: dict[str, Tensor]
+) -> BaseModelOutput:
+    """Encode a padded batch with little padding: on a CPU, sequences of similar length at a time.
+
+    A GPU takes the whole batch in one pass, and so does a batch that is padded on the left.
+
+    encode (Callable): Encodes a padded batch.
+    inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask", each
+        (sequences, sub-words).
+    RETURNS (BaseModelOutput): The outputs by name in float32, (sequences, sub-words, width).
+    """
+    mask = inputs["attention_mask"]
+    if len(mask) == 1 or mask.device.type != "cpu" or not mask[:, 0].all():
+        return encode_at_once(encode, inputs)
+    lengths = mask.sum(dim=1).long()
+    passes = plan_passes(lengths)
+    if len(passes) == 1:
+        return encode_at_once(encode, inputs)
+    outputs = [encode(_select(inputs, rows, int(lengths[rows].max()))) for rows in passes]
+    return join_passes(outputs, passes, n_subwords=mask.shape[1])
+
+
+def encode_at_once(
+    encode: Callable[[dict[str, Tensor]], Outputs], inputs: dict[str, Tensor]
+) -> BaseModelOutput:
+    """Encode a padded batch in one pass.
+
+    encode (Callable): Encodes a padded batch.
+    inputs (dict[str, Tensor]): The encoder's inputs by name.
+    RETURNS (BaseModelOutput): The outputs by name in float32, (sequences, sub-words, width).
+    """
+    return join_arrays(_only, [encode(inputs)])
+
+
+def plan_passes(lengths: Tensor) -> list[Tensor]:
+    """Divide the sequences of a batch into groups of similar length.
+
+    A group ends where padding one more sequence to its length would bring its padding to more than
+    the price of a pass, `PASS_COST`, or its size to more than `PASS_SIZE`.
+
+    lengths (Tensor): Sub-words of each sequence, int64 (sequences,).
+    RETURNS (list[Tensor]): The sequences' indices, int64, sorted, the longest group first.
+    """
+    order = torch.argsort(lengths, descending=True, stable=True)
+    groups: list[list[int]] = []
+    longest = padding = 0
+    for row, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
+        padding += longest - length
+        if not groups or padding > PASS_COST or (len(groups[-1]) + 1) * longest > PASS_SIZE:
+            groups.append([])
+            longest, padding = length, 0
+        groups[-1].append(row)
+    return [torch.tensor(sorted(group)) for group in groups]
+
+
+def join_passes(
+    outputs: list[Outputs], passes: list[Tensor], *, n_subwords: int
+) -> BaseModelOutput:
+    """Put the outputs of several passes back into one padded batch, in float32.
+
+    outputs (list[Outputs]): By name, the outputs of each pass (sequences, sub-words, width).
+    passes (list[Tensor]): The sequences of each pass.
+    n_subwords (int): Sub-words of the padded batch.
+    RETURNS (BaseModelOutput): By name, the outputs of the batch, zero in the padding.
+    """
+    inverse = torch.argsort(torch.cat(passes))
+
+    def join(parts: list[Tensor]) -> Tensor:
+        padded = [F.pad(part, (0, 0, 0, n_subwords - part.shape[1])) for part in parts]
+        return torch.cat(padded)[inverse.to(parts[0].device)].float()
+
+    return join_arrays(join, outputs)
+
+
+def _only(parts: list[Tensor]) -> Tensor:
+    return parts[0].float()
+
+
+def _select(inputs: dict[str, Tensor], rows: Tensor, n_subwords: int) -> dict[str, Tensor]:
+    selected = {}
+    for name, array in inputs.items():
+        selected[name] = array[rows, :n_subwords]
+    return selected

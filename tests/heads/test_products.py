@@ -1,0 +1,41 @@
+"""Matrix products: the plain ones, and their way into a head."""
+
+import pytest
+import torch
+
+from spacy_tabcnn.heads import TableCNN
+from spacy_tabcnn.heads.products import TorchProducts
+
+LEFT, RIGHT = torch.randn(5, 4), torch.randn(4, 3)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("add", [False, True])
+def test_a_product_is_written_or_added(precision, add):
+    out = torch.ones(5, 3)
+    TorchProducts().multiply_into(out, LEFT, RIGHT, precision, add=add)
+    product = (LEFT.to(precision) @ RIGHT.to(precision)).float()
+    torch.testing.assert_close(out, product + int(add))
+
+
+class CountingProducts(TorchProducts):
+    """Counts its products."""
+
+    count = 0
+
+    def multiply(self, *args):
+        self.count += 1
+        return super().multiply(*args)
+
+    def multiply_into(self, *args, **kwargs):
+        self.count += 1
+        super().multiply_into(*args, **kwargs)
+
+
+def test_both_passes_of_a_head_use_its_products():
+    head = TableCNN(6, 5, 3, hidden=(8,))
+    head.products = products = CountingProducts()
+    _, relations = head(torch.randn(4, 6), torch.tensor([4]))
+    n_forward = products.count
+    relations.sum().backward()
+    assert 0 < n_forward < products.count
