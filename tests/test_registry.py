@@ -99,7 +99,8 @@ def test_loading_the_entry_points_loads_no_transformers():
         "import sys\n"
         "from importlib.metadata import distribution\n"
         "for entry_point in distribution('spacy-tabcnn').entry_points: entry_point.load()\n"
-        "print({name.split('.')[0] for name in sys.modules} & {'transformers', 'spacy_transformers'})"
+        "found = {name.split('.')[0] for name in sys.modules}\n"
+        "print(found & {'transformers', 'spacy_transformers'})"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
