@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, peak memory, the machine's description, and a report's two forms."""
+"""Interleaved timing, peak memory, the description of the machine, and reports."""
 
 import gc
 import math
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import srsly
 import torch
@@ -21,20 +21,23 @@ from wasabi import msg
 
 PACKAGES = ("torch", "spacy", "spacy-transformers", "transformers", "thinc", "spacy-tabcnn")
 MEBIBYTE = 2**20
-# wasabi's own limit, 30, would set long names and values out of line.
+# The default of wasabi, 30, breaks the columns of long names and values.
 MAX_COLUMN = 200
 _CPUINFO = Path("/proc/cpuinfo")
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
 
-# A line of a table: values by the names of their columns.
+# A row of a table: values by the names of their columns.
 Row: TypeAlias = dict[str, Any]
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 OutputOption = Annotated[
     Path | None, typer.Option("--output", "-o", help="JSON file; metrics/NAME.json by default")
 ]
 RepeatsOption = Annotated[
-    int, typer.Option("--repeats", min=1, help="Rounds to take the median of, after one more")
+    int, typer.Option("--repeats", min=1, help="Timed rounds, after one round of warm-up")
 ]
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Seed of the weights and of the choice of sentences")
@@ -44,8 +47,8 @@ SeedOption = Annotated[
 class Report(NamedTuple):
     """The result of a benchmark.
 
-    settings (Row): What was measured: data, encoder, options.
-    headline (Row): The few figures to quote.
+    settings (Row): The data, the encoder and the options.
+    headline (Row): The figures to quote.
     tables (dict[str, list[Row]]): Rows by the title of their table.
     """
 
@@ -61,13 +64,14 @@ def interleave(
     max_seconds: float = math.inf,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Time functions in turn, A B A B ..., so that a change of the machine's speed meets all of them alike.
+    """Time functions in turn, A B A B ...: a change of the machine's speed affects all of them.
 
-    contenders (Mapping[str, Callable]): The functions by name. Each is first called once without being timed.
+    contenders (Mapping[str, Callable]): The functions by name. Each has one call that is not timed.
     repeats (int): Number of rounds.
-    max_seconds (float): No further round starts once this time is spent, warm-up included; the first one always does.
-    clock (Callable[[], float]): Tells the time, in seconds.
-    RETURNS (dict[str, list[float]]): Seconds of each call by name, one a round.
+    max_seconds (float): No further round starts after this time, warm-up included. The first round
+        always starts.
+    clock (Callable[[], float]): Returns the time in seconds.
+    RETURNS (dict[str, list[float]]): Seconds of each call by name, one per round.
     """
     start = clock()
     for run in contenders.values():
@@ -84,23 +88,24 @@ def interleave(
 
 
 def median_ratio(numerator: list[float], denominator: list[float]) -> float:
-    """Compare two contenders round by round.
+    """Compute the median ratio of two contenders, round by round.
 
-    numerator (list[float]): Seconds of one contender, one a round.
-    denominator (list[float]): Seconds of the other.
-    RETURNS (float): The median of the rounds' ratios.
+    numerator (list[float]): Seconds of one contender, one per round.
+    denominator (list[float]): Seconds of the other contender.
+    RETURNS (float): The median of the ratios of the rounds.
     """
     return statistics.median(a / b for a, b in zip(numerator, denominator, strict=True))
 
 
 def peak_memory(run: Callable[[], object]) -> int | None:
-    """Measure the most memory that this process holds during a call.
+    """Measure the peak memory of this process during a call.
 
-    The kernel's high-water mark is reset first. `ru_maxrss` will not do: it cannot be reset, and a process inherits it
-    from the one that started it.
+    The high-water mark of the kernel is reset first. `ru_maxrss` cannot be reset, and a process
+    inherits it from its parent.
 
     run (Callable): The call.
-    RETURNS (int | None): Bytes, what the process held before included. None where the system is not Linux.
+    RETURNS (int | None): Bytes, including the memory from before the call. None if the system is
+        not Linux.
     """
     if not _CLEAR_REFS.exists():
         return None
@@ -111,28 +116,40 @@ def peak_memory(run: Callable[[], object]) -> int | None:
 
 
 def resident_memory() -> int | None:
-    """RETURNS (int | None): Bytes of this process in memory. None where the system is not Linux."""
-    return _status_bytes("VmRSS") if _STATUS.exists() else None
+    """Return the size of this process in memory.
+
+    RETURNS (int | None): Bytes. None if the system is not Linux.
+    """
+    if not _STATUS.exists():
+        return None
+    return _status_bytes("VmRSS")
 
 
-def in_fresh_process(function: Callable[..., Any], *args: Any) -> Any:
+def in_fresh_process(
+    function: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
     """Call a function in a new Python process.
 
     function (Callable): A function of a module.
-    args (Any): Its arguments; they and the result can be pickled.
-    RETURNS (Any): What it returns.
+    args: The arguments of the function. Pickle can save them and the result.
+    RETURNS: The result of the function.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(function, *args).result()
+        return pool.submit(function, *args, **kwargs).result()
 
 
 def to_mebibytes(size: int | None) -> float | None:
-    """Convert a size in bytes, if there is one, to MiB."""
-    return None if size is None else size / MEBIBYTE
+    """Convert a size from bytes to MiB; None stays None."""
+    if size is None:
+        return None
+    return size / MEBIBYTE
 
 
 def describe_environment() -> Row:
-    """RETURNS (Row): The machine, its threads and the versions of what runs on it."""
+    """Return the processor, the number of threads and the versions of the libraries.
+
+    RETURNS (Row): The values by name.
+    """
     return {
         "cpu": _cpu_model(),
         "cores": os.cpu_count(),
@@ -146,10 +163,11 @@ def publish(name: str, report: Report, output: Path | None) -> None:
     """Print a report and save it.
 
     name (str): Name of the benchmark.
-    report (Report): Its result.
+    report (Report): The result of the benchmark.
     output (Path | None): The JSON file. By default metrics/NAME.json.
     """
-    output = Path("metrics", f"{name}.json") if output is None else output
+    if output is None:
+        output = Path("metrics", f"{name}.json")
     environment = describe_environment()
     msg.divider(f"Benchmark: {name}")
     print_values({**environment, **report.settings})
@@ -164,7 +182,7 @@ def publish(name: str, report: Report, output: Path | None) -> None:
 
 
 def print_values(values: Row) -> None:
-    """Print names and values, one a line.
+    """Print names and values, one per line.
 
     values (Row): The values by name.
     """
@@ -174,22 +192,24 @@ def print_values(values: Row) -> None:
 def print_rows(rows: list[Row]) -> None:
     """Print a table.
 
-    rows (list[Row]): Its lines; all have the columns of the first.
+    rows (list[Row]): The rows. All have the columns of the first row.
     """
-    aligns = ["l" if isinstance(value, str) else "r" for value in rows[0].values()]
-    lines = [[_show(row[column]) for column in rows[0]] for row in rows]
+    columns = list(rows[0])
+    lines = []
+    for row in rows:
+        lines.append([_show(row[column]) for column in columns])
     msg.table(
         lines,
-        header=[_label(column) for column in rows[0]],
+        header=list(map(_label, columns)),
         divider=True,
-        aligns=aligns,
+        aligns=list(map(_alignment, rows[0].values())),
         max_col=MAX_COLUMN,
     )
 
 
 @contextmanager
 def failures_named(name: str) -> Iterator[None]:
-    """End the command with a message instead of a traceback where a file or a setting is wrong.
+    """End the command with a message, not a traceback, if a file or a setting is wrong.
 
     name (str): Name of the benchmark.
     """
@@ -200,18 +220,30 @@ def failures_named(name: str) -> Iterator[None]:
 
 
 def _label(column: str) -> str:
+    """Return the title of a column."""
     return column.replace("_", " ")
 
 
-def _show(value: Any) -> str:
+def _alignment(value: str | float | None) -> str:
+    """Return the alignment of a column: left for text, right for numbers."""
+    if isinstance(value, str):
+        return "l"
+    return "r"
+
+
+def _show(value: str | float | None) -> str:
+    """Return the text of a value; a number has three significant digits."""
     if value is None:
         return "-"
     if not isinstance(value, float):
         return str(value)
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
 
 
 def _cpu_model() -> str:
+    """Return the name of the processor."""
     if _CPUINFO.exists():
         for line in _CPUINFO.read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition(":")
@@ -221,6 +253,7 @@ def _cpu_model() -> str:
 
 
 def _status_bytes(field: str) -> int:
+    """Read a size from the kernel's description of this process."""
     for line in _STATUS.read_text(encoding="utf-8").splitlines():
         key, _, value = line.partition(":")
         if key == field:

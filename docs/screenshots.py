@@ -1,6 +1,7 @@
-"""Make the pictures of the documentation: python docs/screenshots.py [MODEL] [CORPUS]
+"""Make the screenshots of the documentation: python docs/screenshots.py [MODEL] [CORPUS].
 
-Needs the extras `app` and `dev`, Chromium, and by default the model and the corpus that `spacy project run all` makes.
+This needs the extras `app` and `dev`, and Chromium. The default model and corpus are those that
+`spacy project run all` makes.
 """
 
 import shutil
@@ -10,16 +11,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import spacy
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from spacy_tabcnn.visual import render
 
 IMAGES = Path(__file__).parent / "images"
 PORT = 8599
 TEXT = "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in Japan."
-DESKTOP = {"width": 1000, "height": 1000}
-PHONE = {"width": 390, "height": 844}
-TALL_PHONE = {"width": 390, "height": 1150}
+DESKTOP = ViewportSize(width=1000, height=1000)
+PHONE = ViewportSize(width=390, height=844)
+TALL_PHONE = ViewportSize(width=390, height=1150)
+WIDE = ViewportSize(width=1600, height=1200)
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -32,6 +34,11 @@ FLAGS = [
 def main(
     model: str = "training/sample/model-best", corpus: str = "corpus/sample/dev.spacy"
 ) -> None:
+    """Make all screenshots.
+
+    model (str): Name or folder of a pipeline.
+    corpus (str): An annotated corpus, for the error browser.
+    """
     IMAGES.mkdir(exist_ok=True)
     tabcnn = [sys.executable, "-m", "spacy", "tabcnn"]
     command = [*tabcnn, "serve", model, "--port", str(PORT), "--text", TEXT]
@@ -41,7 +48,7 @@ def main(
     ):
         errors = Path(folder) / "errors.html"
         subprocess.run([*tabcnn, "errors", model, corpus, errors], check=True)
-        next(line for line in server.stdout or () if "URL:" in line)
+        _wait_for_address(server)
         with sync_playwright() as driver:
             browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
             page = browser.new_page(viewport=DESKTOP)
@@ -49,16 +56,17 @@ def main(
             try:
                 shoot_app(page)
                 shoot_pictures(page, model)
-                for name, size in {"errors.png": DESKTOP, "errors-phone.png": PHONE}.items():
-                    page.set_viewport_size(size)
-                    page.goto(errors.as_uri())
-                    page.screenshot(path=IMAGES / name)
+                shoot_errors(page, errors)
             finally:
                 browser.close()
                 server.terminate()
 
 
 def shoot_app(page: Page) -> None:
+    """Make the screenshots of the app.
+
+    page (Page): A page of the browser.
+    """
     for name, size in {"app-phone.png": TALL_PHONE, "app.png": DESKTOP}.items():
         page.set_viewport_size(size)
         page.goto(f"http://localhost:{PORT}")
@@ -67,15 +75,41 @@ def shoot_app(page: Page) -> None:
 
 
 def shoot_pictures(page: Page, model: str) -> None:
+    """Make the screenshots of arcs and of a label table.
+
+    page (Page): A page of the browser.
+    model (str): Name or folder of the pipeline.
+    """
     nlp = spacy.load(model)
     doc = nlp(TEXT)
-    page.set_viewport_size({"width": 1600, "height": 1200})
-    for name, markup in {
+    pages = {
         "arcs.png": render(doc, page=True),
         "table.png": render(doc, "table", nlp=nlp, page=True),
-    }.items():
+    }
+    page.set_viewport_size(WIDE)
+    for name, markup in pages.items():
         page.set_content(markup or "")
         page.locator("svg").screenshot(path=IMAGES / name)
+
+
+def shoot_errors(page: Page, errors: Path) -> None:
+    """Make the screenshots of the error browser.
+
+    page (Page): A page of the browser.
+    errors (Path): The error browser, an HTML file.
+    """
+    for name, size in {"errors.png": DESKTOP, "errors-phone.png": PHONE}.items():
+        page.set_viewport_size(size)
+        page.goto(errors.as_uri())
+        page.screenshot(path=IMAGES / name)
+
+
+def _wait_for_address(server: subprocess.Popen[str]) -> None:
+    """Wait until the server prints its address."""
+    for line in server.stdout or ():
+        if "URL:" in line:
+            return
+    raise RuntimeError(f"the server ended with {server.wait()} before it printed its address")
 
 
 if __name__ == "__main__":

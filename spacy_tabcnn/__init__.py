@@ -3,7 +3,7 @@
 from .about import __version__
 
 try:
-    from .relations import Relation, register_extensions
+    from .relations import Relation, doc_to_annotation, register_extensions
 except ModuleNotFoundError as error:
     # `spacy_tabcnn.heads` needs torch only, and can be imported where spaCy is not installed.
     if error.name not in ("spacy", "thinc"):
@@ -11,4 +11,4 @@ except ModuleNotFoundError as error:
 else:
     register_extensions()
 
-__all__ = ["Relation", "__version__"]
+__all__ = ["Relation", "__version__", "doc_to_annotation"]

@@ -24,8 +24,10 @@ SOURCES = (
     "assets/sample",
     "benchmarks",
     "configs",
+    "experiments",
     "pyproject.toml",
     "setup.cfg",
+    "setup.py",
     "spacy_tabcnn",
     "tests",
 )
@@ -43,7 +45,7 @@ def model_wheel(build_wheel, tiny_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def project_build(tmp_path_factory):
-    """A folder with the names of the files in the project's `sdist` and in its `wheel`, which is built from it."""
+    """The folder with the sdist of the project and the wheel that is built from the sdist."""
     folder = tmp_path_factory.mktemp("project")
     for name in SOURCES:
         if (ROOT / name).is_dir():
@@ -132,8 +134,10 @@ def test_the_wheel_says_that_the_package_is_typed(wheel_names):
     assert "spacy_tabcnn/py.typed" in wheel_names
 
 
-def test_the_wheel_holds_the_figures_of_the_paper(wheel_names):
-    assert "spacy_tabcnn/experiments/paper.json" in wheel_names
+def test_the_wheel_holds_the_configs_and_none_of_the_tests(wheel_names):
+    shipped = [*(ROOT / "configs").glob("*.cfg"), ROOT / "configs" / "tune.json"]
+    found = {name for name in wheel_names if name.startswith("spacy_tabcnn/configs/")}
+    assert found == {f"spacy_tabcnn/configs/{path.name}" for path in shipped}
 
 
 def test_the_wheel_holds_the_licence(wheel_names):
@@ -143,11 +147,12 @@ def test_the_wheel_holds_the_licence(wheel_names):
 def test_the_sdist_can_be_built_from_and_holds_no_tests(sdist_names):
     assert {
         "setup.cfg",
+        "setup.py",
         "pyproject.toml",
         "README.md",
         "LICENSE",
+        "configs/sample.cfg",
         "spacy_tabcnn/py.typed",
     } <= sdist_names
-    assert not [
-        name for name in sdist_names if name.startswith(("tests", "benchmarks", "configs/test"))
-    ]
+    left_out = ("tests", "benchmarks", "experiments", "configs/test")
+    assert not [name for name in sdist_names if name.startswith(left_out)]

@@ -4,9 +4,10 @@ import sys
 
 import numpy as np
 import pytest
+import spacy
 from spacy.tokens import Doc, DocBin, Span
 
-from spacy_tabcnn import Relation
+from spacy_tabcnn import Relation, doc_to_annotation
 from spacy_tabcnn.relations import (
     get_entity_score,
     has_relations,
@@ -97,6 +98,86 @@ def test_unset_differs_from_empty(doc):
     doc._.relations = []
     assert doc._.relations == []
     assert has_relations(doc)
+
+
+# Relations of a span
+
+
+@pytest.fixture
+def two_sentences(make_doc):
+    """Two sentences with a relation within each and one across them."""
+    words = "Ada lived in London . Kim left Rome ."
+    entities = [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "PER"), (7, 8, "LOC")]
+    relations = [(0, 1, "LiveIn"), (2, 3, "Left"), (2, 1, "Visit")]
+    starts = [index in (0, 5) for index in range(9)]
+    return make_doc(words, entities, relations, sent_starts=starts)
+
+
+def labels_of(relations):
+    return [relation.label for relation in relations]
+
+
+def test_a_sentence_has_the_relations_within_it(two_sentences):
+    sentences = list(two_sentences.sents)
+    assert [labels_of(sent._.relations) for sent in sentences] == [["LiveIn"], ["Left"]]
+
+
+def test_an_entity_has_the_relations_in_which_it_takes_part(two_sentences):
+    found = [labels_of(ent._.relations) for ent in two_sentences.ents]
+    assert found == [["LiveIn"], ["LiveIn", "Visit"], ["Left", "Visit"], ["Left"]]
+
+
+def test_the_label_of_a_span_does_not_decide_on_its_relations(two_sentences):
+    assert labels_of(two_sentences[5:6]._.relations) == ["Left", "Visit"]
+
+
+def test_a_span_around_one_argument_has_no_relation(two_sentences):
+    assert two_sentences[0:3]._.relations == []
+
+
+def test_a_span_around_all_words_has_all_relations(two_sentences):
+    assert two_sentences[:]._.relations == two_sentences._.relations
+
+
+def test_relations_of_a_span_can_only_be_read(doc):
+    with pytest.raises(ValueError, match=r"can only be read. Set .* with doc._.relations"):
+        doc[0:2]._.relations = []
+
+
+# Plain data
+
+
+def test_a_document_becomes_plain_data(doc):
+    doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
+    set_entity_scores(doc, doc.ents, [0.75, 0.5])
+    assert doc_to_annotation(doc) == {
+        "entities": [
+            {"start": 0, "end": 12, "label": "PER", "score": 0.75},
+            {"start": 22, "end": 28, "label": "LOC", "score": 0.5},
+        ],
+        "relations": [{"head": 0, "tail": 1, "label": "LiveIn", "score": 0.5}],
+    }
+
+
+def test_an_annotated_entity_has_no_score_as_plain_data(doc):
+    assert [entity["score"] for entity in doc_to_annotation(doc)["entities"]] == [None, None]
+
+
+def test_an_argument_that_is_no_entity_follows_the_entities(doc):
+    doc._.relations = [(Span(doc, 2, 3, label="X"), doc.ents[0], "R")]
+    annotation = doc_to_annotation(doc)
+    assert [entity["label"] for entity in annotation["entities"]] == ["PER", "LOC", "X"]
+    assert (annotation["relations"][0]["head"], annotation["relations"][0]["tail"]) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["👩‍🚀 Ann 😀", "Zoe\u0301 lives", "אן גרה ברומא", "one\u2028line\x85only\rhere"]
+)
+def test_offsets_count_characters(text):
+    doc = spacy.blank("en").make_doc(text)
+    doc.ents = [Span(doc, len(doc) - 1, len(doc), label="X")]
+    [entity] = doc_to_annotation(doc)["entities"]
+    assert text[entity["start"] : entity["end"]] == doc[-1].text
 
 
 # Refusals
@@ -257,12 +338,14 @@ def test_from_docs_drops_relations_with_spacys_warning(doc):
 
 def test_extensions_are_registered_again_where_they_are_missing(doc):
     """As in a spawned worker process."""
-    removed = [Doc.remove_extension("relations"), Span.remove_extension("entity_score")]
+    removed = [Doc.remove_extension("relations")]
+    removed += map(Span.remove_extension, ("relations", "entity_score"))
     assert all(removed)
     register_extensions()
     doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
     assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
     assert doc.ents[0]._.entity_score is None
+    assert len(doc.ents[0]._.relations) == 1
 
 
 def test_extension_of_the_user_is_left_alone(doc):
@@ -276,8 +359,8 @@ def test_extension_of_the_user_is_left_alone(doc):
 
 
 def test_imports_are_light():
-    """Importing the package loads nothing but itself and spaCy, and loading all its entry points, as spaCy's discovery
-    does, does not load transformers."""
+    """Importing the package loads only itself and spaCy. Loading all its entry points, as spaCy's
+    discovery does, does not load transformers."""
     code = """
 import sys
 import spacy

@@ -1,8 +1,10 @@
-"""Draws the figures of docs/head.md: `python docs/figures/make_figures.py` in the root of the project.
+"""Make the figures of docs/head.md.
 
-It wants the sample corpus and the model trained on it (`spacy project run all`).
+Run `python docs/figures/make_figures.py` in the root of the project. This requires the sample
+corpus and the model trained on it (`spacy project run all`).
 """
 
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -12,6 +14,7 @@ import spacy
 import torch
 import torch.nn.functional as F
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from spacy.tokens import Doc
@@ -25,8 +28,8 @@ from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows
 from spacy_tabcnn.table.gold import gold_tables
 
 FOLDER = Path(__file__).parent
-SENTENCE = 38  # of the development part of the sample corpus
-# Colours that the colour-blind can tell apart (Okabe and Ito, 2008).
+SENTENCE = 38  # index in the development part of the sample corpus
+# Colours that colour-blind readers can tell apart (Okabe and Ito, 2008).
 COLOURS = ["#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2"]
 GREY = "#8c8c8c"
 
@@ -42,34 +45,19 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     windows = Windows(Sentences.of_docs([doc]), DEFAULT_MAX_LENGTH)
     table, _ = gold_tables([Example(Doc(doc.vocab, words=words), doc)], windows, scheme)
     n = len(words)
-    relations = np.zeros((n, n), dtype=int)
+    relations = np.full((n, n), NO_RELATION)
     relations[np.triu_indices(n, 1)] = table.relations
-    colour_of = dict(
-        zip(
-            (index for index in np.unique(relations) if index != NO_RELATION), COLOURS, strict=False
-        )
-    )
+    used = np.setdiff1d(relations, [NO_RELATION])
+    colours = dict(zip(used.tolist(), COLOURS, strict=False))
     figure, axes = plt.subplots(figsize=(8.5, 7.5), layout="constrained")
-    for row, col in zip(*(index.tolist() for index in np.triu_indices(n)), strict=True):
-        colour = "#e8e8e8" if row == col else colour_of.get(relations[row, col], "white")
+    for row, col in zip(*np.triu_indices(n), strict=True):
+        colour = colours.get(relations[row, col], "white")
+        if row == col:
+            colour = "#e8e8e8"
         axes.add_patch(Rectangle((col, row), 1, 1, facecolor=colour, edgecolor=GREY, linewidth=0.5))
     for place, tag in enumerate(table.tags):
-        name = scheme.tag_name(tag)
-        size = 6 if len(name) < 10 else 4.6  # no wider than the cell
-        axes.text(
-            place + 0.5,
-            place + 0.5,
-            name.replace("-", "-\n", 1),
-            ha="center",
-            va="center",
-            fontsize=size,
-        )
-    handles = []
-    for index, colour in colour_of.items():
-        label, head_first = scheme.relation_label(index)
-        text = f"{label}: head in the {'row' if head_first else 'column'}"
-        handles.append(Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=GREY, label=text))
-    axes.legend(handles=handles, loc="lower left", frameon=False, fontsize=11)
+        draw_tag(axes, scheme.tag_name(tag), place + 0.5)
+    draw_legend(axes, scheme, colours)
     axes.set(xlim=(0, n), ylim=(n, 0), aspect="equal")
     axes.xaxis.tick_top()
     axes.set_xticks(np.arange(n) + 0.5, words, rotation=60, ha="left")
@@ -79,37 +67,72 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     return figure
 
 
+def draw_tag(axes: Axes, name: str, place: float) -> None:
+    """Write a tag into its cell.
+
+    axes (Axes): The table.
+    name (str): Name of the tag.
+    place (float): Both coordinates of the cell's centre.
+    """
+    text, size = name.replace("-", "-\n", 1), 6.0
+    if len(name) >= 10:
+        size = 4.6  # as wide as the cell
+    axes.text(place, place, text, ha="center", va="center", fontsize=size)
+
+
+def draw_legend(axes: Axes, scheme: LabelScheme, colours: Mapping[int, str]) -> None:
+    """Draw the relations of a table with their directions.
+
+    axes (Axes): The table.
+    scheme (LabelScheme): The labels.
+    colours (Mapping[int, str]): Colours by index of the relation label.
+    """
+    handles = []
+    for index, colour in colours.items():
+        label, head_first = scheme.relation_label(index)
+        text = f"{label}: head in the {('column', 'row')[head_first]}"
+        handles.append(Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=GREY, label=text))
+    axes.legend(handles=handles, loc="lower left", frameon=False, fontsize=11)
+
+
 def split_first_layer(words: Tensor, conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Compute what the words of the rows and those of the columns add to the first convolution.
+    """Compute the contributions of the rows' and of the columns' words to the first convolution.
 
     words (Tensor): Word embeddings, (n, width).
     conv (nn.Conv2d): The convolution.
-    RETURNS (tuple[Tensor, Tensor]): Both parts, (channels, n, n) each; the rows' holds the bias.
+    RETURNS (tuple[Tensor, Tensor]): Both parts, (channels, n, n) each. The first one has the bias.
     RAISES (ValueError): If they do not add up to the convolution of the table.
     """
-    (n, width), reach = words.shape, conv.kernel_size[0] // 2
+    n, width = words.shape
     assert conv.bias is not None
-    parts = []
-    for kernel in (conv.weight[:, :width], conv.weight[:, width:].transpose(2, 3)):
-        # One 1-D convolution over the sentence for each offset along the other axis.
-        by_offset = [
-            F.conv1d(words.t(), kernel[..., offset], padding=reach)
-            for offset in range(2 * reach + 1)
-        ]
-        cells = [
-            torch.stack(
-                [by_offset[w + reach] for w in range(-reach, reach + 1) if 0 <= at + w < n]
-            ).sum(0)
-            for at in range(n)
-        ]
-        parts.append(torch.stack(cells, dim=2))
-    rows, columns = parts[0] + conv.bias[:, None, None], parts[1].transpose(1, 2)
-    table = torch.cat(
-        [words.t()[:, :, None].expand(-1, -1, n), words.t()[:, None].expand(-1, n, -1)]
-    )
+    rows = convolve_part(words, conv.weight[:, :width]) + conv.bias[:, None, None]
+    columns = convolve_part(words, conv.weight[:, width:].transpose(2, 3)).transpose(1, 2)
+    by_row = words.t()[:, :, None].expand(-1, -1, n)
+    by_column = words.t()[:, None].expand(-1, n, -1)
+    table = torch.cat([by_row, by_column])
     if not torch.allclose(rows + columns, conv(table[None])[0], atol=1e-4):
         raise ValueError("the parts do not add up to the convolution")
     return rows, columns
+
+
+def convolve_part(words: Tensor, kernel: Tensor) -> Tensor:
+    """Convolve a table whose cells (i, j) have the embedding of word i.
+
+    words (Tensor): Word embeddings, (n, width).
+    kernel (Tensor): The kernel, (channels, width, k, k).
+    RETURNS (Tensor): The result, (channels, n, n).
+    """
+    n, reach = len(words), kernel.shape[-1] // 2
+    # One 1-D convolution over the sentence for each offset along the columns.
+    by_offset = [
+        F.conv1d(words.t(), kernel[..., offset], padding=reach) for offset in range(2 * reach + 1)
+    ]
+    columns = []
+    for j in range(n):
+        # Offsets that are within the table.
+        first, last = max(reach - j, 0), min(reach + n - j, 2 * reach + 1)
+        columns.append(torch.stack(by_offset[first:last]).sum(0))
+    return torch.stack(columns, dim=2)
 
 
 def draw_first_layer(doc: Doc, words: Tensor, conv: nn.Conv2d) -> Figure:
@@ -124,19 +147,20 @@ def draw_first_layer(doc: Doc, words: Tensor, conv: nn.Conv2d) -> Figure:
     channel = int((rows + columns).flatten(1).std(1).argmax())
     figure, panels = plt.subplots(1, 3, figsize=(11, 4.2), layout="constrained")
     titles = ("from the row's word", "from the column's word", "their sum: the first convolution")
-    tables = [table[channel].numpy() for table in (rows, columns, rows + columns)]
-    limit = max(float(np.abs(table).max()) for table in tables)
+    tables = torch.stack([rows, columns, rows + columns])[:, channel]
+    limit = float(tables.abs().max())
+    words_of_doc = [token.text for token in doc]
     for axes, title, table in zip(panels, titles, tables, strict=True):
-        image = axes.imshow(table, cmap="RdBu_r", vmin=-limit, vmax=limit)
+        image = axes.imshow(table.numpy(), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes.set_title(title, fontsize=11)
-        axes.set_xticks(range(len(doc)), [token.text for token in doc], rotation=90, fontsize=7)
-        axes.set_yticks(range(len(doc)), [token.text for token in doc], fontsize=7)
+        axes.set_xticks(range(len(doc)), words_of_doc, rotation=90, fontsize=7)
+        axes.set_yticks(range(len(doc)), words_of_doc, fontsize=7)
     figure.colorbar(image, ax=panels, shrink=0.7)
     return figure
 
 
 def main() -> None:
-    """Draw all figures beside this file."""
+    """Draw all figures into the folder of this file."""
     nlp = spacy.load("training/sample/model-best")
     pipe = cast(RelationTable, nlp.get_pipe("relation_table"))
     doc = next(islice(read_docbin("corpus/sample/dev.spacy", nlp.vocab), SENTENCE, None))
@@ -148,7 +172,7 @@ def main() -> None:
             "label_table": draw_label_table(doc, pipe.label_scheme),
             "first_layer": draw_first_layer(doc, words, conv.float()),
         }
-    # Without the date and with fixed ids, the same figure is the same file.
+    # Without the date and with fixed identifiers, the same figure gives the same file.
     plt.rcParams["svg.hashsalt"] = "spacy_tabcnn"
     for name, figure in figures.items():
         figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})

@@ -1,10 +1,14 @@
-"""How mkdocstrings reads this project's docstrings, which are in spaCy's style: a line `name (type): text` for each
-argument, then RETURNS, YIELDS and RAISES. An extension of Griffe; mkdocs.yml names it."""
+"""The parser of this project's docstrings, for mkdocstrings.
+
+The docstrings are in spaCy's style: a line `name (type): text` for each argument, then RETURNS,
+YIELDS and RAISES. This module is an extension of Griffe; mkdocs.yml names it.
+"""
 
 import re
-from functools import partial
+from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 from griffe import (
     Class,
@@ -19,70 +23,66 @@ from griffe import (
     DocstringSectionText,
     DocstringSectionYields,
     DocstringYield,
+    Expr,
     Extension,
     Function,
     Object,
 )
 
 _ITEM = re.compile(r"(\w+) \((.+?)\): +(.+)", re.DOTALL)
-_RESULTS: dict[str, Any] = {
-    "RETURNS": (DocstringSectionReturns, partial(DocstringReturn, "")),
-    "YIELDS": (DocstringSectionYields, partial(DocstringYield, "")),
-    "RAISES": (DocstringSectionRaises, DocstringRaise),
-}
+_RESULTS = ("RETURNS", "YIELDS", "RAISES")
+# The default of each argument, None if it has none.
+Defaults: TypeAlias = Mapping[str, str | Expr | None]
+
+
+class Item(NamedTuple):
+    """An argument or a result in a docstring.
+
+    name (str): Name of the argument, or "RETURNS", "YIELDS" or "RAISES".
+    type (str): Its type.
+    text (str): Its description.
+    """
+
+    name: str
+    type: str
+    text: str
 
 
 class SpacyDocstrings(Extension):
-    """Divides the docstrings of all objects into sections."""
+    """An extension of Griffe that divides the docstrings of all objects into sections."""
 
-    def on_object(self, *, obj: Object, **kwargs: Any) -> None:
+    def on_object(self, *, obj: Object, **kwargs: object) -> None:
         """Parse the docstring of an object.
 
         obj (Object): The object.
         kwargs: Not needed.
         """
         if obj.docstring is not None:
-            # Where `Docstring.parsed`, a cached property, would keep what a parser of Griffe's own finds.
+            # The key of the cached property `Docstring.parsed`, instead of Griffe's own parser.
             obj.docstring.__dict__["parsed"] = parse(obj.docstring)
 
 
 def parse(docstring: Docstring) -> list[DocstringSection]:
     """Divide a docstring into sections.
 
-    docstring (Docstring): The docstring. A line that looks like one of an argument is text unless its parent has an
-        argument, or an attribute, of this name.
+    docstring (Docstring): The docstring. A line that looks like an argument is text unless its
+        parent has an argument, or an attribute, of this name.
     RETURNS (list[DocstringSection]): Texts, arguments and results, in the docstring's order.
     """
-    defaults = _find_arguments(docstring.parent)
-    blocks = [(_kind(block, defaults), block) for block in _split(docstring.lines)]
-    sections: list[DocstringSection] = []
-    for kind, group in groupby(blocks, key=lambda item: item[0]):
-        texts = [block for _, block in group]
-        if kind == "text":
-            sections.append(DocstringSectionText("\n".join(texts).strip("\n")))
-            continue
-        items = [match.groups() for match in map(_ITEM.fullmatch, texts) if match]
-        if kind == "arguments":
-            sections.append(
-                DocstringSectionParameters(
-                    [
-                        DocstringParameter(
-                            name, description=text, annotation=type_, value=defaults[name]
-                        )
-                        for name, type_, text in items
-                    ]
-                )
-            )
-        else:
-            section, item = _RESULTS[kind]
-            sections.append(
-                section([item(description=text, annotation=type_) for _, type_, text in items])
-            )
-    return [section for section in sections if section.value]
+    defaults = _find_defaults(docstring.parent)
+    blocks = []
+    for block in _split(docstring.lines):
+        blocks.append((_classify(block, defaults), block))
+    sections = []
+    for kind, group in groupby(blocks, key=itemgetter(0)):
+        section = _make_section(kind, [block for _, block in group], defaults)
+        if section.value:
+            sections.append(section)
+    return sections
 
 
-def _split(lines: list[str]) -> list[str]:
-    """Divide a docstring into its lines, each with the indented ones that follow it."""
+def _split(lines: Sequence[str]) -> list[str]:
+    """Divide a docstring into lines; an argument or a result keeps the indented lines below it."""
     blocks: list[str] = []
     for line in lines:
         if line.startswith(" ") and blocks and _ITEM.fullmatch(blocks[-1]):
@@ -92,21 +92,58 @@ def _split(lines: list[str]) -> list[str]:
     return blocks
 
 
-def _kind(block: str, arguments: dict[str, Any]) -> str:
+def _classify(block: str, defaults: Defaults) -> str:
+    """Return the kind of a block: "text", "arguments", "RETURNS", "YIELDS" or "RAISES"."""
     match = _ITEM.fullmatch(block)
-    if match is None or match[1] not in (*arguments, *_RESULTS):
+    if match is None:
         return "text"
-    return match[1] if match[1] in _RESULTS else "arguments"
+    if match[1] in _RESULTS:
+        return match[1]
+    if match[1] in defaults:
+        return "arguments"
+    return "text"
 
 
-def _find_arguments(parent: Object | None) -> dict[str, Any]:
-    """Return the defaults of the arguments of a function or a class, and of the attributes of a class."""
-    if not isinstance(parent, Function | Class):
-        return {}
-    arguments = {argument.name: argument.default for argument in parent.parameters}
-    attributes = (
-        {name: getattr(member, "value", None) for name, member in parent.members.items()}
-        if isinstance(parent, Class)
-        else {}
+def _make_section(kind: str, blocks: Sequence[str], defaults: Defaults) -> DocstringSection:
+    """Make a section of successive blocks of one kind."""
+    if kind == "text":
+        return DocstringSectionText("\n".join(blocks).strip("\n"))
+    items = [Item(*match.groups()) for match in map(_ITEM.fullmatch, blocks) if match]
+    if kind == "arguments":
+        return _make_arguments(items, defaults)
+    return _make_results(kind, items)
+
+
+def _make_arguments(items: Sequence[Item], defaults: Defaults) -> DocstringSection:
+    arguments = []
+    for name, type_, text in items:
+        arguments.append(
+            DocstringParameter(name, description=text, annotation=type_, value=defaults[name])
+        )
+    return DocstringSectionParameters(arguments)
+
+
+def _make_results(kind: str, items: Sequence[Item]) -> DocstringSection:
+    if kind == "RAISES":
+        return DocstringSectionRaises(
+            [DocstringRaise(description=text, annotation=type_) for _, type_, text in items]
+        )
+    if kind == "YIELDS":
+        return DocstringSectionYields(
+            [DocstringYield("", description=text, annotation=type_) for _, type_, text in items]
+        )
+    return DocstringSectionReturns(
+        [DocstringReturn("", description=text, annotation=type_) for _, type_, text in items]
     )
-    return attributes | arguments
+
+
+def _find_defaults(parent: Object | None) -> Defaults:
+    """Find the defaults of a function's or a class's arguments, and of a class's attributes."""
+    defaults: dict[str, str | Expr | None] = {}
+    if isinstance(parent, Class):
+        for name, member in parent.members.items():
+            defaults[name] = getattr(member, "value", None)
+    if isinstance(parent, Function | Class):
+        for argument in parent.parameters:
+            defaults[argument.name] = argument.default
+    return defaults

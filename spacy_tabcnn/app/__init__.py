@@ -1,1 +1,1 @@
-"""A page in the browser that annotates what is typed into it: `spacy tabcnn serve`. Needs the extra `app`."""
+"""The page of `spacy tabcnn serve`, which annotates texts in the browser. Needs the extra `app`."""

@@ -1,83 +1,106 @@
-"""What the page shows of a document, as plain data and markup."""
+"""The content of the page for a document, as plain data and markup."""
 
 from collections.abc import Mapping
 from html import escape
-from typing import Any
+from typing import TypedDict
 
 from spacy import displacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..bulk.annotate import doc_to_annotation
 from ..bulk.rows import dump_json
-from ..relations import get_entity_score, get_relations, set_relations
+from ..relations import doc_to_annotation, get_entity_score, get_relations, set_relations
 from ..visual import render
-from ..visual.label_table import find_component, label_colours
+from ..visual.cells import find_component
+from ..visual.label_table import label_colours
 from ..visual.passages import passages
 
-# Pictures in the colours and the font of the page around them, light or dark.
+# Pictures have the colours and the font of the page around them, light or dark.
 _OPTIONS = {"color": "inherit", "bg": "transparent", "font": "inherit"}
 # Low arcs: many fit on a screen.
 _ARCS = {**_OPTIONS, "compact": True, "word_spacing": 32}
+
+
+class RelationRow(TypedDict):
+    """A relation in the list of the page.
+
+    head (str): Text of the head.
+    label (str): Type of the relation.
+    tail (str): Text of the tail.
+    score (float): Probability of the relation.
+    """
+
+    head: str
+    label: str
+    tail: str
+    score: float
 
 
 def keep_relations(doc: Doc, min_score: float) -> Doc:
     """Leave out the relations below a score.
 
     doc (Doc): A document with relations; it stays as it is.
-    min_score (float): The least score.
-    RETURNS (Doc): A copy with the others.
+    min_score (float): Minimum score.
+    RETURNS (Doc): A copy with the other relations.
     """
     doc = doc.copy()
     set_relations(doc, [relation for relation in get_relations(doc) if relation.score >= min_score])
     return doc
 
 
-def list_relations(doc: Doc) -> list[dict[str, Any]]:
+def list_relations(doc: Doc) -> list[RelationRow]:
     """List the relations of a document.
 
     doc (Doc): The document.
-    RETURNS (list[dict[str, Any]]): "head", "label", "tail" and "score" of each, the most probable first.
+    RETURNS (list[RelationRow]): The relations, the most probable first.
     """
-    rows = [
-        {"head": head.text, "label": label, "tail": tail.text, "score": score}
-        for head, tail, label, score in get_relations(doc)
-    ]
-    return sorted(rows, key=lambda row: -row["score"])
+    rows = []
+    for head, tail, label, score in get_relations(doc):
+        rows.append(RelationRow(head=head.text, label=label, tail=tail.text, score=score))
+    return sorted(rows, key=_get_score, reverse=True)
 
 
 def draw_relations(doc: Doc, *, colours: Mapping[str, str]) -> str:
-    """Write the relations of a document as a table.
+    """Render the relations of a document as an HTML table.
 
     doc (Doc): The document.
     colours (Mapping[str, str]): CSS colours by label.
     RETURNS (str): HTML.
     """
-    rows = "".join(
-        f"<tr><td>{escape(row['head'])}</td>"
-        f'<td><span class="label" style="background: {colours[row["label"]]}">{escape(row["label"])}</span></td>'
-        f"<td>{escape(row['tail'])}</td><td>{row['score']:.2f}</td></tr>"
-        for row in list_relations(doc)
-    )
-    header = "".join(f"<th>{name}</th>" for name in ("Head", "Relation", "Tail", "Score"))
+    rows = ""
+    for row in list_relations(doc):
+        style = f"background: {colours[row['label']]}"
+        rows += (
+            f"<tr><td>{escape(row['head'])}</td>"
+            f'<td><span class="label" style="{style}">{escape(row["label"])}</span></td>'
+            f"<td>{escape(row['tail'])}</td><td>{row['score']:.2f}</td></tr>"
+        )
+    header = "<th>Head</th><th>Relation</th><th>Tail</th><th>Score</th>"
     return f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def choose_colours(doc: Doc, nlp: Language) -> dict[str, str]:
-    """Choose a colour for each label, that of the label table's picture.
+    """Choose a colour for each label, the same as in the picture of the label table.
 
     doc (Doc): The annotated document.
-    nlp (Language): The pipeline that annotated it. Without a relation table, the labels are those of the document.
+    nlp (Language): The pipeline that annotated it. Without a relation table, only the labels of the
+        document have a colour.
     RETURNS (dict[str, str]): CSS colours by label.
     """
-    known = find_component(nlp).labels if has_table(nlp) else ()
-    entities = sorted({ent.label_ for ent in doc.ents})
-    relations = sorted({relation.label for relation in get_relations(doc)})
-    return label_colours(list(dict.fromkeys([*known, *entities, *relations])))
+    labels: list[str] = []
+    if has_table(nlp):
+        labels.extend(find_component(nlp).labels)
+    labels.extend(sorted({ent.label_ for ent in doc.ents}))
+    labels.extend(sorted({relation.label for relation in get_relations(doc)}))
+    return label_colours(list(dict.fromkeys(labels)))
 
 
 def has_table(nlp: Language) -> bool:
-    """RETURNS (bool): Whether there is one relation table in a pipeline, whose cells can be shown."""
+    """Check whether a pipeline has a relation table to show the cells of.
+
+    nlp (Language): The pipeline.
+    RETURNS (bool): True if it has exactly one relation table.
+    """
     try:
         find_component(nlp)
     except ValueError:
@@ -86,7 +109,7 @@ def has_table(nlp: Language) -> bool:
 
 
 def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
-    """Highlight the entities of a document, through displaCy, with their labels and scores.
+    """Highlight the entities of a document with their labels and scores, through displaCy.
 
     doc (Doc): The document.
     colours (Mapping[str, str]): CSS colours by label.
@@ -94,11 +117,16 @@ def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
     """
     ents = []
     for ent in doc.ents:
-        score = get_entity_score(ent)
-        label = ent.label_ if score is None else f"{ent.label_} {score:.2f}"
-        params = {"bg": colours[ent.label_]}
+        label, score = ent.label_, get_entity_score(ent)
+        if score is not None:
+            label = f"{label} {score:.2f}"
         ents.append(
-            {"start": ent.start_char, "end": ent.end_char, "label": escape(label), "params": params}
+            {
+                "start": ent.start_char,
+                "end": ent.end_char,
+                "label": escape(label),
+                "params": {"bg": colours[ent.label_]},
+            }
         )
     data = {
         "text": doc.text,
@@ -113,12 +141,14 @@ def draw_arcs(doc: Doc) -> list[str]:
     """Draw the relations of a document as arcs.
 
     doc (Doc): The document.
-    RETURNS (list[str]): A picture, SVG, for each sentence with relations, or for several that a relation joins.
+    RETURNS (list[str]): An SVG picture for each passage with relations: a sentence, or several
+        sentences that a relation joins.
     """
-    places = [(relation.head.start, relation.tail.start) for relation in get_relations(doc)]
+    starts = [relation.head.start for relation in get_relations(doc)]
     pictures = []
     for passage in passages(doc):
-        if any(passage.start <= start < passage.end for start, _ in places):
+        words = range(passage.start, passage.end)
+        if any(map(words.__contains__, starts)):
             pictures.append(str(render(passage, jupyter=False, options=_ARCS)))
     return pictures
 
@@ -130,18 +160,22 @@ def draw_label_table(
 
     passage (Span): The words.
     colours (Mapping[str, str]): CSS colours by label.
-    nlp (Language | None): The pipeline whose relation table fills the cells; if None, the annotation does.
-    RETURNS (str): A picture, SVG.
+    nlp (Language | None): The pipeline with the relation table that fills the cells. If None, the
+        annotation fills them.
+    RETURNS (str): An SVG picture.
     """
-    return str(
-        render(passage, "table", nlp=nlp, jupyter=False, options={**_OPTIONS, "colors": colours})
-    )
+    options = {**_OPTIONS, "colors": colours}
+    return str(render(passage, "table", nlp=nlp, jupyter=False, options=options))
 
 
 def dump_annotation(doc: Doc) -> str:
-    """Write a document as a line of JSON, as `spacy tabcnn annotate` does with a text.
+    """Write a document as a line of JSON, in the format of `spacy tabcnn annotate`.
 
     doc (Doc): The document.
     RETURNS (str): The line.
     """
     return f"{dump_json({'text': doc.text, **doc_to_annotation(doc)})}\n"
+
+
+def _get_score(row: RelationRow) -> float:
+    return row["score"]

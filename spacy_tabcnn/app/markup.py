@@ -1,14 +1,20 @@
-"""Pictures in the page: SVG and HTML as they are, which Streamlit's own elements would strip or put into frames."""
+"""Pictures in the page, as SVG and HTML.
+
+Streamlit's own elements would strip such markup or put it into frames.
+"""
 
 from streamlit.components.v2 import component
 
 _CSS = """
-figure { margin: 0 0 .5rem; overflow-x: auto; overflow-wrap: anywhere; color: var(--st-text-color); }
+figure { margin: 0 0 .5rem; overflow-x: auto; overflow-wrap: anywhere;
+  color: var(--st-text-color); }
 mark { display: inline-block; max-width: calc(100% - .5em); box-sizing: border-box; }
 table { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
-th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--st-border-color); text-align: start; }
+th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--st-border-color);
+  text-align: start; }
 th { font-weight: 400; opacity: .7; }
-th:last-child, td:last-child { padding-inline-end: 0; text-align: end; font-variant-numeric: tabular-nums; }
+th:last-child, td:last-child { padding-inline-end: 0; text-align: end;
+  font-variant-numeric: tabular-nums; }
 .label { padding: .1rem .4rem; border-radius: .3rem; color: #000; white-space: nowrap; }
 svg { display: block; }
 .displacy { zoom: .8; }
@@ -25,6 +31,6 @@ export default function ({ data, parentElement }) {
 }
 """
 
-# Shows a list of pictures below each other, each of which scrolls by itself where the page is narrower:
-# show_markup(key=..., data=[...]).
+# Shows a list of pictures, one below the other: show_markup(key=..., data=[...]).
+# A picture that is wider than the page scrolls by itself.
 show_markup = component("spacy_tabcnn_markup", html='<div class="figures"></div>', css=_CSS, js=_JS)

@@ -1,4 +1,4 @@
-"""The page, a script that `serve` gives to Streamlit with the names of the models."""
+"""The page: a script that Streamlit runs, with the names of the models as arguments."""
 
 import json
 from argparse import ArgumentParser
@@ -24,20 +24,30 @@ from spacy_tabcnn.app.markup import show_markup
 from spacy_tabcnn.relations import get_relations, has_relations
 from spacy_tabcnn.sentences import sentence_bounds
 
-MAX_TABLE_WORDS = 120  # of a picture; browsers are slow with more cells
+MAX_TABLE_WORDS = 120  # in one picture; browsers are slow with more cells
 _CACHED_TEXTS = 32
 _WIDTH = "<style>.stMainBlockContainer { max-width: 60rem; padding-top: 2.5rem; }</style>"
 
 
 @st.cache_resource(show_spinner="Loading the model …")
 def load_model(model: str) -> tuple[Language, Lock]:
-    """Load a pipeline, once for all visitors, with a lock: pipelines do not annotate in several threads at a time."""
+    """Load a pipeline once for all visitors.
+
+    model (str): Name or folder of the pipeline.
+    RETURNS (tuple[Language, Lock]): The pipeline and its lock. A pipeline cannot annotate in
+        several threads at a time.
+    """
     return spacy.load(model), Lock()
 
 
 @st.cache_resource(max_entries=_CACHED_TEXTS, show_spinner="Annotating …")
-def annotate(model: str, text: str) -> Doc:
-    """Annotate a text. The document is shared: do not change it."""
+def annotate_text(model: str, text: str) -> Doc:
+    """Annotate a text.
+
+    model (str): Name or folder of the pipeline.
+    text (str): The text.
+    RETURNS (Doc): The document. All visitors share it: do not change it.
+    """
     nlp, lock = load_model(model)
     with lock:
         return nlp(text)
@@ -45,47 +55,63 @@ def annotate(model: str, text: str) -> Doc:
 
 @st.cache_data(max_entries=_CACHED_TEXTS, show_spinner="Filling the table …")
 def draw_predicted_table(model: str, text: str, start: int, end: int) -> str:
-    """Draw the table that the pipeline fills for some words of a text."""
+    """Draw the table that a pipeline predicts for some words of a text.
+
+    model (str): Name or folder of the pipeline.
+    text (str): The text.
+    start (int): Index of the first word.
+    end (int): Index of the word after the last one.
+    RETURNS (str): An SVG picture.
+    """
     nlp, lock = load_model(model)
-    doc = annotate(model, text)
+    doc = annotate_text(model, text)
     colours = choose_colours(doc, nlp)
     with lock:
         return draw_label_table(doc[start:end], colours=colours, nlp=nlp)
 
 
 def main() -> None:
-    parser = ArgumentParser()
-    parser.add_argument("models", nargs="+")
-    parser.add_argument("--text", default="")
-    arguments = parser.parse_args()
-
+    """Show the page."""
+    models, initial_text = _parse_arguments()
     st.set_page_config(page_title="Entities and relations")
     st.html(_WIDTH)
     st.markdown("### Entities and relations")
-    model = st.selectbox("Model", arguments.models)
+    model = st.selectbox("Model", models)
     with st.form("text", border=False):
-        text = st.text_area(
-            "Text", arguments.text, height=120, placeholder="Write or paste a text."
-        )
+        text = st.text_area("Text", initial_text, height=120, placeholder="Write or paste a text.")
         st.form_submit_button("Annotate", type="primary")
     if not text.strip():
         st.info("There is no text yet. Write one above and press Annotate.")
         return
     try:
         nlp, _ = load_model(model)
-    except Exception as err:  # whatever a broken pipeline raises; it is shown
+    except Exception as err:  # a broken pipeline may raise any error; the page shows it
         _show_error(f"The model {model} cannot be loaded.", err)
         return
     try:
-        doc = annotate(model, text)
-    except Exception as err:  # whatever a component raises
+        doc = annotate_text(model, text)
+    except Exception as err:  # a component may raise any error; the page shows it
         _show_error("The text cannot be annotated.", err)
         return
     show_document(doc, model, nlp)
 
 
+def _parse_arguments() -> tuple[list[str], str]:
+    """Parse the script's arguments: the names of the models, and the text to start with."""
+    parser = ArgumentParser()
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--text", default="")
+    arguments = parser.parse_args()
+    return arguments.models, arguments.text
+
+
 def show_document(doc: Doc, model: str, nlp: Language) -> None:
-    """Show an annotated text."""
+    """Show an annotated text.
+
+    doc (Doc): The document.
+    model (str): Name or folder of the pipeline that annotated it.
+    nlp (Language): The pipeline.
+    """
     colours = choose_colours(doc, nlp)
     st.markdown("#### Entities")
     if not doc.ents:
@@ -94,16 +120,16 @@ def show_document(doc: Doc, model: str, nlp: Language) -> None:
     if not has_relations(doc):
         components = ", ".join(nlp.pipe_names) or "none"
         st.warning(
-            f"This model sets no relations (its components: {components}). Choose or train one with the component "
-            "tabcnn or spert."
+            f"This model sets no relations (its components: {components}). Choose or train one "
+            "with the component tabcnn or spert."
         )
         show_json(doc)
         return
     st.markdown("#### Relations")
-    threshold = st.slider(
-        "Least score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
+    min_score = st.slider(
+        "Minimum score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
     )
-    kept = keep_relations(doc, threshold)
+    kept = keep_relations(doc, min_score)
     arcs_tab, table_tab, json_tab = st.tabs(["Arcs", "Label table", "JSON"])
     with arcs_tab:
         show_relations(kept, n_found=len(get_relations(doc)), colours=colours)
@@ -114,17 +140,28 @@ def show_document(doc: Doc, model: str, nlp: Language) -> None:
 
 
 def show_relations(doc: Doc, *, n_found: int, colours: Mapping[str, str]) -> None:
-    """Show relations as arcs and as a list, or why there are none."""
+    """Show relations as arcs and as a list, or the reason why there are none.
+
+    doc (Doc): The document, with the relations to show.
+    n_found (int): Number of relations that the model found, with any score.
+    colours (Mapping[str, str]): CSS colours by label.
+    """
     if not n_found:
         st.info("The model finds no relations in this text.")
     elif not get_relations(doc):
-        st.info(f"No relation has so high a score; {n_found} with a lower one.")
+        st.info(f"No relation reaches the minimum score; {n_found} below it.")
     else:
         show_markup(key="arcs", data=[*draw_arcs(doc), draw_relations(doc, colours=colours)])
 
 
 def show_table(doc: Doc, model: str, nlp: Language, *, colours: Mapping[str, str]) -> None:
-    """Show the label table of a sentence."""
+    """Show the label table of a sentence.
+
+    doc (Doc): The document. If it has several sentences, the visitor chooses one.
+    model (str): Name or folder of the pipeline that annotated it.
+    nlp (Language): The pipeline.
+    colours (Mapping[str, str]): CSS colours by label.
+    """
     bounds = sentence_bounds(doc)
     start, end = bounds[0]
     if len(bounds) > 1:
@@ -133,22 +170,27 @@ def show_table(doc: Doc, model: str, nlp: Language, *, colours: Mapping[str, str
         )
     if end - start > MAX_TABLE_WORDS:
         st.caption(
-            f"The first {MAX_TABLE_WORDS} of {end - start} words; set sentence boundaries to see all."
+            f"The first {MAX_TABLE_WORDS} of {end - start} words; "
+            "set sentence boundaries to see all."
         )
         end = start + MAX_TABLE_WORDS
     if has_table(nlp):
         st.caption(
-            "What the model gives each pair of words, before any threshold; opaque where it is sure."
+            "The model's probabilities for each pair of words, before any threshold. "
+            "A cell is as opaque as its label is probable."
         )
         picture = draw_predicted_table(model, doc.text, start, end)
     else:
-        st.caption("This model fills no table: its entities and relations in the form of one.")
+        st.caption("This model fills no table. This is its annotation in the form of one.")
         picture = draw_label_table(doc[start:end], colours=colours)
     show_markup(key="table", data=[picture])
 
 
 def show_json(doc: Doc) -> None:
-    """Show the annotation as JSON, to download."""
+    """Show the annotation as JSON, with a button to download it.
+
+    doc (Doc): The document.
+    """
     line = dump_annotation(doc)
     st.download_button(
         "Download JSON",
@@ -156,7 +198,7 @@ def show_json(doc: Doc) -> None:
         file_name="annotation.jsonl",
         mime="application/jsonl",
         on_click="ignore",
-        help="What `spacy tabcnn annotate` writes: `spacy tabcnn graph` reads it.",
+        help="The format of `spacy tabcnn annotate`. `spacy tabcnn graph` reads it.",
     )
     st.json(json.loads(line))
 

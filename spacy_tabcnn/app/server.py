@@ -1,4 +1,4 @@
-"""Streamlit's server for the page."""
+"""The server of the page, by Streamlit."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -6,6 +6,14 @@ from pathlib import Path
 from spacy.util import is_package
 
 _PAGE = Path(__file__).with_name("page.py")
+_SETTINGS = (
+    "--server.headless=true",  # otherwise Streamlit asks for an e-mail address at first
+    "--server.fileWatcherType=none",
+    "--browser.gatherUsageStats=false",
+    "--client.toolbarMode=minimal",
+    "--theme.light.primaryColor=#1f5fbf",
+    "--theme.dark.primaryColor=#3d7bd9",
+)
 
 
 def serve(
@@ -13,12 +21,12 @@ def serve(
 ) -> None:
     """Serve the page until it is interrupted.
 
-    models (Iterable[str]): Names or folders of pipelines to choose from.
-    host (str): The address to listen at.
-    port (int): The port.
-    text (str): The text that the page starts with.
+    models (Iterable[str]): Names or folders of the pipelines that the page offers.
+    host (str): Address at which the server listens.
+    port (int): Port at which the server listens.
+    text (str): Text with which the page starts.
     RAISES (ImportError): If Streamlit is not installed.
-    RAISES (ValueError): If there is no such pipeline.
+    RAISES (ValueError): If a pipeline does not exist.
     """
     try:
         from streamlit.web.cli import main
@@ -29,32 +37,22 @@ def serve(
     models = list(models)
     for model in models:
         check_model(model)
-    settings = {
-        "server.address": host,
-        "server.port": port,
-        "server.headless": "true",  # else it asks for an e-mail address first
-        "server.fileWatcherType": "none",
-        "browser.gatherUsageStats": "false",
-        "client.toolbarMode": "minimal",
-        "theme.light.primaryColor": "#1f5fbf",
-        "theme.dark.primaryColor": "#3d7bd9",
-    }
-    flags = [f"--{name}={value}" for name, value in settings.items()]
+    address = [f"--server.address={host}", f"--server.port={port}"]
     main(
-        ["run", *flags, str(_PAGE), "--", f"--text={text}", *models],
+        ["run", *address, *_SETTINGS, str(_PAGE), "--", f"--text={text}", *models],
         prog_name="streamlit",
         standalone_mode=False,
     )
 
 
 def check_model(model: str) -> None:
-    """Check that a pipeline is there, without loading it.
+    """Check that a pipeline exists, without loading it.
 
-    model (str): Its name or folder.
-    RAISES (ValueError): If it is not.
+    model (str): Name or folder of the pipeline.
+    RAISES (ValueError): If the pipeline does not exist.
     """
     if not is_package(model) and not (Path(model) / "meta.json").is_file():
         raise ValueError(
-            f"{model}: neither an installed pipeline nor a folder of one. Check its name or path, or train it first "
-            "(`spacy project run all` makes training/sample/model-best)"
+            f"{model}: neither an installed pipeline nor a folder of one. Check its name or path, "
+            "or train it first (`spacy project run all` makes training/sample/model-best)"
         )

@@ -1,4 +1,5 @@
-"""Bulk annotation: files of any size through a pipeline, resumable, and the graph of what was found.
+"""Bulk annotation: files of any size, Spark DataFrames, and the graph of the found relations.
 
-Parquet needs the extra `bulk`, a graph (but not its CSV) the extra `graph`.
+Parquet needs the extra `bulk`, Spark the extra `spark`, and a graph (but not its CSV) the extra
+`graph`.
 """

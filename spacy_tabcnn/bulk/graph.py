@@ -1,31 +1,38 @@
-"""The graph of annotated documents: entities with the same text and label are one node, each relation is an edge that
-says where it was found."""
+"""The graph of annotated documents.
+
+Entities with the same text and label are one node. Each relation is an edge with the place where
+it was found.
+"""
 
 import csv
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from .rows import get_format, read_rows
+from ..relations import EntityDict, RelationDict
+from .rows import Record, Row, get_format, read_rows
 
 if TYPE_CHECKING:
     import networkx as nx
 
 SUFFIXES = (".graphml", ".csv")
-# What XML has no form for.
+# Characters that XML does not allow.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Columns of the CSV for one argument of a relation.
+_ARGUMENT_COLUMNS = ("", "_label", "_text", "_start", "_end", "_score")
 
 
 class EntityMention(NamedTuple):
-    """An entity, where it was found.
+    """An entity with the place where it was found.
 
     document (str): The document's `id`, or the number of its row, from 1.
     start (int): Its first character in the document's text.
-    end (int): The character after its last.
-    text (str): It as it is written there.
+    end (int): The character after its last one.
+    text (str): Its text as it stands there.
     label (str): Its label.
     score (float | None): Its score.
     """
@@ -39,15 +46,18 @@ class EntityMention(NamedTuple):
 
     @property
     def node(self) -> tuple[str, str]:
-        """RETURNS (tuple[str, str]): What it is merged by: its normalised text and its label."""
+        """Return the node of the mention.
+
+        RETURNS (tuple[str, str]): The normalised text and the label.
+        """
         return normalise(self.text), self.label
 
 
 class RelationMention(NamedTuple):
-    """A relation, where it was found.
+    """A relation with the place where it was found.
 
-    head (EntityMention): Where it starts from.
-    tail (EntityMention): What it points to.
+    head (EntityMention): The entity at which it starts.
+    tail (EntityMention): The entity to which it points.
     label (str): Its label.
     score (float | None): Its score.
     """
@@ -56,6 +66,9 @@ class RelationMention(NamedTuple):
     tail: EntityMention
     label: str
     score: float | None
+
+
+_Mentions: TypeAlias = tuple[list[EntityMention], list[RelationMention]]
 
 
 def normalise(text: str) -> str:
@@ -70,13 +83,13 @@ def normalise(text: str) -> str:
 
 def read_mentions(
     path: Path, *, text_field: str = "text", min_score: float = 0.0
-) -> Iterator[tuple[list[EntityMention], list[RelationMention]]]:
+) -> Iterator[_Mentions]:
     """Read the entities and relations of annotated documents.
 
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
     text_field (str): The field that holds the text.
-    min_score (float): Least score of an entity, and of a relation, whose entities must have it too. What has no score
-        is kept.
+    min_score (float): Minimum score of an entity, and of a relation and both its entities.
+        Mentions without a score are kept.
     YIELDS (tuple): The entities and the relations of each document.
     RAISES (ImportError): If the file is Parquet and pyarrow is missing.
     RAISES (ValueError): If a row was not made by `spacy tabcnn annotate`.
@@ -86,35 +99,18 @@ def read_mentions(
         where = f"{path}, line {row.line}"
         if row.reason is not None:
             raise ValueError(
-                f"{where}: {row.reason}. Give a file that `spacy tabcnn annotate` wrote, and --text-field"
+                f"{where}: {row.reason}. Give a file that `spacy tabcnn annotate` wrote, and "
+                "--text-field"
             )
-        identifier = row.record.get("id")
-        document = str(number if identifier is None else identifier)
         try:
-            entities = [
-                EntityMention(document, start, end, row.record[text_field][start:end], label, score)
-                for start, end, label, score in map(_get_entity, row.record["entities"])
-            ]
-            by_index = dict(enumerate(entities))
-            relations = [
-                RelationMention(
-                    by_index[item["head"]], by_index[item["tail"]], item["label"], item["score"]
-                )
-                for item in row.record["relations"]
-            ]
+            entities = _get_entities(row, _get_document(row.record, number), text_field)
+            relations = _get_relations(row, entities)
         except (KeyError, TypeError) as err:
             raise ValueError(
-                f"{where}: malformed entities or relations ({type(err).__name__}: {err}). Give a file that "
-                "`spacy tabcnn annotate` wrote"
+                f"{where}: malformed entities or relations ({type(err).__name__}: {err}). Give a "
+                "file that `spacy tabcnn annotate` wrote"
             ) from err
-        yield (
-            [entity for entity in entities if _has_score(entity, min_score)],
-            [
-                item
-                for item in relations
-                if all(_has_score(part, min_score) for part in (item, item.head, item.tail))
-            ],
-        )
+        yield _select(entities, relations, min_score)
 
 
 def make_graph(
@@ -124,10 +120,11 @@ def make_graph(
 
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
     text_field (str): The field that holds the text.
-    min_score (float): Least score of an entity or a relation, as of `read_mentions`.
-    RETURNS (nx.MultiDiGraph): Its nodes are (normalised text, label), with `text`, as first written, `label` and
-        `mentions`, a list of EntityMention; an edge for each mention of a relation, with `label`, `score` (left out if
-        there is none), `document`, and `start`, `end` and `text` of either argument as `head_start` and so on.
+    min_score (float): Minimum score of an entity or a relation, as in `read_mentions`.
+    RETURNS (nx.MultiDiGraph): Its nodes are (normalised text, label), with `text`, as first
+        written, `label` and `mentions`, a list of EntityMention. An edge stands for each mention
+        of a relation, with `label`, `score` (omitted if there is none), `document`, and `start`,
+        `end` and `text` of both arguments as `head_start` and so on.
     RAISES (ImportError): If networkx is missing, or pyarrow for Parquet.
     RAISES (ValueError): If a row was not made by `spacy tabcnn annotate`.
     """
@@ -138,18 +135,7 @@ def make_graph(
                 graph.add_node(entity.node, text=entity.text, label=entity.label, mentions=[])
             graph.nodes[entity.node]["mentions"].append(entity)
         for relation in relations:
-            data: dict[str, Any] = {"label": relation.label, "document": relation.head.document}
-            if relation.score is not None:
-                data["score"] = relation.score
-            for role, entity in (("head", relation.head), ("tail", relation.tail)):
-                data.update(
-                    {
-                        f"{role}_start": entity.start,
-                        f"{role}_end": entity.end,
-                        f"{role}_text": entity.text,
-                    }
-                )
-            graph.add_edge(relation.head.node, relation.tail.node, **data)
+            graph.add_edge(relation.head.node, relation.tail.node, **_get_edge_data(relation))
     return graph
 
 
@@ -159,68 +145,126 @@ def write_graph(
     """Write annotated documents as a graph.
 
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
-    output (Path): A .graphml file, in which the mentions of a node are JSON; or a .csv file with a row for each mention
-        of a relation, which needs neither networkx nor memory.
+    output (Path): A .graphml file, in which the mentions of a node are JSON; or a .csv file with
+        a row for each mention of a relation, which requires neither networkx nor the memory for a
+        graph.
     text_field (str): The field that holds the text.
-    min_score (float): Least score of an entity or a relation, as of `read_mentions`.
-    RETURNS (int): How many edges were written.
+    min_score (float): Minimum score of an entity or a relation, as in `read_mentions`.
+    RETURNS (int): Number of edges.
     RAISES (ImportError): If networkx is missing for GraphML, or pyarrow for Parquet.
-    RAISES (ValueError): If the suffix is another one, or a row was not made by `spacy tabcnn annotate`.
+    RAISES (ValueError): If the suffix is another one, or a row was not made by
+        `spacy tabcnn annotate`.
     """
-    if output.suffix.lower() not in SUFFIXES:
+    suffix = output.suffix.lower()
+    if suffix not in SUFFIXES:
         raise ValueError(
-            f"{output}: cannot tell its format from the suffix {output.suffix!r}; expected {' or '.join(SUFFIXES)}"
+            f"{output}: cannot tell its format from the suffix {output.suffix!r}; expected "
+            f"{' or '.join(SUFFIXES)}"
         )
-    if output.suffix.lower() == ".csv":
+    if suffix == ".csv":
         output.parent.mkdir(parents=True, exist_ok=True)
         return _write_csv(read_mentions(path, text_field=text_field, min_score=min_score), output)
     graph = make_graph(path, text_field=text_field, min_score=min_score)
-    for _, data in graph.nodes(data=True):
-        data["n_mentions"] = len(data["mentions"])
-        mentions = [mention._asdict() for mention in data["mentions"]]
-        data["mentions"] = json.dumps(mentions, ensure_ascii=False)
-    for *_, data in (*graph.nodes(data=True), *graph.edges(data=True)):
-        data.update(
-            {
-                name: _NO_XML.sub("\ufffd", item)
-                for name, item in data.items()
-                if isinstance(item, str)
-            }
-        )
     output.parent.mkdir(parents=True, exist_ok=True)
-    _import_networkx().write_graphml(graph, output)
+    _write_graphml(graph, output)
     return graph.number_of_edges()
 
 
-def _write_csv(
-    documents: Iterator[tuple[list[EntityMention], list[RelationMention]]], output: Path
-) -> int:
-    names = ("", "_label", "_text", "_start", "_end", "_score")
-    sides = [[f"{role}{name}" for name in names] for role in ("head", "tail")]
-    n_edges = 0
-    with output.open("w", encoding="utf-8", newline="") as file_:
-        writer = csv.writer(file_)
-        writer.writerow([*sides[0], "relation", *sides[1], "score", "document"])
-        for _, relations in documents:
-            for item in relations:
-                head, tail = (
-                    [*part.node, part.text, part.start, part.end, part.score]
-                    for part in (item.head, item.tail)
-                )
-                writer.writerow([*head, item.label, *tail, item.score, item.head.document])
-                n_edges += 1
-    return n_edges
+def _get_document(record: Record, number: int) -> str:
+    identifier = record.get("id")
+    if identifier is None:
+        identifier = number
+    return str(identifier)
 
 
-def _get_entity(item: dict[str, Any]) -> tuple[int, int, str, float | None]:
-    return item["start"], item["end"], item["label"], item["score"]
+def _get_entities(row: Row, document: str, text_field: str) -> list[EntityMention]:
+    text = row.get_text(text_field)
+    entities = []
+    for item in cast("list[EntityDict]", row.record["entities"]):
+        start, end = item["start"], item["end"]
+        mention = EntityMention(document, start, end, text[start:end], item["label"], item["score"])
+        entities.append(mention)
+    return entities
+
+
+def _get_relations(row: Row, entities: Sequence[EntityMention]) -> list[RelationMention]:
+    by_index = dict(enumerate(entities))  # refuses negative indices, too
+    relations = []
+    for item in cast("list[RelationDict]", row.record["relations"]):
+        head, tail = by_index[item["head"]], by_index[item["tail"]]
+        relations.append(RelationMention(head, tail, item["label"], item["score"]))
+    return relations
+
+
+def _select(
+    entities: Iterable[EntityMention], relations: Iterable[RelationMention], min_score: float
+) -> _Mentions:
+    """Keep the entities and relations that have the minimum score."""
+    kept_entities = [entity for entity in entities if _has_score(entity, min_score)]
+    kept_relations = []
+    for relation in relations:
+        mentions = (relation, relation.head, relation.tail)
+        if all(_has_score(mention, min_score) for mention in mentions):
+            kept_relations.append(relation)
+    return kept_entities, kept_relations
 
 
 def _has_score(mention: EntityMention | RelationMention, min_score: float) -> bool:
     return mention.score is None or mention.score >= min_score
 
 
-def _import_networkx() -> Any:
+def _get_edge_data(relation: RelationMention) -> dict[str, str | int | float]:
+    data: dict[str, str | int | float] = {
+        "label": relation.label,
+        "document": relation.head.document,
+    }
+    if relation.score is not None:
+        data["score"] = relation.score
+    for role, entity in (("head", relation.head), ("tail", relation.tail)):
+        data[f"{role}_start"] = entity.start
+        data[f"{role}_end"] = entity.end
+        data[f"{role}_text"] = entity.text
+    return data
+
+
+def _write_graphml(graph: "nx.MultiDiGraph", output: Path) -> None:
+    """Write a graph; the mentions of its nodes become JSON."""
+    for _, data in graph.nodes(data=True):
+        mentions = [mention._asdict() for mention in data["mentions"]]
+        data["n_mentions"] = len(mentions)
+        data["mentions"] = json.dumps(mentions, ensure_ascii=False)
+        _replace_invalid(data)
+    for *_, data in graph.edges(data=True):
+        _replace_invalid(data)
+    _import_networkx().write_graphml(graph, output)
+
+
+def _replace_invalid(data: dict[str, object]) -> None:
+    """Replace the characters that XML does not allow."""
+    for name, value in data.items():
+        if isinstance(value, str):
+            data[name] = _NO_XML.sub("\ufffd", value)
+
+
+def _write_csv(documents: Iterable[_Mentions], output: Path) -> int:
+    head_columns = [f"head{name}" for name in _ARGUMENT_COLUMNS]
+    tail_columns = [f"tail{name}" for name in _ARGUMENT_COLUMNS]
+    n_edges = 0
+    with output.open("w", encoding="utf-8", newline="") as file_:
+        writer = csv.writer(file_)
+        writer.writerow([*head_columns, "relation", *tail_columns, "score", "document"])
+        for _, relations in documents:
+            for head, tail, label, score in relations:
+                writer.writerow([*_get_cells(head), label, *_get_cells(tail), score, head.document])
+                n_edges += 1
+    return n_edges
+
+
+def _get_cells(entity: EntityMention) -> tuple[object, ...]:
+    return (*entity.node, entity.text, entity.start, entity.end, entity.score)
+
+
+def _import_networkx() -> ModuleType:
     try:
         import networkx
     except ImportError as err:

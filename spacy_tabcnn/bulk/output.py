@@ -1,192 +1,258 @@
 """Rows and their annotations, written as JSONL or Parquet."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from spacy.util import minibatch
 
-from .rows import check_columns, dump_json, get_format, get_record, import_parquet, read_rows
+from .rows import (
+    Record,
+    RowResult,
+    check_columns,
+    dump_json,
+    get_format,
+    get_record,
+    import_parquet,
+    read_rows,
+)
 
-# The key of a result that says why the document was rejected.
-REASON = "reason"
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 # The fields that annotation adds.
 ADDED = ("entities", "relations")
 # The field that names a document, if it has one.
 _ID = "id"
 # Rows of a Parquet file's row groups.
 _GROUP_ROWS = 4096
-# Integers beyond are not exact in a column of floats.
+# A column of floats holds integers exactly up to this size.
 _EXACT = 2**53
+# Types of Parquet columns, each with the kinds of values that it can hold; the first fit is taken.
+_COLUMN_TYPES = (
+    ({"str"}, "string"),
+    ({"bool"}, "bool"),
+    ({"int", "long"}, "int64"),
+    ({"int", "float"}, "double"),
+)
 
-Reject = Callable[[int, str, dict[str, Any]], None]
+
+class _Rejects:
+    """The file of rejected rows, and their number."""
+
+    def __init__(self, file_: BinaryIO):
+        self.file_ = file_
+        self.count = 0
+
+    def write(self, line: int, reason: str, record: Record) -> None:
+        """Write the line, the `id` (if there is one) and the reason of a row."""
+        rejected: Record = {"line": line}
+        if _ID in record:
+            rejected[_ID] = record[_ID]
+        rejected["reason"] = reason
+        self.file_.write(f"{dump_json(rejected)}\n".encode())
+        self.count += 1
 
 
-def get_arrow_fields() -> list[Any]:
-    """RETURNS (list[pyarrow.Field]): The columns `entities` and `relations`, as Arrow has them."""
+def get_arrow_fields() -> "list[pa.Field]":
+    """Return the columns `entities` and `relations` in Arrow's types.
+
+    RETURNS (list[pyarrow.Field]): The columns.
+    """
     import pyarrow as pa
 
-    def list_of(**types: Any) -> Any:
-        return pa.list_(pa.struct(list(types.items())))
-
     number, text, score = pa.int64(), pa.string(), pa.float64()
+    entity = {"start": number, "end": number, "label": text, "score": score}
+    relation = {"head": number, "tail": number, "label": text, "score": score}
     return [
-        pa.field("entities", list_of(start=number, end=number, label=text, score=score)),
-        pa.field("relations", list_of(head=number, tail=number, label=text, score=score)),
+        pa.field("entities", pa.list_(pa.struct(list(entity.items())))),
+        pa.field("relations", pa.list_(pa.struct(list(relation.items())))),
     ]
 
 
 def write_output(
     source: Path,
-    results: Iterable[dict[str, Any]],
+    results: Iterable[RowResult],
     file_: BinaryIO,
     rejects_file: BinaryIO,
     *,
     text_field: str,
     to_parquet: bool,
 ) -> tuple[int, int]:
-    """Write the rows of a file with their annotations, and those that were rejected with the reasons.
+    """Write the rows of a file with their annotations, and the rejected rows with the reasons.
+
+    From Parquet to Parquet, columns keep their types. From JSONL to Parquet, a column holds
+    strings, booleans, integers or floats if all its values do; otherwise it holds JSON as strings.
 
     source (Path): The input.
-    results (Iterable[dict[str, Any]]): For each of its rows `entities` and `relations`, or `reason`.
-    file_ (BinaryIO): The file to write to. From Parquet to Parquet, columns keep their types. From JSONL, a column is
-        of strings, booleans, integers or floats if all its values are, else of strings that hold JSON.
-    rejects_file (BinaryIO): The file for `line`, `id` if the row has one, and `reason` of each rejected row, as JSONL.
+    results (Iterable[RowResult]): The annotation or the rejection of each row.
+    file_ (BinaryIO): The file for the annotated rows.
+    rejects_file (BinaryIO): The file for `line`, `id` (if the row has one) and `reason` of each
+        rejected row, as JSONL.
     text_field (str): The field that holds the text.
-    to_parquet (bool): Write Parquet; else JSONL.
+    to_parquet (bool): Write Parquet instead of JSONL.
     RETURNS (tuple[int, int]): Numbers of rows written and rejected.
-    RAISES (ValueError): If there are more or less results than rows.
+    RAISES (ValueError): If there are more or fewer results than rows.
     """
-    n_rejected = 0
-
-    def reject(line: int, reason: str, record: dict[str, Any]) -> None:
-        nonlocal n_rejected
-        n_rejected += 1
-        names = {_ID: record[_ID]} if _ID in record else {}
-        rejects_file.write(f"{dump_json({'line': line, **names, 'reason': reason})}\n".encode())
-
+    rejects = _Rejects(rejects_file)
     if to_parquet and get_format(source) == "parquet":
-        return _add_columns(source, results, file_, reject, text_field), n_rejected
-    records = _get_records(source, results, reject, text_field)
+        n_rows = _add_columns(source, results, file_, rejects, text_field)
+        return n_rows, rejects.count
+    records = _annotate_records(source, results, rejects, text_field)
     if to_parquet:
-        return _write_parquet(_infer_columns(source, text_field), records, file_), n_rejected
+        n_rows = _write_parquet(_infer_columns(source, text_field), records, file_)
+    else:
+        n_rows = _write_jsonl(records, file_)
+    return n_rows, rejects.count
+
+
+def _annotate_records(
+    source: Path, results: Iterable[RowResult], rejects: _Rejects, text_field: str
+) -> Iterator[Record]:
+    for row, result in zip(read_rows(source, text_field=text_field), results, strict=True):
+        reason = row.reason or result.get("reason")
+        if reason is None:
+            yield {**row.record, **result}
+        else:
+            rejects.write(row.line, reason, row.record)
+
+
+def _write_jsonl(records: Iterable[Record], file_: BinaryIO) -> int:
     n_rows = 0
     for record in records:
         file_.write(f"{dump_json(record)}\n".encode())
         n_rows += 1
-    return n_rows, n_rejected
+    return n_rows
 
 
-def _get_records(
-    source: Path, results: Iterable[dict[str, Any]], reject: Reject, text_field: str
-) -> Iterator[dict[str, Any]]:
-    for row, result in zip(read_rows(source, text_field=text_field), results, strict=True):
-        reason = row.reason or result.get(REASON)
-        if reason is None:
-            yield {**row.record, **result}
-        else:
-            reject(row.line, reason, row.record)
-
-
-def _get_schema(fields: Iterable[Any]) -> Any:
-    """Make a schema of the fields of the input and those of the annotation."""
+def _make_schema(fields: "Iterable[pa.Field]") -> "pa.Schema":
+    """Make a schema of the fields of the input and the fields of the annotation."""
     import pyarrow as pa
 
-    added = get_arrow_fields()
-    return pa.schema([*(field for field in fields if field.name not in ADDED), *added])
+    kept = [field for field in fields if field.name not in ADDED]
+    return pa.schema([*kept, *get_arrow_fields()])
 
 
 def _add_columns(
     source: Path,
-    results: Iterable[dict[str, Any]],
+    results: Iterable[RowResult],
     file_: BinaryIO,
-    reject: Reject,
+    rejects: _Rejects,
     text_field: str,
 ) -> int:
     """Add the annotation to a Parquet file whose values stay in Arrow."""
-    import pyarrow as pa
-
     pq = import_parquet()
     results = iter(results)
     n_read = n_rows = 0
     with pq.ParquetFile(source) as input_file:
         check_columns(input_file.schema_arrow.names, text_field, source)
-        schema = _get_schema(input_file.schema_arrow)
+        schema = _make_schema(input_file.schema_arrow)
         with pq.ParquetWriter(file_, schema) as writer:
             for batch in input_file.iter_batches(_GROUP_ROWS):
-                kept = []
-                annotations = []
-                for index, result in enumerate(islice(results, batch.num_rows)):
-                    if REASON in result:
-                        reject(
-                            n_read + index + 1, result[REASON], _get_names(batch.slice(index, 1))
-                        )
-                    else:
-                        kept.append(index)
-                        annotations.append(result)
+                part = list(islice(results, batch.num_rows))
+                kept = _keep_annotated(batch, part, n_read, rejects)
+                writer.write_table(_make_table(batch, part, kept, schema))
                 n_read += batch.num_rows
                 n_rows += len(kept)
-                table = pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64()))
-                columns = {name: table[name] for name in table.column_names}
-                for name in ADDED:
-                    values = [result[name] for result in annotations]
-                    columns[name] = pa.array(values, schema.field(name).type)
-                writer.write_table(
-                    pa.table([columns[name] for name in schema.names], schema=schema)
-                )
     return n_rows
 
 
-def _get_names(row: Any) -> dict[str, Any]:
-    """Get the id out of a batch of one row, if there is one that Python has a form for."""
-    record = get_record(row.select([_ID])) if _ID in row.schema.names else {}
-    return {} if isinstance(record, str) else record
+def _keep_annotated(
+    batch: "pa.RecordBatch", results: Sequence[RowResult], n_read: int, rejects: _Rejects
+) -> list[int]:
+    """Return the indices of the annotated rows, and write the others to the rejects."""
+    kept = []
+    for index, result in enumerate(results):
+        if "reason" in result:
+            record = _get_id(batch.slice(index, 1))
+            rejects.write(n_read + index + 1, result["reason"], record)
+        else:
+            kept.append(index)
+    return kept
 
 
-def _infer_columns(source: Path, text_field: str) -> dict[str, Any]:
-    """Find a type for each field of a JSONL or text file: None where values are to be written as JSON."""
+def _make_table(
+    batch: "pa.RecordBatch", results: Sequence[RowResult], kept: Sequence[int], schema: "pa.Schema"
+) -> "pa.Table":
+    """Make a table of some rows of a batch and their annotations."""
     import pyarrow as pa
 
+    table = pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64()))
+    columns = {name: table[name] for name in table.column_names}
+    entities, relations = [], []
+    for index in kept:
+        entities.append(results[index]["entities"])
+        relations.append(results[index]["relations"])
+    columns["entities"] = pa.array(entities, schema.field("entities").type)
+    columns["relations"] = pa.array(relations, schema.field("relations").type)
+    return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _get_id(row: "pa.RecordBatch") -> Record:
+    """Return the `id` of a batch of one row; empty if it has none that Python can hold."""
+    if _ID not in row.schema.names:
+        return {}
+    record = get_record(row.select([_ID]))
+    if isinstance(record, str):
+        return {}
+    return record
+
+
+def _infer_columns(source: Path, text_field: str) -> dict[str, str | None]:
+    """Find the Arrow type of each field of a JSONL or text file.
+
+    The type is None where the values are to be written as JSON.
+    """
     kinds: dict[str, set[str]] = {}
     for row in read_rows(source, text_field=text_field):
         if row.reason is None:
             for name, value in row.record.items():
-                kinds.setdefault(name, set()).update(() if value is None else (_get_kind(value),))
-    # The first type whose kinds hold all that were found.
-    types = [
-        ({"str"}, pa.string()),
-        ({"bool"}, pa.bool_()),
-        ({"int", "long"}, pa.int64()),
-        ({"int", "float"}, pa.float64()),
-    ]
-    return {
-        name: next((type_ for allowed, type_ in types if found <= allowed), None)
-        for name, found in kinds.items()
-    }
+                kinds.setdefault(name, set()).add(_get_kind(value))
+    return {name: _choose_type(found - {"NoneType"}) for name, found in kinds.items()}
 
 
-def _get_kind(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        if -_EXACT <= value <= _EXACT:
-            return "int"
-        return "long" if -(2**63) <= value < 2**63 else "other"
-    return type(value).__name__
+def _get_kind(value: object) -> str:
+    if not isinstance(value, int) or isinstance(value, bool):
+        return type(value).__name__
+    if -_EXACT <= value <= _EXACT:
+        return "int"
+    if -(2**63) <= value < 2**63:
+        return "long"
+    return "other"
+
+
+def _choose_type(found: set[str]) -> str | None:
+    for kinds, name in _COLUMN_TYPES:
+        if found <= kinds:
+            return name
+    return None
 
 
 def _write_parquet(
-    columns: dict[str, Any], records: Iterable[dict[str, Any]], file_: BinaryIO
+    columns: dict[str, str | None], records: Iterable[Record], file_: BinaryIO
 ) -> int:
     import pyarrow as pa
 
-    schema = _get_schema(pa.field(name, type_ or pa.string()) for name, type_ in columns.items())
-    as_json = {name for name, type_ in columns.items() if type_ is None and name not in ADDED}
+    fields = []
+    as_json = set()
+    for name, type_name in columns.items():
+        fields.append(pa.field(name, pa.type_for_alias(type_name or "string")))
+        if type_name is None and name not in ADDED:
+            as_json.add(name)
+    schema = _make_schema(fields)
     n_rows = 0
     with import_parquet().ParquetWriter(file_, schema) as writer:
         for part in minibatch(records, _GROUP_ROWS):
             for record in part:
-                for name in as_json & record.keys():
-                    record[name] = None if record[name] is None else dump_json(record[name])
+                _encode_json(record, as_json)
             writer.write_table(pa.Table.from_pylist(part, schema=schema))
             n_rows += len(part)
     return n_rows
+
+
+def _encode_json(record: Record, names: set[str]) -> None:
+    """Replace the values of some fields by their JSON; a missing value stays missing."""
+    for name in names & record.keys():
+        if record[name] is not None:
+            record[name] = dump_json(record[name])

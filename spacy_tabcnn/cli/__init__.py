@@ -10,6 +10,7 @@ from .encoder import copy_encoder, encoder_cli
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
+from .init_config import find_configs, init_config_cli
 from .model_card import model_card_cli
 from .round_trip import round_trip_cli
 from .serve import serve_cli
@@ -28,7 +29,9 @@ __all__ = [
     "errors_cli",
     "evaluate",
     "evaluate_cli",
+    "find_configs",
     "graph_cli",
+    "init_config_cli",
     "model_card_cli",
     "round_trip_cli",
     "serve_cli",

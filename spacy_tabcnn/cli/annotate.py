@@ -3,13 +3,17 @@
 from collections.abc import Iterable
 from pathlib import Path
 from time import perf_counter
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 from wasabi import msg
 
 from ._app import tabcnn_cli
+
+if TYPE_CHECKING:
+    from ..bulk.annotate import BulkSummary
+    from ..bulk.rows import RowResult
 
 
 @tabcnn_cli.command("annotate")
@@ -33,10 +37,12 @@ def annotate_cli(
     ] = 64,
     part_size: Annotated[
         int,
-        typer.Option("--part-size", min=1, help="Documents of a part, the most that a stop loses"),
+        typer.Option(
+            "--part-size", min=1, help="Documents of a part: the maximum that a stop loses"
+        ),
     ] = 1024,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", "-F", help="Start over, whatever there is")
+        bool, typer.Option("--overwrite", "-F", help="Start over: replace output and parts")
     ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
@@ -45,9 +51,10 @@ def annotate_cli(
 
     Writes the fields of each document with its entities (characters, label, score)
     and its relations (indices of entities, label, score). Plain text has a document
-    a line. Killed or cut short, the same command goes on where it was: what is done
-    is in OUT.parts meanwhile. A document that cannot be annotated does not stop the
-    others: OUT.rejects.jsonl has its line, its id and the reason.
+    a line. If the command is killed or fails, the same command goes on where it
+    was: until OUT is complete, OUT.parts holds the finished parts. A document that
+    cannot be annotated does not stop the others: OUT.rejects.jsonl has its line,
+    its id and the reason.
 
     EXAMPLES:
 
@@ -56,12 +63,7 @@ def annotate_cli(
     spacy tabcnn annotate training/sample/model-best docs.parquet
     annotated.parquet --text-field body --n-process 4
     """
-    from ..bulk.annotate import Result, annotate_file
-
-    def show(results: Iterable[Result], total: int, n_done: int) -> Iterable[Result]:
-        if n_done:
-            msg.info(f"Going on after {n_done} of {total} documents")
-        return tqdm(results, total=total, initial=n_done, unit="doc")
+    from ..bulk.annotate import annotate_file
 
     start = perf_counter()
     try:
@@ -75,14 +77,25 @@ def annotate_cli(
             n_process=n_process,
             gpu_id=gpu_id,
             overwrite=overwrite,
-            progress=show,
+            progress=_show_progress,
         )
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not annotate", str(err), exits=1)
     if summary is None:
         msg.good(f"{output} was complete already")
-        return
-    seconds = perf_counter() - start
+    else:
+        _print_summary(summary, output, perf_counter() - start)
+
+
+def _show_progress(
+    results: "Iterable[RowResult]", n_total: int, n_done: int
+) -> "Iterable[RowResult]":
+    if n_done:
+        msg.info(f"Going on after {n_done} of {n_total} documents")
+    return tqdm(results, total=n_total, initial=n_done, unit="doc")
+
+
+def _print_summary(summary: "BulkSummary", output: Path, seconds: float) -> None:
     n_done = summary.n_rows + summary.n_rejected - summary.n_resumed
     msg.good(
         f"{summary.n_rows} rows in {output}",
@@ -90,5 +103,6 @@ def annotate_cli(
     )
     if summary.n_rejected:
         msg.warn(
-            f"{summary.n_rejected} documents rejected: {output}.rejects.jsonl has their lines and the reasons"
+            f"{summary.n_rejected} documents rejected: {output}.rejects.jsonl has their lines and "
+            "the reasons"
         )

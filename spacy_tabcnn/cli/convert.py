@@ -17,7 +17,7 @@ from ..corpora.formats import FORMATS, read_annotations, write_annotations
 from ._app import tabcnn_cli
 
 _FORMAT_NAMES = ", ".join(FORMATS)
-# What an extension stands for if no option names the format to write.
+# The format to write by the extension of the output, if no option names it.
 _OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
 
 
@@ -60,7 +60,7 @@ def convert_cli(
         Path | None,
         typer.Option(
             "--folds",
-            help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds then",
+            help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds",
         ),
     ] = None,
     expect: Annotated[
@@ -69,20 +69,20 @@ def convert_cli(
             "--expect",
             "-e",
             metavar="N/N/N",
-            help="Expected sentences, entity types and relation types: warn where the result differs",
+            help="Expected sentences, entity types and relation types: warn if the result differs",
         ),
     ] = None,
 ) -> None:
     """
     Convert entities and relations between annotation files and .spacy files.
 
-    Counts what was kept and what had to be left out. Formats: spert (SpERT's
-    .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's .jsonl),
-    dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents with
-    sentence boundaries), brat (a folder of .txt and .ann files, or one pair), prodigy
-    (.jsonl of Prodigy's rel.manual), labelstudio (Label Studio's .json export). The
-    format of a file to read is told from the file unless --format names it. Several
-    inputs are joined into one output.
+    Counts the entities and relations that were kept and left out. Formats: spert
+    (SpERT's .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's
+    .jsonl), dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents
+    with sentence boundaries), brat (a folder of .txt and .ann files, or one pair),
+    prodigy (.jsonl of Prodigy's rel.manual), labelstudio (Label Studio's .json
+    export). The command detects the format of an input unless --format names it.
+    Several inputs are joined into one output.
 
     EXAMPLES:
 
@@ -122,129 +122,202 @@ def convert(
     folds: Path | None = None,
     expect: str | None = None,
 ) -> ConversionReport:
-    """Convert annotation files to .spacy or back and print what was read, kept and left out.
+    """Convert annotation files to .spacy or back, and print the counts.
 
     inputs (Sequence[Path]): The files to read; their documents are joined.
     output (Path): The file to write; its folder is made if needed.
-    format_name (str | None): Annotation format of the inputs, or of the output if they are .spacy files;
-        guessed from the file if None.
+    format_name (str | None): Annotation format of the inputs, or of the output if the inputs are
+        .spacy files; detected from the file if None.
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
-    strict (bool): Stop at the first thing that cannot be kept.
-    folds (Path | None): JSON file with the ids of the documents of each fold; the output is a folder then, with
-        the folders 0, 1, ... that hold train.spacy and test.spacy each.
-    expect (str | None): "sentences/entity types/relation types" to compare the result with.
-    RETURNS (ConversionReport): The counts.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    folds (Path | None): JSON file with the ids of the documents of each fold. The output is then
+        a folder with the folders 0, 1, ... that hold train.spacy and test.spacy each.
+    expect (str | None): "sentences/entity types/relation types" to compare with the result.
+    RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
     RAISES (ValueError): If an input or an option is malformed, or in strict mode.
     """
-    expected = None if expect is None else _parse_expected(expect)
-    from_docbin = {path.suffix == DOCBIN_SUFFIX for path in inputs}
-    if len(from_docbin) > 1:
-        raise ValueError(
-            "the inputs mix .spacy and annotation files. Convert them one kind at a time"
-        )
-    if folds is not None and (True in from_docbin or to is not None):
-        raise ValueError(
-            "--folds makes .spacy files of annotation files. Give annotation files, and no --to"
-        )
-    ids_of_folds = None if folds is None else read_folds(folds)
-    nlp = spacy.blank(lang)
-    docs: list[Doc] = []
-    source = ", ".join(str(path) for path in inputs)
-    if from_docbin.pop():
-        output_format = _get_output_format(output, to or format_name)
-        for path in inputs:
-            docs.extend(read_docbin(path, nlp.vocab))
-        report = write_annotations(
-            output, docs, format_name=output_format, source=source, strict=strict
-        )
+    expected = _parse_expected(expect)
+    if folds is not None:
+        _check_folds(inputs, to)
+        report = _convert_to_folds(inputs, output, folds, format_name, lang, strict)
+    elif _are_docbins(inputs):
+        report = _convert_from_docbin(inputs, output, to or format_name, lang, strict)
+    elif output.suffix == DOCBIN_SUFFIX and to is None:
+        report = _convert_to_docbin(inputs, output, format_name, lang, strict)
     else:
-        report = ConversionReport()
-        for path in inputs:
-            read, read_report = read_annotations(path, nlp, format_name=format_name, strict=strict)
-            docs.extend(read)
-            report.merge(read_report)
-        if ids_of_folds is not None:
-            write_folds(output, docs, ids_of_folds)
-        elif output.suffix == DOCBIN_SUFFIX and to is None:
-            write_docbin(output, docs)
-        else:
-            written = write_annotations(
-                output,
-                docs,
-                format_name=_get_output_format(output, to),
-                source=source,
-                strict=strict,
-            )
-            # What is kept is what could be written. What was left out adds up.
-            report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
-            report.merge(written)
-    _print_report(report, output)
-    if ids_of_folds is not None:
-        msg.good(f"{len(ids_of_folds)} folds in {output}, the folders 0 to {len(ids_of_folds) - 1}")
+        report = _convert_format(inputs, output, format_name, to, lang, strict)
     if expected is not None:
         _compare(report, expected)
     return report
 
 
+def _convert_to_folds(
+    inputs: Sequence[Path],
+    output: Path,
+    folds: Path,
+    format_name: str | None,
+    lang: str,
+    strict: bool,
+) -> ConversionReport:
+    ids_of_folds = read_folds(folds)
+    docs, report = _read_inputs(inputs, format_name, lang, strict)
+    write_folds(output, docs, ids_of_folds)
+    _print_report(report, output)
+    msg.good(f"{len(ids_of_folds)} folds in {output}, the folders 0 to {len(ids_of_folds) - 1}")
+    return report
+
+
+def _convert_to_docbin(
+    inputs: Sequence[Path], output: Path, format_name: str | None, lang: str, strict: bool
+) -> ConversionReport:
+    docs, report = _read_inputs(inputs, format_name, lang, strict)
+    write_docbin(output, docs)
+    _print_report(report, output)
+    return report
+
+
+def _convert_from_docbin(
+    inputs: Sequence[Path], output: Path, format_name: str | None, lang: str, strict: bool
+) -> ConversionReport:
+    vocab = spacy.blank(lang).vocab
+    format_name = _get_output_format(output, format_name)
+    docs: list[Doc] = []
+    for path in inputs:
+        docs.extend(read_docbin(path, vocab))
+    report = write_annotations(
+        output, docs, format_name=format_name, source=_join_names(inputs), strict=strict
+    )
+    _print_report(report, output)
+    return report
+
+
+def _convert_format(
+    inputs: Sequence[Path],
+    output: Path,
+    format_name: str | None,
+    to: str | None,
+    lang: str,
+    strict: bool,
+) -> ConversionReport:
+    docs, report = _read_inputs(inputs, format_name, lang, strict)
+    written = write_annotations(
+        output,
+        docs,
+        format_name=_get_output_format(output, to),
+        source=_join_names(inputs),
+        strict=strict,
+    )
+    # An entity is kept if it could be written. Left-out parts of reading and writing add up.
+    report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
+    report.merge(written)
+    _print_report(report, output)
+    return report
+
+
+def _read_inputs(
+    inputs: Sequence[Path], format_name: str | None, lang: str, strict: bool
+) -> tuple[list[Doc], ConversionReport]:
+    nlp = spacy.blank(lang)
+    docs: list[Doc] = []
+    report = ConversionReport()
+    for path in inputs:
+        read, read_report = read_annotations(path, nlp, format_name=format_name, strict=strict)
+        docs.extend(read)
+        report.merge(read_report)
+    return docs, report
+
+
+def _join_names(inputs: Sequence[Path]) -> str:
+    return ", ".join(map(str, inputs))
+
+
+def _are_docbins(inputs: Sequence[Path]) -> bool:
+    """Check whether the inputs are .spacy files; all of them must be of one kind."""
+    kinds = {path.suffix == DOCBIN_SUFFIX for path in inputs}
+    if len(kinds) > 1:
+        raise ValueError(
+            "the inputs mix .spacy and annotation files. Convert them one kind at a time"
+        )
+    return kinds == {True}
+
+
+def _check_folds(inputs: Sequence[Path], to: str | None) -> None:
+    if _are_docbins(inputs) or to is not None:
+        raise ValueError(
+            "--folds makes .spacy files of annotation files. Give annotation files, and no --to"
+        )
+
+
 def _get_output_format(output: Path, format_name: str | None) -> str:
-    """Return the name of the annotation format to write, from an option or the output's extension."""
+    """Return the annotation format to write, from an option or the extension of the output."""
     if output.suffix == DOCBIN_SUFFIX:
         raise ValueError(
             f"{output}: a .spacy file cannot hold the format of an option, nor the documents of "
             "another .spacy file. Give an annotation file on one side"
         )
-    if format_name is None and output.suffix in _OUTPUT_FORMATS:
-        return _OUTPUT_FORMATS[output.suffix]
+    if format_name is None:
+        format_name = _OUTPUT_FORMATS.get(output.suffix)
     if format_name is None:
         raise ValueError(f"{output}: cannot tell the format to write. Name it: {_FORMAT_NAMES}")
     return format_name
 
 
-def _parse_expected(expect: str) -> tuple[int, int, int]:
+def _parse_expected(expect: str | None) -> tuple[int, int, int] | None:
+    if expect is None:
+        return None
     parts = expect.split("/")
     if len(parts) != 3 or not all(part.strip().isdecimal() for part in parts):
         raise ValueError(
-            f"--expect is {expect!r}; expected sentences/entity types/relation types, for example 922/4/5"
+            f"--expect is {expect!r}; expected sentences/entity types/relation types, for example "
+            "922/4/5"
         )
     return int(parts[0]), int(parts[1]), int(parts[2])
 
 
 def _print_report(report: ConversionReport, output: Path) -> None:
     msg.good(f"{report.n_docs} documents in {output}")
-    kept = (
-        ("Entities", report.entities, report.n_entities_read),
-        ("Relations", report.relations, report.n_relations_read),
-    )
-    for title, counts, n_read in kept:
-        rows: list[tuple[str, int]] = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        rows.append(("all kept", counts.total()))
-        rows.append(("all read", n_read))
-        msg.table(rows, header=(title, "Count"), divider=True, aligns=("l", "r"))
+    _print_kept("Entities", report.entities, report.n_entities_read)
+    _print_kept("Relations", report.relations, report.n_relations_read)
     if report.dropped:
-        dropped = sorted(report.dropped.items(), key=lambda item: (item[0].unit, -item[1]))
-        rows = [(f"{reason.unit} {reason.text}", count) for reason, count in dropped]
-        msg.table(rows, header=("Left out", "Count"), divider=True, aligns=("l", "r"), max_col=80)
-        for reason, _ in dropped:
-            msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
+        _print_dropped(report)
+    elif report.ignored:
+        msg.good("No entity or relation left out")
     else:
-        msg.good("No entity or relation left out" if report.ignored else "Nothing left out")
+        msg.good("Nothing left out")
     if report.ignored:
         ignored = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
         msg.info(f"Not read: {ignored}")
 
 
+def _print_kept(title: str, counts: Counter[str], n_read: int) -> None:
+    rows = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    rows.append(("all kept", counts.total()))
+    rows.append(("all read", n_read))
+    msg.table(rows, header=(title, "Count"), divider=True, aligns=("l", "r"))
+
+
+def _print_dropped(report: ConversionReport) -> None:
+    dropped = sorted(report.dropped.items(), key=lambda item: (item[0].unit, -item[1]))
+    rows = [(f"{reason.unit} {reason.text}", count) for reason, count in dropped]
+    msg.table(rows, header=("Left out", "Count"), divider=True, aligns=("l", "r"), max_col=80)
+    for reason, _ in dropped:
+        msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
+
+
 def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:
-    names = ("sentences", "entity types", "relation types")
-    found = (report.n_docs, len(report.entities), len(report.relations))
-    differences = [
-        f"{count} {name} instead of {other}"
-        for name, count, other in zip(names, found, expected, strict=True)
-        if count != other
-    ]
+    found = (
+        ("sentences", report.n_docs),
+        ("entity types", len(report.entities)),
+        ("relation types", len(report.relations)),
+    )
+    counts = []
+    differences = []
+    for (name, count), other in zip(found, expected, strict=True):
+        counts.append(f"{count} {name}")
+        if count != other:
+            differences.append(f"{count} {name} instead of {other}")
     if differences:
         msg.warn(f"Differs from the expected counts: {', '.join(differences)}")
     else:
-        msg.good(
-            f"As expected: {', '.join(f'{n} {name}' for n, name in zip(found, names, strict=True))}"
-        )
+        msg.good(f"As expected: {', '.join(counts)}")

@@ -1,9 +1,9 @@
-"""`spacy tabcnn debug-data`: figures of a corpus, and warnings of what stands in the way of training."""
+"""`spacy tabcnn debug-data`: figures of a corpus, and warnings of obstacles to training."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import srsly
 import typer
@@ -16,7 +16,10 @@ from ..corpora.statistics import CorpusStatistics, count_corpus
 from ..sentences import DEFAULT_MAX_LENGTH
 from ._app import tabcnn_cli
 
-_MAX_CASES = 5  # of one finding to print; --output has them all
+# Printed cases of one finding; --output has all of them.
+_MAX_CASES = 5
+# A name and its numbers.
+_CountRow: TypeAlias = tuple[str | int, ...]
 
 
 @tabcnn_cli.command("debug-data")
@@ -36,92 +39,127 @@ def debug_data_cli(
     max_length: Annotated[
         int,
         typer.Option(
-            "--max-length", "-l", min=2, help="Most words of a table: max_length of the component"
+            "--max-length",
+            "-l",
+            min=2,
+            help="Maximum number of words of a table: max_length of the component",
         ),
     ] = DEFAULT_MAX_LENGTH,
 ) -> None:
     """
-    Look through a corpus before training.
+    Check a corpus before training.
 
     Counts documents, entities and relations by label and by types, and lengths in
     words. Warns of annotation that is missing or cannot be learned, of rare labels,
-    of what DEV has and TRAIN lacks, and of repeated texts. The exit code is 1 if
-    TRAIN cannot be trained on.
+    of labels that DEV has and TRAIN lacks, and of repeated texts. The exit code is
+    1 if TRAIN cannot be used for training.
 
     EXAMPLE:
 
     spacy tabcnn debug-data corpus/train.spacy corpus/dev.spacy
     """
-    corpora: dict[str, CorpusStatistics] = {}
     try:
-        for name, path in (("train", train), ("dev", dev)):
-            if path is not None:
-                corpora[name] = count_corpus(read_docbin(path, Vocab()), max_length=max_length)
+        corpora = {"train": _count_file(train, max_length)}
+        if dev is not None:
+            corpora["dev"] = _count_file(dev, max_length)
     except (OSError, ValueError) as err:
         msg.fail("Could not read the corpus", str(err), exits=1)
     findings = find_problems(corpora["train"], corpora.get("dev"), min_count=min_count)
     _print_figures(corpora)
     _print_findings(findings)
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        figures = {name: stats.to_dict() for name, stats in corpora.items()}
-        cases = [
-            {**finding._asdict(), "cases": [case._asdict() for case in finding.cases]}
-            for finding in findings
-        ]
-        srsly.write_json(output, {**figures, "findings": cases})
+        _write_figures(output, corpora, findings)
         msg.good(f"Saved the figures to {output}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
 
 
+def _count_file(path: Path, max_length: int) -> CorpusStatistics:
+    return count_corpus(read_docbin(path, Vocab()), max_length=max_length)
+
+
+def _write_figures(
+    output: Path, corpora: dict[str, CorpusStatistics], findings: Sequence[CorpusProblem]
+) -> None:
+    figures: dict[str, object] = {}
+    for name, stats in corpora.items():
+        figures[name] = stats.to_dict()
+    found = []
+    for finding in findings:
+        cases = [case._asdict() for case in finding.cases]
+        found.append({**finding._asdict(), "cases": cases})
+    figures["findings"] = found
+    output.parent.mkdir(parents=True, exist_ok=True)
+    srsly.write_json(output, figures)
+
+
 def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:
     names, columns = list(corpora), list(corpora.values())
-    sizes = [stats.sizes for stats in columns]
-    _print_table(
-        ["Number of", *names], [(what, *(size[what] for size in sizes)) for what in sizes[0]]
-    )
-    _print_table(["Entities", *names], _count_rows([stats.entities.counts for stats in columns]))
-    _print_table(["Relations", *names], _count_rows([stats.relations.counts for stats in columns]))
-    _print_table(
-        ["Relations by types", *names], _count_rows([stats.kinds.counts for stats in columns])
-    )
-    lengths = {f"{what} ({name})": s for name in names for what, s in corpora[name].lengths.items()}
-    _print_table(
-        ["Words", "median", "95 %", "max"], [(what, *summary) for what, summary in lengths.items()]
-    )
+    _print_sizes(names, [Counter(stats.sizes) for stats in columns])
+    _print_counts("Entities", names, [stats.entities.counts for stats in columns])
+    _print_counts("Relations", names, [stats.relations.counts for stats in columns])
+    _print_counts("Relations by types", names, [stats.kinds.counts for stats in columns])
+    _print_lengths(corpora)
 
 
-def _count_rows(counts: Sequence[Counter]) -> list[tuple[str | int, ...]]:
-    """A row for each thing that was counted anywhere, the most frequent of the first corpus on top."""
-    keys = sorted(set().union(*counts), key=lambda key: (*(-count[key] for count in counts), key))
-    return [(str(key), *(count[key] for count in counts)) for key in keys]
+def _print_sizes(names: Sequence[str], sizes: Sequence[Counter[str]]) -> None:
+    rows: list[_CountRow] = []
+    for name in sizes[0]:
+        rows.append((name, *_get_numbers(name, sizes)))
+    _print_table(["Number of", *names], rows)
+
+
+def _print_lengths(corpora: dict[str, CorpusStatistics]) -> None:
+    rows: list[_CountRow] = []
+    for corpus, stats in corpora.items():
+        for name, summary in stats.lengths.items():
+            rows.append((f"{name} ({corpus})", *summary))
+    _print_table(["Words", "median", "95 %", "max"], rows)
+
+
+def _print_counts(title: str, names: Sequence[str], counts: Sequence[Counter]) -> None:
+    """Print a row for each counted thing, the most frequent one of the first corpus on top."""
+    rows: list[_CountRow] = []
+    for key in sorted(set().union(*counts)):
+        rows.append((str(key), *_get_numbers(key, counts)))
+    rows.sort(key=lambda row: row[1:], reverse=True)
+    _print_table([title, *names], rows)
+
+
+def _get_numbers(key: Hashable, counts: Sequence[Counter]) -> tuple[int, ...]:
+    return tuple(count[key] for count in counts)
 
 
 def _print_table(header: Sequence[str], rows: Sequence[Sequence[str | int]]) -> None:
-    msg.table(
-        rows, header=header, divider=True, aligns=("l", *("r" for _ in header[1:])), max_col=60
-    )
+    aligns = ("l", *("r" * (len(header) - 1)))
+    msg.table(rows, header=header, divider=True, aligns=aligns, max_col=60)
 
 
 def _print_findings(findings: Sequence[CorpusProblem]) -> None:
+    if not findings:
+        msg.good("Nothing to complain of")
+        return
+    for finding in findings:
+        _print_finding(finding)
+    counts = []
+    for level, count in Counter(finding.level for finding in findings).items():
+        counts.append(f"{count} {level}{'s' * (count > 1)}")
+    msg.info(f"{', '.join(counts)}. Documents are counted from 0")
+
+
+def _print_finding(finding: CorpusProblem) -> None:
     show: dict[str, Callable[[str], object]] = {
         "error": msg.fail,
         "warning": msg.warn,
         "hint": msg.info,
     }
-    for finding in findings:
-        total = sum(case.times for case in finding.cases)
-        show[finding.level](f"{finding.corpus}: {finding.what}" + (f" ({total})" if total else ""))
-        for name, times, document in finding.cases[:_MAX_CASES]:
-            msg.text(f"- {name}: {times} (document {document})")
-        if len(finding.cases) > _MAX_CASES:
-            msg.text(f"- and {len(finding.cases) - _MAX_CASES} more")
-        msg.text(f"{finding.advice}.")
-        msg.text("")
-    levels = Counter(finding.level for finding in findings)
-    if findings:
-        counts = ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in levels.items())
-        msg.info(f"{counts}. Documents are counted from 0")
-    else:
-        msg.good("Nothing to complain of")
+    title = f"{finding.corpus}: {finding.what}"
+    if finding.cases:
+        title += f" ({sum(case.times for case in finding.cases)})"
+    show[finding.level](title)
+    for name, times, document in finding.cases[:_MAX_CASES]:
+        msg.text(f"- {name}: {times} (document {document})")
+    if len(finding.cases) > _MAX_CASES:
+        msg.text(f"- and {len(finding.cases) - _MAX_CASES} more")
+    msg.text(f"{finding.advice}.")
+    msg.text("")

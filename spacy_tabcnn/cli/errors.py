@@ -1,4 +1,4 @@
-"""`spacy tabcnn errors`: gold against predicted annotation, to look at in a browser."""
+"""`spacy tabcnn errors`: compare gold and predicted annotation on a page for the browser."""
 
 from pathlib import Path
 from typing import Annotated
@@ -35,9 +35,10 @@ def errors_cli(
     """
     Write a page that compares predictions with an annotated corpus.
 
-    Each document with its gold and its predicted entities, and what is missed,
-    spurious or wrong in type, direction or boundary; with filters by kind and by
-    label. The page needs no server and no network.
+    It shows each document with its gold and its predicted entities, and all entities
+    and relations that are missed, spurious or wrong in type, direction or boundary,
+    with filters by kind of error and by label. The page needs no server and no
+    network.
 
     EXAMPLE:
 
@@ -60,10 +61,10 @@ def write_errors(
 
     model (str | Path): Name or folder of the pipeline.
     data (str | Path): A .spacy file or a folder of them.
-    output (Path): The HTML file to write; its folder is made if needed.
-    raw_text (bool): Tokenise the texts anew and align, instead of keeping the gold tokens.
+    output (Path): The HTML file to write; its folder is made if it does not exist.
+    raw_text (bool): Tokenise the raw text and align it, instead of keeping the gold tokens.
     RETURNS (ErrorCounts): Numbers of entities and relations by kind of error.
-    RAISES (OSError): If there is no such pipeline, or the file cannot be written.
+    RAISES (OSError): If the pipeline does not exist, or the file cannot be written.
     RAISES (ValueError): If the corpus cannot be read.
     """
     from ..visual.error_page import make_error_page

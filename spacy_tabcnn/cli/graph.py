@@ -23,17 +23,21 @@ def graph_cli(
     min_score: Annotated[
         float,
         typer.Option(
-            "--min-score", "-m", help="Least score of a relation and of its entities", min=0, max=1
+            "--min-score",
+            "-m",
+            help="Minimum score of a relation and of its entities",
+            min=0,
+            max=1,
         ),
     ] = 0.0,
 ) -> None:
     """
     Make a graph of annotated documents.
 
-    A node is an entity: its mentions with the same text (but for case, spaces and
-    Unicode's variants) and label. An edge is a relation with its label, its score
-    and where it was found: document (id, or number of the row) and characters. GraphML
-    opens in Gephi, Cytoscape or networkx; CSV has one row for each relation found.
+    A node is an entity: all mentions with the same label and the same text, apart
+    from case, spaces and Unicode's variants. An edge is a relation with its label,
+    its score and its place: document (id, or number of the row) and characters.
+    GraphML opens in Gephi, Cytoscape or networkx; CSV has one row for each relation.
 
     EXAMPLE:
 

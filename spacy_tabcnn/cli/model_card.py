@@ -1,7 +1,7 @@
 """`spacy tabcnn model-card`: a README for a trained pipeline, before it is packaged."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import spacy
 import srsly
@@ -20,15 +20,15 @@ def model_card_cli(
     ] = None,
     version: Annotated[str | None, typer.Option("--version", "-v", help="Version")] = None,
     description: Annotated[
-        str | None, typer.Option("--description", help="What it does, in a sentence")
+        str | None, typer.Option("--description", help="Its task, in a sentence")
     ] = None,
     intended_use: Annotated[
-        str | None, typer.Option("--intended-use", help="What it is for, in Markdown")
+        str | None, typer.Option("--intended-use", help="Its purpose, in Markdown")
     ] = None,
     limits: Annotated[
-        str | None, typer.Option("--limits", help="Where it fails, what it is not for, in Markdown")
+        str | None, typer.Option("--limits", help="Its known failures and wrong uses, in Markdown")
     ] = None,
-    author: Annotated[str | None, typer.Option("--author", help="Who made it")] = None,
+    author: Annotated[str | None, typer.Option("--author", help="Name of the author")] = None,
     email: Annotated[str | None, typer.Option("--email", help="Address of the author")] = None,
     url: Annotated[
         str | None, typer.Option("--url", help="Page of the author or of the pipeline")
@@ -38,18 +38,16 @@ def model_card_cli(
     ] = None,
     sources: Annotated[
         list[str] | None,
-        typer.Option(
-            "--source", "-s", metavar="NAME[=URL]", help="What it was trained on; repeatable"
-        ),
+        typer.Option("--source", "-s", metavar="NAME[=URL]", help="Training corpus; repeatable"),
     ] = None,
 ) -> None:
     """
     Write README.md into the folder of a trained pipeline.
 
-    `spacy package` takes it into the package, and hubs of models show it. Labels,
-    scores, encoder and settings come from the pipeline. What only you know comes
-    from the options, is kept in the folder's meta.json and read from there the next
-    time; what nobody has said is left out and listed.
+    `spacy package` puts it into the package, and model hubs show it. Labels, scores,
+    encoder and settings come from the pipeline. The other facts come from the
+    options: the command keeps them in the folder's meta.json and reads them from
+    there the next time. The card omits a missing fact, and the command lists it.
 
     EXAMPLE:
 
@@ -58,7 +56,7 @@ def model_card_cli(
     """
     from ..pipeline.model_card import find_missing, make_model_card
 
-    given = {
+    options = {
         "name": name,
         "version": version,
         "description": description,
@@ -68,16 +66,17 @@ def model_card_cli(
         "email": email,
         "url": url,
         "license": licence,
-        "sources": [_parse_source(text) for text in sources] if sources else None,
+        "sources": _parse_sources(sources),
     }
+    stated = {key: value for key, value in options.items() if value is not None}
+    path = model / "meta.json"
     try:
-        path = model / "meta.json"
         if not path.is_file():
             raise ValueError(
-                f"{model}: no meta.json in it. Expected the folder of a pipeline, such as model-best"
+                f"{model}: no meta.json in it. Expected the folder of a pipeline, such as "
+                "model-best"
             )
-        stated = {key: value for key, value in given.items() if value is not None}
-        meta: dict[str, Any] = {**srsly.read_json(path), **stated}
+        meta = {**srsly.read_json(path), **stated}
         nlp = spacy.load(model)
         nlp.meta.update(stated)
         card = make_model_card(nlp)
@@ -86,14 +85,27 @@ def model_card_cli(
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not write the model card", str(err), exits=1)
     msg.good(f"Model card in {model / 'README.md'}")
-    missing = find_missing(meta)
+    missing = ", ".join(map(_get_option, find_missing(meta)))
     if missing:
-        options = ", ".join(
-            "--" + {"sources": "source"}.get(key, key).replace("_", "-") for key in missing
-        )
-        msg.warn("Left out, since nobody has said it", f"{options}")
+        msg.warn("Left out, since nobody has stated it", missing)
+
+
+def _parse_sources(texts: list[str] | None) -> list[dict[str, str]] | None:
+    if not texts:
+        return None
+    return list(map(_parse_source, texts))
 
 
 def _parse_source(text: str) -> dict[str, str]:
-    source, _, url = text.partition("=")
-    return {"name": source, "url": url} if url else {"name": source}
+    name, _, url = text.partition("=")
+    source = {"name": name}
+    if url:
+        source["url"] = url
+    return source
+
+
+def _get_option(field: str) -> str:
+    """Return the option that fills in a field of the meta data."""
+    if field == "sources":
+        return "--source"
+    return f"--{field.replace('_', '-')}"

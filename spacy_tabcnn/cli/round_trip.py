@@ -1,15 +1,18 @@
-"""`spacy tabcnn round-trip`: what each annotation format keeps of a corpus."""
+"""`spacy tabcnn round-trip`: the parts of a corpus that each annotation format keeps."""
 
+from collections.abc import Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import Annotated
 
 import spacy
 import typer
+from spacy.tokens import Doc
 from wasabi import msg
 
 from ..corpora.docbin import read_docbin
 from ..corpora.formats import FORMATS, get_format
-from ..corpora.round_trip import measure_round_trip
+from ..corpora.round_trip import RoundTrip, measure_round_trip
 from ._app import tabcnn_cli
 
 
@@ -31,44 +34,51 @@ def round_trip_cli(
     ] = "en",
 ) -> None:
     """
-    Write a corpus in each annotation format, read it back, and compare.
+    Write a corpus in each annotation format, read it again, and compare.
 
-    Counts the documents whose entities and relations are the same afterwards, also
-    those whose tokens are, and the entities and relations that differ, with the
+    Counts the documents that keep their entities and relations, the documents that
+    keep their tokens as well, and the entities and relations that differ, with the
     reasons. Try it before a corpus goes to an annotation tool.
 
     EXAMPLE:
 
     spacy tabcnn round-trip corpus/train.spacy corpus/dev.spacy
     """
-    rows = []
-    reasons = []
     try:
-        names = formats or list(FORMATS)
-        for name in names:
-            get_format(name)  # before any work
-        nlp = spacy.blank(lang)
-        docs = [doc for path in data for doc in read_docbin(path, nlp.vocab)]
-        for name in names:
-            found = measure_round_trip(docs, nlp, format_name=name)
-            changes = [f"{lost}/{new}" for _, lost, new in (found.entities, found.relations)]
-            rows.append(
-                (
-                    name,
-                    f"{found.n_same}/{found.n_docs}",
-                    f"{found.n_same_tokens}/{found.n_docs}",
-                    *changes,
-                )
-            )
-            reasons += [
-                f"{name}: {count} x {reason.unit} {reason.text}"
-                for reason, count in found.reasons.items()
-            ]
+        found = _measure(data, formats or list(FORMATS), lang)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
-    n_entities, n_relations = found.entities[0], found.relations[0]
-    print(f"{len(docs)} documents, {n_entities} entities, {n_relations} relations")
+    first = next(iter(found.values()))
+    n_entities, n_relations = first.entities[0], first.relations[0]
+    print(f"{first.n_docs} documents, {n_entities} entities, {n_relations} relations")
     header = ("Format", "Documents kept", "Tokens kept", "Entities lost/new", "Relations lost/new")
+    rows = list(starmap(_make_row, found.items()))
     msg.table(rows, header=header, divider=True, aligns=("l", *"rrrr"))
-    for reason in reasons:
-        print(reason)
+    for name, result in found.items():
+        for reason, count in result.reasons.items():
+            print(f"{name}: {count} x {reason.unit} {reason.text}")
+
+
+def _measure(data: Sequence[Path], names: Sequence[str], lang: str) -> dict[str, RoundTrip]:
+    for name in names:
+        get_format(name)  # refuses an unknown name before any work
+    nlp = spacy.blank(lang)
+    docs: list[Doc] = []
+    for path in data:
+        docs.extend(read_docbin(path, nlp.vocab))
+    found = {}
+    for name in names:
+        found[name] = measure_round_trip(docs, nlp, format_name=name)
+    return found
+
+
+def _make_row(name: str, result: RoundTrip) -> tuple[str, ...]:
+    _, lost_entities, new_entities = result.entities
+    _, lost_relations, new_relations = result.relations
+    return (
+        name,
+        f"{result.n_same}/{result.n_docs}",
+        f"{result.n_same_tokens}/{result.n_docs}",
+        f"{lost_entities}/{new_entities}",
+        f"{lost_relations}/{new_relations}",
+    )

@@ -1,4 +1,4 @@
-"""`spacy tabcnn serve`: a page in the browser that annotates what is typed into it."""
+"""`spacy tabcnn serve`: serve a page that annotates texts in the browser."""
 
 from typing import Annotated
 
@@ -11,22 +11,25 @@ from ._app import tabcnn_cli
 @tabcnn_cli.command("serve")
 def serve_cli(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Model names or paths to choose from")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Names or paths of the models that the page offers"
+        ),
     ],
     *,
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port")] = 8501,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 is all")
+        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 stands for all addresses")
     ] = "localhost",
-    text: Annotated[str, typer.Option("--text", "-t", help="Text that the page starts with")] = "",
+    text: Annotated[str, typer.Option("--text", "-t", help="Text with which the page starts")] = "",
 ) -> None:
     """
-    Serve a page that annotates what is typed into it.
+    Serve a page that annotates texts in the browser.
 
-    Entities, relations as arcs and as a list, filtered by their scores, the label
-    table with its probabilities, and the annotation as JSON. Several models can be
-    compared. The page is for this computer only unless --host says otherwise, and
-    nothing is sent anywhere else. Needs the extra `app`.
+    It shows entities, relations as arcs and as a list, filtered by their scores, the
+    label table with its probabilities, and the annotation as JSON. It can switch
+    between several models. Only this computer can open the page unless --host is
+    set, and the page sends nothing anywhere else. Needs the extra `app`.
 
     EXAMPLE:
 

@@ -1,4 +1,4 @@
-"""`spacy tabcnn show`: the entities and relations of a few texts."""
+"""`spacy tabcnn show`: print the entities and relations of a few texts."""
 
 import sys
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import spacy
 import typer
 from spacy.cli._util import setup_gpu
+from spacy.tokens import Doc
 from wasabi import msg
 
 from ._app import tabcnn_cli
@@ -16,7 +17,7 @@ def show_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(help="Texts; read from standard input, one a line, if none"),
+        typer.Argument(help="Texts. If none, texts are read from standard input, one per line"),
     ] = None,
     *,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
@@ -33,16 +34,20 @@ def show_cli(
         nlp = spacy.load(model)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)
-    for doc in nlp.pipe(texts or (line.strip() for line in sys.stdin)):
-        print(doc.text)
-        for ent in doc.ents:
-            print(f"  {ent.text} [{ent.label_}] {_score(ent._.entity_score)}")
-        for relation in doc._.relations:
-            print(
-                f"  {relation.head.text} --{relation.label}--> {relation.tail.text} {_score(relation.score)}"
-            )
-        print()
+    for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):
+        _print_annotation(doc)
 
 
-def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.2f}"
+def _print_annotation(doc: Doc) -> None:
+    print(doc.text)
+    for ent in doc.ents:
+        print(f"  {ent.text} [{ent.label_}] {_format_score(ent._.entity_score)}")
+    for head, tail, label, score in doc._.relations:
+        print(f"  {head.text} --{label}--> {tail.text} {_format_score(score)}")
+    print()
+
+
+def _format_score(score: float | None) -> str:
+    if score is None:
+        return ""
+    return f"{score:.2f}"

@@ -108,6 +108,7 @@ def build_spert(
         dims=("n_types", "n_relations"),
         dropout=dropout,
         mixed_precision=mixed_precision,
+        onednn=onednn,
     )
     return Model(
         "spert",

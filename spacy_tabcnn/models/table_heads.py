@@ -152,6 +152,7 @@ def build_torch_head(
         dims=("n_tags", "n_relations"),
         dropout=dropout,
         mixed_precision=mixed_precision,
+        onednn=onednn,
     )
 
 

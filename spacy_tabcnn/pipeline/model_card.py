@@ -1,8 +1,9 @@
-"""The model card of a trained pipeline: what it does, what it was made of, how good it is, and what it is not for."""
+"""The model card of a trained pipeline: its purpose, parts, scores and limits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import srsly
 from spacy.language import Language
@@ -11,71 +12,16 @@ from wasabi import MarkdownRenderer
 from ..about import __version__
 from .base import RelationPipe
 
-# What only people can say: the fields of meta.json that hold it. spaCy does not know the last two.
+# The content of a meta.json.
+Meta: TypeAlias = Mapping[str, Any]
+
+# The fields of meta.json that only people can fill in. spaCy does not know the last two.
 STATED = ("description", "author", "license", "sources", "intended_use", "limits")
 _SCORES = {
     "ents": "Entities (NER)",
     "rels_boundaries": "Relations, boundaries (RE)",
     "rels_strict": "Relations, strict (RE+)",
 }
-
-
-def make_model_card(nlp: Language) -> str:
-    """Write a model card in Markdown, of what a pipeline and its meta data say; what they do not say is left out.
-
-    nlp (Language): The pipeline. Of `nlp.meta` are read spaCy's own fields and `intended_use` and `limits`.
-    RETURNS (str): The card.
-    """
-    meta = nlp.meta
-    md = MarkdownRenderer()
-    md.add(md.title(1, f"{meta['lang']}_{meta['name']}"))
-    if meta.get("description"):
-        md.add(meta["description"])
-    md.add(_table(_features(nlp), ["Feature", "Description"]))
-    for key, title in (("intended_use", "Intended use"), ("limits", "Limits")):
-        if meta.get(key):
-            md.add(md.title(2, title))
-            md.add(meta[key])
-    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, RelationPipe)]
-    if pipes:
-        md.add(md.title(2, "Labels"))
-    for pipe in pipes:
-        scheme = pipe.label_scheme
-        if scheme.entities:
-            md.add(f"Entities: {', '.join(md.code(label) for label in scheme.entities)}.")
-        rows = [
-            (
-                md.code(label),
-                ", ".join(f"{md.code(head)} → {md.code(tail)}" for head, tail in pairs) or "any",
-            )
-            for label, pairs in scheme.relations.items()
-        ]
-        if rows:
-            md.add(_table(rows, ["Relation", "From → to"]))
-    scores = _scores(meta.get("performance", {}))
-    if scores:
-        md.add(md.title(2, "Scores on the development corpus"))
-        md.add(md.table(scores, ["", "P", "R", "F1"], aligns=["l", "r", "r", "r"]))
-        md.add("In percent, micro averages, of the checkpoint that was best on this corpus.")
-    for pipe in pipes:
-        rows = [
-            (md.code(key), md.code(_plain(value)))
-            for key, value in pipe.cfg.items()
-            if key != "labels"
-        ]
-        md.add(md.title(2, f"Settings of `{pipe.name}`"))
-        md.add(_table(rows, ["Setting", "Value"]))
-    md.add(md.title(2, "Use"))
-    md.add(md.code_block(_EXAMPLE.format(name=f"{meta['lang']}_{meta['name']}"), "python"))
-    md.add("`config.cfg` has the whole configuration of the pipeline and of its training.")
-    return str(md.text) + "\n"
-
-
-def find_missing(meta: Mapping[str, Any]) -> list[str]:
-    """RETURNS (list[str]): The fields of `STATED` that a meta data does not have."""
-    return [key for key in STATED if not meta.get(key)]
-
-
 _EXAMPLE = """import spacy
 
 nlp = spacy.load("{name}")
@@ -86,56 +32,151 @@ for relation in doc._.relations:
     print(relation.head.text, relation.label, relation.tail.text, relation.score)"""
 
 
-def _features(nlp: Language) -> list[tuple[str, str]]:
+def make_model_card(nlp: Language) -> str:
+    """Make a model card in Markdown from a pipeline and its meta data.
+
+    The card omits a field that the meta data does not have.
+
+    nlp (Language): The pipeline. The card shows spaCy's own fields of `nlp.meta`, and
+        `intended_use` and `limits`.
+    RETURNS (str): The card.
+    """
     meta = nlp.meta
-    author = meta.get("author", "")
-    rows = [
-        ("Version", meta["version"]),
-        ("Language", meta["lang"]),
-        ("Made with", f"spaCy {meta['spacy_version']}, spacy-tabcnn {__version__}"),
-        ("Pipeline", ", ".join(f"`{name}`" for name in nlp.pipe_names)),
-        ("Encoder", _encoder(nlp)),
-        ("Trained on", ", ".join(_source(source) for source in meta.get("sources") or [])),
-        ("Author", f"[{author}]({meta['url']})" if author and meta.get("url") else author),
-        ("Licence", meta.get("license", "")),
-    ]
-    return [(name, value) for name, value in rows if value]
+    name = f"{meta['lang']}_{meta['name']}"
+    pipes = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, RelationPipe)]
+    md = MarkdownRenderer()
+    md.add(md.title(1, name))
+    if meta.get("description"):
+        md.add(meta["description"])
+    md.add(_make_table(_list_features(nlp), ["Feature", "Description"]))
+    _add_statements(md, meta)
+    _add_labels(md, pipes)
+    _add_scores(md, meta.get("performance", {}))
+    for pipe in pipes:
+        _add_settings(md, pipe)
+    md.add(md.title(2, "Use"))
+    md.add(md.code_block(_EXAMPLE.format(name=name), "python"))
+    md.add("`config.cfg` has the whole configuration of the pipeline and of its training.")
+    return f"{md.text}\n"
 
 
-def _encoder(nlp: Language) -> str:
-    components = nlp.config.interpolate()["components"]
-    models = [components[name].get("model", {}) for name in nlp.pipe_names]
-    names = [Path(model["name"]) for model in models if "name" in model]
-    # A folder of the machine that trained says nothing elsewhere; the name of a model hub's repository stays whole.
-    shown = [
-        path.name if path.is_absolute() or path.is_dir() else path.as_posix() for path in names
-    ]
-    return ", ".join(f"`{name}`" for name in shown)
+def find_missing(meta: Meta) -> list[str]:
+    """Find the fields of `STATED` that are empty or missing.
+
+    meta (Meta): The meta data of a pipeline.
+    RETURNS (list[str]): The names of the fields.
+    """
+    return [key for key in STATED if not meta.get(key)]
 
 
-def _source(source: str | Mapping[str, str]) -> str:
-    if isinstance(source, str):
-        return source
-    name = f"[{source['name']}]({source['url']})" if source.get("url") else source.get("name", "")
-    details = ", ".join(source[key] for key in ("author", "license") if source.get(key))
-    return f"{name} ({details})" if details else name
+def _add_statements(md: MarkdownRenderer, meta: Meta) -> None:
+    for key, title in (("intended_use", "Intended use"), ("limits", "Limits")):
+        if meta.get(key):
+            md.add(md.title(2, title))
+            md.add(meta[key])
 
 
-def _scores(performance: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _add_labels(md: MarkdownRenderer, pipes: Sequence[RelationPipe]) -> None:
+    if pipes:
+        md.add(md.title(2, "Labels"))
+    for pipe in pipes:
+        scheme = pipe.label_scheme
+        if scheme.entities:
+            md.add(f"Entities: {_join_code(scheme.entities)}.")
+        if scheme.relations:
+            rows = starmap(_describe_relation, scheme.relations.items())
+            md.add(_make_table(rows, ["Relation", "From → to"]))
+
+
+def _describe_relation(label: str, pairs: Iterable[tuple[str, str]]) -> tuple[str, str]:
+    arrows = [f"`{head}` → `{tail}`" for head, tail in pairs]
+    return f"`{label}`", ", ".join(arrows) or "any"
+
+
+def _add_scores(md: MarkdownRenderer, performance: Mapping[str, float | None]) -> None:
     rows = []
     for prefix, title in _SCORES.items():
-        figures = [performance.get(f"{prefix}_{key}") for key in "prf"]
-        if any(figure is not None for figure in figures):
-            rows.append(
-                (title, *("" if figure is None else f"{100 * figure:.1f}" for figure in figures))
-            )
-    return rows
+        figures = [_format_score(performance.get(f"{prefix}_{key}")) for key in "prf"]
+        if any(figures):
+            rows.append((title, *figures))
+    if rows:
+        md.add(md.title(2, "Scores on the development corpus"))
+        md.add(md.table(rows, ["", "P", "R", "F1"], aligns=["l", "r", "r", "r"]))
+        md.add("In percent, micro averages, of the checkpoint that was best on this corpus.")
 
 
-def _plain(value: Any) -> str:
-    return str(srsly.json_dumps(value))
+def _format_score(score: float | None) -> str:
+    if score is None:
+        return ""
+    return f"{100 * score:.1f}"
 
 
-def _table(rows: Sequence[tuple[str, ...]], header: Sequence[str]) -> str:
-    escaped = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in rows]
-    return str(MarkdownRenderer().table(escaped, header))
+def _add_settings(md: MarkdownRenderer, pipe: RelationPipe) -> None:
+    rows = []
+    for key, value in pipe.cfg.items():
+        if key != "labels":
+            rows.append((md.code(key), md.code(srsly.json_dumps(value))))
+    md.add(md.title(2, f"Settings of `{pipe.name}`"))
+    md.add(_make_table(rows, ["Setting", "Value"]))
+
+
+def _list_features(nlp: Language) -> list[tuple[str, str]]:
+    meta = nlp.meta
+    features = {
+        "Version": meta["version"],
+        "Language": meta["lang"],
+        "Made with": f"spaCy {meta['spacy_version']}, spacy-tabcnn {__version__}",
+        "Pipeline": _join_code(nlp.pipe_names),
+        "Encoder": _describe_encoder(nlp),
+        "Trained on": ", ".join(map(_describe_source, meta.get("sources") or [])),
+        "Author": _link(meta.get("author", ""), meta.get("url", "")),
+        "Licence": meta.get("license", ""),
+    }
+    return [(name, value) for name, value in features.items() if value]
+
+
+def _describe_encoder(nlp: Language) -> str:
+    components = nlp.config.interpolate()["components"]
+    names = []
+    for pipe_name in nlp.pipe_names:
+        model = components[pipe_name].get("model", {})
+        if "name" in model:
+            names.append(_shorten(Path(model["name"])))
+    return _join_code(names)
+
+
+def _shorten(path: Path) -> str:
+    """Return the name of a folder, or the whole name of a repository of a model hub."""
+    # The rest of the folder's path only makes sense on the machine that trained the pipeline.
+    if path.is_absolute() or path.is_dir():
+        return path.name
+    return path.as_posix()
+
+
+def _describe_source(source: str | Mapping[str, str]) -> str:
+    if isinstance(source, str):
+        return source
+    name = _link(source.get("name", ""), source.get("url", ""))
+    details = ", ".join(source[key] for key in ("author", "license") if source.get(key))
+    if details:
+        return f"{name} ({details})"
+    return name
+
+
+def _link(text: str, url: str) -> str:
+    if text and url:
+        return f"[{text}]({url})"
+    return text
+
+
+def _join_code(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _make_table(rows: Iterable[tuple[str, ...]], header: Sequence[str]) -> str:
+    escaped = [tuple(map(_escape, row)) for row in rows]
+    return MarkdownRenderer().table(escaped, header)
+
+
+def _escape(cell: str) -> str:
+    return " ".join(cell.split()).replace("|", "\\|")

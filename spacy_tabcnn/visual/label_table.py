@@ -1,188 +1,38 @@
-"""The label table of a text (figure 1 of the paper) as cells and as a picture.
+"""The label table of a passage (paper, figure 1) as a picture. All lengths are in pixels."""
 
-A table over n words has BILOU tags in its cells (i, i) and directed relations in its cells i < j: an arrow to the right
-where the head is in the row and the tail in the column, to the left where it is the other way round.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from math import cos, degrees, radians, sin
+from typing import NamedTuple, TypedDict
 from unicodedata import category, east_asian_width
 
-import numpy as np
-from spacy.language import Language
-from spacy.tokens import Doc, Span
-from thinc.util import to_numpy
+from spacy.tokens import Span
 
-from ..arrays import Floats2d, log_softmax
-from ..labels import NO_RELATION, OUTSIDE, LabelScheme
-from ..relations import get_entity_score, get_relations
-from ..sentences import sentence_bounds
-
-if TYPE_CHECKING:
-    from ..pipeline.relation_table import RelationTable
-
-MIN_PROBABILITY = 0.05
-RIGHT, LEFT = "→", "←"
-
-
-class CellLabel(NamedTuple):
-    """A label of a cell other than "O" and "none".
-
-    label (str): Entity type or relation type.
-    mark (str): BILOU prefix, or the arrow of a relation.
-    probability (float): Its probability.
-    """
-
-    label: str
-    mark: str
-    probability: float
-
-
-# The labels of cells (i, j), i <= j, counted over the words of a document, the most probable first. Cells that are
-# not there are "O" or "none".
-Cells: TypeAlias = Mapping[tuple[int, int], Sequence[CellLabel]]
-
-
-def annotated_cells(doc: Doc) -> Cells:
-    """Fill the table of a document with its entities and relations, as training does (paper, section 2.1).
-
-    doc (Doc): The document.
-    RETURNS (Cells): Its cells. Probabilities are the scores of predicted entities and relations, else 1. Relations of
-        the same two entities share their cells.
-    """
-    cells = _entity_cells(doc)
-    for head, tail, label, score in get_relations(doc):
-        for i, j in product(range(head.start, head.end), range(tail.start, tail.end)):
-            if i != j:
-                mark = RIGHT if i < j else LEFT
-                cells.setdefault((min(i, j), max(i, j)), []).append(CellLabel(label, mark, score))
-    return {cell: sorted(labels, key=_by_probability) for cell, labels in cells.items()}
-
-
-def predicted_cells(
-    doc: Doc, nlp: Language, *, min_probability: float = MIN_PROBABILITY
-) -> tuple[Cells, list[tuple[int, int]]]:
-    """Fill the table of a document with the probabilities that a pipeline's relation table gives each cell, before
-    they are decoded. Given entities are no predictions: they are in it as they are, also those of a type that the
-    pipeline does not know. The document itself stays as it is: a copy goes through the components before the table.
-
-    doc (Doc): The document, tokenised.
-    nlp (Language): The pipeline.
-    min_probability (float): Labels that are less probable are left out.
-    RETURNS (tuple[Cells, list[tuple[int, int]]]): The cells, and first word and end (exclusive) of each sentence. A
-        cell that several windows hold has the probabilities of the one in which it counts.
-    RAISES (ValueError): If the pipeline has no relation table, or several.
-    """
-    component = find_component(nlp)
-    doc = doc.copy()
-    for _, pipe in nlp.pipeline:
-        if pipe is component:
-            break
-        doc = pipe(doc)
-    bounds = sentence_bounds(doc)
-    logits, scheme = component.predict([doc]), component.label_scheme
-    cells: dict[tuple[int, int], list[CellLabel]] = {}
-    if component.cfg["entities"] == "given":
-        cells = _entity_cells(doc)
-    else:
-        words = np.arange(len(doc))
-        for word, _, index, probability in _probable(
-            to_numpy(logits.tags)[logits.windows.rows()], words, words, OUTSIDE, min_probability
-        ):
-            prefix, _, label = scheme.tag_name(index).partition("-")
-            cells.setdefault((word, word), []).append(CellLabel(label, prefix, probability))
-
-    sentence, row, column, index_of_cell = logits.windows.owned_cells()
-    first_word = np.array([start for start, _ in bounds], dtype=np.int64)[sentence]
-    relations = to_numpy(logits.relations)[index_of_cell]
-    for i, j, index, probability in _probable(
-        relations, row + first_word, column + first_word, NO_RELATION, min_probability
-    ):
-        label, head_first = scheme.relation_label(index)
-        cells.setdefault((i, j), []).append(
-            CellLabel(label, RIGHT if head_first else LEFT, probability)
-        )
-    return {cell: sorted(labels, key=_by_probability) for cell, labels in cells.items()}, bounds
-
-
-def find_component(nlp: Language) -> "RelationTable":
-    """Find the relation table of a pipeline.
-
-    nlp (Language): The pipeline.
-    RETURNS (RelationTable): Its only component that predicts label tables.
-    RAISES (ValueError): If it has none, or several.
-    """
-    from ..pipeline.relation_table import (
-        RelationTable,  # loads torch, which a picture of annotations does without
-    )
-
-    found = [pipe for _, pipe in nlp.pipeline if isinstance(pipe, RelationTable)]
-    if len(found) != 1:
-        raise ValueError(
-            f"The pipeline has {'no' if not found else len(found)} relation_table, so there is no table to show: its "
-            f"components are: {nlp.pipe_names}. "
-            + (
-                "Disable all but one with nlp.select_pipes()."
-                if found
-                else "Leave out `nlp` to show the annotation."
-            )
-        )
-    return found[0]
-
-
-def _entity_cells(doc: Doc) -> dict[tuple[int, int], list[CellLabel]]:
-    """Fill the diagonal with the tags of the entities."""
-    scheme = LabelScheme(sorted({ent.label_ for ent in doc.ents}))
-    cells = {}
-    for ent in doc.ents:
-        score = get_entity_score(ent)
-        for word, tag in enumerate(scheme.span_tags(ent.label_, len(ent)), start=ent.start):
-            prefix, _, label = scheme.tag_name(tag).partition("-")
-            cells[word, word] = [CellLabel(label, prefix, 1.0 if score is None else score)]
-    return cells
-
-
-def _probable(
-    logits: Floats2d, row: Any, column: Any, nothing: int, min_probability: float
-) -> Iterable[tuple[int, int, int, float]]:
-    """List row, column, label index and probability of a batch of cells' labels other than `nothing`."""
-    if not len(logits):
-        return []
-    probabilities = np.exp(log_softmax(logits))
-    probabilities[:, nothing] = 0.0
-    cell, index = np.nonzero((probabilities >= min_probability) & (probabilities > 0.0))
-    columns = (row[cell], column[cell], index, probabilities[cell, index])
-    return zip(*(values.tolist() for values in columns), strict=True)
-
-
-def _by_probability(label: CellLabel) -> float:
-    return -label.probability
-
-
-# Pictures, in pixels.
+from .cells import LEFT, RIGHT, Cell, CellLabel, Cells, table_labels
 
 FONT_SIZE, SMALL = 12, 11
-MAX_WORD = 130  # of a word on an axis
-SLANT = np.radians(60)  # of the words above the columns
+MAX_WORD = 130  # maximum width of a word on an axis
+SLANT = radians(60)  # angle of the words above the columns
 MIN_CELL, MAX_CELL = 24, 110
-TABLE_SIZE = 960  # what cells are made smaller for
-MIN_WIDTH = 340  # for the legend
+TABLE_SIZE = 960  # maximum width of a table, unless its cells would be smaller than MIN_CELL
+MIN_WIDTH = 340  # minimum width of a picture, for its legend
 
 
-def table_labels(tables: Iterable[Cells]) -> list[str]:
-    """List the labels of tables in the order that gives them their colours.
+class TableOptions(TypedDict, total=False):
+    """The options of a label table's picture.
 
-    tables (Iterable[Cells]): Cells of tables.
-    RETURNS (list[str]): Entity types, sorted, then relation types, sorted.
+    colors (Mapping[str, str]): CSS colours of labels; the others have the default colours.
+    cell_size (float): Width of a cell, in pixels.
+    color (str): CSS colour of words and lines.
+    bg (str): CSS colour of the background.
+    font (str): CSS font.
     """
-    entities: set[str] = set()
-    relations: set[str] = set()
-    for cells in tables:
-        for (i, j), found in cells.items():
-            (entities if i == j else relations).update(label.label for label in found)
-    return sorted(entities) + sorted(relations - entities)
+
+    colors: Mapping[str, str]
+    cell_size: float
+    color: str
+    bg: str
+    font: str
 
 
 def draw_table(
@@ -190,178 +40,292 @@ def draw_table(
     cells: Cells,
     *,
     labels: Sequence[str] | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: TableOptions | None = None,
 ) -> str:
     """Draw the table of a passage.
 
-    passage (Span): The words, on both axes: those of the rows stand beside the diagonal.
-    cells (Cells): The cells of its document's table. Each is filled in the colour of its most probable label, as
-        opaque as that is probable; labels at least half as probable divide it. A tooltip names all, with their
-        probabilities.
-    labels (Sequence[str] | None): All labels, in an order that stands for their colours; by default those of the
-        passage.
-    options (Mapping[str, Any] | None): "colors" (dict of labels and CSS colours), "cell_size" (pixels), and "color",
-        "bg" and "font" (CSS, as displaCy has them).
+    passage (Span): The words, on both axes. The words of the rows are next to the diagonal.
+    cells (Cells): The cells of the document's table. A cell has the colour of its most probable
+        label, as opaque as the label is probable. Labels with at least half of its probability
+        share the cell. A tooltip names all labels, with their probabilities.
+    labels (Sequence[str] | None): All labels, in the order that decides their colours; by default
+        the labels of the passage.
+    options (TableOptions | None): Colours, font and size.
     RETURNS (str): An SVG picture.
     """
     options = options or {}
-    n, offset = len(passage), passage.start
-    words = [_clean(token.text) for token in passage]
-    inside = range(offset, offset + n)
-    shown = {
-        (i - offset, j - offset): found
-        for (i, j), found in cells.items()
-        if i in inside and j in inside
-    }
+    shown = _select_cells(cells, passage)
     used = table_labels([shown])
     colours = {**label_colours(labels or used), **options.get("colors", {})}
-    names = [_name(found[0], i == j) for (i, j), found in shown.items()]
-    room = min(max([2 * MIN_CELL, *(_width(name, SMALL) + 6 for name in names)]), MAX_CELL)
-    size = float(options.get("cell_size", min(room, max(MIN_CELL, TABLE_SIZE / max(n, 1)))))
+    words = [_clean(token.text) for token in passage]
+    axis = list(map(_shorten, words))
+    size = options.get("cell_size")
+    if size is None:
+        size = _choose_size(shown, len(words))
+    layout = _lay_out(axis, float(size))
 
-    axis = [_shorten(word) for word in words]
-    widths = [_width(word) for word in axis]
-    left = 8 + max([0.0, *(width - i * size for i, width in enumerate(widths))])
-    top = 16 + max([0.0, *widths]) * np.sin(SLANT)
-    beyond = max(
-        [0.0, *(width * np.cos(SLANT) - (n - 1 - i + 0.5) * size for i, width in enumerate(widths))]
-    )
-    x, y = [left + i * size for i in range(n + 1)], [top + i * size for i in range(n + 1)]
-    table_width = max(x[-1] + beyond + 16, MIN_WIDTH)
-
-    drawn = [_draw_grid(x, y)]
-    for i, word in enumerate(axis):
-        here = (
-            f"translate({x[i] + size / 2 + 4:.1f},{top - 6:.1f}) rotate({-np.degrees(SLANT):.0f})"
-        )
-        drawn.append(f'<text class="column" transform="{here}">{escape(word)}</text>')
-        here = f'x="{x[i] - 4:.1f}" y="{y[i] + size / 2 + 4:.1f}"'
-        drawn.append(f'<text class="row" text-anchor="end" {here}>{escape(word)}</text>')
-        if (i, i) not in shown:
-            drawn.append(_centred("O", x[i] + size / 2, y[i] + size / 2, 'fill-opacity="0.35"'))
-    for (i, j), found in sorted(shown.items()):
-        drawn.append(
-            _draw_cell(found, x[j], y[i], size, colours, words[i], None if i == j else words[j])
-        )
-    legend, bottom = _draw_legend(used, colours, y[-1] + 20, table_width)
-    style = (
-        "max-width: none; direction: ltr; "
-        f"color: {options.get('color', '#000000')}; background: {options.get('bg', '#ffffff')}; "
-        f"font-family: {options.get('font', 'Arial, sans-serif')}; font-size: {FONT_SIZE}px"
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="label-table" width="{table_width:.0f}" height="{bottom:.0f}" '
-        f'viewBox="0 0 {table_width:.0f} {bottom:.0f}" fill="currentColor" style="{escape(style)}">'
-        f"{''.join(drawn)}{legend}</svg>"
-    )
+    content = _draw_grid(layout) + _draw_words(axis, shown, layout)
+    for cell, found in sorted(shown.items()):
+        content += _draw_cell(cell, found, words, layout, colours)
+    legend, height = _draw_legend(used, colours, layout)
+    return _draw_picture(content + legend, layout.width, height, options)
 
 
 def label_colours(labels: Sequence[str]) -> dict[str, str]:
-    """Choose light colours, as far apart as their number allows: around the circle, every other one less light.
+    """Choose light colours for labels, as far apart as their number allows.
 
-    labels (Sequence[str]): The labels, in an order that stands for their colours.
-    RETURNS (dict[str, str]): A CSS colour for each of them.
+    The hues go around the colour circle. Every second colour is darker.
+
+    labels (Sequence[str]): The labels, in the order that decides their colours.
+    RETURNS (dict[str, str]): A CSS colour for each label.
     """
-    return {
-        label: f"hsl({360 * index / len(labels):.0f}, 65%, {70 if index % 2 else 82}%)"
-        for index, label in enumerate(labels)
-    }
+    colours = {}
+    for index, label in enumerate(labels):
+        hue, lightness = 360 * index / len(labels), (82, 70)[index % 2]
+        colours[label] = f"hsl({hue:.0f}, 65%, {lightness}%)"
+    return colours
 
 
-def _draw_grid(x: list[float], y: list[float]) -> str:
-    """Lines around the cells on and above the diagonal."""
-    rows = "".join(f"M{x[max(i - 1, 0)]:.1f},{y[i]:.1f}H{x[-1]:.1f}" for i in range(len(y)))
-    columns = "".join(
-        f"M{x[j]:.1f},{y[0]:.1f}V{y[min(j + 1, len(y) - 1)]:.1f}" for j in range(len(x))
+# Layout.
+
+
+class _Layout(NamedTuple):
+    """The places of a table's cells in its picture.
+
+    n_words (int): Number of words of the table.
+    size (float): Width and height of a cell.
+    left (float): Left edge of the first column.
+    top (float): Top edge of the first row.
+    width (float): Width of the picture.
+    """
+
+    n_words: int
+    size: float
+    left: float
+    top: float
+    width: float
+
+    def x(self, j: int) -> float:
+        """Return the left edge of a column."""
+        return self.left + j * self.size
+
+    def y(self, i: int) -> float:
+        """Return the top edge of a row."""
+        return self.top + i * self.size
+
+    @property
+    def bottom(self) -> float:
+        """The bottom edge of the last row."""
+        return self.y(self.n_words)
+
+
+def _select_cells(cells: Cells, passage: Span) -> dict[Cell, Sequence[CellLabel]]:
+    """Select the cells of a passage, with its first word as word 0."""
+    start, inside = passage.start, range(passage.start, passage.end)
+    selected = {}
+    for (i, j), found in cells.items():
+        if i in inside and j in inside:
+            selected[i - start, j - start] = found
+    return selected
+
+
+def _choose_size(cells: Cells, n_words: int) -> float:
+    """Choose the size of a cell: room for the longest name, but less in a table of many words."""
+    size = 2.0 * MIN_CELL
+    for (i, j), found in cells.items():
+        size = max(size, _text_width(_name(found[0], i == j), SMALL) + 6)
+    limit = max(MIN_CELL, TABLE_SIZE / max(n_words, 1))
+    return min(size, MAX_CELL, limit)
+
+
+def _lay_out(words: Sequence[str], size: float) -> _Layout:
+    """Lay out a table so that its picture has room for the words on both axes."""
+    n = len(words)
+    left, top, right = 0.0, 0.0, 0.0
+    for i, width in enumerate(map(_text_width, words)):
+        left = max(left, width - i * size)
+        top = max(top, width * sin(SLANT))
+        right = max(right, width * cos(SLANT) - (n - 1 - i + 0.5) * size)
+    left, top = 8 + left, 16 + top
+    width = max(left + n * size + right + 16, MIN_WIDTH)
+    return _Layout(n, size, left, top, width)
+
+
+# Parts of the picture.
+
+
+def _draw_picture(content: str, width: float, height: float, options: TableOptions) -> str:
+    style = (
+        "max-width: none; direction: ltr; "
+        f"color: {options.get('color', '#000000')}; "
+        f"background: {options.get('bg', '#ffffff')}; "
+        f"font-family: {options.get('font', 'Arial, sans-serif')}; font-size: {FONT_SIZE}px"
     )
-    return f'<path class="grid" d="{rows}{columns}" fill="none" stroke="currentColor" stroke-opacity="0.15"/>'
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" class="label-table" '
+        f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'fill="currentColor" style="{escape(style)}">{content}</svg>'
+    )
+
+
+def _draw_grid(layout: _Layout) -> str:
+    """Draw lines around the cells on and above the diagonal."""
+    n, path = layout.n_words, ""
+    for i in range(n + 1):
+        first = layout.x(max(i - 1, 0))
+        path += f"M{first:.1f},{layout.y(i):.1f}H{layout.x(n):.1f}"
+    for j in range(n + 1):
+        last = layout.y(min(j + 1, n))
+        path += f"M{layout.x(j):.1f},{layout.y(0):.1f}V{last:.1f}"
+    return (
+        f'<path class="grid" d="{path}" fill="none" stroke="currentColor" stroke-opacity="0.15"/>'
+    )
+
+
+def _draw_words(words: Sequence[str], cells: Cells, layout: _Layout) -> str:
+    """Draw the words on both axes, and the tag "O" of each word without an entity."""
+    drawn = ""
+    for i, word in enumerate(words):
+        drawn += _draw_word(word, i, layout)
+        if (i, i) not in cells:
+            drawn += _draw_outside(i, layout)
+    return drawn
+
+
+def _draw_word(word: str, i: int, layout: _Layout) -> str:
+    """Draw a word above its column and next to its row."""
+    middle = layout.size / 2
+    place = f"translate({layout.x(i) + middle + 4:.1f},{layout.top - 6:.1f})"
+    turn = f"rotate({-degrees(SLANT):.0f})"
+    x, y = layout.x(i) - 4, layout.y(i) + middle + 4
+    text = escape(word)
+    return (
+        f'<text class="column" transform="{place} {turn}">{text}</text>'
+        f'<text class="row" text-anchor="end" x="{x:.1f}" y="{y:.1f}">{text}</text>'
+    )
+
+
+def _draw_outside(i: int, layout: _Layout) -> str:
+    """Draw the tag of a word without an entity."""
+    middle = layout.size / 2
+    x, y = layout.x(i) + middle, layout.y(i) + middle
+    return _draw_centred("O", x, y, 'fill-opacity="0.35"')
 
 
 def _draw_cell(
+    cell: Cell,
     found: Sequence[CellLabel],
-    x: float,
-    y: float,
-    size: float,
+    words: Sequence[str],
+    layout: _Layout,
     colours: Mapping[str, str],
-    row: str,
-    column: str | None,
 ) -> str:
-    """The labels of a cell side by side, with a tooltip; `column` is None on the diagonal."""
-    if column is None:
-        described = [f"{row}: {_name(label, True)} {label.probability:.2f}" for label in found]
-    else:
-        described = [
-            f"{row} {mark} {column}: {label} {probability:.2f}"
-            for label, mark, probability in found
-        ]
-    drawn = f"<g><title>{escape('; '.join(described))}</title>"
+    """Draw the main labels of a cell side by side, with a tooltip of all labels."""
+    i, j = cell
+    x, y, size = layout.x(j), layout.y(i), layout.size
+    descriptions = [_describe(label, cell, words) for label in found]
     main = [label for label in found if label.probability >= found[0].probability / 2]
     width = size / len(main)
+    drawn = f"<g><title>{escape('; '.join(descriptions))}</title>"
     for index, label in enumerate(main):
         drawn += (
-            f'<rect class="cell" fill="{escape(colours[label.label])}" fill-opacity="{label.probability:.3g}" '
-            f'x="{x + index * width:.2f}" y="{y:.2f}" width="{width:.2f}" height="{size:.2f}"/>'
+            f'<rect class="cell" fill="{escape(colours[label.label])}" '
+            f'fill-opacity="{label.probability:.3g}" x="{x + index * width:.2f}" y="{y:.2f}" '
+            f'width="{width:.2f}" height="{size:.2f}"/>'
         )
-        name = _name(label, column is None)
-        fits = _width(name, SMALL) <= width
-        # The colours are light ones, on which any other colour of text may be unreadable.
-        colour = ' fill="#000000"' if label.probability >= 0.5 else ""
-        centre = x + (index + 0.5) * width
-        drawn += _centred(
-            name if fits else label.mark, centre, y + size / 2, f'font-size="{SMALL}"{colour}'
-        )
+        text = _name(label, i == j)
+        if _text_width(text, SMALL) > width:
+            text = label.mark
+        attributes = f'font-size="{SMALL}"'
+        if label.probability >= 0.5:
+            # The colours are light: on them, text of any other colour may be unreadable.
+            attributes += ' fill="#000000"'
+        drawn += _draw_centred(text, x + (index + 0.5) * width, y + size / 2, attributes)
     return drawn + "</g>"
 
 
 def _draw_legend(
-    used: Sequence[str], colours: Mapping[str, str], top: float, table_width: float
+    labels: Sequence[str], colours: Mapping[str, str], layout: _Layout
 ) -> tuple[str, float]:
-    """The labels, the scale of probabilities and the meaning of the arrows, and where the picture ends."""
-    items = [([(colours[label], 1.0)], label) for label in used]
-    items.append(([("currentColor", share / 5) for share in range(1, 6)], "probability 0 to 1"))
+    """Draw the labels, the scale of probabilities and the meaning of the arrows.
+
+    RETURNS (tuple[str, float]): SVG, and the height of the picture.
+    """
+    scale = [("currentColor", 0.2), ("currentColor", 0.4), ("currentColor", 0.6)]
+    scale += [("currentColor", 0.8), ("currentColor", 1.0)]
+    items = [([(colours[label], 1.0)], label) for label in labels]
+    items.append((scale, "probability 0 to 1"))
     items.append(([], f"{RIGHT} the row is the head, {LEFT} the column is"))
-    drawn, x, y = "", 8.0, top
+    drawn, x, y = "", 8.0, layout.bottom + 20
     for swatches, text in items:
-        width = 16 * len(swatches) + 4 + _width(text) + 16
-        if x > 8 and x + width > table_width:
+        width = 16 * len(swatches) + 4 + _text_width(text) + 16
+        if x > 8 and x + width > layout.width:
             x, y = 8.0, y + 22
-        for colour, opacity in swatches:
-            drawn += f'<rect fill="{escape(colour)}" fill-opacity="{opacity:g}" x="{x}" y="{y}" width="16" height="14"/>'
-            x += 16
-        drawn += (
-            f'<text class="legend" x="{x + 4:.1f}" y="{y + 11:.1f}">{escape(_clean(text))}</text>'
-        )
-        x += width - 16 * len(swatches)
+        drawn += _draw_legend_item(swatches, text, x, y)
+        x += width
     return drawn, y + 26
 
 
-def _centred(text: str, x: float, y: float, attributes: str) -> str:
-    return (
-        f'<text text-anchor="middle" x="{x:.1f}" y="{y + 4:.1f}" {attributes}>{escape(text)}</text>'
-    )
+def _draw_legend_item(swatches: Sequence[tuple[str, float]], text: str, x: float, y: float) -> str:
+    """Draw squares in a colour and an opacity each, and a text behind them."""
+    drawn = ""
+    for colour, opacity in swatches:
+        drawn += (
+            f'<rect fill="{escape(colour)}" fill-opacity="{opacity:g}" x="{x}" y="{y}" '
+            'width="16" height="14"/>'
+        )
+        x += 16
+    text = escape(_clean(text))
+    return drawn + f'<text class="legend" x="{x + 4:.1f}" y="{y + 11:.1f}">{text}</text>'
+
+
+def _draw_centred(text: str, x: float, y: float, attributes: str) -> str:
+    place = f'x="{x:.1f}" y="{y + 4:.1f}"'
+    return f'<text text-anchor="middle" {place} {attributes}>{escape(text)}</text>'
+
+
+# Texts.
 
 
 def _name(label: CellLabel, is_tag: bool) -> str:
-    return f"{label.mark}-{label.label}" if is_tag else f"{label.label} {label.mark}"
+    if is_tag:
+        return f"{label.mark}-{label.label}"
+    return f"{label.label} {label.mark}"
+
+
+def _describe(label: CellLabel, cell: Cell, words: Sequence[str]) -> str:
+    """Describe a label of a cell with its words and its probability."""
+    row, col = words[cell[0]], words[cell[1]]
+    if cell[0] == cell[1]:
+        return f"{row}: {_name(label, True)} {label.probability:.2f}"
+    return f"{row} {label.mark} {col}: {label.label} {label.probability:.2f}"
 
 
 def _clean(text: str) -> str:
-    """A text without what XML cannot hold and without line breaks."""
-    text = "".join(
-        "\ufffd" if category(char) in ("Cc", "Cn", "Cs") and not char.isspace() else char
-        for char in text
-    )
-    return " ".join(text.split()) or "␣"
+    """Replace the characters that XML cannot hold, and line breaks."""
+    return " ".join("".join(map(_clean_character, text)).split()) or "␣"
 
 
-def _width(text: str, font_size: int = FONT_SIZE) -> float:
-    """About how wide a text is, with a little to spare."""
-    return sum(1.0 if east_asian_width(char) in "WF" else 0.6 for char in text) * font_size
+def _clean_character(char: str) -> str:
+    if category(char) in ("Cc", "Cn", "Cs") and not char.isspace():
+        return "\ufffd"
+    return char
+
+
+def _text_width(text: str, font_size: int = FONT_SIZE) -> float:
+    """Estimate the width of a text, with a little to spare."""
+    width = 0.0
+    for char in text:
+        if east_asian_width(char) in "WF":
+            width += 1.0
+        else:
+            width += 0.6
+    return width * font_size
 
 
 def _shorten(word: str) -> str:
-    if _width(word) <= MAX_WORD:
+    """Cut off the end of a word that is too wide."""
+    if _text_width(word) <= MAX_WORD:
         return word
-    while _width(word) > MAX_WORD - FONT_SIZE:
+    while _text_width(word) > MAX_WORD - FONT_SIZE:
         word = word[:-1]
     return f"{word}…"

@@ -1,6 +1,6 @@
-"""Self-contained HTML pages."""
+"""HTML pages that need no other file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
 _PAGE = """<!DOCTYPE html>
@@ -34,29 +34,31 @@ def make_page(
 ) -> str:
     """Make an HTML page that needs no other file.
 
-    title (str): Its title.
-    body (Iterable[str]): Its content, HTML.
-    style (str): Its CSS.
-    lang (str): Its language.
-    direction (str): "ltr" or "rtl".
-    script (str): Its JavaScript.
+    title (str): Title of the page.
+    body (Iterable[str]): Content of the page, as lines of HTML.
+    style (str): CSS of the page.
+    lang (str): Language of the page, as a code such as "en".
+    direction (str): Direction of the text, "ltr" or "rtl".
+    script (str): JavaScript of the page; "" for none.
     RETURNS (str): The page.
     """
-    content = "\n".join(body) + (f"\n<script>{script}</script>" if script else "")
+    content = "\n".join(body)
+    if script:
+        content += f"\n<script>{script}</script>"
     return _PAGE.format(
         lang=escape(lang), direction=direction, title=escape(title), style=style, body=content
     )
 
 
-def make_picture_page(pictures: Sequence[str], *, lang: str, direction: str) -> str:
-    """Make an HTML page of pictures, each of which scrolls by itself where the page is narrower.
+def make_picture_page(pictures: Iterable[str], *, lang: str = "en", direction: str = "ltr") -> str:
+    """Make an HTML page of pictures; a picture that is wider than the page scrolls by itself.
 
-    pictures (Sequence[str]): SVG pictures.
-    lang (str): The language of their text.
-    direction (str): "ltr" or "rtl".
+    pictures (Iterable[str]): SVG pictures.
+    lang (str): Language of their text, as a code such as "en".
+    direction (str): Direction of their text, "ltr" or "rtl".
     RETURNS (str): The page.
     """
-    figures = (f"<figure>{picture}</figure>" for picture in pictures)
+    figures = map("<figure>{}</figure>".format, pictures)
     return make_page(
         "Entities and relations", figures, style=_PICTURES, lang=lang, direction=direction
     )

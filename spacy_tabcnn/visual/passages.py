@@ -1,21 +1,29 @@
-"""Which words of a document share a picture."""
+"""The cut of a document into the passages of its pictures."""
+
+from itertools import pairwise
 
 from spacy.tokens import Doc, Span
 
-from ..relations import get_relations
+from ..relations import Relation, get_relations
 from ..sentences import sentence_bounds
 
 
 def passages(doc: Doc) -> list[Span]:
-    """Cut a document into sentences; those that a relation joins stay together, with all between them.
+    """Cut a document into passages: sentences, or several that a relation joins.
 
     doc (Doc): The document. Without sentence boundaries it is one passage.
     RETURNS (list[Span]): The passages, in text order; together they cover the document.
     """
-    bounds = sentence_bounds(doc)
-    arguments = [(relation.head, relation.tail) for relation in get_relations(doc)]
-    reaches = [(min(head.start, tail.start), max(head.end, tail.end)) for head, tail in arguments]
-    starts = [
-        start for start, _ in bounds if not any(first < start < end for first, end in reaches)
-    ]
-    return [doc[start:end] for start, end in zip(starts, [*starts[1:], len(doc)], strict=False)]
+    relations = get_relations(doc)
+    starts = []
+    for start, _ in sentence_bounds(doc):
+        if not any(_is_cut(relation, start) for relation in relations):
+            starts.append(start)
+    return [doc[start:end] for start, end in pairwise([*starts, len(doc)])]
+
+
+def _is_cut(relation: Relation, position: int) -> bool:
+    """Check whether a cut in front of a token separates the words of a relation."""
+    first = min(relation.head.start, relation.tail.start)
+    end = max(relation.head.end, relation.tail.end)
+    return first < position < end

@@ -115,9 +115,9 @@ def test_from_a_text_to_its_annotation(page, url, ruler_model):
     see(page.get_by_role("row", name="Michael Schumacher worked_for Ferrari"))
 
     # The highest score there can be: the relation goes, the entities stay.
-    slider = page.get_by_role("slider", name="Least score")
+    slider = page.get_by_role("slider", name="Minimum score")
     slider.press("End")
-    see(page.get_by_text("No relation has so high a score"))
+    see(page.get_by_text("No relation reaches the minimum score"))
     playwright.expect(arc).to_have_count(0)
     see(page.locator("mark", has_text="Michael Schumacher"))
     slider.press("Home")

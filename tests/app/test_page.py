@@ -69,7 +69,7 @@ def test_the_threshold_filters_without_annotating_again(open_page, tiny_run, cal
     page = open_page(tiny_run / "model-last")
     page.slider[0].set_value(1.0).run()
     assert relations(page) == []
-    assert page.info[0].value == "No relation has so high a score; 1 with a lower one."
+    assert page.info[0].value == "No relation reaches the minimum score; 1 below it."
     page.slider[0].set_value(0.1).run()
     assert len(relations(page)) == 1
     assert calls == ["load model-last", TEXT]

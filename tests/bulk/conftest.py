@@ -6,6 +6,19 @@ from spacy.tokens import Span
 from spacy.training import Example
 
 TEXT = "Ann lives in Rome."
+FOUND = [("Ann", "PER"), ("Rome", "LOC")], [("Ann", "LiveIn", "Rome")]
+TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
+
+
+def get_names(row, field="text"):
+    """Return the entities of a row as (text, label), its relations as (head, label, tail)."""
+    text = row[field]
+    entities = [(text[ent["start"] : ent["end"]], ent["label"]) for ent in row["entities"]]
+    relations = [
+        (entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0])
+        for rel in row["relations"]
+    ]
+    return entities, relations
 
 
 @pytest.fixture(scope="session")

@@ -11,73 +11,11 @@ from datetime import datetime
 
 import pytest
 import spacy
-from spacy.tokens import Span
 
-from spacy_tabcnn.bulk.annotate import annotate_file, annotate_texts, doc_to_annotation
+from spacy_tabcnn.bulk.annotate import annotate_file
 
-from .conftest import TEXT
+from .conftest import FOUND, TEXT, TOO_LONG, get_names
 from .test_rows import UNICODE
-
-TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
-
-
-def get_names(row, field="text"):
-    """The entities of a row as (text, label), its relations as (head, label, tail)."""
-    text = row[field]
-    entities = [(text[ent["start"] : ent["end"]], ent["label"]) for ent in row["entities"]]
-    relations = [
-        (entities[rel["head"]][0], rel["label"], entities[rel["tail"]][0])
-        for rel in row["relations"]
-    ]
-    return entities, relations
-
-
-FOUND = [("Ann", "PER"), ("Rome", "LOC")], [("Ann", "LiveIn", "Rome")]
-
-
-def test_a_document_becomes_plain_data(model):
-    [result] = annotate_texts(spacy.load(model), [TEXT])
-    assert [sorted(entity) for entity in result["entities"]] == [
-        ["end", "label", "score", "start"]
-    ] * 2
-    assert [(entity["start"], entity["end"]) for entity in result["entities"]] == [(0, 3), (13, 17)]
-    assert all(0.9 < item["score"] <= 1 for item in (*result["entities"], *result["relations"]))
-    assert get_names({"text": TEXT, **result}) == FOUND
-
-
-def test_offsets_count_characters(model):
-    nlp = spacy.load(model)
-    for text in UNICODE:
-        doc = nlp.make_doc(text)
-        doc.ents = [Span(doc, len(doc) - 1, len(doc), label="X")]
-        [entity] = doc_to_annotation(doc)["entities"]
-        assert text[entity["start"] : entity["end"]] == doc[-1].text
-        assert entity["score"] is None
-
-
-def test_an_argument_that_is_no_entity_follows_the_entities():
-    doc = spacy.blank("en").make_doc(TEXT)
-    doc.ents = [Span(doc, 3, 4, label="LOC")]
-    doc._.relations = [(doc[0:1], doc.ents[0], "LiveIn")]
-    assert get_names({"text": TEXT, **doc_to_annotation(doc)})[1] == [("Ann", "LiveIn", "Rome")]
-
-
-def test_a_text_that_fails_is_found_in_its_batch(model):
-    good, bad, other = annotate_texts(spacy.load(model), [TEXT, TOO_LONG, TEXT])
-    assert good == other and len(good["entities"]) == 2
-    assert list(bad) == ["reason"] and bad["reason"].startswith("ValueError: [E088]")
-
-
-def test_the_vocabulary_does_not_grow_with_the_texts(model):
-    nlp = spacy.load(model)
-    expected = annotate_texts(nlp, [TEXT])
-    words = {lexeme.text for lexeme in nlp.vocab}
-    n_strings = len(nlp.vocab.strings)
-    for number in range(20):
-        annotate_texts(nlp, [f"Word{number} lives in Town{number}.", TOO_LONG])
-    assert {lexeme.text for lexeme in nlp.vocab} == words
-    assert len(nlp.vocab.strings) == n_strings
-    assert annotate_texts(nlp, [TEXT]) == expected
 
 
 def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):
@@ -237,7 +175,8 @@ def wait_for_parts(n_parts, output, is_alive):
 
 
 def kill_after(n_parts, delay, arguments, options):
-    """Annotate in another process and kill it once there are so many parts: whether it was killed, not done."""
+    """Annotate in another process, kill it once it has made some parts, and return whether it was
+    killed before it was done."""
     process = multiprocessing.get_context("fork").Process(
         target=annotate_file, args=arguments, kwargs=options
     )
@@ -410,7 +349,7 @@ def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
 def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(
-        ValueError, match=r"out.jsonl: exists and is complete. Annotate anew with --overwrite"
+        ValueError, match=r"out.jsonl: exists and is complete. Annotate again with --overwrite"
     ):
         annotate_file(model, many, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "precious"

@@ -17,8 +17,9 @@ from spacy.vocab import Vocab
 from spacy_tabcnn.bulk import spark as module
 from spacy_tabcnn.bulk.spark import annotate, annotate_batches
 
+from .conftest import TOO_LONG
+
 pa = pytest.importorskip("pyarrow")
-TOO_LONG = "a " * 600_000  # spaCy refuses more than a million characters
 OPTIONS = {"text_column": "body", "batch_size": 3, "n_threads": 1}
 
 
@@ -69,14 +70,15 @@ def model(tiny_run):
 
 @pytest.fixture(scope="module")
 def texts(tiny_corpus):
-    """The sentences that the model has learned, in other orders, and what it has no annotation for."""
+    """The sentences that the model has learned, in other orders, and texts without annotation."""
     learned = [doc.text for doc in DocBin().from_disk(tiny_corpus).get_docs(Vocab())]
     return [*learned, "", None, *learned[::-1], TOO_LONG, "Łódź 🧪", *learned[3:]]
 
 
 @pytest.fixture(scope="module")
 def records(texts):
-    """Rows with values that change easily on their way: beyond the range of nanoseconds, of floats, or null."""
+    """Rows with values that change easily on their way: beyond the range of nanoseconds or of
+    floats, or null."""
     return [
         {
             "id": 2**53 + 1 + index if index % 3 else None,

@@ -214,7 +214,8 @@ def test_folds_make_a_folder_each(run_spacy, tmp_path):
         ("1/2/1", "As expected: 1 sentences, 2 entity types, 1 relation types"),
         (
             "9/2/7",
-            "Differs from the expected counts: 1 sentences instead of 9, 1 relation types instead of 7",
+            "Differs from the expected counts: 1 sentences instead of 9, "
+            "1 relation types instead of 7",
         ),
     ],
 )

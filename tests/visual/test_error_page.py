@@ -132,7 +132,8 @@ const articles = page.articles.map(items => {
 const output = {}, listeners = {};
 const form = {elements: {label: {value: page.label}}, querySelectorAll: () => boxes,
   addEventListener: (name, listener) => { listeners[name] = listener; }};
-const document = {querySelector: name => name === "form" ? form : output, querySelectorAll: () => articles};
+const querySelector = name => name === "form" ? form : output;
+const document = {querySelector, querySelectorAll: () => articles};
 """
 
 
@@ -154,7 +155,10 @@ def test_the_filters_hide_what_they_should(example, label, checked, expected):
         "boxes": boxes,
         "articles": [[["relation correct", "0 1"], ["entity missed", "2"]]],
     }
-    report = "console.log(JSON.stringify([articles.map(a => a.nodes.map(n => n.hidden)), output.textContent]));"
+    report = (
+        "const hidden = articles.map(a => a.nodes.map(n => n.hidden));"
+        "console.log(JSON.stringify([hidden, output.textContent]));"
+    )
     result = subprocess.run(
         ["node", "-e", f"{DOM}\n{{{script}}}\n{report}", json.dumps(data)],
         capture_output=True,

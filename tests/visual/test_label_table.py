@@ -10,13 +10,13 @@ from thinc.api import NumpyOps
 from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 from spacy_tabcnn.visual import render
-from spacy_tabcnn.visual.label_table import (
+from spacy_tabcnn.visual.cells import (
     CellLabel,
     annotated_cells,
-    draw_table,
     predicted_cells,
     table_labels,
 )
+from spacy_tabcnn.visual.label_table import draw_table
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -175,8 +175,16 @@ def test_unknown_arguments_are_refused(curie, untrained):
         render(curie, "table", nlp=spacy.blank("en"))
 
 
-def test_importing_the_package_imports_no_pictures():
-    code = "import sys, spacy_tabcnn.cli; print([name for name in sys.modules if 'tabcnn.visual' in name])"
+@pytest.mark.parametrize(
+    "imported,room",
+    [("spacy_tabcnn.cli", "visual"), ("spacy_tabcnn.visual", "pipeline")],
+    ids=["the package has no pictures", "pictures have no pipeline"],
+)
+def test_imports_are_late(imported, room):
+    code = (
+        f"import sys, {imported};"
+        f"print([name for name in sys.modules if name.startswith('spacy_tabcnn.{room}')])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
