@@ -16,11 +16,11 @@ from spacy_transformers.span_getters import configure_strided_spans, get_doc_spa
 from thinc.api import SGD, ArgsKwargs, PyTorchWrapper, chain
 
 from spacy_tabcnn.models.encoder import build_encoder
-from spacy_tabcnn.runtime import passes as passes_module
+from spacy_tabcnn.runtime import encoder_shim
 from spacy_tabcnn.runtime import torch_shim as shim
 from spacy_tabcnn.runtime.linear import FastLinear
 from spacy_tabcnn.runtime.output_cache import OutputCache
-from spacy_tabcnn.runtime.passes import PASS_COST, PASS_SIZE, join_passes, plan_passes
+from spacy_tabcnn.runtime.passes import BFLOAT16, FLOAT32, PassLimits, join_passes, plan_passes
 
 TEXTS = [
     "Ada Lovelace lived in London .",
@@ -91,7 +91,7 @@ def docs():
 
 @pytest.fixture
 def _many_passes(monkeypatch):
-    monkeypatch.setattr(passes_module, "PASS_COST", 0)
+    monkeypatch.setattr(encoder_shim, "FLOAT32", PassLimits(cost=0, size=512))
 
 
 @pytest.fixture
@@ -280,14 +280,14 @@ def test_a_frozen_encoder_keeps_its_cache(make_encoder, docs, count_calls):
     assert len(encoded) == len(docs)
 
 
-@given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
-def test_passes_pad_little(lengths):
-    passes = plan_passes(torch.tensor(lengths))
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=60), st.sampled_from([FLOAT32, BFLOAT16]))
+def test_passes_pad_little(lengths, limits):
+    passes = plan_passes(torch.tensor(lengths), limits)
     assert sorted(torch.cat(passes).tolist()) == list(range(len(lengths)))
     for rows in passes:
         longest = max(lengths[row] for row in rows.tolist())
-        assert sum(longest - lengths[row] for row in rows.tolist()) <= PASS_COST
-        assert len(rows) == 1 or len(rows) * longest <= PASS_SIZE
+        assert sum(longest - lengths[row] for row in rows.tolist()) <= limits.cost
+        assert len(rows) == 1 or len(rows) * longest <= limits.size
 
 
 def test_passes_are_joined_in_order():
