@@ -161,8 +161,7 @@ def make_converted_limit(
 def make_limit(
     encoder: torch.nn.Module, batches: list[tuple[Tensor, Tensor]], *, use_bfloat16: bool = False
 ) -> Callable[[], None]:
-    """Make the pass that no pipeline on this encoder can beat: its forward pass over the sub-words,
-    and no more.
+    """Make the forward pass of an encoder over the sub-words of a pipeline, and no more.
 
     encoder (Module): The Hugging Face model.
     batches (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch.
@@ -186,8 +185,7 @@ def make_limit(
 def benchmark_pipeline(
     nlp: Language, docs: list[Doc], *, repeats: int, max_subwords: int, with_bfloat16: bool = False
 ) -> Report:
-    """Time a pipeline on raw texts and on gold tokens in float32, and the limit that its encoder
-    sets.
+    """Time a pipeline on raw texts and on gold tokens, and the limit that its encoder sets.
 
     nlp (Language): The pipeline.
     docs (list[Doc]): Documents; their annotation is not used.
@@ -221,14 +219,15 @@ def benchmark_pipeline(
             contenders["limit, bfloat16"] = make_limit(encoder, batches, use_bfloat16=True)
             contenders["limit, converted"] = make_converted_limit(encoder, sequences)
         settings["subwords"] = sum(map(len, sequences))
+        n_padded = sum(ids.numel() for ids, _ in batches)
         settings["limit"] = (
-            f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of at most "
-            f"{max_subwords} padded sub-words, {sum(ids.numel() for ids, _ in batches)} in all"
+            f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of "
+            f"at most {max_subwords} padded sub-words, {n_padded} in all"
         )
     seconds = interleave(contenders, repeats=repeats)
-    settings["predicted"] = (
-        f"{sum(len(doc.ents) for doc in gold)} entities, {sum(len(doc._.relations) for doc in gold)} relations"
-    )
+    n_entities = sum(len(doc.ents) for doc in gold)
+    n_relations = sum(len(doc._.relations) for doc in gold)
+    settings["predicted"] = f"{n_entities} entities, {n_relations} relations"
 
     rows: list[Row] = []
     headline: Row = {}
@@ -274,9 +273,7 @@ def pipeline_cli(
     ] = 512,
     with_bfloat16: MixedPrecisionOption = False,
 ) -> None:
-    """ Words per second of a pipeline and of its parts, against the raw encoder's forward pass over
-    the same sub-words.
-    """
+    """Words per second of a pipeline and of its parts, against its encoder's forward pass."""
     with failures_named("pipeline"):
         docs = read_corpus(data)
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
