@@ -52,7 +52,7 @@ def wrap_module(
     )
 
 
-def build_module(model: Model[Any, Any], sizes: dict[str, int]) -> None:
+def build_module(model: Model, sizes: dict[str, int]) -> None:
     """Build the module of a head, also of a head that was initialised before with other labels.
 
     model (Model): The head; it has its dimension nI.
@@ -65,7 +65,7 @@ def build_module(model: Model[Any, Any], sizes: dict[str, int]) -> None:
     cast(HeadShim, model.shims[0]).build(dims)
 
 
-def pass_on_dropout(model: Model[Any, Any]) -> None:
+def pass_on_dropout(model: Model) -> None:
     """Set the dropout of a head's module to the dropout of its layer.
 
     thinc's `set_dropout_rate` reaches the layer's attribute only.

@@ -98,8 +98,8 @@ def _iter_batches(
                 key=lambda eg: len(eg) * rng.uniform(1.0 - PADDING_NOISE, 1.0 + PADDING_NOISE),
             )
         )
-        # Shuffled, since otherwise the short batch at the end of the stream, or the largest batch of
-        # a schedule that grows, would always hold the longest examples.
+        # Shuffled, since otherwise the short batch at the end of the stream, or the largest batch
+        # of a schedule that grows, would always hold the longest examples.
         stretch_sizes = list(map(len, stretch))
         rng.shuffle(stretch_sizes)
         batches: list[list[Example]] = []
