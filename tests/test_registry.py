@@ -17,6 +17,11 @@ from spacy_tabcnn.pipeline.base import RelationPipe
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 ENTRY_POINTS = distribution("spacy-tabcnn").entry_points
+PUBLIC_IMPORTS = re.findall(
+    r"^from spacy_tabcnn.* import .+$",
+    (ROOT / "docs" / "public-api.md").read_text(encoding="utf-8"),
+    re.MULTILINE,
+)
 FACTORIES = [ep.name for ep in ENTRY_POINTS if ep.group == "spacy_factories"]
 FUNCTIONS = [ep for ep in ENTRY_POINTS if ep.group not in ("spacy_factories", "spacy_cli")]
 
@@ -94,12 +99,18 @@ def test_loading_the_entry_points_loads_no_transformers():
         "import sys\n"
         "from importlib.metadata import distribution\n"
         "for entry_point in distribution('spacy-tabcnn').entry_points: entry_point.load()\n"
-        "print({name.split('.')[0] for name in sys.modules} & {'transformers', 'spacy_transformers'})"
+        "found = {name.split('.')[0] for name in sys.modules}\n"
+        "print(found & {'transformers', 'spacy_transformers'})"
     )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("line", PUBLIC_IMPORTS)
+def test_public_names_can_be_imported(line):
+    exec(line, {})
 
 
 def test_shipped_configs_keep_their_settings_when_filled(config, filled):
