@@ -252,30 +252,45 @@ def prefix_kernels(weight: Tensor) -> Tensor:
     RETURNS (Tensor): For each number of offsets and each axis the matrix of a 1-D convolution,
         float (k, 2 axes, channels, k * width).
     """
-    n_channels, kernel_size = len(weight), weight.shape[-1]
-    rows, columns = weight.permute(0, 2, 3, 1).contiguous().unflatten(3, (2, -1)).unbind(3)
-    sums = weight.new_empty(kernel_size, 2, n_channels, kernel_size, weight.shape[1] // 2)
-    sums[:, ROWS] = rows.permute(2, 0, 1, 3)
-    sums[:, COLUMNS] = columns.permute(1, 0, 2, 3).flip(0)
-    for last in range(1, kernel_size):
-        sums[last] += sums[last - 1]
+    kernel = weight.permute(0, 2, 3, 1).contiguous()
+    n_channels, kernel_size, _, width = kernel.shape
+    sums = weight.new_empty(kernel_size, 2, n_channels, kernel_size, width // 2)
+    for axis in (ROWS, COLUMNS):
+        parts = _kernels_by_offset(kernel, axis)
+        sums[0, axis] = parts[0]
+        for last in range(1, kernel_size):
+            torch.add(sums[last - 1, axis], parts[last], out=sums[last, axis])
     return sums.flatten(3)
 
 
 def weight_gradient(d_kernels: Tensor) -> Tensor:
     """Compute the gradient of the weight from the gradient of its prefix kernels.
 
-    d_kernels (Tensor): In the form in which `prefix_kernels` returns the kernels; overwritten.
+    d_kernels (Tensor): In the form in which `prefix_kernels` returns the kernels.
     RETURNS (Tensor): float (channels, 2 * width, k, k).
     """
-    kernel_size, _, n_channels, _ = d_kernels.shape
+    kernel_size, _, n_channels, n_inputs = d_kernels.shape
     d_sums = d_kernels.unflatten(3, (kernel_size, -1))
-    # A kernel is part of the sums that end at its offset or later.
-    for last in reversed(range(1, kernel_size)):
-        d_sums[last - 1] += d_sums[last]
-    rows, columns = d_sums[:, ROWS], d_sums[:, COLUMNS]
-    width = d_sums.shape[-1]
-    d_weight = d_kernels.new_empty(n_channels, 2 * width, kernel_size, kernel_size)
-    d_weight[:, :width] = rows.permute(1, 3, 2, 0)
-    d_weight[:, width:] = columns.flip(0).permute(1, 3, 0, 2)
-    return d_weight
+    width = n_inputs // kernel_size
+    d_kernel = d_kernels.new_empty(n_channels, kernel_size, kernel_size, 2 * width)
+    for axis in (ROWS, COLUMNS):
+        d_parts = _kernels_by_offset(d_kernel, axis)
+        d_parts[-1].copy_(d_sums[-1, axis])
+        # A kernel is part of the sums that end at its offset or later.
+        for last in reversed(range(kernel_size - 1)):
+            torch.add(d_sums[last, axis], d_parts[last + 1], out=d_parts[last])
+    return d_kernel.permute(0, 3, 1, 2).contiguous()
+
+
+def _kernels_by_offset(kernel: Tensor, axis: int) -> list[Tensor]:
+    """Divide a kernel into views in the order of the prefix sums of an axis.
+
+    kernel (Tensor): (channels, k, k, 2 * width).
+    axis (int): The axis.
+    RETURNS (list[Tensor]): For rows from the first column w on, for columns from the last row h up
+        to the first: (channels, k, width) each.
+    """
+    rows, columns = kernel.unflatten(3, (2, -1)).unbind(3)
+    if axis == ROWS:
+        return [*rows.unbind(2)]
+    return [*columns.unbind(1)][::-1]
