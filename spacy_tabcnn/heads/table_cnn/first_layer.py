@@ -220,21 +220,13 @@ class WordVectors(Function):
             d_sums[:, :, axis].index_add_(0, words, d_corners[axis].sum(1))
         d_taken_away = -d_corners.sum(3)  # (2 axes, corner words, a, channels)
 
-        d_sums = d_sums.flatten(1)
-        d_kernels = torch.empty_like(kernels, dtype=d_sums.dtype)
-        d_edge_kernels = d_kernels[reach:].flatten(0, 2)
-        products.multiply_into(d_edge_kernels, d_sums.t(), inputs, precision)
-        for axis, words in enumerate(index.corner_words):
-            for last in range(reach):
-                d_sum, d_kernel = d_taken_away[axis, :, last], d_kernels[last, axis]
-                products.multiply_into(d_kernel, d_sum.t(), inputs[words], precision)
-        d_weight = weight_gradient(d_kernels)
+        d_weight = _weight_gradient(d_sums, d_taken_away, inputs, index, products)
         if not ctx.needs_input_grad[0]:
             return None, d_weight, d_bias, None, None, None
 
         d_windows = torch.empty_like(windows)
         edge_kernels = kernels[reach:].flatten(0, 2)
-        products.multiply_into(d_windows, d_sums, edge_kernels, precision)
+        products.multiply_into(d_windows, d_sums.flatten(1), edge_kernels, precision)
         for axis, words in enumerate(index.corner_words):
             for last in range(reach):
                 d_sum = d_taken_away[axis, :, last].to(precision)
@@ -263,22 +255,33 @@ def prefix_kernels(weight: Tensor) -> Tensor:
     return sums.flatten(3)
 
 
-def weight_gradient(d_kernels: Tensor) -> Tensor:
-    """Compute the gradient of the weight from the gradient of its prefix kernels.
+def _weight_gradient(
+    d_sums: Tensor, d_taken_away: Tensor, inputs: Tensor, index: VectorIndex, products: Products
+) -> Tensor:
+    """Compute the gradient of the weight from the gradients of the prefix sums.
 
-    d_kernels (Tensor): In the form in which `prefix_kernels` returns the kernels.
+    d_sums (Tensor): Of the sums for all words, float (words, a + 1, 2 axes, channels).
+    d_taken_away (Tensor): Of the sums for corner words, float (2 axes, corner words, a, channels).
+    inputs (Tensor): The windows (words, k * width), in the products' precision.
+    index (VectorIndex): The order of the vectors.
+    products (Products): Computes matrix products.
     RETURNS (Tensor): float (channels, 2 * width, k, k).
     """
-    kernel_size, _, n_channels, n_inputs = d_kernels.shape
-    d_sums = d_kernels.unflatten(3, (kernel_size, -1))
-    width = n_inputs // kernel_size
-    d_kernel = d_kernels.new_empty(n_channels, kernel_size, kernel_size, 2 * width)
-    for axis in (ROWS, COLUMNS):
-        d_parts = _kernels_by_offset(d_kernel, axis)
-        d_parts[-1].copy_(d_sums[-1, axis])
+    reach, n_channels = index.reach, d_sums.shape[-1]
+    kernel_size = 2 * reach + 1
+    width = inputs.shape[1] // kernel_size
+    d_kernel = d_sums.new_empty(n_channels, kernel_size, kernel_size, 2 * width)
+    for axis, words in enumerate(index.corner_words):
+        corner_inputs, d_parts = inputs[words], _kernels_by_offset(d_kernel, axis)
         # A kernel is part of the sums that end at its offset or later.
-        for last in reversed(range(kernel_size - 1)):
-            torch.add(d_sums[last, axis], d_parts[last + 1], out=d_parts[last])
+        d_later = d_sums.new_zeros(n_channels, kernel_size * width)
+        for last in reversed(range(kernel_size)):
+            if last < reach:
+                d_sum, sum_inputs = d_taken_away[axis, :, last], corner_inputs
+            else:
+                d_sum, sum_inputs = d_sums[:, last - reach, axis], inputs
+            products.multiply_into(d_later, d_sum.t(), sum_inputs, inputs.dtype, add=True)
+            d_parts[last].copy_(d_later.view_as(d_parts[last]))
     return d_kernel.permute(0, 3, 1, 2).contiguous()
 
 
