@@ -4,9 +4,9 @@ import torch
 
 from spacy_tabcnn.heads.products import TorchProducts
 from spacy_tabcnn.heads.table_cnn.first_layer import (
+    PrefixKernels,
     VectorIndex,
     WordVectors,
-    prefix_kernels,
 )
 from spacy_tabcnn.heads.table_cnn.layout import Band, Layout
 
@@ -49,7 +49,7 @@ def all_vectors(conv, words):
     index = VectorIndex.of(layout, REACH, margin=MARGIN)
     padded = torch.cat([torch.zeros(1, WIDTH), words])
     windows = padded[layout.neighbours(REACH)].flatten(1)
-    kernels = prefix_kernels(conv.weight.detach())
+    kernels = PrefixKernels.of(conv.weight.detach(), torch.float32)
     arguments = (windows, conv.weight, conv.bias, kernels, index, TorchProducts())
     return layout, index, WordVectors.apply(*arguments)
 
