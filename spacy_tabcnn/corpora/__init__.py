@@ -6,7 +6,11 @@ and `labelstudio`. Each has the same parts in the same order:
 1. the layout of the format, in the module's docstring;
 2. `NAME_to_docs`, from the decoded content of a file to documents and a report;
 3. `docs_to_NAME`, the inverse;
-4. the steps of reading, then the steps of writing. (`brat` also reads and writes its own files.)
+4. the steps of reading, with `_read_document` for one document;
+5. the steps of writing, with `_render_document` for one document.
+
+`sentence_formats` holds parts 4 and 5 of `spert` and `tablert`, except for the entities. `brat`
+also reads and writes its own files, since a document has two of them.
 
 The formats share:
 

@@ -1,9 +1,13 @@
-"""brat's standoff format: a text in `NAME.txt` and its annotations in `NAME.ann`, in a folder or
-its sub-folders.
+"""brat's standoff format.
 
-`T1<TAB>Type start end[;start end]<TAB>text` is an entity and `R1<TAB>Type Arg1:T1 Arg2:T2` a
-relation (brat's manual, "Standoff format"; Stenetorp et al., 2012). The other lines (events,
-attributes, notes, ...) are only counted. Offsets count characters (code points) and the end is
+A document is a text in `NAME.txt` with its annotations in `NAME.ann`, in a folder or its
+sub-folders. An annotation is a line, with tabs between its parts:
+
+    T1<TAB>Type start end[;start end]<TAB>text    an entity
+    R1<TAB>Type Arg1:T1 Arg2:T2                   a relation
+
+See brat's manual, "Standoff format" (Stenetorp et al., 2012). The other lines (events, attributes,
+notes, ...) are counted, but not read. Offsets count characters (code points) and the end is
 exclusive.
 
 brat counts a byte order mark and both characters of a Windows line end. Scripts that open the file
@@ -160,8 +164,9 @@ def brat_to_docs(
     source: str = "<data>",
     strict: bool = False,
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn brat's standoff into annotated documents, with the names of the files as ids. The head
-    of a relation is the argument `Arg1`, or the first one if a corpus uses other names.
+    """Turn brat's standoff into annotated documents, with the names of the files as ids.
+
+    The head of a relation is the argument `Arg1`, or the first one if a corpus uses other names.
 
     documents (Iterable[BratDocument]): Texts and annotations, read one by one.
     nlp (Language): Its tokenizer makes the tokens.
@@ -185,8 +190,10 @@ def brat_to_docs(
 def docs_to_brat(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[BratDocument], ConversionReport]:
-    """Turn documents into brat's standoff. The files are named after the ids of the documents. A
-    document without an id that can name a file gets a number. The format has no place for scores.
+    """Turn documents into brat's standoff.
+
+    The files are named after the ids of the documents. A document without an id that can name a
+    file gets a number. The format has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -278,8 +285,11 @@ def _parse_relation(match: re.Match[str], where: str) -> _RelationLine:
 
 
 def _choose_positions(text: str, entities: Sequence[_EntityLine]) -> Sequence[int]:
-    """Return the position in the text, without its byte order mark, of each offset. Offsets are
-    counted in the first way that agrees with all quoted texts, or else as plain characters."""
+    """Return the position in the text, without its byte order mark, of each offset.
+
+    Offsets are counted in the first way that agrees with all quoted texts, or else as plain
+    characters.
+    """
     body = text.removeprefix(BYTE_ORDER_MARK)
     every_character = range(len(body) + 1)
     ways: list[Sequence[int]] = [every_character]
@@ -304,8 +314,8 @@ def _count_line_ends_once(text: str) -> list[int]:
 
 def _agrees(entity: _EntityLine, text: str, positions: Sequence[int]) -> bool:
     """Check whether the offsets of an entity mark the text that its line quotes."""
-    for _, end in entity.pieces:
-        if end >= len(positions):
+    for piece in entity.pieces:
+        if max(piece) >= len(positions):
             return False
     # Line breaks and tabs are quoted as spaces.
     marked = _get_marked(entity, text, positions)
@@ -378,8 +388,10 @@ def _check_label(label: str, where: str) -> None:
 
 
 def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
-    """Return a name for the files of a document, which differs from the taken ones. Some file
-    systems do not distinguish upper and lower case, so the taken ones are folded."""
+    """Return a name for the files of a document, which differs from the taken ones.
+
+    Some file systems do not distinguish upper and lower case, so the taken ones are folded.
+    """
     name = str(gold.doc.user_data.get(ORIG_ID, ""))
     if not _FILE_NAME.fullmatch(name):
         name = f"doc{gold.position}"
@@ -399,8 +411,10 @@ def _render_pieces(span: Span) -> str:
 
 
 def _split_at_line_breaks(text: str) -> list[tuple[int, int]]:
-    """Return the start and end of each piece of an entity's text between line breaks. A text that
-    begins or ends with a line break is one piece."""
+    """Return the start and end of each piece of an entity's text between line breaks.
+
+    A text that begins or ends with a line break is one piece.
+    """
     pieces = [match.span() for match in re.finditer(r"[^\r\n]+", text)]
     if pieces and pieces[0][0] == 0 and pieces[-1][1] == len(text):
         return pieces

@@ -1,5 +1,6 @@
-"""What formats with offsets in characters share. Characters are code points, and the end of a span
-is exclusive.
+"""The common part of formats with offsets in characters.
+
+Characters are code points, and the end of a span is exclusive.
 """
 
 from collections.abc import Hashable, Iterable, Iterator

@@ -66,7 +66,7 @@ class ConversionReport:
 
     @property
     def n_entities_read(self) -> int:
-        """Return how many entities were read.
+        """Return the number of entities that were read.
 
         RETURNS (int): The number of kept and left-out entities.
         """
@@ -74,14 +74,14 @@ class ConversionReport:
 
     @property
     def n_relations_read(self) -> int:
-        """Return how many relations were read.
+        """Return the number of relations that were read.
 
         RETURNS (int): The number of kept and left-out relations.
         """
         return self.relations.total() + self.n_dropped("relation")
 
     def n_dropped(self, unit: str) -> int:
-        """Return how many parts of one kind were left out, for any reason.
+        """Return the number of left-out parts of one kind, for any reason.
 
         unit (str): "entity", "relation" or "document".
         RETURNS (int): The number of left-out parts.

@@ -1,5 +1,9 @@
-"""doccano's JSONL, one document a line: `{id, text, entities: [{id, start_offset, end_offset,
-label}], relations: [{id, from_id, to_id, type}]}`.
+"""doccano's JSONL.
+
+Each line is one document:
+
+    {id, text, entities: [{id, start_offset, end_offset, label}],
+     relations: [{id, from_id, to_id, type}]}
 
 Offsets count characters (code points) and the end is exclusive. `from_id` and `to_id` name entities
 of the same line.
@@ -20,8 +24,9 @@ from .gold import ORIG_ID, RelationIndices
 def doccano_to_docs(
     lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn doccano's JSONL into annotated documents. An entity that does not begin and end at token
-    boundaries is left out.
+    """Turn doccano's JSONL into annotated documents.
+
+    An entity that does not begin and end at token boundaries is left out.
 
     lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
     nlp (Language): Its tokenizer makes the tokens.
@@ -41,8 +46,10 @@ def doccano_to_docs(
 def docs_to_doccano(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[str], ConversionReport]:
-    """Turn documents into doccano's JSONL. A document keeps its id if it has one; entities and
-    relations are numbered through the file. The format has no place for scores.
+    """Turn documents into doccano's JSONL.
+
+    A document keeps its id if it has one; entities and relations are numbered through the file. The
+    format has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.

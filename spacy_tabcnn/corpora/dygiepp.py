@@ -1,6 +1,9 @@
-"""The JSONL of DyGIE++ (Wadden et al., 2019), SciERC and PL-Marker, one document a line:
-`{doc_key, sentences: [[token]], ner: [[[start, end, label]]],
-relations: [[[head start, head end, tail start, tail end, label]]]}`.
+"""The JSONL of DyGIE++ (Wadden et al., 2019), SciERC and PL-Marker.
+
+Each line is one document:
+
+    {doc_key, sentences: [[token]], ner: [[[start, end, label]]],
+     relations: [[[head start, head end, tail start, tail end, label]]]}
 
 `ner` and `relations` hold one list for each sentence. Offsets count tokens through the whole
 document and the end is inclusive. `doc_key` may be absent. Other fields (`clusters`, `events`) are
@@ -53,8 +56,9 @@ class _Item(NamedTuple):
 def dygiepp_to_docs(
     lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn DyGIE++'s JSONL into annotated documents with the gold tokens and sentence boundaries. A
-    relation may join entities of two sentences.
+    """Turn DyGIE++'s JSONL into annotated documents with the gold tokens and sentence boundaries.
+
+    A relation may join entities of two sentences.
 
     lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
     nlp (Language): Gives the vocabulary.
@@ -74,10 +78,12 @@ def dygiepp_to_docs(
 def docs_to_dygiepp(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[str], ConversionReport]:
-    """Turn documents into DyGIE++'s JSONL. A document without sentence boundaries becomes one
-    sentence; a document without an id of its own gets no `doc_key`. Entities are in text order,
-    relations in the order of `doc._.relations`. Entities and relations that cross the border of a
-    sentence are left out. The format has no place for scores and for the spaces between words.
+    """Turn documents into DyGIE++'s JSONL.
+
+    A document without sentence boundaries becomes one sentence; a document without an id of its own
+    gets no `doc_key`. Entities are in text order, relations in the order of `doc._.relations`.
+    Entities and relations that cross the border of a sentence are left out. The format has no place
+    for scores and for the spaces between words.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -128,8 +134,8 @@ def _get_entities(
         first.append(first[-1] + len(sentence))
     entities = []
     for here, index, (start, last), label in _get_items(record, "ner", len(sentences), where):
-        # Offsets that count from the start of the sentence are a common mistake. Checked against
-        # the document, many of them would pass.
+        # Offsets that count from the start of the sentence are a common mistake. Many of them lie
+        # in the document, so they are checked against the sentence.
         _check_span(start, last, range(first[index], first[index + 1]), "sentence", here)
         entities.append((start, last + 1, label))
     return entities

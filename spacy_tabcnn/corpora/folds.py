@@ -45,8 +45,10 @@ def read_folds(path: str | Path) -> list[list[DocId]]:
 
 
 def write_folds(folder: str | Path, docs: Iterable[Doc], folds: Sequence[Sequence[DocId]]) -> None:
-    """Write one folder for each fold: `test.spacy` with the documents of the fold, `train.spacy`
-    with all others. The folders are named 0, 1, ...; the documents keep their order.
+    """Write one folder for each fold.
+
+    `test.spacy` holds the documents of the fold and `train.spacy` all others. The folders are named
+    0, 1, ...; the documents keep their order.
 
     folder (str | Path): The folder to write to.
     docs (Iterable[Doc]): The documents, each with its id.

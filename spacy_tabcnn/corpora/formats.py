@@ -21,8 +21,10 @@ from .tablert import docs_to_tablert, tablert_to_docs
 
 
 class Format(NamedTuple):
-    """The functions that read and write one annotation format. The content of a file has a type of
-    its own in each format: a JSON array, lines, or brat's documents.
+    """The functions that read and write one annotation format.
+
+    The content of a file has a type of its own in each format: a JSON array, lines, or brat's
+    documents.
 
     read (Callable): From a path to the decoded content.
     parse (Callable): From the content to documents and a report.
@@ -65,8 +67,9 @@ def get_format(name: str) -> Format:
 
 
 def guess_format(path: str | Path) -> str:
-    """Return the format of an annotation file, detected from its extension and its first sentence
-    or document.
+    """Return the format of an annotation file.
+
+    The extension and the first sentence or document of the file show the format.
 
     path (str | Path): The file, or a folder.
     RETURNS (str): The format's name.
@@ -168,8 +171,10 @@ def _read_first_line(path: Path) -> str:
 
 
 def _parse_object(line: str) -> dict[str, JsonValue]:
-    """Return the JSON object of a line, or an empty one. The line may also be the first one of a
-    value with several lines, or hold a whole array."""
+    """Return the JSON object of a line, or an empty one.
+
+    The line may also be the first one of a value with several lines, or hold a whole array.
+    """
     if line.lstrip().startswith("{"):
         with suppress(json.JSONDecodeError):
             return json.loads(line)

@@ -1,6 +1,6 @@
 """Gold entities and relations: from plain data to a `Doc`, and from a `Doc` to plain data."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc, Span
@@ -47,8 +47,8 @@ def set_gold(
 
     Of two overlapping entities the one with fewer tokens is left out, together with its relations.
     Of two equally long entities, the one that begins later is left out, or else the later one in
-    the list. An entity that repeats another entity with the same label is merged with it. If a
-    pair of entities has two labels, both relations are kept.
+    the list. An entity that repeats another entity with the same label is merged with it. Two
+    relations of one pair of entities are both kept if their labels differ.
 
     doc (Doc): The document to annotate.
     entities (Sequence[EntityOffsets | None]): Its entities, in the order that the relations refer
@@ -94,18 +94,13 @@ def get_gold(
         head = positions.get(_offsets(relation.head), _NO_ENTITY)
         tail = positions.get(_offsets(relation.tail), _NO_ENTITY)
         indices = (head, tail, relation.label)
-        if _uses(relation, left_out):
-            reason: Reason | None = Reason.LOST_ARGUMENT
-        elif indices in found:
-            reason = Reason.DUPLICATE_RELATION
+        reason = _find_problem(relation, indices, left_out, found, sentence_of)
+        if reason is None:
+            found[indices] = None
+            report.relations[relation.label] += 1
         else:
-            reason = _find_problem(relation, head, tail, sentence_of)
-        if reason is not None:
             text = f"{relation.label} ({relation.head.text!r} -> {relation.tail.text!r})"
             report.drop(reason, where, text)
-            continue
-        found[indices] = None
-        report.relations[relation.label] += 1
     report.n_docs += 1
     return PlainAnnotation(entities, list(found))
 
@@ -166,8 +161,10 @@ def _resolve_overlaps(
 def _longest_first(
     entities: Sequence[EntityOffsets | None],
 ) -> list[tuple[int, EntityOffsets]]:
-    """Return the entities that are present with their positions. Equally long entities are sorted
-    by their first token, and then stay in the order of the list."""
+    """Return the entities that are present with their positions.
+
+    Equally long entities are sorted by their first token, and then stay in the order of the list.
+    """
 
     def order(item: tuple[int, EntityOffsets]) -> tuple[int, int]:
         start, end, _ = item[1]
@@ -186,7 +183,7 @@ def _keep_relations(
     report: ConversionReport,
     where: str,
 ) -> list[Relation]:
-    """Return the relations that stay; `kept` and `merged` are those of `_resolve_overlaps`."""
+    """Return the relations that stay; `kept` and `merged` come from `_resolve_overlaps`."""
     found: dict[RelationIndices, Relation] = {}
     for head, tail, label in relations:
         head, tail = merged.get(head, head), merged.get(tail, tail)
@@ -232,8 +229,10 @@ def _get_entities(
 
 
 def _index_by_offsets(entities: Sequence[EntityOffsets]) -> dict[EntityOffsets, int]:
-    """Return the position of each entity by its offsets, with its label and with none: an argument
-    may have been set as a span without a label, such as doc[2:4]."""
+    """Return the position of each entity by its offsets, with its label and with none.
+
+    The argument of a relation may have been set as a span without a label, such as doc[2:4].
+    """
     positions = {}
     for index, (start, end, label) in enumerate(entities):
         positions[start, end, ""] = index
@@ -242,12 +241,25 @@ def _index_by_offsets(entities: Sequence[EntityOffsets]) -> dict[EntityOffsets, 
 
 
 def _find_problem(
-    relation: Relation, head: int, tail: int, sentence_of: Sequence[int]
+    relation: Relation,
+    indices: RelationIndices,
+    left_out: set[tuple[int, int]],
+    found: Container[RelationIndices],
+    sentence_of: Sequence[int],
 ) -> Reason | None:
+    """Return the reason for leaving out a relation, or None.
+
+    `left_out` holds the boundaries of entities that were left out, `found` the relations so far.
+    """
+    head, tail, _ = indices
+    if _uses(relation, left_out):
+        return Reason.LOST_ARGUMENT
     if head == _NO_ENTITY or tail == _NO_ENTITY:
         return Reason.NOT_AN_ENTITY
     if head == tail:
         return Reason.SELF_RELATION
+    if indices in found:
+        return Reason.DUPLICATE_RELATION
     if sentence_of[relation.head.start] != sentence_of[relation.tail.start]:
         return Reason.RELATION_ACROSS_SENTENCES
     return None

@@ -1,12 +1,17 @@
-"""Label Studio's JSON export, an array of tasks: `{id, data: {text}, annotations: [{was_cancelled,
-result: [{id, type: "labels", value: {start, end, text, labels}}, {type: "relation", from_id, to_id,
-direction, labels}]}]}`.
+"""Label Studio's JSON export.
 
-It belongs to a labelling interface with `<Relations>`, `<Labels name="label" toName="text">` and
-`<Text name="text" value="$text"/>`. Offsets count characters (code points, and both characters of a
-Windows line end: see `fixCodePointsInRange` and `normalizeText` in the editor's source, version
-1.23) and the end is exclusive. `text` inside `value` is not compared with the offsets: the editor
-escapes line breaks there, and cuts it out by other units (UTF-16) when it loads a task.
+The file is an array of tasks:
+
+    {id, data: {text}, annotations: [{was_cancelled, result: [
+        {id, type: "labels", value: {start, end, text, labels}},
+        {type: "relation", from_id, to_id, direction, labels}]}]}
+
+The labelling interface has `<Relations>`, `<Labels name="label" toName="text">` and
+`<Text name="text" value="$text"/>`. Offsets count characters and the end is exclusive. Characters
+are code points, and a Windows line end counts as two: see `fixCodePointsInRange` and
+`normalizeText` in the editor's source, version 1.23. `text` inside `value` is not compared with the
+offsets. The editor escapes line breaks there, and cuts it out by other units (UTF-16) when it loads
+a task.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,10 +31,11 @@ _DIRECTIONS = ("right", "left", "bi")
 def labelstudio_to_docs(
     tasks: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn Label Studio's JSON into annotated documents. The first completed annotation of a task
-    is read. Tasks without one, and further annotations, are only counted. A region with several
-    labels becomes one entity for each label. A relation becomes one relation for each label, and
-    for each of both directions if its direction is "bi".
+    """Turn Label Studio's JSON into annotated documents.
+
+    The first completed annotation of a task is read. Tasks without one, and further annotations,
+    are only counted. A region with several labels becomes one entity for each label. A relation
+    with several labels becomes one relation for each label. The direction "bi" makes two relations.
 
     tasks (JsonValue): The decoded JSON array.
     nlp (Language): Its tokenizer makes the tokens.
@@ -55,8 +61,10 @@ def labelstudio_to_docs(
 def docs_to_labelstudio(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[JsonObject], ConversionReport]:
-    """Turn documents into Label Studio's JSON, each with one completed annotation and relations to
-    the right. A document keeps its id if it has one. An annotation has no place for scores.
+    """Turn documents into Label Studio's JSON.
+
+    Each task has one completed annotation, with relations to the right. A document keeps its id if
+    it has one. An annotation has no place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.

@@ -85,7 +85,7 @@ def find_problems(
     train (CorpusStatistics): The training data.
     dev (CorpusStatistics | None): The development data.
     min_count (int): A label with fewer examples in the training data is too rare.
-    RETURNS (list[CorpusProblem]): The problems; those of the training data come first.
+    RETURNS (list[CorpusProblem]): The problems of the training data, then of the development data.
     """
     found = [
         *_find_empty("train", train, "error"),
@@ -160,8 +160,10 @@ def _find_unseen_labels(train: CorpusStatistics, dev: CorpusStatistics) -> Itera
 
 
 def _find_unseen_kinds(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
-    """Find relations between types that their label never joins in train. A label that train lacks
-    is a problem of its own, so its relations are left out here."""
+    """Find relations between types that their label never joins in train.
+
+    A label that train lacks is a problem of its own, so its relations are left out here.
+    """
     unseen = []
     for kind in dev.kinds.counts.keys() - train.kinds.counts.keys():
         if kind.label in train.relations.counts:
@@ -207,8 +209,10 @@ def _make_text_case(first: int, documents: list[int]) -> CorpusCase:
 
 
 def _find_both_directions(train: CorpusStatistics) -> Iterator[CorpusProblem]:
-    """Find labels that join two types in both directions, or entities of one type both from left to
-    right and from right to left."""
+    """Find labels that join the same types in both directions.
+
+    If both types are one, the directions are from left to right and from right to left.
+    """
     cases = []
     for kind in sorted(train.kinds.counts):
         if kind.head == kind.tail:

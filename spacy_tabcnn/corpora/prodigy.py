@@ -1,11 +1,15 @@
-"""The JSONL of Prodigy's recipe `rel.manual`, one task a line: `{text, tokens: [{text, start, end,
-id, ws}], spans: [{start, end, token_start, token_end, label}], relations: [{head, child, head_span,
-child_span, label}], answer}`.
+"""The JSONL of Prodigy's recipe `rel.manual`.
 
-Offsets count characters (code points: spaCy counts them) and `end` is exclusive, while `token_end`
-is inclusive. `head` and `child` are the last tokens of the arguments, `head_span` and `child_span`
-their spans (absent or null in relations between tokens). See Prodigy's documentation: "Annotation
-interfaces", `relations`.
+Each line is one task:
+
+    {text, tokens: [{text, start, end, id, ws}],
+     spans: [{start, end, token_start, token_end, label}],
+     relations: [{head, child, head_span, child_span, label}], answer}
+
+Offsets count characters (code points, as in spaCy). `end` is exclusive, while `token_end` is
+inclusive. `head` and `child` are the last tokens of the arguments. `head_span` and `child_span` are
+their spans; they are absent or null in relations between tokens. See Prodigy's documentation:
+"Annotation interfaces", `relations`.
 """
 
 import operator
@@ -28,8 +32,9 @@ _NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
 def prodigy_to_docs(
     lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn Prodigy's JSONL into annotated documents with the tokens of the file. Rejected and
-    ignored tasks are only counted. A task without an answer counts as accepted, as in
+    """Turn Prodigy's JSONL into annotated documents with the tokens of the file.
+
+    Rejected and ignored tasks are only counted. A task without an answer counts as accepted, as in
     `prodigy db-in`.
 
     lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
@@ -51,9 +56,10 @@ def prodigy_to_docs(
 def docs_to_prodigy(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[str], ConversionReport]:
-    """Turn documents into Prodigy's JSONL, with their tokens and the answer "accept". The id of a
-    document goes to `meta.id`, which Prodigy shows with the task. The format has no place for
-    scores.
+    """Turn documents into Prodigy's JSONL, with their tokens and the answer "accept".
+
+    The id of a document goes to `meta.id`, which Prodigy shows with the task. The format has no
+    place for scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -156,8 +162,10 @@ def _get_argument(
     index_of_last_token: Mapping[int, int],
     where: str,
 ) -> tuple[int | None, str]:
-    """Return the position of the entity that is an argument of a relation, None if it is no entity,
-    and its text."""
+    """Return the position and the text of the entity that is an argument of a relation.
+
+    The position is None if the argument is no entity.
+    """
     span = get_optional(relation, f"{key}_span")
     if span is None:
         token = get_field(relation, key, int, where)

@@ -20,10 +20,12 @@ from .gold import ORIG_ID, copy_words, number_sentences
 class RelationCorpus:
     """Read examples with entities and relations from a .spacy file or a folder of them.
 
-    Like `spacy.Corpus.v1`, but it keeps relations, also when it splits documents into sentences,
-    and it keeps the gold tokens by default. Documents without words are skipped. When documents are
-    split, entities and relations that cross the border of a sentence are left out, with one warning
-    that counts them. The words of such an entity become unannotated.
+    It differs from `spacy.Corpus.v1` in two points: it keeps relations, also when it splits
+    documents into sentences, and it keeps the gold tokens by default. Documents without words are
+    skipped.
+
+    When documents are split, entities and relations that cross the border of a sentence are left
+    out, with one warning that counts them. The words of such an entity become unannotated.
 
     path (str | Path | None): The file or folder.
     gold_tokens (bool): Predict on the words of the annotation. If False, the pipeline tokenises the
@@ -62,8 +64,8 @@ class RelationCorpus:
                 )
         if gold_entities and not gold_tokens:
             raise ValueError(
-                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true needs gold_tokens = true, "
-                "since entities are given by the words of the annotation"
+                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true requires gold_tokens = true, "
+                "since the words of the annotation define the entities"
             )
         self.path = Path(path)
         self.gold_tokens = gold_tokens
@@ -152,8 +154,10 @@ class RelationCorpus:
 
 
 def _find_files(path: Path) -> list[Path]:
-    """Return the .spacy files at or below a path, sorted. Hidden files are left out, as in
-    spaCy."""
+    """Return the .spacy files at or below a path, sorted.
+
+    Hidden files are left out, as in spaCy.
+    """
     if not path.exists():
         raise ValueError(
             f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus "
@@ -178,8 +182,10 @@ def _is_hidden(path: Path) -> bool:
 
 
 def _divide_relations(doc: Doc, lost: Counter[str]) -> list[list[Relation]]:
-    """Return the relations of each sentence, and count the entities and relations that cross the
-    border of a sentence."""
+    """Return the relations of each sentence.
+
+    Entities and relations that cross the border of a sentence are counted in `lost`.
+    """
     sentence_of = number_sentences(doc)
     relations: list[list[Relation]] = [[] for _ in doc.sents]
     for relation in get_relations(doc):
@@ -216,6 +222,8 @@ def _make_piece(sentence: Span, relations: Iterable[Relation]) -> Doc:
 
 
 def _copy_span(span: Span, doc: Doc, offset: int) -> Span:
-    """Return a copy of a span for another document, which begins at the word `offset` of the span's
-    own document."""
+    """Return a copy of a span for another document.
+
+    That document begins at the word `offset` of the span's own document.
+    """
     return Span(doc, span.start - offset, span.end - offset, label=span.label_)

@@ -75,8 +75,10 @@ def measure_round_trip(docs: Iterable[Doc], nlp: Language, *, format_name: str) 
 
 
 def compare_documents(docs: Sequence[Doc], back: Sequence[Doc]) -> RoundTrip:
-    """Compare documents before and after a round trip. Documents with the same letters form a pair,
-    in any order; among several such documents, those with the same annotation come first.
+    """Compare documents before and after a round trip.
+
+    Documents with the same letters form a pair, in any order; among several such documents, those
+    with the same annotation come first.
 
     docs (Sequence[Doc]): The documents.
     back (Sequence[Doc]): The documents that came back.
@@ -115,8 +117,10 @@ def _get_content(doc: Doc) -> _Content:
 
 
 def _take_twin(content: _Content, returned: _Returned) -> _Content | None:
-    """Remove and return a document that came back with the same annotation, if possible one that
-    also has the same tokens; None if there is none."""
+    """Remove and return a document that came back with the same annotation, or return None.
+
+    A document that also has the same tokens is preferred.
+    """
     candidates = [other for other in returned[content.letters] if other[:3] == content[:3]]
     if not candidates:
         return None
@@ -130,8 +134,10 @@ def _take_twin(content: _Content, returned: _Returned) -> _Content | None:
 def _pair_rest(
     different: Iterable[_Content], returned: _Returned
 ) -> list[tuple[_Content, _Content]]:
-    """Return the pairs of different documents with the same letters. A document without a partner
-    forms a pair with an empty one."""
+    """Return the pairs of different documents with the same letters.
+
+    A document without a partner forms a pair with an empty one.
+    """
     pairs = []
     for content in different:
         others = returned[content.letters]

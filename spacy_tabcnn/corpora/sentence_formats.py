@@ -1,5 +1,7 @@
-"""What formats with one JSON object for each sentence share: SpERT's and TablERT's layouts, whose
-sentences have the fields `tokens`, `relations` and `orig_id` and differ in their entities.
+"""The common part of formats with one JSON object for each sentence.
+
+These are the layouts of SpERT and TablERT. Their sentences have the fields `tokens`, `relations`
+and `orig_id`, and differ in the field of the entities.
 """
 
 from collections.abc import Callable, Iterable

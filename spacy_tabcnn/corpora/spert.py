@@ -1,5 +1,8 @@
-"""SpERT's JSON: an array of sentences
-`{tokens, entities: [{type, start, end}], relations: [{type, head, tail}], orig_id}`.
+"""SpERT's JSON.
+
+The file is an array of sentences:
+
+    {tokens, entities: [{type, start, end}], relations: [{type, head, tail}], orig_id}
 
 Offsets count tokens and `end` is exclusive. `head` and `tail` are positions in `entities`.
 `orig_id` may be absent.
@@ -38,8 +41,10 @@ def spert_to_docs(
 def docs_to_spert(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[JsonObject], ConversionReport]:
-    """Turn documents into SpERT's JSON. Entities are in text order, relations in the order of
-    `doc._.relations`. The format has no place for scores and for the spaces between words.
+    """Turn documents into SpERT's JSON.
+
+    Entities are in text order, relations in the order of `doc._.relations`. The format has no place
+    for scores and for the spaces between words.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.

@@ -37,8 +37,9 @@ class CorpusCase(NamedTuple):
 
 
 class LengthSummary(NamedTuple):
-    """A summary of lengths in words. Each value is a length that occurs; without any lengths all
-    values are 0.
+    """A summary of lengths in words.
+
+    Each value is a length that occurs; without any lengths all values are 0.
 
     median (int): The length that half of them do not exceed.
     p95 (int): The length that 95 % of them do not exceed.
@@ -266,8 +267,10 @@ def _count_skipped(
 
 
 def _make_scheme(doc: Doc) -> LabelScheme:
-    """Return a label scheme with the labels of a document, so that none is unknown. The types of
-    the arguments do not matter here."""
+    """Return a label scheme with the labels of a document, so that none is unknown.
+
+    The types of the arguments do not matter here.
+    """
     types = {ent.label_ for ent in doc.ents}
     labels = {relation.label for relation in get_relations(doc)}
     return LabelScheme(sorted(types), {label: [] for label in sorted(labels)})

@@ -1,5 +1,8 @@
-"""TablERT's and TablERT-CNN's JSON: an array of sentences
-`{tokens, tags: [BILOU-label], relations: [{head, tail, type}], orig_id}`.
+"""TablERT's and TablERT-CNN's JSON.
+
+The file is an array of sentences:
+
+    {tokens, tags: [BILOU-label], relations: [{head, tail, type}], orig_id}
 
 `head` and `tail` are positions among the entities of the tags, in text order. `orig_id` may be
 absent.
@@ -39,8 +42,10 @@ def tablert_to_docs(
 def docs_to_tablert(
     docs: Iterable[Doc], *, source: str = "<docs>", strict: bool = False
 ) -> tuple[list[JsonObject], ConversionReport]:
-    """Turn documents into TablERT's JSON. Relations are in the order of `doc._.relations`. The
-    format has no place for scores and for the spaces between words.
+    """Turn documents into TablERT's JSON.
+
+    Relations are in the order of `doc._.relations`. The format has no place for scores and for the
+    spaces between words.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.

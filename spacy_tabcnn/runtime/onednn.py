@@ -45,8 +45,16 @@ def prefers_onednn() -> bool:
 
     RETURNS (bool): Whether they are: on CPUs of other makers than Intel.
     """
+    return uses_onednn() and not is_intel()
+
+
+def is_intel() -> bool:
+    """Return whether this CPU is one of Intel's, as far as torch knows.
+
+    RETURNS (bool): Whether it is.
+    """
     describe = getattr(torch.cpu, "get_capabilities", None)  # not in torch's older versions
-    return uses_onednn() and not (describe and "Intel" in describe()["cpu_name"])
+    return describe is not None and "Intel" in describe()["cpu_name"]
 
 
 def has_onednn() -> bool:

@@ -59,8 +59,3 @@ def suits_onednn(array: Tensor) -> bool:
         and array.dim() > 1
         and prefers_onednn()
     )
-
-
-# The names under which the table CNN imports the products.
-multiply = OneDNNProducts().multiply
-multiply_into = OneDNNProducts().multiply_into

@@ -92,16 +92,23 @@ def _check_arguments(
         docs = [docs]
     items = list(docs)
     for index, item in enumerate(items):
-        if not isinstance(item, Doc | Span):
-            raise ValueError(
-                f"spacy_tabcnn.visual.render: item {index} is {item!r}; expected a Doc or a Span"
-            )
+        doc = _check_item(item, index)
         if nlp is None:
-            _require_annotation(_get_doc(item), index, style)
+            _require_annotation(doc, index, style)
     return items
 
 
+def _check_item(item: object, index: int) -> Doc:
+    """Check that an item is a document or a span, and return its document."""
+    if not isinstance(item, Doc | Span):
+        raise ValueError(
+            f"spacy_tabcnn.visual.render: item {index} is {item!r}; expected a Doc or a Span"
+        )
+    return _get_doc(item)
+
+
 def _require_annotation(doc: Doc, index: int, style: Style) -> None:
+    """Check that a document is annotated; its entities are enough for a table."""
     if has_relations(doc):
         return
     if style == "relations":

@@ -302,12 +302,13 @@ def _describe(label: CellLabel, cell: Cell, words: Sequence[str]) -> str:
 
 def _clean(text: str) -> str:
     """Replace the characters that XML cannot hold, and line breaks."""
-    cleaned = ""
-    for char in text:
-        if category(char) in ("Cc", "Cn", "Cs") and not char.isspace():
-            char = "\ufffd"
-        cleaned += char
-    return " ".join(cleaned.split()) or "␣"
+    return " ".join("".join(map(_clean_character, text)).split()) or "␣"
+
+
+def _clean_character(char: str) -> str:
+    if category(char) in ("Cc", "Cn", "Cs") and not char.isspace():
+        return "\ufffd"
+    return char
 
 
 def _text_width(text: str, font_size: int = FONT_SIZE) -> float:

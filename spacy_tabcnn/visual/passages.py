@@ -1,5 +1,7 @@
 """The cut of a document into the passages of its pictures."""
 
+from itertools import pairwise
+
 from spacy.tokens import Doc, Span
 
 from ..relations import Relation, get_relations
@@ -17,10 +19,7 @@ def passages(doc: Doc) -> list[Span]:
     for start, _ in sentence_bounds(doc):
         if not any(_is_cut(relation, start) for relation in relations):
             starts.append(start)
-    parts = []
-    for start, end in zip(starts, [*starts[1:], len(doc)], strict=False):
-        parts.append(doc[start:end])
-    return parts
+    return [doc[start:end] for start, end in pairwise([*starts, len(doc)])]
 
 
 def _is_cut(relation: Relation, position: int) -> bool:

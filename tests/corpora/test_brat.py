@@ -112,6 +112,7 @@ def test_strict_mode_names_file_and_line(nlp):
             "T3\tOrg 0 99\tSony",
             "it spans characters 0 to 99 .exclusive., but the text has 26 characters",
         ),
+        ("T3\tOrg 95 4\tSony", "it spans characters 95 to 4 .exclusive."),
         ("T3\tOrg 4 4\t", "it spans characters 4 to 4 .* an entity has at least one"),
         ("T3\tOrg 1 5\tSony", "its offsets mark 'ony ', but it quotes 'Sony'. Correct the offsets"),
         ("T3\tOrg 0 4", "cannot read 'T3.*Org 0 4'; expected T1<TAB>Type"),

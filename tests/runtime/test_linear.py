@@ -158,3 +158,34 @@ def test_changed_weights_are_converted_again(arrays, name):
     after = predict_mixed(layer)
     assert not torch.allclose(before, after)
     torch.testing.assert_close(after, predict_mixed(copy.deepcopy(layer)))
+
+
+@pytest.fixture(params=[True, False], ids=["columns", "rows"])
+def prefers_columns(request, monkeypatch):
+    monkeypatch.setattr(linear_module, "prefers_columns", lambda: request.param)
+    return request.param
+
+
+def test_few_rows_are_multiplied_by_columns(prefers_columns, arrays):
+    layer = make_layer(arrays, onednn=False)
+    many = torch.ones(linear_module.MAX_COLUMN_ROWS + 1, 5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(many), F.linear(many, layer.weight, layer.bias))
+        assert len(layer._weights) == 0
+        torch.testing.assert_close(layer(many[1:]), F.linear(many[1:], layer.weight, layer.bias))
+    assert len(layer._weights) == prefers_columns
+
+
+def test_changed_weights_are_stored_by_columns_again(prefers_columns, arrays):
+    layer = make_layer(arrays, onednn=False)
+    inputs = torch.ones(6, 5)
+    with torch.no_grad():
+        before = layer(inputs)
+        layer.weight.add_(1.0)
+        torch.testing.assert_close(layer(inputs), before + 5.0)
+
+
+def test_trained_weights_are_not_stored_by_columns(prefers_columns, arrays):
+    layer = make_layer(arrays, onednn=False)
+    layer(torch.ones(6, 5)).sum().backward()
+    assert len(layer._weights) == 0

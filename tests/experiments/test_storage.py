@@ -1,0 +1,111 @@
+"""The storage of studies, and files of results."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments.grid import make_grid
+from experiments.results import Study, save_results
+from experiments.storage import (
+    add_results,
+    get_run_trials,
+    list_studies,
+    open_storage,
+    open_study,
+    read_results,
+)
+from experiments.study import run_study
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_studies_of_a_storage(url, queue, runs, tmp_path):
+    queue(runs)
+    assert list_studies(url) == ["layers"]
+    with pytest.raises(FileNotFoundError, match=r"none\.db: no such file"):
+        list_studies(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_a_study_refuses_other_settings_but_takes_another_system(url):
+    storage = open_storage(url)
+    open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"A": "one"}})
+    study = open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"B": "two"}})
+    assert study.user_attrs["settings"]["systems"] == {"A": "one", "B": "two"}
+    with pytest.raises(ValueError, match="another encoder and system A"):
+        open_study(storage, "layers", settings={"encoder": "bert", "systems": {"A": "three"}})
+
+
+def test_one_trial_is_not_handed_out_twice(url, queue):
+    queue(make_grid(["A"], layers=range(30), states=[True], seeds=[1]))
+    code = (
+        "import sys, warnings\nwarnings.simplefilter('ignore')\n"
+        "from experiments.storage import open_storage, open_study\n"
+        "study = open_study(open_storage(sys.argv[1]), 'layers')\n"
+        "print([study.ask().number for _ in range(15)])"
+    )
+    command = [sys.executable, "-c", code, url]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True) for _ in range(2)
+    ]
+    claimed = [number for process in processes for number in eval(process.communicate()[0])]
+    assert sorted(claimed) == list(range(30))
+
+
+@pytest.fixture
+def saved(url, queue, runs, compute, tmp_path):
+    """The results of a study that is not finished, and the runs that are."""
+    queue(runs[:3])
+    compute()
+    queue(runs)
+    path = tmp_path / "layers.jsonl"
+    save_results(Study("layers", *read_results(url, "layers")), path)
+    return path, runs[:3]
+
+
+def test_saved_results_are_not_computed_again(saved, runs, train, tmp_path):
+    path, finished = saved
+    url = tmp_path / "other.db"
+    study = open_study(open_storage(url), "layers", settings={})
+    assert add_results(url, "layers", path) == 3
+    assert add_results(url, "layers", path) == 0
+    assert get_run_trials(study).keys() == set(finished)
+    train.journal.unlink()
+    progress = run_study(url, "layers", runs, train, report=lambda line: None)
+    assert (progress.n_complete, len(train.read("begin"))) == (4, 1)
+    results = {result.run: result for result in read_results(url, "layers")[1]}
+    before = {
+        result.run: result
+        for result in read_results(saved[0].parent / "folder" / "study.db", "layers")[1]
+    }
+    assert [results[run] for run in finished] == [before[run] for run in finished]
+
+
+def test_saved_results_of_version_0_1_0_can_be_read(saved, tmp_path):
+    path, finished = saved
+    path.write_text(path.read_text().replace('"run":', '"cell":'))
+    assert add_results(tmp_path / "other.db", "layers", path) == len(finished)
+
+
+def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
+    url = tmp_path / "other.db"
+    lines = saved[0].read_text().splitlines()
+    saved[0].write_text(
+        "\n".join(['{"study": "layers", "settings": {"encoder": "other"}}', *lines[1:]])
+    )
+    open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
+    with pytest.raises(ValueError, match="another encoder"):
+        add_results(url, "layers", saved[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "no JSON", '{"settings": {}}\n{"run": {"system": "A"}}', "[]"]
+)
+def test_files_that_are_no_results(text, tmp_path):
+    path = tmp_path / "layers.jsonl"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"layers\.jsonl: not the results of a study"):
+        add_results(tmp_path / "study.db", "layers", path)
+    assert not (tmp_path / "study.db").exists()
