@@ -1,9 +1,9 @@
 """Structure of the package: calls of one document, style of the code, cost of a single sentence.
 
 Calls, files and hops are counts of `sys.setprofile`, medians over the documents of 6 words. The
-command counts them for the component `tabcnn` alone with its default config, and for the pipeline of
-a config with its encoder. Both first learn these documents, so that they find entities and relations
-in them, as a trained pipeline does.
+command counts them for the component `tabcnn` alone with its default config, and for the pipeline
+of a config with its encoder. Both first learn these documents, so that they find entities and
+relations in them, as a trained pipeline does.
 
 The command measures the package that Python imports. It measures another checkout of the
 repository with that checkout first on the path:
