@@ -155,8 +155,7 @@ class VectorIndex(NamedTuple):
         return edges, vectors[self.n_edges :].view(corner_shape)
 
     def _vector(self, axis: int, word: Tensor, other: Tensor) -> Tensor:
-        """Number the vectors of some words, of an axis, in the cells that they share with
-        others."""
+        """Number the vectors of words in the cells that they share with other words."""
         start = torch.where(
             self.in_corner[axis].index_select(0, other),
             self.corner_start[axis].index_select(0, word),
