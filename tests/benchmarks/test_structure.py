@@ -14,7 +14,7 @@ from benchmarks.structure import (
 
 from ..conftest import ROOT
 
-STEPS = ["predict, the component", "update, the component"]
+STEPS = ["predict, default component", "update, default component"]
 
 
 @pytest.fixture
