@@ -18,8 +18,8 @@ from .products import suits_onednn
 ROUND_ROWS = 64
 
 
-# Maximum number of rows of a layer's input for which MKL is faster with weights stored by columns. An
-# encoder reads a sentence 10 to 20 % faster with them, and a batch no faster.
+# Maximum number of rows of a layer's input for which MKL is faster with weights stored by columns.
+# An encoder reads a sentence 10 to 20 % faster with them, and a batch no faster.
 MAX_COLUMN_ROWS = 128
 
 
