@@ -20,7 +20,7 @@ def build_dense_table_cnn(
 
     kernel_size (int): Odd width and height of every kernel.
     hidden (list[int]): Channels of the hidden layers.
-    dropout (float | None): Dropout; None for that of the `[training]` block.
+    dropout (float | None): Dropout; None for the dropout of the `[training]` block.
     RETURNS (Model[HeadInput, TableLogits]): The head.
     """
     make_module = functools.partial(

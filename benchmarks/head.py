@@ -168,7 +168,7 @@ def make_pass(
 
     module (TableCNN): A head.
     inputs (list[tuple[Tensor, Tensor]]): The words and lengths of each batch.
-    backward (bool): Whether to find the gradients too, those of the words included, with dropout.
+    backward (bool): Whether to compute the gradients of words and weights too, with dropout.
     RETURNS (Callable[[], None]): Scores each batch.
     """
 
@@ -312,8 +312,9 @@ def head_cli(
     ] = True,
 ) -> None:
     """
-    Time and memory of the table head, against a plain Conv2d stack over the padded batch's table of
-    word pairs.
+    Time and memory of the table head, against plain Conv2d layers.
+
+    The Conv2d layers run over the table of word pairs of the padded batch.
     """
     with failures_named("head"):
         report = benchmark_head(

@@ -1,5 +1,6 @@
 """Speed of a pipeline on texts, against the least its encoder could take."""
 
+import copy
 import statistics
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,8 @@ import typer
 from spacy.language import Language
 from spacy.tokens import Doc
 from torch import Tensor
+
+from spacy_tabcnn.runtime.linear import restore_linears
 
 from .common import (
     OutputOption,
@@ -40,6 +43,9 @@ from .pipelines import (
     mixed_precision,
     read_corpus,
 )
+
+# Sequences of a batch of the encoder that is converted to bfloat16.
+CONVERTED_SIZE = 32
 
 
 def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
@@ -98,8 +104,10 @@ def length_sorted_batches(
     """Batch sequences of about the same length.
 
     sequences (list[list[int]]): The ids of the sub-words of each sequence.
-    max_subwords (int): Greatest size of a batch, padding included; a longer sequence makes a batch of its own.
-    RETURNS (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch, int64 (batch, length).
+    max_subwords (int): Greatest size of a batch, padding included; a longer sequence makes a batch
+        of its own.
+    RETURNS (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch, int64 (batch,
+        length).
     """
     batches: list[list[list[int]]] = []
     for sequence in sorted(sequences, key=len):
@@ -108,20 +116,52 @@ def length_sorted_batches(
             batches[-1].append(sequence)
         else:
             batches.append([sequence])
-    padded = []
-    for batch in batches:
-        ids = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(sequence) for sequence in batch], batch_first=True
-        )
-        lengths = torch.tensor([len(sequence) for sequence in batch])
-        padded.append((ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()))
-    return padded
+    return [pad_batch(batch) for batch in batches]
+
+
+def pad_batch(sequences: list[list[int]]) -> tuple[Tensor, Tensor]:
+    """Pad the sequences of a batch.
+
+    sequences (list[list[int]]): The ids of the sub-words of each sequence.
+    RETURNS (tuple[Tensor, Tensor]): Ids and attention mask, int64 (batch, length).
+    """
+    ids = torch.nn.utils.rnn.pad_sequence(
+        [torch.tensor(sequence) for sequence in sequences], batch_first=True
+    )
+    lengths = torch.tensor(list(map(len, sequences)))
+    return ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+
+
+def copy_plain(encoder: torch.nn.Module) -> torch.nn.Module:
+    """Copy an encoder as transformers makes it, without the package's faster layers.
+
+    encoder (Module): The Hugging Face model of a pipeline.
+    RETURNS (Module): The copy.
+    """
+    plain = copy.deepcopy(encoder)
+    restore_linears(plain)
+    return plain
+
+
+def make_converted_limit(
+    encoder: torch.nn.Module, sequences: list[list[int]]
+) -> Callable[[], None]:
+    """Make the forward pass of an encoder converted to bfloat16, in length-sorted batches of 32.
+
+    encoder (Module): The Hugging Face model in float32; it stays.
+    sequences (list[list[int]]): The ids of the sub-words of each sequence.
+    RETURNS (Callable[[], None]): The pass.
+    """
+    ordered = sorted(sequences, key=len)
+    starts = range(0, len(ordered), CONVERTED_SIZE)
+    batches = [pad_batch(ordered[start : start + CONVERTED_SIZE]) for start in starts]
+    return make_limit(copy.deepcopy(encoder).to(torch.bfloat16), batches)
 
 
 def make_limit(
     encoder: torch.nn.Module, batches: list[tuple[Tensor, Tensor]], *, use_bfloat16: bool = False
 ) -> Callable[[], None]:
-    """Make the pass that no pipeline on this encoder can beat: its forward pass over the sub-words, and no more.
+    """Make the forward pass of an encoder over the sub-words of a pipeline, and no more.
 
     encoder (Module): The Hugging Face model.
     batches (list[tuple[Tensor, Tensor]]): Ids and attention mask of each batch.
@@ -145,7 +185,7 @@ def make_limit(
 def benchmark_pipeline(
     nlp: Language, docs: list[Doc], *, repeats: int, max_subwords: int, with_bfloat16: bool = False
 ) -> Report:
-    """Time a pipeline on raw texts and on gold tokens in float32, and the limit that its encoder sets.
+    """Time a pipeline on raw texts and on gold tokens, and the limit that its encoder sets.
 
     nlp (Language): The pipeline.
     docs (list[Doc]): Documents; their annotation is not used.
@@ -172,19 +212,22 @@ def benchmark_pipeline(
     if transformer is not None:
         encoder = transformer.model.transformer
         sequences = encoded_subwords(nlp, encoder, copy_words(nlp, docs))
+        encoder = copy_plain(encoder)
         batches = length_sorted_batches(sequences, max_subwords)
         contenders["limit"] = make_limit(encoder, batches)
         if with_bfloat16:
             contenders["limit, bfloat16"] = make_limit(encoder, batches, use_bfloat16=True)
+            contenders["limit, converted"] = make_converted_limit(encoder, sequences)
         settings["subwords"] = sum(map(len, sequences))
+        n_padded = sum(ids.numel() for ids, _ in batches)
         settings["limit"] = (
-            f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of at most "
-            f"{max_subwords} padded sub-words, {sum(ids.numel() for ids, _ in batches)} in all"
+            f"the encoder's forward pass alone, float32, {len(batches)} length-sorted batches of "
+            f"at most {max_subwords} padded sub-words, {n_padded} in all"
         )
     seconds = interleave(contenders, repeats=repeats)
-    settings["predicted"] = (
-        f"{sum(len(doc.ents) for doc in gold)} entities, {sum(len(doc._.relations) for doc in gold)} relations"
-    )
+    n_entities = sum(len(doc.ents) for doc in gold)
+    n_relations = sum(len(doc._.relations) for doc in gold)
+    settings["predicted"] = f"{n_entities} entities, {n_relations} relations"
 
     rows: list[Row] = []
     headline: Row = {}
@@ -204,6 +247,10 @@ def benchmark_pipeline(
         if not name.startswith("limit"):
             headline[f"words/s, {name}"] = words / median
             headline[f"time/limit, {name}"] = ratio
+    if "limit, converted" in seconds:
+        headline["converted encoder/gold tokens, bfloat16"] = median_ratio(
+            seconds["limit, converted"], seconds["gold tokens, bfloat16"]
+        )
     tables = {f"Speed on {len(docs)} documents": rows}
     for name in (name for name in contenders if not name.startswith("limit")):
         with profiled(nlp) as timer:
@@ -226,9 +273,7 @@ def pipeline_cli(
     ] = 512,
     with_bfloat16: MixedPrecisionOption = False,
 ) -> None:
-    """
-    Words per second of a pipeline and of its parts, against the raw encoder's forward pass over the same sub-words.
-    """
+    """Words per second of a pipeline and of its parts, against its encoder's forward pass."""
     with failures_named("pipeline"):
         docs = read_corpus(data)
         nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)

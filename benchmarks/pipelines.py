@@ -60,15 +60,17 @@ def read_corpus(path: Path) -> list[Doc]:
 
 
 def check_corpus(path: Path) -> None:
-    """Say how to make a corpus that is missing.
+    """Check that a corpus exists.
 
     path (Path): A .spacy file.
     RAISES (ValueError): If it does not exist.
     """
     if not path.is_file():
         raise ValueError(
-            f"{path}: no such file. Make the sample corpus with `python -m spacy project run convert`, CoNLL04 with "
-            "`python -m spacy project run convert-conll04`, another corpus with `python -m spacy tabcnn convert`"
+            f"{path}: no such file. Make the sample corpus with "
+            "`python -m spacy project run convert`, CoNLL04 with "
+            "`python -m spacy project run convert-conll04`, another corpus with "
+            "`python -m spacy tabcnn convert`"
         )
 
 
@@ -123,7 +125,8 @@ def read_config(path: Path, *, encoder: str, train: Path) -> Config:
     if "encoder" in config["paths"]:
         if encoder == MINILM and not Path(encoder).is_dir():
             raise ValueError(
-                f"{encoder}: no such folder. Make it with `python -m spacy tabcnn encoder {encoder}`"
+                f"{encoder}: no such folder. Make it with "
+                f"`python -m spacy tabcnn encoder {encoder}`"
             )
         config["paths"]["encoder"] = encoder
     return config
@@ -148,9 +151,11 @@ def load_pipeline(
         nlp = init_nlp(read_config(config, encoder=encoder, train=train))
         description = f"{config}, initialised on {train}, not trained"
     transformer = find_transformer(nlp)
-    if transformer is not None and hasattr(shim := transformer.model.layers[0].shims[0], "cache"):
-        # What is measured again and again must be computed again and again.
-        shim.cache.size = 0
+    if transformer is not None and hasattr(
+        shim := transformer.model.layers[0].shims[0], "cache_size"
+    ):
+        # Each round must compute everything again.
+        shim.cache_size = 0
     return nlp, {"pipeline": description, "encoder": describe_encoder(nlp)}
 
 
@@ -165,7 +170,8 @@ def mixed_precision(nlp: Language, enabled: bool = True) -> Iterator[None]:
     device = get_torch_default_device()
     if enabled and not has_bfloat16(device):
         raise ValueError(
-            f"--mixed-precision: this device ({device.type}) computes no faster in bfloat16; leave it out"
+            f"--mixed-precision: this device ({device.type}) computes no faster in bfloat16; "
+            "leave it out"
         )
     models = (getattr(pipe, "model", None) for _, pipe in nlp.pipeline)
     nodes = (node for model in models if isinstance(model, Model) for node in model.walk())
@@ -200,7 +206,8 @@ def find_transformer(nlp: Language) -> Any | None:
     """Find the shared encoder of a pipeline.
 
     nlp (Language): The pipeline.
-    RETURNS (Any | None): The component, if there is one. Its model's first layer holds the Hugging Face encoder.
+    RETURNS (Any | None): The component, if there is one. Its model's first layer holds the Hugging
+        Face encoder.
     """
     for name, pipe in nlp.pipeline:
         if nlp.get_pipe_meta(name).factory == "transformer":
@@ -219,4 +226,7 @@ def describe_encoder(nlp: Language) -> str:
         return "none: the component's own tok2vec"
     encoder = transformer.model.transformer
     n_parameters = sum(parameter.numel() for parameter in encoder.parameters())
-    return f"{transformer.model.attrs['name']}, {type(encoder).__name__}, {n_parameters / 1e6:.1f} million parameters"
+    return (
+        f"{transformer.model.attrs['name']}, {type(encoder).__name__}, "
+        f"{n_parameters / 1e6:.1f} million parameters"
+    )

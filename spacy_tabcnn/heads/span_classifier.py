@@ -93,8 +93,10 @@ class SpERT(nn.Module):
     def _classify(
         self, classifier: nn.Linear, features: Callable[[slice], Tensor], n_items: int
     ) -> Tensor:
-        """Compute the logits of items chunk by chunk: their features, far larger, are never held
-        all at once."""
+        """Compute the logits of items chunk by chunk.
+
+        Their features are far larger than the logits, and are never held all at once.
+        """
         size = max(1, MAX_FEATURES // classifier.in_features)
         logits = []
         # Without items there is one chunk, an empty one: autograd needs an output that depends on

@@ -21,8 +21,7 @@ FORBIDDEN = -1e4
 
 
 class TableBiaffine(nn.Module):
-    """A tagger that reads its own tags, and a biaffine form per relation label over the tagged
-    words.
+    """A tagger that reads its own tags, and a biaffine form per relation label.
 
     Word i has the tag logits W [e_i ; p_i ; t_(i-1)] + b. Here e_i is its embedding, and t_(i-1)
     the embedding of the tag before it. If an entity holds word i - 1, p_i is the maximum of the
@@ -220,8 +219,10 @@ class TableBiaffine(nn.Module):
         return logits
 
     def _tagger_weights(self) -> tuple[Tensor, ...]:
-        """Return the parts of the tagger's weights that read a word, the pooled words before it,
-        and the tag before it."""
+        """Return the three parts of the tagger's weights.
+
+        They read a word, the pooled words before it, and the tag before it.
+        """
         tag_width = self.tag_embedding.embedding_dim
         width = (self.tagger.in_features - tag_width) // 2
         return self.tagger.weight.t().split([width, width, tag_width])

@@ -28,8 +28,9 @@ def build_encoder(
     cache_mb: int = 0,
     onednn: bool = True,
 ) -> Model[list[Doc], FullTransformerBatch]:
-    """Build an encoder that takes the place of `spacy-transformers.TransformerModel.v3` and gives
-    the same output. Registered as `spacy-tabcnn.TransformerModel.v1`.
+    """Build an encoder. Registered as `spacy-tabcnn.TransformerModel.v1`.
+
+    It takes the place of `spacy-transformers.TransformerModel.v3` and gives the same output.
 
     On a CPU, sequences of similar length are encoded together, with little padding. On any device,
     mixed precision is bfloat16. The output holds the encoder's outputs for each sub-word, not

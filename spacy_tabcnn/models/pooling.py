@@ -22,6 +22,7 @@ def build_reduce_max() -> Model[Ragged, Floats2d]:
 def forward(
     model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
+    """Pool the sub-words of each word; see `build_reduce_max`."""
     present = subwords.lengths > 0
     pooled, backprop_pooled = model.layers[0](
         Ragged(subwords.dataXd, subwords.lengths[present]), is_train
@@ -68,6 +69,7 @@ def build_mix_layers(n_layers: int, pooling: Model[Ragged, Floats2d]) -> Model[R
 def forward_mix(
     model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
+    """Mix the layers of each sub-word, and pool; see `build_mix_layers`."""
     n_layers, xp = model.attrs["n_layers"], model.ops.xp
     layers: Any = subwords.dataXd
     if layers.shape[1] % n_layers:

@@ -17,7 +17,7 @@ from ..heads.weights import WeightCache
 from .linear import forget_converted
 from .output_cache import OutputCache
 from .outputs import Output, keep_subword_outputs
-from .passes import encode_at_once, encode_in_passes
+from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
 from .row_gradient import RowGradient
 from .torch_shim import TorchShim
 
@@ -155,7 +155,8 @@ class EncoderShim(TorchShim):
         return output, backprop
 
     def _encode_in_passes(self, inputs: dict[str, Tensor]) -> BaseModelOutput:
-        return encode_in_passes(self._encode, inputs)
+        limits = BFLOAT16 if self.use_bfloat16 else FLOAT32
+        return encode_in_passes(self._encode, inputs, limits)
 
     def _encode(self, inputs: dict[str, Tensor]) -> dict[str, Output]:
         if self.all_layers:

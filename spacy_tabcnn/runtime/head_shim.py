@@ -52,9 +52,8 @@ def wrap_module(
     )
 
 
-def build_module(model: Model[Any, Any], sizes: dict[str, int]) -> None:
-    """Build the module of a head anew, so that a head that was initialised before may get other
-    labels.
+def build_module(model: Model, sizes: dict[str, int]) -> None:
+    """Build the module of a head, also of a head that was initialised before with other labels.
 
     model (Model): The head; it has its dimension nI.
     sizes (dict[str, int]): New values of the dimensions that the labels decide; the others stay.
@@ -66,9 +65,10 @@ def build_module(model: Model[Any, Any], sizes: dict[str, int]) -> None:
     cast(HeadShim, model.shims[0]).build(dims)
 
 
-def pass_on_dropout(model: Model[Any, Any]) -> None:
-    """Set the dropout of a head's module: thinc's `set_dropout_rate` reaches the layer's attribute
-    only.
+def pass_on_dropout(model: Model) -> None:
+    """Set the dropout of a head's module to the dropout of its layer.
+
+    thinc's `set_dropout_rate` reaches the layer's attribute only.
 
     model (Model): The head.
     """
@@ -78,8 +78,9 @@ def pass_on_dropout(model: Model[Any, Any]) -> None:
 
 
 class HeadShim(TorchShim):
-    """A torch module that is built when its dimensions are known: at initialisation or from a saved
-    model.
+    """A torch module that is built when its dimensions are known.
+
+    They are known at initialisation or from a saved model.
 
     make_module (Callable): Builds the module from its dimensions; see `wrap_module`.
     use_bfloat16 (bool): Whether to compute matrix products in bfloat16.

@@ -12,8 +12,9 @@ MIN_SIZE = 2**24
 
 
 def has_operator() -> bool:
-    """Return whether this torch has the operator, which has no public name: torch's compiler calls
-    it.
+    """Return whether this torch has the operator.
+
+    It has no public name, but torch's own compiler calls it.
 
     RETURNS (bool): Whether it has.
     """

@@ -1,4 +1,4 @@
-"""What torch modules need to know of optimisers."""
+"""The optimisers that torch modules can be updated by."""
 
 from collections.abc import Callable
 from typing import Protocol, cast, runtime_checkable

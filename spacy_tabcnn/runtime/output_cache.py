@@ -31,8 +31,7 @@ class OutputCache:
     def complete(
         self, inputs: dict[str, Tensor], encode: Callable[[dict[str, Tensor]], Outputs]
     ) -> BaseModelOutput:
-        """Encode the sequences of a padded batch that are not in the cache, and put all into one
-        output.
+        """Encode the sequences of a padded batch that are not in the cache, and return all outputs.
 
         inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask", each
             (sequences, sub-words).

@@ -1,6 +1,7 @@
 """A padded batch, encoded in passes over sequences of similar length."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,14 +10,29 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from .outputs import Outputs, join_arrays
 
-# Number of sub-words that the encoder could read on a CPU in the time that one more pass costs.
-PASS_COST = 32
-# Number of sub-words with padding whose arrays fit the caches of a CPU.
-PASS_SIZE = 512
+
+class PassLimits(NamedTuple):
+    """The limits by which a batch is divided on a CPU.
+
+    cost (int): Number of sub-words that the encoder could read in the time that one more pass
+        costs.
+    size (int): Maximum number of sub-words of a pass, with padding: their arrays fit the CPU's
+        caches.
+    """
+
+    cost: int
+    size: int
+
+
+FLOAT32 = PassLimits(cost=32, size=512)
+# Twice as fast or more, with arrays of half the size.
+BFLOAT16 = PassLimits(cost=64, size=2048)
 
 
 def encode_in_passes(
-    encode: Callable[[dict[str, Tensor]], Outputs], inputs: dict[str, Tensor]
+    encode: Callable[[dict[str, Tensor]], Outputs],
+    inputs: dict[str, Tensor],
+    limits: PassLimits,
 ) -> BaseModelOutput:
     """Encode a padded batch with little padding: on a CPU, sequences of similar length at a time.
 
@@ -25,13 +41,14 @@ def encode_in_passes(
     encode (Callable): Encodes a padded batch.
     inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask", each
         (sequences, sub-words).
+    limits (PassLimits): The limits by which the batch is divided.
     RETURNS (BaseModelOutput): The outputs by name in float32, (sequences, sub-words, width).
     """
     mask = inputs["attention_mask"]
     if len(mask) == 1 or mask.device.type != "cpu" or not mask[:, 0].all():
         return encode_at_once(encode, inputs)
     lengths = mask.sum(dim=1).long()
-    passes = plan_passes(lengths)
+    passes = plan_passes(lengths, limits)
     if len(passes) == 1:
         return encode_at_once(encode, inputs)
     outputs = [encode(_select(inputs, rows, int(lengths[rows].max()))) for rows in passes]
@@ -50,7 +67,7 @@ def encode_at_once(
     return join_arrays(_only, [encode(inputs)])
 
 
-def plan_passes(lengths: Tensor) -> list[Tensor]:
+def plan_passes(lengths: Tensor, limits: PassLimits) -> list[Tensor]:
     """Divide the sequences of a batch into groups of similar length.
 
     A group ends where padding one more sequence to its length would bring its padding to more than
@@ -64,7 +81,7 @@ def plan_passes(lengths: Tensor) -> list[Tensor]:
     longest = padding = 0
     for row, length in zip(order.tolist(), lengths[order].tolist(), strict=True):
         padding += longest - length
-        if not groups or padding > PASS_COST or (len(groups[-1]) + 1) * longest > PASS_SIZE:
+        if not groups or padding > limits.cost or (len(groups[-1]) + 1) * longest > limits.size:
             groups.append([])
             longest, padding = length, 0
         groups[-1].append(row)

@@ -7,8 +7,9 @@ import torch
 
 
 def autocast(device: torch.device, *, enabled: bool) -> AbstractContextManager:
-    """Run torch's matrix products in bfloat16 where the hardware has them, else in float32, with
-    one warning.
+    """Return a context in which torch computes matrix products in bfloat16.
+
+    On a device without fast bfloat16, they stay in float32, with one warning.
 
     bfloat16 has the range of float32, so gradients need no scaling, and the same setting serves
     training and prediction.

@@ -18,8 +18,8 @@ from .precision import autocast
 
 
 class TorchShim(PyTorchShim):
-    """A torch module with mixed precision on any device, faster products on CPUs, and updates
-    without copies.
+    """A torch module in thinc, with mixed precision, faster products, and updates without copies.
+
 
     thinc's own shim has mixed precision on CUDA only. It keeps one array per gradient, which each
     step copies and fills with zeros. It refuses averaged weights if one parameter of its module,

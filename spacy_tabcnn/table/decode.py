@@ -1,12 +1,13 @@
 """Logits -> entities and relations."""
 
+import functools
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
 from ..arrays import Bools1d, Floats1d, Ints1d, Ints2d, NumpyFloats2d, log_softmax, take_rows
-from ..labels import NO_RELATION, LabelScheme
+from ..labels import NO_RELATION, LabelScheme, tag_rules
 from ..predictions import EntityPrediction, RelationPrediction
 from ..sentences import Sentences, Windows
 from .logits import TableLogits
@@ -260,12 +261,8 @@ def _search(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
     The longest sentences come first, so that the sentences that go on are always the first ones.
     The words lie position by position, without padding.
     """
-    may_start, may_follow, may_end = scheme.tag_transitions()
-    # Many tags may follow the same tags (an O, B or U follows any tag that closes): the best
-    # predecessor of such tags is found once for their group.
-    predecessors, group = np.unique(may_follow.T, axis=0, return_inverse=True)  # (groups, tags)
-    group = group.reshape(-1)
-    penalty = np.where(predecessors, 0.0, -np.inf)
+    may_start, _, may_end = scheme.tag_transitions()
+    group, penalty = _group_predecessors(scheme.n_tags)
     place, n_running = _by_position(lengths)
     word_scores = np.zeros(log_probs.shape)
     word_scores[place] = log_probs
@@ -273,7 +270,7 @@ def _search(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
     steps = [slice(end - n, end) for end, n in zip(ends, n_running.tolist(), strict=True)]
 
     scores = word_scores[steps[0]] + np.where(may_start, 0.0, -np.inf)
-    previous = np.zeros((len(log_probs), len(predecessors)), dtype=np.int64)
+    previous = np.zeros((len(log_probs), len(penalty)), dtype=np.int64)
     for words in steps[1:]:
         running = slice(words.stop - words.start)
         paths = scores[running, None] + penalty  # (sentences, groups, tags)
@@ -286,6 +283,20 @@ def _search(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
         tags[words] = tag[running]
         tag[running] = previous[words][np.arange(len(tag[running])), group[tag[running]]]
     return tags[place]
+
+
+@functools.cache
+def _group_predecessors(n_tags: int) -> tuple[Ints1d, NumpyFloats2d]:
+    """Group the tags that may follow the same tags: an O, B or U follows any tag that closes.
+
+    The best predecessor is found once for a group.
+
+    RETURNS (tuple[Ints1d, NumpyFloats2d]): Group of each tag, (tags,), and for each group and each
+        tag before it 0, or minus infinity if the tag must not come before, (groups, tags).
+    """
+    may_follow = tag_rules(n_tags).may_follow
+    predecessors, group = np.unique(may_follow.T, axis=0, return_inverse=True)
+    return group.reshape(-1), np.where(predecessors, 0.0, -np.inf)
 
 
 def _by_position(lengths: Ints1d) -> tuple[Ints1d, Ints1d]:

@@ -23,8 +23,7 @@ AVERAGE_EVERY = 8
 
 
 class AdamW(Optimizer):
-    """torch's AdamW behind the interface of a thinc optimiser; it updates the weights at
-    `step_schedules()`.
+    """torch's AdamW as a thinc optimiser; it updates the weights at `step_schedules()`.
 
     The gradient norm is clipped over all parameters of all components together. So a call only
     collects the gradient of a parameter, and `step_schedules` updates the weights, in place.
@@ -107,7 +106,7 @@ class AdamW(Optimizer):
 
     @property
     def head_learn_rate(self) -> float:
-        """RETURNS (float): The current learning rate of the parameters that `for_head` collects."""
+        """Return the current learning rate of the parameters that `for_head` collects."""
         if self._head_learn_rate is None:
             return self.learn_rate
         return self._head_learn_rate
@@ -118,15 +117,13 @@ class AdamW(Optimizer):
 
     @property
     def for_head(self) -> "HeadOptimizer":
-        """RETURNS (HeadOptimizer): This optimiser with the second learning rate. A component's
-        `finish_update` hands it to its model."""
+        """Return this optimiser with its second learning rate, for the models of heads."""
         return HeadOptimizer(self)
 
     def __call__(
         self, key: KeyT, weights: FloatsXd, gradient: FloatsXd, *, lr_scale: float = 1.0
     ) -> tuple[FloatsXd, FloatsXd]:
-        """Collect the gradient of a parameter for the next step, which uses the first learning
-        rate.
+        """Collect a gradient for the next step, which uses the first learning rate.
 
         key (tuple[int, str]): The parameter's identity: the id of its thinc node or torch shim, and
             its name.
@@ -141,8 +138,7 @@ class AdamW(Optimizer):
     def collect(
         self, key: KeyT, parameter: Tensor, gradient: Tensor, on_change: Callable[[], None]
     ) -> None:
-        """Collect the gradient of a torch parameter for the next step, which uses the first
-        learning rate.
+        """Collect a gradient of a torch parameter for the next step; see `__call__`.
 
         key (tuple[int, str]): The parameter's identity; see `__call__`.
         parameter (Tensor): The parameter, to be updated in place.
@@ -281,8 +277,7 @@ class AdamW(Optimizer):
 
 
 class HeadOptimizer:
-    """An `AdamW` with its second learning rate; like the `AdamW`, it updates the weights at its
-    next step.
+    """An `AdamW` with its second learning rate; it updates the weights at the AdamW's next step.
 
     It is called as a thinc optimiser, and takes torch's tensors
     (`runtime.optimizer.TensorOptimizer`).

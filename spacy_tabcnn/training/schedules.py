@@ -6,7 +6,7 @@ from collections.abc import Iterator
 def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iterator[float]:
     """Raise a learning rate linearly from zero, then lower it linearly back to zero.
 
-    rate (float): The highest rate.
+    rate (float): The maximum rate.
     warmup (float): The share of the steps, between 0 and 1, over which the rate rises.
     total_steps (int): The number of updates after which the rate is zero; `max_steps` of the
         training.

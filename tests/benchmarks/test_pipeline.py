@@ -107,5 +107,7 @@ def test_the_command_times_mixed_precision(run_benchmark, transformer_options, t
         pipeline_cli, *transformer_options, "--data", tiny_corpus, "--mixed-precision"
     )
     names = ["raw text", "gold tokens", "gold tokens, bfloat16", "limit", "limit, bfloat16"]
+    names.append("limit, converted")
     assert [row["input"] for row in next(iter(saved["tables"].values()))] == names
     assert saved["headline"]["words/s, gold tokens, bfloat16"] > 0
+    assert saved["headline"]["converted encoder/gold tokens, bfloat16"] > 0

@@ -120,4 +120,4 @@ def test_nothing_is_measured_from_a_cache(tiny_corpus, tiny_encoder, tmp_path):
     nlp, _ = load_pipeline(
         None, config=tmp_path / "frozen.cfg", encoder=str(tiny_encoder), train=tiny_corpus
     )
-    assert find_transformer(nlp).model.layers[0].shims[0].cache.size == 0
+    assert find_transformer(nlp).model.layers[0].shims[0].cache_size == 0

@@ -14,7 +14,8 @@ def make_subwords(lengths):
 
 
 def pool(model, subwords):
-    """Pooled words, and the gradient of the sub-words for a gradient of 0, 1, 2 ... of the words."""
+    """Pooled words, and the gradient of the sub-words for a gradient of 0, 1, 2 ... of the
+    words."""
     words, backprop = model.begin_update(subwords)
     d_subwords = backprop(np.arange(words.size, dtype="float32").reshape(words.shape))
     return words, d_subwords

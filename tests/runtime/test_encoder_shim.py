@@ -13,13 +13,14 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 from spacy_transformers.architectures import create_TransformerModel_v3
 from spacy_transformers.span_getters import configure_strided_spans, get_doc_spans
-from thinc.api import SGD, ArgsKwargs
+from thinc.api import SGD, ArgsKwargs, PyTorchWrapper, clone
 
 from spacy_tabcnn.models.encoder import build_encoder
-from spacy_tabcnn.runtime import passes as passes_module
+from spacy_tabcnn.runtime import encoder_shim
 from spacy_tabcnn.runtime import torch_shim as shim
+from spacy_tabcnn.runtime.linear import FastLinear
 from spacy_tabcnn.runtime.output_cache import OutputCache
-from spacy_tabcnn.runtime.passes import PASS_COST, PASS_SIZE, join_passes, plan_passes
+from spacy_tabcnn.runtime.passes import BFLOAT16, FLOAT32, PassLimits, join_passes, plan_passes
 
 TEXTS = [
     "Ada Lovelace lived in London .",
@@ -90,7 +91,7 @@ def docs():
 
 @pytest.fixture
 def _many_passes(monkeypatch):
-    monkeypatch.setattr(passes_module, "PASS_COST", 0)
+    monkeypatch.setattr(encoder_shim, "FLOAT32", PassLimits(cost=0, size=512))
 
 
 @pytest.fixture
@@ -279,14 +280,14 @@ def test_a_frozen_encoder_keeps_its_cache(make_encoder, docs, count_calls):
     assert len(encoded) == len(docs)
 
 
-@given(st.lists(st.integers(1, 600), min_size=1, max_size=60))
-def test_passes_pad_little(lengths):
-    passes = plan_passes(torch.tensor(lengths))
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=60), st.sampled_from([FLOAT32, BFLOAT16]))
+def test_passes_pad_little(lengths, limits):
+    passes = plan_passes(torch.tensor(lengths), limits)
     assert sorted(torch.cat(passes).tolist()) == list(range(len(lengths)))
     for rows in passes:
         longest = max(lengths[row] for row in rows.tolist())
-        assert sum(longest - lengths[row] for row in rows.tolist()) <= PASS_COST
-        assert len(rows) == 1 or len(rows) * longest <= PASS_SIZE
+        assert sum(longest - lengths[row] for row in rows.tolist()) <= limits.cost
+        assert len(rows) == 1 or len(rows) * longest <= limits.size
 
 
 def test_passes_are_joined_in_order():
@@ -392,16 +393,34 @@ def test_mixed_precision_reaches_both_modes(make_encoder, docs, monkeypatch, mix
     outputs = [model.predict(docs).model_output, model.begin_update(docs)[0].model_output]
     assert asked == [mixed_precision] * 2
     asked.clear()
-    expected = plain.predict(docs).model_output.last_hidden_state
+    batch = plain.predict(docs)
+    expected = batch.model_output.last_hidden_state
+    mask = torch.from_numpy(batch.wordpieces.attention_mask)[:, :, None]
     for output in outputs:
         assert output.last_hidden_state.dtype == torch.float32
-        difference = (output.last_hidden_state - expected).abs().max()
+        difference = ((output.last_hidden_state - expected) * mask).abs().max()
         assert 1e-4 < difference < 0.1 if mixed_precision else difference < 1e-5
 
 
 def test_negative_cache():
     with pytest.raises(ValueError, match="cache_mb is -1"):
         build_encoder("name", get_doc_spans, cache_mb=-1)
+
+
+def test_an_unexpected_shim_is_not_replaced(monkeypatch):
+    layers = importlib.import_module("spacy_transformers.layers")
+    monkeypatch.setattr(
+        layers, "TransformerModel", lambda *args: clone(PyTorchWrapper(torch.nn.Linear(2, 2)), 2)
+    )
+    with pytest.raises(RuntimeError, match=r"found the shims \['PyTorchShim', 'PyTorchShim'\]"):
+        build_encoder("name", get_doc_spans)
+
+
+@pytest.mark.parametrize("onednn", [False, True])
+def test_the_config_switches_onednn(make_encoder, monkeypatch, onednn):
+    monkeypatch.setattr(shim, "uses_onednn", lambda: True)
+    layers = make_encoder(onednn=onednn).transformer.modules()
+    assert {layer.onednn for layer in layers if isinstance(layer, FastLinear)} == {onednn}
 
 
 def test_a_copy_is_of_the_same_kind(make_encoder, docs):

@@ -145,8 +145,9 @@ class Step:
         self.down, self.right = offsets.repeat_interleave(kernel_size), offsets.repeat(kernel_size)
 
     def chunks(self, kernel: Tensor) -> Iterable[Chunk]:
-        """Divide the source's rows so that the cells and contributions of a chunk stay in the
-        cache.
+        """Divide the source's rows into chunks.
+
+        The cells and contributions of a chunk stay in the CPU's cache.
 
         kernel (Tensor): The kernel; see `LayerKernel`.
         RETURNS (Iterable[Chunk]): The chunks. The indices of a single chunk are kept for the next
@@ -185,8 +186,10 @@ class Cells(Protocol):
         """Compute the cells of a chunk, then any numbers: (padded cells, channels)."""
 
     def add_gradient(self, d_values: Tensor, d_cells: Tensor, cells: Tensor, chunk: Chunk) -> None:
-        """Add the gradient of a chunk's cells to the values' gradient; overwrite cells and
-        gradient."""
+        """Add the gradient of a chunk's cells to the values' gradient.
+
+        The cells and their gradient are overwritten.
+        """
 
 
 class PairCells:

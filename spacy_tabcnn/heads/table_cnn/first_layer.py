@@ -155,14 +155,41 @@ class VectorIndex(NamedTuple):
         return edges, vectors[self.n_edges :].view(corner_shape)
 
     def _vector(self, axis: int, word: Tensor, other: Tensor) -> Tensor:
-        """Number the vectors of some words, of an axis, in the cells that they share with
-        others."""
+        """Number the vectors of words in the cells that they share with other words."""
         start = torch.where(
             self.in_corner[axis].index_select(0, other),
             self.corner_start[axis].index_select(0, word),
             self.edge_start.index_select(0, word),
         )
         return start + self.variant[axis].index_select(0, other)
+
+
+class PrefixKernels(NamedTuple):
+    """The prefix kernels, each a matrix with a row for each channel and a column for each input.
+
+    edges (Tensor): The sums that end at the middle or nearer to the edge, one after the other,
+        ((a + 1) * 2 axes * channels, k * width).
+    corners (Tensor): The sums that end before the middle, (a, 2 axes, channels, k * width).
+    """
+
+    edges: Tensor
+    corners: Tensor
+
+    @classmethod
+    def of(cls, weight: Tensor, precision: torch.dtype) -> "PrefixKernels":
+        """Sum the kernels.
+
+        weight (Tensor): The weight of a `Conv2d`, float (channels, 2 * width, k, k).
+        precision (torch.dtype): The type in which products are computed.
+        RETURNS (PrefixKernels): The kernels, in this type.
+        """
+        sums = prefix_sums(weight).to(precision)
+        reach = weight.shape[-1] // 2
+        return cls(sums[reach:].flatten(0, 2), sums[:reach])
+
+    def by_input(self) -> "PrefixKernels":
+        """Store the edges' kernels input by input: products with few words read them faster."""
+        return self._replace(edges=self.edges.t().contiguous().t())
 
 
 class WordVectors(Function):
@@ -174,7 +201,7 @@ class WordVectors(Function):
         windows: Tensor,
         weight: Tensor,
         bias: Tensor,
-        kernels: Tensor,
+        kernels: PrefixKernels,
         index: VectorIndex,
         products: Products,
     ) -> Tensor:
@@ -183,24 +210,22 @@ class WordVectors(Function):
         windows (Tensor): The k embeddings round each word, float (words, k * width).
         weight (Tensor): The layer's weight, only to send its gradient to.
         bias (Tensor): The layer's bias, (channels,).
-        kernels (Tensor): The prefix kernels; see `prefix_kernels`. Their type is the products'
-            precision.
+        kernels (PrefixKernels): The weight's prefix kernels. Their type is the products' precision.
         index (VectorIndex): The order of the vectors.
         products (Products): Computes matrix products.
         RETURNS (Tensor): (vectors, channels).
         """
-        reach, precision = index.reach, kernels.dtype
+        reach, precision = index.reach, kernels.edges.dtype
         inputs = windows.to(precision)
         vectors = bias.new_empty(index.n_vectors, len(bias))
         edges, corners = index.edges_and_corners(vectors)
-        edge_kernels = kernels[reach:].flatten(0, 2)
-        products.multiply_into(edges.flatten(1), inputs, edge_kernels.t(), precision)
+        products.multiply_into(edges.flatten(1), inputs, kernels.edges.t(), precision)
         edges[:, :, ROWS] += bias
         for axis, words in enumerate(index.corner_words):
             sums = edges[:, :, axis].index_select(0, words)
             corner_inputs = inputs.index_select(0, words)
             for last in range(reach):
-                taken_away = products.multiply(corner_inputs, kernels[last, axis].t())
+                taken_away = products.multiply(corner_inputs, kernels.corners[last, axis].t())
                 torch.sub(sums, taken_away[:, None], out=corners[axis, :, last])
         ctx.save_for_backward(windows)
         ctx.kernels, ctx.index, ctx.products = kernels, index, products
@@ -211,7 +236,7 @@ class WordVectors(Function):
         """Compute the gradients of the windows, the weight and the bias."""
         (windows,) = ctx.saved_tensors
         kernels, index, products = ctx.kernels, ctx.index, ctx.products
-        reach, precision = index.reach, kernels.dtype
+        reach, precision = index.reach, kernels.edges.dtype
         inputs = windows.to(precision)
         d_edges, d_corners = index.edges_and_corners(d_outputs[0].contiguous())
         d_bias = d_edges[:, :, ROWS].sum((0, 1)) + d_corners[ROWS].sum((0, 1, 2))
@@ -220,30 +245,21 @@ class WordVectors(Function):
             d_sums[:, :, axis].index_add_(0, words, d_corners[axis].sum(1))
         d_taken_away = -d_corners.sum(3)  # (2 axes, corner words, a, channels)
 
-        d_sums = d_sums.flatten(1)
-        d_kernels = torch.empty_like(kernels, dtype=d_sums.dtype)
-        d_edge_kernels = d_kernels[reach:].flatten(0, 2)
-        products.multiply_into(d_edge_kernels, d_sums.t(), inputs, precision)
-        for axis, words in enumerate(index.corner_words):
-            for last in range(reach):
-                d_sum, d_kernel = d_taken_away[axis, :, last], d_kernels[last, axis]
-                products.multiply_into(d_kernel, d_sum.t(), inputs[words], precision)
-        d_weight = weight_gradient(d_kernels)
+        d_weight = _weight_gradient(d_sums, d_taken_away, inputs, index, products)
         if not ctx.needs_input_grad[0]:
             return None, d_weight, d_bias, None, None, None
 
         d_windows = torch.empty_like(windows)
-        edge_kernels = kernels[reach:].flatten(0, 2)
-        products.multiply_into(d_windows, d_sums, edge_kernels, precision)
+        products.multiply_into(d_windows, d_sums.flatten(1), kernels.edges, precision)
         for axis, words in enumerate(index.corner_words):
             for last in range(reach):
                 d_sum = d_taken_away[axis, :, last].to(precision)
-                d_inputs = products.multiply(d_sum, kernels[last, axis])
+                d_inputs = products.multiply(d_sum, kernels.corners[last, axis])
                 d_windows.index_add_(0, words, d_inputs.to(windows.dtype))
         return d_windows, d_weight, d_bias, None, None, None
 
 
-def prefix_kernels(weight: Tensor) -> Tensor:
+def prefix_sums(weight: Tensor) -> Tensor:
     """Sum the kernels of the first convolution up to each offset of an axis.
 
     Rows' kernels are summed from the first column w on, columns' kernels from the last row h down.
@@ -252,30 +268,56 @@ def prefix_kernels(weight: Tensor) -> Tensor:
     RETURNS (Tensor): For each number of offsets and each axis the matrix of a 1-D convolution,
         float (k, 2 axes, channels, k * width).
     """
-    n_channels, kernel_size = len(weight), weight.shape[-1]
-    rows, columns = weight.permute(0, 2, 3, 1).contiguous().unflatten(3, (2, -1)).unbind(3)
-    sums = weight.new_empty(kernel_size, 2, n_channels, kernel_size, weight.shape[1] // 2)
-    sums[:, ROWS] = rows.permute(2, 0, 1, 3)
-    sums[:, COLUMNS] = columns.permute(1, 0, 2, 3).flip(0)
-    for last in range(1, kernel_size):
-        sums[last] += sums[last - 1]
+    kernel = weight.permute(0, 2, 3, 1).contiguous()
+    n_channels, kernel_size, _, width = kernel.shape
+    sums = weight.new_empty(kernel_size, 2, n_channels, kernel_size, width // 2)
+    for axis in (ROWS, COLUMNS):
+        parts = _kernels_by_offset(kernel, axis)
+        sums[0, axis] = parts[0]
+        for last in range(1, kernel_size):
+            torch.add(sums[last - 1, axis], parts[last], out=sums[last, axis])
     return sums.flatten(3)
 
 
-def weight_gradient(d_kernels: Tensor) -> Tensor:
-    """Compute the gradient of the weight from the gradient of its prefix kernels.
+def _weight_gradient(
+    d_sums: Tensor, d_taken_away: Tensor, inputs: Tensor, index: VectorIndex, products: Products
+) -> Tensor:
+    """Compute the gradient of the weight from the gradients of the prefix sums.
 
-    d_kernels (Tensor): In the form in which `prefix_kernels` returns the kernels; overwritten.
+    d_sums (Tensor): Of the sums for all words, float (words, a + 1, 2 axes, channels).
+    d_taken_away (Tensor): Of the sums for corner words, float (2 axes, corner words, a, channels).
+    inputs (Tensor): The windows (words, k * width), in the products' precision.
+    index (VectorIndex): The order of the vectors.
+    products (Products): Computes matrix products.
     RETURNS (Tensor): float (channels, 2 * width, k, k).
     """
-    kernel_size, _, n_channels, _ = d_kernels.shape
-    d_sums = d_kernels.unflatten(3, (kernel_size, -1))
-    # A kernel is part of the sums that end at its offset or later.
-    for last in reversed(range(1, kernel_size)):
-        d_sums[last - 1] += d_sums[last]
-    rows, columns = d_sums[:, ROWS], d_sums[:, COLUMNS]
-    width = d_sums.shape[-1]
-    d_weight = d_kernels.new_empty(n_channels, 2 * width, kernel_size, kernel_size)
-    d_weight[:, :width] = rows.permute(1, 3, 2, 0)
-    d_weight[:, width:] = columns.flip(0).permute(1, 3, 0, 2)
-    return d_weight
+    reach, n_channels = index.reach, d_sums.shape[-1]
+    kernel_size = 2 * reach + 1
+    width = inputs.shape[1] // kernel_size
+    d_kernel = d_sums.new_empty(n_channels, kernel_size, kernel_size, 2 * width)
+    for axis, words in enumerate(index.corner_words):
+        corner_inputs, d_parts = inputs[words], _kernels_by_offset(d_kernel, axis)
+        # A kernel is part of the sums that end at its offset or later.
+        d_later = d_sums.new_zeros(n_channels, kernel_size * width)
+        for last in reversed(range(kernel_size)):
+            if last < reach:
+                d_sum, sum_inputs = d_taken_away[axis, :, last], corner_inputs
+            else:
+                d_sum, sum_inputs = d_sums[:, last - reach, axis], inputs
+            products.multiply_into(d_later, d_sum.t(), sum_inputs, inputs.dtype, add=True)
+            d_parts[last].copy_(d_later.view_as(d_parts[last]))
+    return d_kernel.permute(0, 3, 1, 2).contiguous()
+
+
+def _kernels_by_offset(kernel: Tensor, axis: int) -> list[Tensor]:
+    """Divide a kernel into views in the order of the prefix sums of an axis.
+
+    kernel (Tensor): (channels, k, k, 2 * width).
+    axis (int): The axis.
+    RETURNS (list[Tensor]): For rows from the first column w on, for columns from the last row h up
+        to the first: (channels, k, width) each.
+    """
+    rows, columns = kernel.unflatten(3, (2, -1)).unbind(3)
+    if axis == ROWS:
+        return [*rows.unbind(2)]
+    return [*columns.unbind(1)][::-1]

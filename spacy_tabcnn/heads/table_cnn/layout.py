@@ -79,8 +79,8 @@ class Band(NamedTuple):
     lowest (int): The lowest diagonal, 0 or less: 0 is the main diagonal, -1 the one below it.
     starts (list[int]): Index of the first cell of each row, then the number of cells (rows + 1,).
     n_cells (Tensor): Number of cells of each row, int64 (rows,), on the embeddings' device.
-    origin (Tensor): What turns columns into cells, likewise: cell (i, j) has the index origin[i] +
-        j.
+    origin (Tensor): Offset of each row, int64 (rows,), on the embeddings' device: cell (i, j) has
+        the index origin[i] + j.
     """
 
     rows: range

@@ -13,7 +13,7 @@ from ..checks import check_dropout
 from ..products import Products, TorchProducts
 from ..weights import WeightCache
 from .convolution import Cells, Convolution, HiddenCells, LayerKernel, PairCells, chunk_size
-from .first_layer import WordVectors, prefix_kernels
+from .first_layer import PrefixKernels, WordVectors
 from .geometry import Geometry, Part, geometry_of
 
 
@@ -120,12 +120,12 @@ class TableCNN(nn.Module):
 
     def _kernels(self, precision: torch.dtype) -> "Kernels":
         """Arrange the weights for the products; in prediction, once until they change."""
-        compute = functools.partial(Kernels.of, self.convs, precision)
         if self.training or torch.is_grad_enabled():
-            return compute()
+            return Kernels.of(self.convs, precision)
+        compute = functools.partial(Kernels.for_prediction, self.convs, precision)
         return self.weight_cache.get([*self.convs.parameters()], precision, compute)
 
-    def _word_vectors(self, words: Tensor, geometry: Geometry, kernels: Tensor) -> Tensor:
+    def _word_vectors(self, words: Tensor, geometry: Geometry, kernels: PrefixKernels) -> Tensor:
         """Compute the vectors of the first layer: (vectors, hidden[0]); see `VectorIndex`."""
         if self.training:
             words = F.dropout(words, self.dropout)
@@ -178,11 +178,11 @@ class TableCNN(nn.Module):
 class Kernels(NamedTuple):
     """The weights of all layers, in the form in which they are multiplied.
 
-    first (Tensor): The prefix kernels of the first layer; see `prefix_kernels`.
+    first (PrefixKernels): The prefix kernels of the first layer.
     following (list[LayerKernel]): The kernels of the following layers.
     """
 
-    first: Tensor
+    first: PrefixKernels
     following: list[LayerKernel]
 
     @classmethod
@@ -193,12 +193,20 @@ class Kernels(NamedTuple):
         precision (torch.dtype): The type in which products are computed.
         RETURNS (Kernels): The kernels.
         """
-        first = prefix_kernels(cast(nn.Conv2d, convs[0]).weight.detach()).to(precision)
+        first = PrefixKernels.of(cast(nn.Conv2d, convs[0]).weight.detach(), precision)
         following = []
         for layer in convs[1:]:
             is_last = layer is convs[-1]
             following.append(LayerKernel.of(layer, precision, is_last=is_last))
         return cls(first, following)
+
+    @classmethod
+    def for_prediction(cls, convs: nn.ModuleList, precision: torch.dtype) -> "Kernels":
+        """Arrange the weights for many products without a gradient; see `of`."""
+        kernels = cls.of(convs, precision)
+        if precision != torch.float32:  # products in bfloat16 read the kernels faster as they are
+            return kernels
+        return kernels._replace(first=kernels.first.by_input())
 
 
 def _make_convolution(n_in: int, n_out: int, kernel_size: int) -> nn.Module:

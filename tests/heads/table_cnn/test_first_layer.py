@@ -4,10 +4,9 @@ import torch
 
 from spacy_tabcnn.heads.products import TorchProducts
 from spacy_tabcnn.heads.table_cnn.first_layer import (
+    PrefixKernels,
     VectorIndex,
     WordVectors,
-    prefix_kernels,
-    weight_gradient,
 )
 from spacy_tabcnn.heads.table_cnn.layout import Band, Layout
 
@@ -50,7 +49,7 @@ def all_vectors(conv, words):
     index = VectorIndex.of(layout, REACH, margin=MARGIN)
     padded = torch.cat([torch.zeros(1, WIDTH), words])
     windows = padded[layout.neighbours(REACH)].flatten(1)
-    kernels = prefix_kernels(conv.weight.detach())
+    kernels = PrefixKernels.of(conv.weight.detach(), torch.float32)
     arguments = (windows, conv.weight, conv.bias, kernels, index, TorchProducts())
     return layout, index, WordVectors.apply(*arguments)
 
@@ -94,13 +93,3 @@ def test_three_words_have_corner_vectors():
     _, corners = index.edges_and_corners(vectors)
     p_1_less_p_minus_1 = row_vector(conv, words, 0, 0) + row_vector(conv, words, 0, 1)
     torch.testing.assert_close(corners[0, 0, 0, 1], conv.bias + p_1_less_p_minus_1)
-
-
-def test_a_weight_takes_part_in_the_sums_that_end_at_its_offset_or_later():
-    conv, _ = make_example()
-    d_weight = weight_gradient(torch.ones_like(prefix_kernels(conv.weight.detach())))
-    for offset in range(3):
-        assert (
-            d_weight[:, :WIDTH, :, offset] == 3 - offset
-        ).all()  # of rows, from the first column
-        assert (d_weight[:, WIDTH:, offset] == offset + 1).all()  # of columns, from the last row
