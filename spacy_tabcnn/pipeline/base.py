@@ -62,7 +62,7 @@ LogitsT = TypeVar("LogitsT")
 GoldT = TypeVar("GoldT")
 
 
-# Generic is first, since `TrainablePipe.__init_subclass__` of spaCy 3.8.2 does not call the next one.
+# Generic is first, since `TrainablePipe.__init_subclass__` of spaCy 3.8.2 does not call others.
 class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     """A trainable component that sets entities and relations.
 
