@@ -1,6 +1,6 @@
 """Types of arrays, softmax and cross-entropy: shared by tables and spans."""
 
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ Floats1d: TypeAlias = NDArray[np.floating]
 NumpyFloats2d: TypeAlias = NDArray[np.floating]
 
 
+# The config library of thinc 8.3.4 checks default values against the types of arguments.
+@runtime_checkable
 class Floats2d(Protocol):
     """A matrix of floats on the device, (rows, columns): a numpy or a cupy array."""
 

@@ -1,7 +1,5 @@
 """The encoder that other components listen to."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +25,7 @@ def build_encoder(
     all_layers: bool = False,
     cache_mb: int = 0,
     onednn: bool = True,
-) -> Model[list[Doc], FullTransformerBatch]:
+) -> "Model[list[Doc], FullTransformerBatch]":
     """Build an encoder. Registered as `spacy-tabcnn.TransformerModel.v1`.
 
     It takes the place of `spacy-transformers.TransformerModel.v3` and gives the same output.
@@ -81,7 +79,7 @@ def build_encoder(
     return model
 
 
-def _replace_shim(model: Model, shim: EncoderShim) -> None:
+def _replace_shim(model: Model, shim: "EncoderShim") -> None:
     """Replace spacy-transformers' shim of an encoder that is not loaded yet.
 
     RAISES (RuntimeError): If the model is not built as expected.
@@ -99,7 +97,7 @@ def _replace_shim(model: Model, shim: EncoderShim) -> None:
     model.layers[0].shims[0] = shim
 
 
-def _set_transformer(model: Model, objects: HFObjects) -> None:
+def _set_transformer(model: Model, objects: "HFObjects") -> None:
     """Put a loaded encoder into the model, and set the width of its output."""
     from spacy_transformers.layers.transformer_model import set_pytorch_transformer
 

@@ -62,7 +62,8 @@ LogitsT = TypeVar("LogitsT")
 GoldT = TypeVar("GoldT")
 
 
-class RelationPipe(TrainablePipe, ABC, Generic[InputT, LogitsT, GoldT]):
+# Generic is first, since `TrainablePipe.__init_subclass__` of spaCy 3.8.2 does not call others.
+class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     """A trainable component that sets entities and relations.
 
     A component of its own kind defines the abstract methods. A batch passes through them in this
