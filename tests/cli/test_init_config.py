@@ -43,7 +43,7 @@ def test_a_config_without_a_comment_has_no_description():
 def test_without_a_name_the_configs_are_listed(run):
     output = run("tabcnn", "init-config")
     assert "sample TabERT-CNN on the sample corpus" in output
-    assert "conll04_spert SpERT, with which" in output
+    assert "conll04_spert SpERT on CoNLL04" in output
 
 
 @pytest.mark.parametrize("name", ["sample", "sample.cfg"])
