@@ -50,7 +50,7 @@ def draw_label_table(doc: Doc, scheme: LabelScheme) -> Figure:
     used = np.setdiff1d(relations, [NO_RELATION])
     colours = dict(zip(used.tolist(), COLOURS, strict=False))
     figure, axes = plt.subplots(figsize=(8.5, 7.5), layout="constrained")
-    for row, col in zip(*np.triu_indices(n), strict=True):
+    for row, col in np.argwhere(np.triu(np.ones((n, n)))).tolist():
         colour = colours.get(relations[row, col], "white")
         if row == col:
             colour = "#e8e8e8"

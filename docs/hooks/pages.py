@@ -87,7 +87,7 @@ def render_commands() -> str:
     RETURNS (str): A section for each command, in the form of Typer's own documentation.
     """
     group = cast(typer.core.TyperGroup, typer.main.get_command(tabcnn_cli))
-    context = group.context_class(group, info_name="spacy tabcnn")
+    context = cast(typer.Context, group.context_class(group, info_name="spacy tabcnn"))
     sections = []
     for name, command in sorted(group.commands.items()):
         sections.append(
