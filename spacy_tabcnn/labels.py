@@ -213,15 +213,6 @@ class LabelScheme:
         label, direction = divmod(index - 1, 2)
         return list(self.relations)[label], direction == 0
 
-    def tag_transitions(self) -> tuple[Bools, Bools, Bools]:
-        """Return the valid BILOU sequences.
-
-        RETURNS (tuple): Whether a sentence may start with each tag (tags,), whether each tag may
-            be followed by each tag (tags, tags), and whether a sentence may end with each tag
-            (tags,).
-        """
-        return tag_rules(self.n_tags)[:3]
-
     def allowed_relations(self) -> Bools:
         """Return the relation labels that the types of two entities allow.
 

@@ -118,6 +118,12 @@ class Windows:
     sentences (Sentences): The sentences of the batch.
     max_length (int): Maximum number of words of a window, at least 2.
 
+    Attributes:
+
+    overlap (bool): Whether any sentence has several windows.
+    n_rows (int): Number of words of all windows.
+    n_cells (int): Number of cells i < j of all windows.
+
     Attributes, int64, one item a window, the windows of a sentence in text order:
 
     lengths (Ints1d): Its number of words.
@@ -142,11 +148,7 @@ class Windows:
         self._first_cell = n_cells.cumsum() - n_cells
         self.n_rows = int(self.lengths.sum())
         self.n_cells = int(n_cells.sum())
-
-    @property
-    def overlap(self) -> bool:
-        """Return whether any sentence has several windows."""
-        return len(self.lengths) > len(self.sentences)
+        self.overlap = len(self.lengths) > len(n_words)
 
     def words(self) -> Ints1d:
         """Return the word of each row.

@@ -88,7 +88,7 @@ def test_transitions_accept_exactly_the_valid_sequences():
     scheme = LabelScheme(["a", "b"])
     names = ["O ", "Ba ", "Ia ", "La ", "Ua ", "Bb ", "Ib ", "Lb ", "Ub "]
     bilou = re.compile(r"(O |U[ab] |Ba (Ia )*La |Bb (Ib )*Lb )*")
-    may_start, may_follow, may_end = scheme.tag_transitions()
+    may_start, may_follow, may_end = tag_rules(scheme.n_tags)[:3]
     for length in range(1, 5):
         for tags in itertools.product(range(scheme.n_tags), repeat=length):
             accepted = (
@@ -101,7 +101,7 @@ def test_transitions_accept_exactly_the_valid_sequences():
 
 def test_valid_sequences_and_entities_are_one_to_one():
     scheme = LabelScheme(["a", "b"])
-    may_start, may_follow, may_end = scheme.tag_transitions()
+    may_start, may_follow, may_end = tag_rules(scheme.n_tags)[:3]
     valid = [
         tags
         for tags in itertools.product(range(scheme.n_tags), repeat=4)

@@ -9,7 +9,7 @@ import torch
 from thinc.api import Model, get_torch_default_device
 from torch import nn
 
-from .onednn import uses_onednn
+from .onednn import prefers_onednn
 from .products import OneDNNProducts
 from .torch_shim import TorchShim
 
@@ -113,7 +113,7 @@ class HeadShim(TorchShim):
         module (Module): The module.
         """
         super().set_module(module)
-        if self.onednn and uses_onednn() and hasattr(module, "products"):
+        if self.onednn and prefers_onednn() and hasattr(module, "products"):
             module.products = OneDNNProducts()  # type: ignore[assignment]
 
     def to_bytes(self) -> bytes:

@@ -30,8 +30,8 @@ class FastLinear(nn.Linear):
     change:
 
     - Under autocast, converted to the lower precision. torch converts them at every call. They take
-    half the memory of the weights. - In float32 for few rows, stored by columns. They take as much
-    memory as the weights.
+      half the memory of the weights.
+    - In float32 for few rows, stored by columns. They take as much memory as the weights.
 
     `swap_linears` makes such layers of the layers of a module, and `restore_linears` undoes it.
     """

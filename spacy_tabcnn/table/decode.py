@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ..arrays import Bools1d, Floats1d, Ints1d, Ints2d, NumpyFloats2d, log_softmax, take_rows
-from ..labels import NO_RELATION, LabelScheme, tag_rules
+from ..labels import NO_RELATION, LabelScheme, TagRules, tag_rules
 from ..predictions import EntityPrediction, RelationPrediction
 from ..sentences import Sentences, Windows
 from .logits import TableLogits
@@ -140,11 +140,12 @@ def viterbi(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
     tags = log_probs.argmax(axis=1)
     # Where the most probable tags of the words are a valid sequence, no sequence is better.
     sentence = np.repeat(np.arange(len(lengths)), lengths)
-    is_valid = _follows_rules(tags, sentence, scheme)
+    rules = tag_rules(scheme.n_tags)
+    is_valid = _follows_rules(tags, sentence, rules)
     to_search = np.bincount(sentence[~is_valid], minlength=len(lengths)) > 0
     if to_search.any():
         searched = to_search[sentence]
-        tags[searched] = _search(log_probs[searched], lengths[to_search], scheme)
+        tags[searched] = _search(log_probs[searched], lengths[to_search], rules)
     return tags
 
 
@@ -246,37 +247,36 @@ def _score_spans(log_probs: Floats1d, spans: list[tuple[int, int, str]]) -> Floa
     return np.exp(sums / (ends - starts))
 
 
-def _follows_rules(tags: Ints1d, sentence: Ints1d, scheme: LabelScheme) -> Bools1d:
+def _follows_rules(tags: Ints1d, sentence: Ints1d, rules: TagRules) -> Bools1d:
     """Return whether each tag may follow the tag before, and may be the last tag if it is."""
-    may_start, may_follow, may_end = scheme.tag_transitions()
     is_first = np.diff(sentence, prepend=-1) > 0
     is_last = np.append(is_first[1:], True)
-    follows = np.where(is_first, may_start[tags], may_follow[np.roll(tags, 1), tags])
-    return follows & (~is_last | may_end[tags])
+    after = rules.may_follow[np.roll(tags, 1), tags]
+    follows = np.where(is_first, rules.may_start[tags], after)
+    return follows & (~is_last | rules.may_end[tags])
 
 
-def _search(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d:
+def _search(log_probs: NumpyFloats2d, lengths: Ints1d, rules: TagRules) -> Ints1d:
     """Run Viterbi's algorithm for all sentences at once, word by word.
 
     The longest sentences come first, so that the sentences that go on are always the first ones.
     The words lie position by position, without padding.
     """
-    may_start, _, may_end = scheme.tag_transitions()
-    group, penalty = _group_predecessors(scheme.n_tags)
+    group, penalty = _group_predecessors(len(rules.may_start))
     place, n_running = _by_position(lengths)
     word_scores = np.zeros(log_probs.shape)
     word_scores[place] = log_probs
     ends = n_running.cumsum().tolist()
     steps = [slice(end - n, end) for end, n in zip(ends, n_running.tolist(), strict=True)]
 
-    scores = word_scores[steps[0]] + np.where(may_start, 0.0, -np.inf)
+    scores = word_scores[steps[0]] + np.where(rules.may_start, 0.0, -np.inf)
     previous = np.zeros((len(log_probs), len(penalty)), dtype=np.int64)
     for words in steps[1:]:
         running = slice(words.stop - words.start)
         paths = scores[running, None] + penalty  # (sentences, groups, tags)
         previous[words] = paths.argmax(axis=2)
         scores[running] = paths.max(axis=2)[:, group] + word_scores[words]
-    tag = (scores + np.where(may_end, 0.0, -np.inf)).argmax(axis=1)
+    tag = (scores + np.where(rules.may_end, 0.0, -np.inf)).argmax(axis=1)
     tags = np.zeros(len(log_probs), dtype=np.int64)
     for words in reversed(steps):
         running = slice(words.stop - words.start)

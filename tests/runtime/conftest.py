@@ -13,8 +13,9 @@ def by_onednn(request, monkeypatch):
 
 
 @pytest.fixture
-def first_use():
-    """Let the next use of oneDNN be the first one of the process."""
+def first_use(monkeypatch):
+    """Let the next use of oneDNN be the first one of the process, with oneDNN switched on."""
+    monkeypatch.delenv(onednn.SWITCH, raising=False)
     caches = (onednn.uses_onednn, onednn.prefers_onednn)
     for cache in caches:
         cache.cache_clear()
