@@ -5,7 +5,7 @@ A head that computes products by hand holds an object with these methods in its 
 outside.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -39,6 +39,13 @@ class Products(Protocol):
         precision (torch.dtype): The type in which the product is computed.
         add (bool): Whether to add the product to `out`.
         """
+
+
+@runtime_checkable
+class HasProducts(Protocol):
+    """A head that computes products by hand."""
+
+    products: Products
 
 
 class TorchProducts:

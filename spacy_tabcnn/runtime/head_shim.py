@@ -9,6 +9,7 @@ import torch
 from thinc.api import Model, get_torch_default_device
 from torch import nn
 
+from ..heads.products import HasProducts
 from .onednn import prefers_onednn
 from .products import OneDNNProducts
 from .torch_shim import TorchShim
@@ -113,8 +114,8 @@ class HeadShim(TorchShim):
         module (Module): The module.
         """
         super().set_module(module)
-        if self.onednn and prefers_onednn() and hasattr(module, "products"):
-            module.products = OneDNNProducts()  # type: ignore[assignment]
+        if self.onednn and prefers_onednn() and isinstance(module, HasProducts):
+            module.products = OneDNNProducts()
 
     def to_bytes(self) -> bytes:
         """Save the dimensions and the weights.

@@ -3,23 +3,19 @@
 import torch
 from torch import Tensor
 
+from ..heads.products import TorchProducts
 from .onednn import prefers_onednn
 from .onednn_operator import compute_linear
 
 
-class OneDNNProducts:
+class OneDNNProducts(TorchProducts):
     """Matrix products without a gradient, by oneDNN where it is faster than torch's choice."""
 
     def multiply(self, left: Tensor, right: Tensor) -> Tensor:
-        """Multiply two matrices.
-
-        left (Tensor): (rows, inner).
-        right (Tensor): (inner, columns), of the same type; it need not be contiguous.
-        RETURNS (Tensor): (rows, columns).
-        """
+        """Multiply two matrices; see `Products.multiply`."""
         if suits_onednn(left):
             return compute_linear(left, right.t())
-        return left @ right
+        return super().multiply(left, right)
 
     def multiply_into(
         self,
@@ -30,17 +26,10 @@ class OneDNNProducts:
         *,
         add: bool = False,
     ) -> None:
-        """Write the product of two matrices into a third matrix, or add the product to it.
-
-        out (Tensor): (rows, columns).
-        left (Tensor): (rows, inner), of any type.
-        right (Tensor): (inner, columns), of any type; it need not be contiguous.
-        precision (torch.dtype): The type in which the product is computed.
-        add (bool): Whether to add the product to `out`.
-        """
+        """Write a product into a matrix or add it; see `Products.multiply_into`."""
         left, right = left.to(precision), right.to(precision)
-        if out.dtype == precision and not suits_onednn(left):
-            torch.addmm(out, left, right, beta=int(add), out=out)
+        if not suits_onednn(left):
+            super().multiply_into(out, left, right, precision, add=add)
         elif add:
             out += self.multiply(left, right)
         else:

@@ -124,7 +124,7 @@ def test_autocast_gets_few_sizes(dtype, onednn):
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 output = layer(inputs.to(dtype))
             output.float().sum().backward()
-    # The product itself, and those of the two gradients, for each number of rows that it sees.
+    # The product itself, and the products of the two gradients, for each number of rows.
     assert len(set(products.shapes)) == 3 * (-(-99 // ROUND_ROWS) if onednn else 99)
 
 

@@ -61,7 +61,7 @@ def fail(output):
 def test_layers_are_computed_by_the_operator(operator):
     calls = operator(lambda output: output)
     shim = TorchShim(make_module())
-    calls.clear()  # those of the self-test
+    calls.clear()  # the self-test has made calls, too
     np.testing.assert_allclose(predict(shim), expected(), atol=1e-5)
     assert len(calls) == 2
 

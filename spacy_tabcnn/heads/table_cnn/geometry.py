@@ -37,10 +37,11 @@ def geometry_of(
 def _geometry_of_sentence(
     n_words: int, device: torch.device, kernel_size: int, n_layers: int
 ) -> "Geometry":
-    # Training could not use tensors that were made in inference mode.
+    # Training could not use tensors that were made in inference mode, so the cached property is
+    # computed here.
     with torch.inference_mode(False):
         geometry = Geometry(torch.tensor([n_words]), device, kernel_size, n_layers)
-        geometry.whole  # noqa: B018
+        _ = geometry.whole
         return geometry
 
 
