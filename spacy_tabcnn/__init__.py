@@ -3,6 +3,7 @@
 from .about import __version__
 
 try:
+    from .documents import join_docs, span_to_doc
     from .relations import Relation, doc_to_annotation, register_extensions
 except ModuleNotFoundError as error:
     # `spacy_tabcnn.heads` needs torch only, and can be imported where spaCy is not installed.
@@ -11,4 +12,4 @@ except ModuleNotFoundError as error:
 else:
     register_extensions()
 
-__all__ = ["Relation", "__version__", "doc_to_annotation"]
+__all__ = ["Relation", "__version__", "doc_to_annotation", "join_docs", "span_to_doc"]

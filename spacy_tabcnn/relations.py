@@ -162,6 +162,27 @@ def set_entity_scores(doc: Doc, entities: Iterable[Span], scores: Iterable[float
     doc.user_data[ENTITY_SCORES_KEY] = stored
 
 
+def list_entity_scores(doc: Doc) -> list[tuple[Span, float]]:
+    """List the predicted entities and their scores.
+
+    RETURNS (list[tuple[Span, float]]): Entities of the document with their probabilities, in the
+        order they were set.
+    """
+    found = []
+    for (start, end, label), score in _get_entity_scores(doc).items():
+        found.append((Span(doc, start, end, label=label), score))
+    return found
+
+
+def is_storage_key(key: object) -> bool:
+    """Check whether a key of `doc.user_data` stores relations or entity scores.
+
+    key (object): The key.
+    RETURNS (bool): True if this module reads and writes it.
+    """
+    return key in (RELATIONS_KEY, ENTITY_SCORES_KEY)
+
+
 def get_entity_score(span: Span) -> float | None:
     """Return the score of a predicted entity; the getter of `span._.entity_score`.
 

@@ -14,6 +14,7 @@ PACKAGE = "spacy_tabcnn"
 ORDER = (
     ("about",),
     ("relations", "labels"),
+    ("documents",),
     ("arrays",),
     ("sentences",),
     ("predictions",),
