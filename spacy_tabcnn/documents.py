@@ -16,11 +16,12 @@ from .relations import (
     Relation,
     get_relations,
     has_relations,
-    is_storage_key,
+    is_stored_by_key,
     list_entity_scores,
     set_entity_scores,
     set_relations,
 )
+from .storage import get_user_data
 
 # The key of `doc.user_data` with the id that a document has in its corpus.
 ORIG_ID = "orig_id"
@@ -110,7 +111,7 @@ def span_to_doc(span: Span) -> Doc:
     doc = span.as_doc()
     part = _Part(span, 0)
     _move_user_data(doc, part)
-    _get_user_data(doc).update(copy.deepcopy(_get_document_data(span.doc)))
+    get_user_data(doc).update(copy.deepcopy(_get_document_data(span.doc)))
     _copy_groups(doc, part)
     _copy_scores(doc, [part])
     if has_relations(span.doc):
@@ -140,9 +141,9 @@ def _move_user_data(doc: Doc, part: _Part) -> None:
     """Copy the data of tokens and spans that lie inside a part."""
     source = part.source
     shift = doc[part.first].idx - source.start_char
-    moved = _get_user_data(doc)
-    for key, value in _get_user_data(source.doc).items():
-        if is_storage_key(key) or not _has_offsets(key):
+    moved = get_user_data(doc)
+    for key, value in get_user_data(source.doc).items():
+        if is_stored_by_key(key) or not _has_offsets(key):
             continue
         start, end = key[2:]
         if start < source.start_char or (end or start + 1) > source.end_char:
@@ -150,11 +151,6 @@ def _move_user_data(doc: Doc, part: _Part) -> None:
         if end is not None:
             end += shift
         moved[(*key[:2], start + shift, end)] = copy.copy(value)
-
-
-def _get_user_data(doc: Doc) -> dict[Hashable, object]:
-    # spaCy's annotation allows only strings as keys, while its extension attributes use tuples.
-    return cast("dict[Hashable, object]", doc.user_data)
 
 
 def _has_offsets(key: object) -> TypeGuard[_AttributeKey]:
@@ -166,8 +162,8 @@ def _has_offsets(key: object) -> TypeGuard[_AttributeKey]:
 def _get_document_data(doc: Doc) -> dict[Hashable, object]:
     """Return the items of `doc.user_data` that belong to the whole document."""
     data = {}
-    for key, value in _get_user_data(doc).items():
-        if not is_storage_key(key) and not _has_offsets(key):
+    for key, value in get_user_data(doc).items():
+        if not is_stored_by_key(key) and not _has_offsets(key):
             data[key] = value
     return data
 
@@ -181,7 +177,7 @@ def _share_data(joined: Doc, docs: Sequence[Doc]) -> None:
         ids = dict.fromkeys(str(items[ORIG_ID]) for items in data if ORIG_ID in items)
         shared[ORIG_ID] = " + ".join(ids)
     joined.cats, different_cats = _compare([doc.cats for doc in docs])
-    _get_user_data(joined).update(copy.deepcopy(shared))
+    get_user_data(joined).update(copy.deepcopy(shared))
     _warn_of_lost([*different, *different_cats])
 
 

@@ -19,8 +19,9 @@ from spacy.util import minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
-from ..relations import get_relations, has_relations, register_extensions
+from ..relations import get_relations, has_relations
 from ..runtime.optimizer import for_head
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -101,7 +102,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.scorer = scorer
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
-        register_extensions()
+        require_extensions()
 
     @property
     def label_scheme(self) -> LabelScheme:
@@ -382,7 +383,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
-    register_extensions()  # a spawned worker starts without them
+    require_extensions()  # a spawned worker starts without them
     if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
         # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
         # without end. The workers share the cores in any case.
