@@ -239,7 +239,7 @@ def test_from_docs_of_parts_of_different_documents_may_be_an_error(doc, make_doc
     before = make_doc("Kim left Rome", [(0, 1, "PER"), (2, 3, "LOC")], [(0, 1, "Left")])
     part = doc[5:].as_doc(copy_user_data=True)
     joined = Doc.from_docs([before, part])
-    with pytest.raises(ValueError, match="the places of their relations overlap.*span_to_doc"):
+    with pytest.raises(ValueError, match=r"the places of their relations overlap.*span_to_doc"):
         _ = joined._.relations
     assert [label for _, _, label, _ in join_docs([before, part])._.relations] == ["Left", "Far"]
 
@@ -370,7 +370,7 @@ GOOD = [0, 3, 0, 18, "PER", "Ada Lovelace Byron"]
         [[3, 3, *GOOD[2:]], GOOD, "R", 1.0],
         [GOOD, GOOD, b"R", 1.0],
         [GOOD, GOOD, "R", None],
-        [GOOD[:5] + [b""], GOOD, 7, 1.0],
+        [[*GOOD[:5], b""], GOOD, 7, 1.0],
     ],
 )
 def test_damaged_relations_are_an_error(doc, relation, merge):
