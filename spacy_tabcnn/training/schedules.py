@@ -1,15 +1,21 @@
 """Learning rate schedules, as the generators that thinc's and this library's optimisers take."""
 
 from collections.abc import Iterator
+from itertools import repeat
 
 
-def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iterator[float]:
+def warmup_linear(
+    rate: float, *, warmup: float = 0.2, total_steps: int | None = None
+) -> Iterator[float]:
     """Raise a learning rate linearly from zero, then lower it linearly back to zero.
+
+    Without `total_steps` the end of the training is unknown, and the rate is constant. In a config,
+    `spacy-tabcnn.count_steps.v1` replaces null by the number of steps of the training.
 
     rate (float): The maximum rate.
     warmup (float): The share of the steps, between 0 and 1, over which the rate rises.
-    total_steps (int): The number of updates after which the rate is zero; `max_steps` of the
-        training.
+    total_steps (int | None): The number of updates after which the rate is zero; `max_steps` of the
+        training. None: the rate is constant.
     RETURNS (Iterator[float]): The rate of the first update, of the second, and so on without end.
     RAISES (ValueError): If an argument is out of its range.
     Source: the paper's appendix B.
@@ -21,6 +27,8 @@ def warmup_linear(rate: float, *, warmup: float = 0.2, total_steps: int) -> Iter
         raise ValueError(
             f"{where}: warmup is {warmup!r}; expected a share of the steps, between 0 and 1"
         )
+    if total_steps is None:
+        return repeat(rate)
     if total_steps < 1:
         raise ValueError(f"{where}: total_steps is {total_steps!r}; expected the number of updates")
     return _warmup_linear(rate, round(warmup * total_steps), total_steps)
