@@ -19,8 +19,10 @@ from spacy.util import minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..alignment import UNKNOWN_TYPE
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
+from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -99,6 +101,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.name = name
         self.cfg: dict[str, Any] = {"labels": LabelScheme().to_dict(), **settings}
         self.scorer = scorer
+        # Whether `initialize` built the model. Otherwise, it was loaded from a trained pipeline.
+        self.is_new = False
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
         register_extensions()
@@ -132,10 +136,13 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
         """Add a label. A relation type added here may join any pair of entity types.
 
+        A trained component keeps its weights for the labels that it has, and its predictions stay
+        until it is trained on; see `add_labels`.
+
         label (str): The label.
         kind (str): "entity" or "relation".
         RETURNS (int): 1, or 0 if the component had the label.
-        RAISES (ValueError): If the label is no string, or the model has been initialised.
+        RAISES (ValueError): If the label is no string, or the model cannot take more labels.
         """
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
@@ -146,13 +153,24 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         scheme = LabelScheme.from_dict(self.cfg["labels"])
         add = {"entity": scheme.add_entity, "relation": scheme.add_relation}[kind]
         is_new = add(label)
-        if is_new and self._is_initialized():
-            raise ValueError(
-                f"Component '{self.name}': cannot add the {kind} label {label!r}, since the size "
-                "of the initialised model is fixed. Add labels before nlp.initialize()."
-            )
-        self._set_labels(scheme)
+        self._extend_labels(scheme)
         return int(is_new)
+
+    def add_labels(self, examples: Iterable[Example]) -> list[str]:
+        """Add the labels of examples, with the pairs of entity types that their relations join.
+
+        The scores of a new label begin low, so predictions stay until the component is trained on
+        examples with the label. Mix them with examples of the old labels, which it may otherwise
+        forget.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (list[str]): The labels that the component did not have.
+        RAISES (ValueError): If the model cannot take more labels.
+        """
+        known = self.labels
+        given = _collect_labels(examples)
+        self._extend_labels(_join_schemes(LabelScheme.from_dict(self.cfg["labels"]), given))
+        return [label for label in self.labels if label not in known]
 
     def __call__(self, doc: Doc) -> Doc:
         _prepare_worker()
@@ -213,7 +231,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
-        self._report(skipped)
+        self._report(skipped, advice=self._advise(skipped))
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
         backprop(d_logits)
@@ -252,6 +270,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     ) -> None:
         """Set labels and type constraints, and build the model.
 
+        A trained component starts anew, as spaCy's components do. `add_labels` adds labels to its
+        weights instead.
+
         get_examples (Callable[[], Iterable[Example]]): Returns a representative sample of the
             training data.
         nlp (Language | None): The pipeline.
@@ -275,6 +296,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         sample = self._check_examples(get_examples(), scheme)
         logits = self._empty_logits(scheme, self._cut_batch([]))
         self.model.initialize(X=cast(InputT, sample), Y=logits)
+        self.is_new = True
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "RelationPipe":
         """Load labels and weights. The settings of the component stay as its config sets them.
@@ -311,6 +333,16 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def _require_initialized(self) -> None:
         if not self._is_initialized():
             raise ValueError(Errors.E109.format(name=self.name))
+
+    def _extend_labels(self, scheme: LabelScheme) -> None:
+        """Set a scheme that begins with the labels of the component, and grow the model to it."""
+        sizes = self._count_outputs(scheme)
+        if self._is_initialized() and sizes != self._count_outputs(self.label_scheme):
+            try:
+                grow_module(self.model.get_ref("head"), sizes)
+            except ValueError as err:
+                raise ValueError(f"Component '{self.name}': {err}") from err
+        self._set_labels(scheme)
 
     def _set_labels(self, scheme: LabelScheme) -> None:
         self.cfg["labels"] = scheme.to_dict()
@@ -364,6 +396,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Compute the loss of a batch and its gradient with respect to the logits."""
 
     @abstractmethod
+    def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
+        """Return the dimensions of the head that the labels decide, by name."""
+
+    @abstractmethod
     def _empty_logits(self, scheme: LabelScheme, inputs: InputT) -> LogitsT:
         """Return the logits of a batch without words."""
 
@@ -371,13 +407,25 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Divide a batch that is too large to be scored at once."""
         yield docs
 
-    def _report(self, skipped: Counter[str]) -> None:
+    def _advise(self, skipped: Counter[str]) -> str:
+        """Return the advice of `update` about gold that the component cannot represent."""
+        if not any(UNKNOWN_TYPE in reason for reason in skipped):
+            return ""
+        return (
+            ". A trained component learns new labels after "
+            f"nlp.get_pipe({self.name!r}).add_labels(examples); in a config for `spacy train`, "
+            '[initialize.after_init] with @callbacks = "spacy-tabcnn.add_labels.v1" adds them'
+        )
+
+    def _report(self, skipped: Counter[str], *, advice: str = "") -> None:
         """Warn of gold that the component cannot represent, once for each reason."""
         new = [reason for reason in skipped if reason not in self._reported]
         if new:
             self._reported.update(new)
             counts = "; ".join(f"{skipped[reason]} {reason}" for reason in new)
-            warnings.warn(f"Component '{self.name}' cannot learn from: {counts}", stacklevel=2)
+            warnings.warn(
+                f"Component '{self.name}' cannot learn from: {counts}{advice}", stacklevel=2
+            )
 
 
 def _prepare_worker() -> None:

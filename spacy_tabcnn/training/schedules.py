@@ -5,7 +5,7 @@ from itertools import repeat
 
 
 def warmup_linear(
-    rate: float, *, warmup: float = 0.2, total_steps: int | None = None
+    rate: float, *, warmup: float = 0.2, total_steps: int | str | None = None
 ) -> Iterator[float]:
     """Raise a learning rate linearly from zero, then lower it linearly back to zero.
 
@@ -14,8 +14,9 @@ def warmup_linear(
 
     rate (float): The maximum rate.
     warmup (float): The share of the steps, between 0 and 1, over which the rate rises.
-    total_steps (int | None): The number of updates after which the rate is zero; `max_steps` of the
-        training. None: the rate is constant.
+    total_steps (int | str | None): The number of updates after which the rate is zero; `max_steps`
+        of the training. None: the rate is constant. So it is for `${training.max_steps}`, which
+        `nlp.create_optimizer` hands on as text.
     RETURNS (Iterator[float]): The rate of the first update, of the second, and so on without end.
     RAISES (ValueError): If an argument is out of its range.
     Source: the paper's appendix B.
@@ -27,11 +28,17 @@ def warmup_linear(
         raise ValueError(
             f"{where}: warmup is {warmup!r}; expected a share of the steps, between 0 and 1"
         )
-    if total_steps is None:
+    if total_steps is None or _is_variable(total_steps):
         return repeat(rate)
+    if isinstance(total_steps, str):
+        raise ValueError(f"{where}: total_steps is {total_steps!r}; expected a whole number")
     if total_steps < 1:
         raise ValueError(f"{where}: total_steps is {total_steps!r}; expected the number of updates")
     return _warmup_linear(rate, round(warmup * total_steps), total_steps)
+
+
+def _is_variable(value: int | str) -> bool:
+    return isinstance(value, str) and value.startswith("${")
 
 
 def _warmup_linear(rate: float, warmup_steps: int, total_steps: int) -> Iterator[float]:

@@ -1,23 +1,19 @@
 """The number of steps of a training: epochs times the batches of its corpus."""
 
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TypeAlias, cast
+from collections.abc import Iterator
+from typing import cast
 
 from spacy.language import Language
-from spacy.training import Example
-from spacy.util import dot_to_object, registry, resolve_dot_names
+from spacy.util import registry
 from thinc.api import Config
 
 from .batchers import Batcher
+from .corpus import PipelineCallback, find_reader, has_training_corpus
 
 COUNT_STEPS = "spacy-tabcnn.count_steps.v1"
 WARMUP_LINEAR = "spacy-tabcnn.warmup_linear.v1"
 # The argument of a schedule that is filled in: the number of steps of the training.
 TOTAL_STEPS = "total_steps"
-
-PipelineCallback: TypeAlias = Callable[[Language], Language]
-Reader: TypeAlias = Callable[[Language], Iterable[Example]]
 
 
 def count_steps(*, n_epochs: int = 30, evaluations_per_epoch: float = 1.0) -> PipelineCallback:
@@ -56,7 +52,7 @@ def count_steps(*, n_epochs: int = 30, evaluations_per_epoch: float = 1.0) -> Pi
         given = config["training"]
         settings = nlp.config["training"]
         limits = given["max_steps"] < 1, given["eval_frequency"] < 1, given["max_epochs"] > 0
-        if any(limits) and _has_corpus(config):
+        if any(limits) and has_training_corpus(config):
             n_batches = count_batches(nlp, config)
             _set_limits(settings, given, n_batches, n_epochs, evaluations_per_epoch)
         if settings["max_steps"]:
@@ -87,18 +83,13 @@ def count_batches(nlp: Language, config: Config) -> int:
     RETURNS (int): The number of batches.
     RAISES (ValueError): If there are none.
     """
-    name = config["training"]["train_corpus"]
-    section = _find_section(config, name)
-    if section is None:
-        (reader,) = resolve_dot_names(config, [name])
-    else:
-        reader = registry.resolve({"reader": section})["reader"]
     batcher = registry.resolve({"batcher": config["training"]["batcher"]})["batcher"]
-    examples = cast(Reader, reader)(nlp)
+    examples = find_reader(config)(nlp)
     n_batches = 0
     for _ in cast(Batcher, batcher)(examples):
         n_batches += 1
     if not n_batches:
+        name = config["training"]["train_corpus"]
         raise ValueError(f"{COUNT_STEPS}: [{name}] has no examples. Check its path")
     return n_batches
 
@@ -147,22 +138,3 @@ def _find_schedules(block: Config) -> Iterator[Config]:
                 yield cast(Config, value)
             yield from _find_schedules(cast(Config, value))
 
-
-def _find_section(config: Config, name: str) -> dict[str, object] | None:
-    """Return the block of a reader, or None if a function makes all readers together."""
-    try:
-        section = dot_to_object(config, name)
-    except KeyError:
-        return None
-    if not isinstance(section, dict):
-        return None
-    return section
-
-
-def _has_corpus(config: Config) -> bool:
-    """Check whether the training corpus can be read: whether its path is set and there."""
-    section = _find_section(config, config["training"]["train_corpus"])
-    if section is None or "path" not in section:
-        return True
-    path = section["path"]
-    return isinstance(path, str | Path) and Path(path).exists()

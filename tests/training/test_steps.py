@@ -126,6 +126,13 @@ def test_rates_are_constant_while_the_end_is_unknown():
     assert list(islice(warmup_linear(0.1, warmup=0.5), 5)) == [0.1] * 5
 
 
+def test_rates_are_constant_while_a_variable_is_unresolved():
+    rates = warmup_linear(0.1, total_steps="${training.max_steps}")
+    assert list(islice(rates, 5)) == [0.1] * 5
+    with pytest.raises(ValueError, match="total_steps is 'many'"):
+        warmup_linear(0.1, total_steps="many")
+
+
 def test_train_takes_the_counted_steps(run, make_config, tmp_path):
     make_config(n_epochs=2).to_disk(tmp_path / "epochs.cfg")
     log = tmp_path / "log.jsonl"
