@@ -5,9 +5,12 @@ from itertools import islice
 import pytest
 import spacy
 import srsly
+from spacy.tokens import Span
+from spacy.training import Example
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
 
+from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.training.schedules import warmup_linear
 from spacy_tabcnn.training.steps import count_steps
 
@@ -122,13 +125,13 @@ def test_bad_arguments_are_named(argument):
         count_steps(**{argument: 0})
 
 
-def test_rates_are_constant_while_the_end_is_unknown():
-    assert list(islice(warmup_linear(0.1, warmup=0.5), 5)) == [0.1] * 5
+def test_rates_are_low_and_constant_while_the_end_is_unknown():
+    assert list(islice(warmup_linear(0.1, warmup=0.5), 5)) == pytest.approx([0.01] * 5)
 
 
 def test_rates_are_constant_while_a_variable_is_unresolved():
     rates = warmup_linear(0.1, total_steps="${training.max_steps}")
-    assert list(islice(rates, 5)) == [0.1] * 5
+    assert list(islice(rates, 5)) == pytest.approx([0.01] * 5)
     with pytest.raises(ValueError, match="total_steps is 'many'"):
         warmup_linear(0.1, total_steps="many")
 
@@ -161,4 +164,21 @@ def test_a_loaded_pipeline_learns_at_constant_rates(run, make_config, tmp_path):
     nlp = spacy.load(tmp_path / "model-last")
     optimizer = nlp.resume_training()
     optimizer.step_schedules()
-    assert optimizer.learn_rate == optimizer.head_learn_rate == 0.01
+    assert optimizer.learn_rate == optimizer.head_learn_rate == pytest.approx(0.001)
+
+
+def test_a_loaded_pipeline_learns_new_examples_and_keeps_the_old(run, make_config, tmp_path):
+    make_config(n_epochs=40).to_disk(tmp_path / "epochs.cfg")
+    run("train", tmp_path / "epochs.cfg", "--output", tmp_path)
+    nlp = spacy.load(tmp_path / "model-last")
+    config = nlp.config.interpolate()
+    old = list(RelationCorpus(config["paths"]["train"])(nlp))
+    before = nlp.evaluate(old)
+    assert before["rels_strict_f"] > 0.9
+    doc = nlp.make_doc("Zora Neale painted the Blue Barn .")
+    doc.ents = [Span(doc, 0, 2, "Person"), Span(doc, 4, 6, "Work")]
+    doc._.relations = [(doc.ents[0], doc.ents[1], "created")]
+    for _ in range(40):
+        nlp.update([Example(nlp.make_doc(doc.text), doc)])
+    assert nlp.evaluate([Example(nlp.make_doc(doc.text), doc)])["rels_strict_f"] == 1.0
+    assert nlp.evaluate(old)["rels_strict_f"] > before["rels_strict_f"] - 0.2
