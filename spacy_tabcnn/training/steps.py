@@ -137,4 +137,3 @@ def _find_schedules(block: Config) -> Iterator[Config]:
             if "@schedules" in value:
                 yield cast(Config, value)
             yield from _find_schedules(cast(Config, value))
-

@@ -54,7 +54,9 @@ def make_nlp(name):
     factory, model = COMPONENTS[name]
     nlp = spacy.blank("en")
     architecture = {"@architectures": "spacy-tabcnn.TableModel.v1"}
-    nlp.add_pipe(factory, name="pipe", config={"model": architecture | model | {"tok2vec": TOK2VEC}})
+    nlp.add_pipe(
+        factory, name="pipe", config={"model": architecture | model | {"tok2vec": TOK2VEC}}
+    )
     return nlp
 
 

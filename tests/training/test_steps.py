@@ -148,7 +148,6 @@ def test_train_takes_the_counted_steps(run, make_config, tmp_path):
     assert total_steps(saved) == (None, None)
 
 
-
 def test_the_rates_of_a_training_fall_to_zero(make_config):
     optimizer = prepare(make_config(n_epochs=4)).create_optimizer()
     rates = []
