@@ -15,7 +15,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import minibatch
+from spacy.util import dot_to_object, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
@@ -54,6 +54,8 @@ SCORE_WEIGHTS = {
     "rels_boundaries_macro_f": None,
     "rels_boundaries_per_type": None,
 }
+# spaCy's own reader, which `spacy init config` writes.
+LOSSY_READER = "spacy.Corpus.v1"
 UNANNOTATED = (
     "documents with entities whose doc._.relations was never set (set [] to say that there are "
     "none)"
@@ -293,7 +295,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                 "in [initialize.components]."
             )
         self._set_labels(scheme)
-        sample = self._check_examples(get_examples(), scheme)
+        sample = self._check_examples(get_examples(), scheme, nlp)
         logits = self._empty_logits(scheme, self._cut_batch([]))
         self.model.initialize(X=cast(InputT, sample), Y=logits)
         self.is_new = True
@@ -349,21 +351,49 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
 
-    def _check_examples(self, examples: Iterable[Example], scheme: LabelScheme) -> list[Doc]:
+    def _check_examples(
+        self, examples: Iterable[Example], scheme: LabelScheme, nlp: Language | None
+    ) -> list[Doc]:
         """Report the gold that the component cannot learn from.
 
         RETURNS (list[Doc]): The predicted documents of the first examples, to initialise with.
         """
         sample: list[Doc] = []
         skipped = Counter[str]()
+        n_annotated = 0
         for eg in examples:
             if len(sample) < 10:
                 sample.append(eg.x)
             skipped += self._make_gold([eg], self._cut_batch([eg.x]), scheme)[1]
-            if eg.reference.ents and not has_relations(eg.reference):
+            if has_relations(eg.reference):
+                n_annotated += 1
+            elif eg.reference.ents:
                 skipped[UNANNOTATED] += 1
-        self._report(skipped)
+        if skipped[UNANNOTATED] and nlp is not None:
+            self._check_reader(nlp, skipped[UNANNOTATED], n_annotated)
+        self._report(+skipped)
         return sample
+
+    def _check_reader(self, nlp: Language, n_unannotated: int, n_annotated: int) -> None:
+        """Refuse a reader of the training corpus that has lost relations."""
+        config = nlp.config.interpolate()
+        section = config["training"].get("train_corpus", "corpora.train")
+        try:
+            reader = dot_to_object(config, section)
+        except KeyError:
+            return
+        if reader.get("@readers") != LOSSY_READER or reader.get("path") is None:
+            return
+        splits = reader.get("max_length") or reader.get("gold_preproc")
+        if splits or not n_annotated:
+            raise ValueError(
+                f"Component '{self.name}': the training corpus has {n_unannotated} documents with "
+                f"entities and without relations. [{section}] reads it with {LOSSY_READER}, which "
+                "loses relations where it splits documents. Set @readers = "
+                '"spacy-tabcnn.RelationCorpus.v1" there and in the block of the development corpus,'
+                " with the path as the only other setting, or make a config with `spacy tabcnn "
+                "init-config mine.cfg`"
+            )
 
     @abstractmethod
     def set_annotations(self, docs: Iterable[Doc], logits: LogitsT) -> None:

@@ -160,7 +160,7 @@ def test_a_value_is_set_below_its_comment():
     text = set_value(TEXT, "paths", "train", '"a.spacy"', comment="Mine.")
     assert text == TEXT.replace("The training corpus", "Mine").replace("null", '"a.spacy"')
     assert set_value(TEXT, "nlp", "lang", '"de"') == TEXT.replace('"en"', '"de"')
-    with pytest.raises(ValueError, match="no setting nlp.train"):
+    with pytest.raises(ValueError, match=r"no setting nlp\.train"):
         set_value(TEXT, "nlp", "train", "1")
 
 

@@ -1,3 +1,5 @@
+from itertools import chain
+
 import pytest
 from spacy.vocab import Vocab
 
@@ -21,7 +23,7 @@ def test_a_corpus_is_divided(run, tiny_corpus, tmp_path):
     paths = [tmp_path / "parts" / f"{name}.spacy" for name in ("train", "dev", "test")]
     parts = [*map(texts_of, paths)]
     assert [*map(len, parts)] == [7, 2, 1]
-    assert sorted(sum(parts, [])) == sorted(texts_of(tiny_corpus))
+    assert sorted(chain(*parts)) == sorted(texts_of(tiny_corpus))
     assert relations_of(*paths) == relations_of(tiny_corpus)
     assert "Entities train dev test" in output and "7 documents in" in output
 

@@ -60,7 +60,7 @@ def test_the_seed_decides(docs):
 
 def test_each_part_has_a_document(docs):
     assert sorted(split_documents(docs[:3], [0.98, 0.01, 0.01])) == [0, 1, 2]
-    with pytest.raises(ValueError, match="1 documents with different texts.* into 2 parts"):
+    with pytest.raises(ValueError, match=r"1 documents with different texts.* into 2 parts"):
         split_documents([docs[0], docs[0]], [0.5, 0.5])
 
 
