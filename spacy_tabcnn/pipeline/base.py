@@ -20,8 +20,9 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..alignment import UNKNOWN_TYPE
+from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
-from ..relations import get_relations, has_relations, register_extensions
+from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
 from .training_texts import TextCounts, find_difference
@@ -118,7 +119,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.is_new = False
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
-        register_extensions()
+        require_extensions()
 
     @property
     def label_scheme(self) -> LabelScheme:
@@ -489,7 +490,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
-    register_extensions()  # a spawned worker starts without them
+    require_extensions()  # a spawned worker starts without them
     if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
         # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
         # without end. The workers share the cores in any case.
