@@ -313,6 +313,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             size += n_logits
         yield part
 
+    def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
+        return {"n_tags": scheme.n_tags, "n_relations": scheme.n_relations}
+
     def _empty_logits(self, scheme: LabelScheme, inputs: TableInput) -> TableLogits:
         ops = self.model.ops
         tags, relations = ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations)
