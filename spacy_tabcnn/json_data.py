@@ -12,9 +12,9 @@ from spacy.tokens import Doc, Span
 
 from .relations import (
     Relation,
-    get_entity_scores,
     get_relations,
     has_relations,
+    list_entity_scores,
     set_entity_scores,
     set_relations,
 )
@@ -95,8 +95,8 @@ def get_entity_scores_json(doc: Doc) -> list[EntityScoreJson]:
     RETURNS (list[EntityScoreJson]): The entities with their scores; empty if none were predicted.
     """
     scores: list[EntityScoreJson] = []
-    for (start, end, label), score in get_entity_scores(doc).items():
-        scores.append({"start": start, "end": end, "label": label, "score": score})
+    for span, score in list_entity_scores(doc):
+        scores.append({**_span_to_json(span), "score": score})
     return scores
 
 

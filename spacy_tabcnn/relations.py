@@ -28,6 +28,7 @@ from .storage import (
     has_same_text,
     has_same_words,
     is_complete,
+    is_cut_off,
     is_fingerprint,
     is_packed_span,
     pack_span,
@@ -365,20 +366,18 @@ def _move_relation(doc: Doc, packed: _PackedRelation, place: Place) -> _PackedRe
     if not isinstance(packed, list | tuple) or len(packed) != 4:
         raise ValueError(_describe_damage(RELATIONS))
     head, tail, label, score = packed
+    if not is_packed_span(head) or not is_packed_span(tail):
+        raise ValueError(_describe_damage(RELATIONS))
+    if is_cut_off(doc, head, place) or is_cut_off(doc, tail, place):
+        return None
     moved_head = _move_argument(doc, "head", head, label, place)
     moved_tail = _move_argument(doc, "tail", tail, label, place)
-    if moved_head is None or moved_tail is None:
-        return None
     return moved_head, moved_tail, label, score
 
 
-def _move_argument(
-    doc: Doc, role: str, packed: PackedSpan, label: str, place: Place
-) -> PackedSpan | None:
-    if not is_packed_span(packed):
-        raise ValueError(_describe_damage(RELATIONS))
+def _move_argument(doc: Doc, role: str, packed: PackedSpan, label: str, place: Place) -> PackedSpan:
     try:
-        span = find_span(doc, packed, place)
+        return pack_span(find_span(doc, packed, place))
     except LookupError as err:
         raise ValueError(_describe_other_text(packed[-1])) from err
     except ValueError as err:
@@ -387,9 +386,6 @@ def _move_argument(
             f"words: {err}. Merge or split words before the relations are set, or set "
             "doc._.relations again"
         ) from err
-    if span is None:
-        return None
-    return pack_span(span)
 
 
 def _describe_other_text(text: object) -> str:

@@ -168,20 +168,30 @@ def is_fingerprint(value: object) -> TypeGuard[Fingerprint]:
     return _has_types(value, (str, int, int))
 
 
-def find_span(doc: Doc, packed: PackedSpan, place: Place) -> Span | None:
-    """Find the words of a stored span by its characters.
+def is_cut_off(doc: Doc, packed: PackedSpan, place: Place) -> bool:
+    """Check whether a stored span lies outside the document, fully or in part.
 
     doc (Doc): The document.
     packed (PackedSpan): The stored form of the span.
     place (Place): The place of the data that contains it.
-    RETURNS (Span | None): The span, or None if it lies outside the document, fully or in part.
+    RETURNS (bool): True if it does.
+    """
+    start, end = packed[2:4]
+    return start + place.start < 0 or end + place.start > count_characters(doc)
+
+
+def find_span(doc: Doc, packed: PackedSpan, place: Place) -> Span:
+    """Find the words of a stored span by its characters.
+
+    doc (Doc): The document.
+    packed (PackedSpan): The stored form of the span, which is not cut off.
+    place (Place): The place of the data that contains it.
+    RETURNS (Span): The span.
     RAISES (LookupError): If the document has other characters there.
     RAISES (ValueError): If it begins or ends inside a word.
     """
     _, _, start, end, label, text = packed
     start, end = start + place.start, end + place.start
-    if start < 0 or end > count_characters(doc):
-        return None
     span = doc.char_span(start, end, label=label)
     if span is None:
         covered = doc.char_span(start, end, alignment_mode="expand")

@@ -36,6 +36,14 @@ def test_scores_become_plain_data(doc):
     ]
 
 
+def test_scores_of_what_is_no_whole_word_are_left_out(doc):
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[1:3])
+    doc._.relations = []
+    assert [score["label"] for score in doc._.entity_scores_json] == ["LOC"]
+    assert through_json(doc)._.entity_scores_json == doc._.entity_scores_json
+
+
 def through_json(doc):
     text = json.dumps(doc.to_json(underscore=JSON))
     return Doc(doc.vocab).from_json(json.loads(text), validate=True)

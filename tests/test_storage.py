@@ -187,6 +187,13 @@ def test_a_cut_argument_has_no_relation(doc):
     assert as_texts(doc[:7].as_doc(copy_user_data=True)) == []
 
 
+def test_a_merged_word_at_a_cut_relation_does_not_matter(doc):
+    part = doc[5:10].as_doc(copy_user_data=True)
+    with part.retokenize() as retokenizer:
+        retokenizer.merge(part[2:4])
+    assert part._.relations == ()
+
+
 def test_a_part_follows_merged_words(doc):
     merge_entities(doc)
     assert as_texts(doc[3:].as_doc(copy_user_data=True)) == [FAR]
