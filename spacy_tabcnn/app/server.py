@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..pipeline.loading import check_pipeline
+from ..pipeline.loading import check_pipelines
 
 _PAGE = Path(__file__).with_name("page.py")
 _SETTINGS = (
@@ -26,7 +26,7 @@ def serve(
     port (int): Port at which the server listens.
     text (str): Text with which the page starts.
     RAISES (ImportError): If Streamlit is not installed.
-    RAISES (ValueError): If a pipeline does not exist or predicts no relations.
+    RAISES (ValueError): If a pipeline does not exist, or none of them predicts relations.
     """
     try:
         from streamlit.web.cli import main
@@ -35,8 +35,8 @@ def serve(
             f'The page needs streamlit ({err}). Install it with: pip install "spacy-tabcnn[app]"'
         ) from err
     models = list(models)
-    for model in models:
-        check_pipeline(model)
+    # A pipeline with entities only may stand beside others, to compare them. The page says so.
+    check_pipelines(models)
     address = [f"--server.address={host}", f"--server.port={port}"]
     main(
         ["run", *address, *_SETTINGS, str(_PAGE), "--", f"--text={text}", *models],

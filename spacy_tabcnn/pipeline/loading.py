@@ -27,19 +27,35 @@ def load_pipeline(model: str | Path) -> Language:
 
 
 def check_pipeline(model: str | Path) -> None:
-    """Check in its config whether a pipeline predicts relations, without loading it.
+    """Check in its config that a pipeline predicts relations, without loading it.
 
     model (str | Path): Name or folder of the pipeline.
     RAISES (ValueError): If there is no such pipeline, or it has no component of this package.
     """
+    check_pipelines([model])
+
+
+def check_pipelines(models: Sequence[str | Path]) -> None:
+    """Check in their configs that at least one of several pipelines predicts relations.
+
+    models (Sequence[str | Path]): Names or folders of the pipelines.
+    RAISES (ValueError): If a pipeline does not exist, or none has a component of this package.
+    """
+    problems = list(map(_find_lack, models))
+    if None not in problems:
+        raise ValueError(problems[0])
+
+
+def _find_lack(model: str | Path) -> str | None:
+    """Describe a pipeline that predicts no relations; return None if it predicts some."""
     config = load_config(_find_config(model))
     names, disabled = config["nlp"]["pipeline"], config["nlp"].get("disabled", [])
     nlp = spacy.blank(config["nlp"]["lang"])  # knows the factories of installed packages
     for name in names:
         factory = config["components"][name].get("factory", "")
         if name not in disabled and _predicts_relations(nlp, factory):
-            return
-    raise ValueError(_describe_lack(model, names, disabled))
+            return None
+    return _describe_lack(model, names, disabled)
 
 
 def _find_config(model: str | Path) -> Path:

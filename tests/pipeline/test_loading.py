@@ -3,7 +3,7 @@
 import pytest
 import spacy
 
-from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline
+from spacy_tabcnn.pipeline.loading import check_pipeline, check_pipelines, load_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,12 @@ def test_an_installed_pipeline_is_found(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("spacy_tabcnn.pipeline.loading.is_package", lambda name: name == "en_tiny")
     monkeypatch.setattr("spacy_tabcnn.pipeline.loading.get_package_path", lambda name: package)
     check_pipeline("en_tiny")
+
+
+def test_one_of_several_pipelines_is_enough(model_without, tiny_run):
+    check_pipelines([model_without, tiny_run / "model-last"])
+    with pytest.raises(ValueError, match="ruler: this pipeline predicts no relations"):
+        check_pipelines([model_without, model_without])
 
 
 @pytest.mark.parametrize(
