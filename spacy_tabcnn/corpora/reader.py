@@ -13,6 +13,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..documents import join_docs
+from ..pipeline.base import GOLD_ENTITIES
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
 from .gold import ORIG_ID, copy_words, number_sentences
@@ -175,6 +176,7 @@ class RelationCorpus:
         predicted = copy_words(reference, nlp.vocab)
         if self.gold_entities:
             predicted.set_ents([_copy_span(ent, predicted, 0) for ent in reference.ents])
+            predicted.user_data[GOLD_ENTITIES] = True
         if self.gold_sentences and reference.has_annotation("SENT_START"):
             _give_sentences(predicted, reference, self.gold_sentences, rng)
         return Example(predicted, reference)
