@@ -20,10 +20,12 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..alignment import UNKNOWN_TYPE
+from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
-from ..relations import get_relations, has_relations, register_extensions
+from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
+from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
 DEFAULT_TOK2VEC = {
@@ -60,6 +62,11 @@ UNANNOTATED = (
     "documents with entities whose doc._.relations was never set (set [] to say that there are "
     "none)"
 )
+
+# Items of `cfg` that training sets, other than the settings of the config.
+LEARNT = ("labels", "trained_on")
+# Key of the warning of `find_difference` among the reported ones.
+OTHER_TEXTS = "other texts"
 
 InputT = TypeVar("InputT")
 LogitsT = TypeVar("LogitsT")
@@ -101,13 +108,18 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = {"labels": LabelScheme().to_dict(), **settings}
+        self.cfg: dict[str, Any] = {
+            "labels": LabelScheme().to_dict(),
+            "trained_on": TextCounts()._asdict(),
+            **settings,
+        }
         self.scorer = scorer
+        self._used_on = TextCounts()
         # Whether `initialize` built the model. Otherwise, it was loaded from a trained pipeline.
         self.is_new = False
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
-        register_extensions()
+        require_extensions()
 
     @property
     def label_scheme(self) -> LabelScheme:
@@ -201,6 +213,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """
         batch = list(docs)
         self._require_initialized()
+        self._compare_with_training(batch)
         inputs = self._cut_batch(batch)
         if not any(map(len, batch)):
             return self._empty_logits(self.label_scheme, inputs)
@@ -230,6 +243,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if not any(map(len, docs)):
             return losses
         self._require_initialized()
+        self.cfg["trained_on"] = self._trained_on.add(docs)._asdict()
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
@@ -324,7 +338,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def _settings_kept(self) -> Iterator[None]:
         # Saved settings would silently override spacy.load(..., config=...) and an edited
         # config.cfg.
-        settings = {key: value for key, value in self.cfg.items() if key != "labels"}
+        settings = dict(self.cfg)
+        for learnt in LEARNT:
+            del settings[learnt]
         yield
         self.cfg.update(settings)
 
@@ -437,6 +453,20 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Divide a batch that is too large to be scored at once."""
         yield docs
 
+    @property
+    def _trained_on(self) -> TextCounts:
+        return TextCounts(**self.cfg["trained_on"])
+
+    def _compare_with_training(self, docs: Sequence[Doc]) -> None:
+        """Warn once if the texts differ from the texts in training in a way that matters."""
+        if OTHER_TEXTS in self._reported:
+            return
+        self._used_on = self._used_on.add(docs)
+        difference = find_difference(self._trained_on, self._used_on)
+        if difference is not None:
+            self._reported.add(OTHER_TEXTS)
+            warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)
+
     def _advise(self, skipped: Counter[str]) -> str:
         """Return the advice of `update` about gold that the component cannot represent."""
         if not any(UNKNOWN_TYPE in reason for reason in skipped):
@@ -460,7 +490,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
-    register_extensions()  # a spawned worker starts without them
+    require_extensions()  # a spawned worker starts without them
     if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
         # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
         # without end. The workers share the cores in any case.

@@ -324,7 +324,7 @@ def test_empty_documents(trained, texts):
 def test_document_of_one_word(trained):
     doc = trained("London")
     assert doc.has_annotation("ENT_IOB")
-    assert doc._.relations == [] and has_relations(doc)
+    assert doc._.relations == () and has_relations(doc)
 
 
 def test_predict_changes_no_document(trained):
@@ -339,7 +339,7 @@ def test_former_annotation_is_replaced(trained):
     doc._.relations = [(doc.ents[0], doc.ents[0], "Old")]
     set_entity_scores(doc, doc.ents, [1.0])
     doc = trained(doc)
-    assert (doc.ents, doc._.relations) == ((), [])
+    assert (doc.ents, doc._.relations) == ((), ())
     assert doc[0:1]._.entity_score is None
 
 
