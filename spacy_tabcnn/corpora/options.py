@@ -1,0 +1,48 @@
+"""The options of reading annotation files."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+Overlap: TypeAlias = Literal["longest", "shortest", "first"]
+OVERLAPS: tuple[str, ...] = get_args(Overlap)
+
+FIRST_ANNOTATOR = "first"
+ALL_ANNOTATORS = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """The choices that a reader of annotation files leaves to its user.
+
+    Each format uses the options that apply to it.
+
+    skip_bad (bool): Leave out malformed records and count them. By default all malformed records of
+        a file are reported together in one error.
+    overlap (str): The entity that stays of overlapping entities: "longest", "shortest", or "first"
+        for the entity that comes first in the file.
+    text_field (str | None): The field with the text of a document; found by itself if None. In
+        Label Studio's dialogues, "dialogue.utterance" names the field of the task and the field of
+        its paragraphs.
+    annotator (str): The annotation to read of a text with several annotations: "first" for the
+        first one, "all" for each as a document of its own, or else the annotator's id, e-mail
+        address or name.
+    predictions (bool): Read the prediction of a task without a completed annotation (Label Studio).
+    utf16 (bool): Offsets count UTF-16 code units, as JavaScript does. By default they count code
+        points.
+    event_arguments (bool): Read the arguments of events as relations of their triggers (brat).
+    """
+
+    skip_bad: bool = False
+    overlap: Overlap = "longest"
+    text_field: str | None = None
+    annotator: str = FIRST_ANNOTATOR
+    predictions: bool = False
+    utf16: bool = False
+    event_arguments: bool = False
+
+    def __post_init__(self) -> None:
+        if self.overlap not in OVERLAPS:
+            raise ValueError(f"overlap is {self.overlap!r}; expected one of {', '.join(OVERLAPS)}")
+
+
+DEFAULT_OPTIONS = ReadingOptions()
