@@ -35,6 +35,7 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
         where = f"{path}, document {position}"
         try:
             doc = next(docs)
+            doc.to_bytes()  # looks up each string
         except Exception as err:
             raise ValueError(
                 f"{where}: cannot be read ({err}). The file is damaged; make it again"
