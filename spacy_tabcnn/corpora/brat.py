@@ -28,7 +28,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import ConversionReport, Reason
+from .conversion import Alignment, ConversionReport, Reason
 from .fields import check_offsets
 from .files import BYTE_ORDER_MARK, read_lines, read_text, write_lines
 from .gold import ORIG_ID, RelationIndices
@@ -163,6 +163,7 @@ def brat_to_docs(
     *,
     source: str = "<data>",
     strict: bool = False,
+    align: Alignment = Alignment.STRICT,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn brat's standoff into annotated documents, with the names of the files as ids.
 
@@ -172,11 +173,12 @@ def brat_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The folder or file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
+    align (Alignment): The rule for entities that begin or end inside a token.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
+    report = ConversionReport(source, strict, align)
     docs = []
     for document in documents:
         if document.lines is None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
-from .conversion import ConversionReport, Reason
-from .fields import check_offsets
+from .alignment import CharacterSpan, TokenEdges, align_spans, check_characters
+from .conversion import Alignment, ConversionReport, Reason
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
 
@@ -32,9 +32,12 @@ class GoldSpans(NamedTuple):
 class CharacterEntities:
     """The entities of one document while it is read. Relations name them by an id.
 
-    doc (Doc): The document. An entity that does not begin and end at boundaries of its tokens is
-        left out.
-    report (ConversionReport): Counts the left-out entities.
+    `entities` holds the tokens that an entity touches, or None for a left-out entity. `set_gold`
+    decides on the entities that begin or end inside a token.
+
+    doc (Doc): The document.
+    report (ConversionReport): Has the rule for entities that begin or end inside a token, and
+        counts the changed and the left-out entities.
     """
 
     def __init__(self, doc: Doc, report: ConversionReport) -> None:
@@ -42,6 +45,8 @@ class CharacterEntities:
         self.report = report
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
+        self._edges = TokenEdges(doc)
+        self._spans: dict[int, CharacterSpan] = {}  # by the position in `entities`
 
     def add(self, item_id: Hashable, start: int, end: int, label: str, where: str) -> None:
         """Add an entity, or count it as left out.
@@ -55,13 +60,14 @@ class CharacterEntities:
             mode.
         """
         text = self.doc.text
-        check_offsets(start, end, len(text), "characters", where)
-        span = self.doc.char_span(start, end)
-        if span is None:
-            what = f"{text[start:end]!r} ({label}, characters {start}-{end})"
-            self.leave_out(item_id, Reason.UNALIGNED, where, what)
-        else:
-            self._append(item_id, (span.start, span.end, label), where)
+        check_characters(start, end, text, where)
+        span = CharacterSpan(start, end, label, where)
+        tokens = self._edges.touch(start, end)
+        if tokens is None or not (text[start:end].strip() or self._keeps_blank(span)):
+            self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
+            return
+        self._append(item_id, (*tokens, label), where)
+        self._spans[len(self.entities) - 1] = span
 
     def leave_out(self, item_id: Hashable, reason: Reason, where: str, what: str) -> None:
         """Count an entity as left out. Its id stays known, so that its relations are left out too.
@@ -103,9 +109,17 @@ class CharacterEntities:
         RETURNS (Doc): The document.
         RAISES (ValueError): In strict mode.
         """
+        self.doc, aligned = align_spans(self.doc, self._spans, self.report)
+        for index in self._spans:
+            self.entities[index] = aligned.get(index)
         return set_gold(
             self.doc, self.entities, relations, orig_id=orig_id, report=self.report, where=where
         )
+
+    def _keeps_blank(self, span: CharacterSpan) -> bool:
+        """Check whether an entity of white space stays: in strict mode, as tokens of the text."""
+        keeps_white_space = self.report.strict and self.report.align is Alignment.STRICT
+        return keeps_white_space and self._edges.fit(span.start, span.end)
 
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:

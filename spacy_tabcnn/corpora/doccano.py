@@ -15,14 +15,19 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import ConversionReport
+from .conversion import Alignment, ConversionReport
 from .fields import get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
 from .gold import ORIG_ID, RelationIndices
 
 
 def doccano_to_docs(
-    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+    lines: Iterable[str],
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    align: Alignment = Alignment.STRICT,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn doccano's JSONL into annotated documents.
 
@@ -32,11 +37,12 @@ def doccano_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
+    align (Alignment): The rule for entities that begin or end inside a token.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
+    report = ConversionReport(source, strict, align)
     docs = [
         _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
     ]

@@ -10,7 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .brat import brat_to_docs, docs_to_brat, is_brat_file, read_brat, write_brat
-from .conversion import ConversionReport
+from .conversion import Alignment, ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .files import JsonValue, read_json, read_lines, write_json, write_lines
@@ -47,6 +47,9 @@ FORMATS = {
     "prodigy": Format(read_lines, prodigy_to_docs, docs_to_prodigy, write_lines),
     "labelstudio": Format(read_json, labelstudio_to_docs, docs_to_labelstudio, write_json),
 }
+
+# The formats with offsets in characters. The others have offsets in tokens, which always fit.
+CHARACTER_FORMATS = ("doccano", "brat", "prodigy", "labelstudio")
 
 # The field of the first object of a JSON array that shows the format.
 _TYPICAL_FIELDS = {"tags": "tablert", "entities": "spert", "data": "labelstudio"}
@@ -91,7 +94,12 @@ def guess_format(path: str | Path) -> str:
 
 
 def read_annotations(
-    path: str | Path, nlp: Language, *, format_name: str | None = None, strict: bool = False
+    path: str | Path,
+    nlp: Language,
+    *,
+    format_name: str | None = None,
+    strict: bool = False,
+    align: Alignment | str = Alignment.STRICT,
 ) -> tuple[list[Doc], ConversionReport]:
     """Read annotated documents from a file in one of the annotation formats.
 
@@ -99,13 +107,21 @@ def read_annotations(
     nlp (Language): Gives the vocabulary, and the tokenizer if the format holds raw text.
     format_name (str | None): The format; detected from the file if None.
     strict (bool): Stop at the first entity or relation that cannot be kept.
+    align (Alignment | str): The rule for entities that begin or end inside a token: "strict" leaves
+        them out, "expand" widens them to whole tokens, "split" cuts the tokens. White space at
+        the edges of an entity is trimmed, except in strict mode together with the rule "strict".
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
-    RAISES (ValueError): If the file is malformed, or in strict mode.
+    RAISES (ValueError): If the file is malformed, there is no such rule, or in strict mode.
     """
     path = Path(path)
-    format_ = get_format(format_name or guess_format(path))
-    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict)
+    align = Alignment(align)
+    name = format_name or guess_format(path)
+    format_ = get_format(name)
+    options = {}
+    if name in CHARACTER_FORMATS:
+        options["align"] = align
+    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict, **options)
 
 
 def write_annotations(

@@ -20,7 +20,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import ConversionReport, Reason
+from .conversion import Alignment, ConversionReport, Reason
 from .fields import check_array, get_field, get_items, get_label, get_optional, locate
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, RelationIndices
@@ -29,7 +29,12 @@ _DIRECTIONS = ("right", "left", "bi")
 
 
 def labelstudio_to_docs(
-    tasks: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
+    tasks: JsonValue,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    align: Alignment = Alignment.STRICT,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Label Studio's JSON into annotated documents.
 
@@ -41,11 +46,12 @@ def labelstudio_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
+    align (Alignment): The rule for entities that begin or end inside a token.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
+    report = ConversionReport(source, strict, align)
     docs = []
     for index, task in enumerate(check_array(tasks, source)):
         where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))

@@ -19,7 +19,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import ConversionReport, Reason
+from .conversion import Alignment, ConversionReport, Reason
 from .fields import check_offsets, check_tokens, get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
 from .gold import ORIG_ID, RelationIndices
@@ -30,7 +30,12 @@ _NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
 
 
 def prodigy_to_docs(
-    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+    lines: Iterable[str],
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    align: Alignment = Alignment.STRICT,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Prodigy's JSONL into annotated documents with the tokens of the file.
 
@@ -41,11 +46,12 @@ def prodigy_to_docs(
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
+    align (Alignment): The rule for entities that begin or end inside a token.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict)
+    report = ConversionReport(source, strict, align)
     docs = []
     for where, task in parse_lines(lines, source):
         if _is_accepted(task, report, where):
