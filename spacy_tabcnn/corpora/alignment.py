@@ -127,35 +127,46 @@ def check_characters(start: int, end: int, text: str, where: str) -> None:
 
 
 def align_spans(
-    doc: Doc, spans: Mapping[int, CharacterSpan], report: ConversionReport
+    doc: Doc, spans: Mapping[int, CharacterSpan], report: ConversionReport, align: Alignment
 ) -> tuple[Doc, dict[int, EntityOffsets]]:
-    """Find the tokens of entities by the rule of a conversion, `report.align`.
+    """Find the tokens of entities.
 
     doc (Doc): The document, without annotation.
     spans (Mapping[int, CharacterSpan]): Its entities by any numbers. Each has a character that is
         no white space, or fits the tokens.
     report (ConversionReport): Counts the changed and the left-out entities.
+    align (Alignment): The rule for entities that begin or end inside a token.
     RETURNS (tuple[Doc, dict[int, EntityOffsets]]): The document, with the tokens cut if the rule
         says so, and the kept entities by their numbers.
     RAISES (ValueError): In strict mode.
     """
     text, edges = doc.text, TokenEdges(doc)
     kept = _keep_character_units(text, edges, spans, report)
-    if not (report.strict and report.align is Alignment.STRICT):
+    if not keeps_white_space(report, align):
         kept = _trim_spans(text, kept, report)
-    if report.align is Alignment.SPLIT:
+    if align is Alignment.SPLIT:
         doc, edges = _cut_at_edges(doc, edges, kept, report)
     aligned: dict[int, EntityOffsets] = {}
     widened: dict[int, CharacterSpan] = {}
     for index, span in kept.items():
         if edges.fit(span.start, span.end):
             aligned[index] = _get_tokens(edges, span)
-        elif report.align is Alignment.EXPAND:
+        elif align is Alignment.EXPAND:
             widened[index] = span
         else:
             report.drop(_find_misfit(text, span), span.where, span.show(text))
     aligned.update(_widen(doc, edges, kept, aligned, widened, report))
     return doc, aligned
+
+
+def keeps_white_space(report: ConversionReport, align: Alignment) -> bool:
+    """Check whether white space at the edges of entities stays: nothing is changed in strict mode.
+
+    report (ConversionReport): Has the mode.
+    align (Alignment): The rule for entities that begin or end inside a token.
+    RETURNS (bool): True in strict mode, unless a rule is given that changes entities.
+    """
+    return report.strict and align is Alignment.STRICT
 
 
 def find_unit(text: str, edges: TokenEdges, spans: Iterable[CharacterSpan]) -> Reason | None:

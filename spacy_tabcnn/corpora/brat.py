@@ -28,10 +28,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import Alignment, ConversionReport, Reason
+from .conversion import ConversionReport, Reason
 from .fields import check_offsets
 from .files import BYTE_ORDER_MARK, read_lines, read_text, write_lines
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
@@ -163,7 +164,7 @@ def brat_to_docs(
     *,
     source: str = "<data>",
     strict: bool = False,
-    align: Alignment = Alignment.STRICT,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn brat's standoff into annotated documents, with the names of the files as ids.
 
@@ -173,19 +174,19 @@ def brat_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The folder or file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment): The rule for entities that begin or end inside a token.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict, align)
+    report = ConversionReport(source, strict)
     docs = []
     for document in documents:
         if document.lines is None:
             report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
         else:
             where = document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}"
-            docs.append(_read_document(document, document.lines, nlp, report, where))
+            docs.append(_read_document(document, document.lines, nlp, report, where, options))
     return docs, report
 
 
@@ -230,10 +231,11 @@ def _read_document(
     nlp: Language,
     report: ConversionReport,
     where: str,
+    options: ReadingOptions,
 ) -> Doc:
     entities, relations = _parse_lines(lines, report, where)
     doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
-    found = CharacterEntities(doc, report)
+    found = CharacterEntities(doc, report, options)
     positions = _choose_positions(document.text, entities)
     for entity in entities:
         _add_entity(entity, positions, found)

@@ -8,10 +8,17 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
-from .alignment import CharacterSpan, TokenEdges, align_spans, check_characters
-from .conversion import Alignment, ConversionReport, Reason
+from .alignment import (
+    CharacterSpan,
+    TokenEdges,
+    align_spans,
+    check_characters,
+    keeps_white_space,
+)
+from .conversion import ConversionReport, Reason
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 
 class GoldSpans(NamedTuple):
@@ -36,13 +43,16 @@ class CharacterEntities:
     decides on the entities that begin or end inside a token.
 
     doc (Doc): The document.
-    report (ConversionReport): Has the rule for entities that begin or end inside a token, and
-        counts the changed and the left-out entities.
+    report (ConversionReport): Counts the changed and the left-out entities.
+    options (ReadingOptions): The rule for entities that begin or end inside a token.
     """
 
-    def __init__(self, doc: Doc, report: ConversionReport) -> None:
+    def __init__(
+        self, doc: Doc, report: ConversionReport, options: ReadingOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.doc = doc
         self.report = report
+        self.options = options
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
         self._edges = TokenEdges(doc)
@@ -109,7 +119,8 @@ class CharacterEntities:
         RETURNS (Doc): The document.
         RAISES (ValueError): In strict mode.
         """
-        self.doc, aligned = align_spans(self.doc, self._spans, self.report)
+        align = self.options.align
+        self.doc, aligned = align_spans(self.doc, self._spans, self.report, align)
         for index in self._spans:
             self.entities[index] = aligned.get(index)
         return set_gold(
@@ -117,9 +128,9 @@ class CharacterEntities:
         )
 
     def _keeps_blank(self, span: CharacterSpan) -> bool:
-        """Check whether an entity of white space stays: in strict mode, as tokens of the text."""
-        keeps_white_space = self.report.strict and self.report.align is Alignment.STRICT
-        return keeps_white_space and self._edges.fit(span.start, span.end)
+        """Check whether an entity of white space stays, as tokens of the text."""
+        fits = self._edges.fit(span.start, span.end)
+        return fits and keeps_white_space(self.report, self.options.align)
 
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:

@@ -102,7 +102,7 @@ _ADVICE = {
     ),
     Reason.UTF16_OFFSETS: (
         "JavaScript, Java and C# count so: a character beyond U+FFFF, such as an emoji, counts as "
-        "two. Count code points instead"
+        "two. Read the file with --utf16"
     ),
     Reason.BYTE_OFFSETS: (
         "Each character beyond ASCII counts as two to four bytes. Count code points instead, as "
@@ -117,8 +117,6 @@ class ConversionReport:
 
     source (str): The file that is read or written, for messages.
     strict (bool): Whether the first problem raises a ValueError.
-    align (Alignment): The rule for entities that begin or end inside a token. White space at the
-        edges of an entity is trimmed, except in strict mode together with the strict rule.
     n_docs (int): Number of documents (in most formats sentences).
     entities (Counter[str]): Number of kept entities by label.
     relations (Counter[str]): Number of kept relations by label.
@@ -132,7 +130,6 @@ class ConversionReport:
 
     source: str = "<data>"
     strict: bool = False
-    align: Alignment = Alignment.STRICT
     n_docs: int = 0
     entities: Counter[str] = field(default_factory=Counter)
     relations: Counter[str] = field(default_factory=Counter)
@@ -179,11 +176,8 @@ class ConversionReport:
             problem = f"{where}: {reason.unit} {what} {reason.text}"
             if cause:
                 problem += f": {cause}"
-            if reason.advice:
-                problem += f". {reason.advice}"
-            raise ValueError(
-                f"{problem}. Correct the annotation, or convert without strict mode to leave it out"
-            )
+            advice = reason.advice or "Correct the annotation"
+            raise ValueError(f"{problem}. {advice}, or convert without strict mode to leave it out")
         example = f"{where}: {what}"
         if cause:
             example += f"; {cause}"

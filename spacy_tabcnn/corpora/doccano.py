@@ -15,10 +15,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import Alignment, ConversionReport
+from .conversion import ConversionReport
 from .fields import get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 
 def doccano_to_docs(
@@ -27,7 +28,7 @@ def doccano_to_docs(
     *,
     source: str = "<data>",
     strict: bool = False,
-    align: Alignment = Alignment.STRICT,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn doccano's JSONL into annotated documents.
 
@@ -37,14 +38,15 @@ def doccano_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment): The rule for entities that begin or end inside a token.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict, align)
+    report = ConversionReport(source, strict)
     docs = [
-        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
+        _read_document(record, nlp, report, where, options)
+        for where, record in parse_lines(lines, source)
     ]
     return docs, report
 
@@ -74,8 +76,10 @@ def docs_to_doccano(
     return lines, report
 
 
-def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
-    found = CharacterEntities(nlp.make_doc(get_field(record, "text", str, where)), report)
+def _read_document(
+    record: JsonValue, nlp: Language, report: ConversionReport, where: str, options: ReadingOptions
+) -> Doc:
+    found = CharacterEntities(nlp.make_doc(get_field(record, "text", str, where)), report, options)
     _add_entities(record, found, where)
     relations = _get_relations(record, found, where)
     return found.set_gold(relations, orig_id=get_optional(record, "id"), where=where)

@@ -10,11 +10,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .brat import brat_to_docs, docs_to_brat, is_brat_file, read_brat, write_brat
-from .conversion import Alignment, ConversionReport
+from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .files import JsonValue, read_json, read_lines, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
+from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
@@ -99,7 +100,7 @@ def read_annotations(
     *,
     format_name: str | None = None,
     strict: bool = False,
-    align: Alignment | str = Alignment.STRICT,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Read annotated documents from a file in one of the annotation formats.
 
@@ -107,21 +108,18 @@ def read_annotations(
     nlp (Language): Gives the vocabulary, and the tokenizer if the format holds raw text.
     format_name (str | None): The format; detected from the file if None.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment | str): The rule for entities that begin or end inside a token: "strict" leaves
-        them out, "expand" widens them to whole tokens, "split" cuts the tokens. White space at
-        the edges of an entity is trimmed, except in strict mode together with the rule "strict".
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
-    RAISES (ValueError): If the file is malformed, there is no such rule, or in strict mode.
+    RAISES (ValueError): If the file is malformed, or in strict mode.
     """
     path = Path(path)
-    align = Alignment(align)
     name = format_name or guess_format(path)
     format_ = get_format(name)
-    options = {}
+    more = {}
     if name in CHARACTER_FORMATS:
-        options["align"] = align
-    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict, **options)
+        more["options"] = options
+    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict, **more)
 
 
 def write_annotations(

@@ -20,10 +20,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import Alignment, ConversionReport, Reason
+from .conversion import ConversionReport, Reason
 from .fields import check_array, get_field, get_items, get_label, get_optional, locate
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 _DIRECTIONS = ("right", "left", "bi")
 
@@ -34,7 +35,7 @@ def labelstudio_to_docs(
     *,
     source: str = "<data>",
     strict: bool = False,
-    align: Alignment = Alignment.STRICT,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Label Studio's JSON into annotated documents.
 
@@ -46,12 +47,12 @@ def labelstudio_to_docs(
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment): The rule for entities that begin or end inside a token.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict, align)
+    report = ConversionReport(source, strict)
     docs = []
     for index, task in enumerate(check_array(tasks, source)):
         where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))
@@ -60,7 +61,7 @@ def labelstudio_to_docs(
         completed = _get_completed(task, where)
         _count_unread(completed, report)
         if completed:
-            docs.append(_read_document(task, completed[0], nlp, report, where))
+            docs.append(_read_document(task, completed[0], nlp, report, where, options))
     return docs, report
 
 
@@ -102,11 +103,16 @@ def _count_unread(completed: Sequence[JsonValue], report: ConversionReport) -> N
 
 
 def _read_document(
-    task: JsonValue, annotation: JsonValue, nlp: Language, report: ConversionReport, where: str
+    task: JsonValue,
+    annotation: JsonValue,
+    nlp: Language,
+    report: ConversionReport,
+    where: str,
+    options: ReadingOptions,
 ) -> Doc:
     """Return a task as a document with one of its annotations."""
     data = get_field(task, "data", dict, where)
-    found = CharacterEntities(nlp.make_doc(get_field(data, "text", str, where)), report)
+    found = CharacterEntities(nlp.make_doc(get_field(data, "text", str, where)), report, options)
     relations = _read_results(annotation, found, where)
     return found.set_gold(relations, orig_id=get_optional(task, "id"), where=where)
 

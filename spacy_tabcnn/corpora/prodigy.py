@@ -19,10 +19,11 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
-from .conversion import Alignment, ConversionReport, Reason
+from .conversion import ConversionReport, Reason
 from .fields import check_offsets, check_tokens, get_field, get_items, get_label, get_optional
 from .files import JsonObject, JsonValue, parse_lines, render_line
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 ACCEPT = "accept"
 # Tasks with another answer are not read. The report counts them under these names.
@@ -35,7 +36,7 @@ def prodigy_to_docs(
     *,
     source: str = "<data>",
     strict: bool = False,
-    align: Alignment = Alignment.STRICT,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Prodigy's JSONL into annotated documents with the tokens of the file.
 
@@ -46,16 +47,16 @@ def prodigy_to_docs(
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment): The rule for entities that begin or end inside a token.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
-    report = ConversionReport(source, strict, align)
+    report = ConversionReport(source, strict)
     docs = []
     for where, task in parse_lines(lines, source):
         if _is_accepted(task, report, where):
-            docs.append(_read_document(task, nlp, report, where))
+            docs.append(_read_document(task, nlp, report, where, options))
     return docs, report
 
 
@@ -93,8 +94,10 @@ def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
     return True
 
 
-def _read_document(task: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
-    found = CharacterEntities(_make_doc(task, nlp, where), report)
+def _read_document(
+    task: JsonValue, nlp: Language, report: ConversionReport, where: str, options: ReadingOptions
+) -> Doc:
+    found = CharacterEntities(_make_doc(task, nlp, where), report, options)
     _add_entities(task, found, where)
     relations = _get_relations(task, found, where)
     orig_id = get_optional(get_optional(task, "meta"), "id")
