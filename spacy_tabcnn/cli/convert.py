@@ -1,5 +1,6 @@
 """`spacy tabcnn convert`: annotation files to .spacy and back."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -244,10 +245,10 @@ def _extend_tokenizer(
     nlp = extend_tokenizer(reading.nlp, cuts)
     write_tokenizer(nlp, folder)
     msg.good(f"Tokenizer in {folder}, with {len(cuts)} rules for cuts")
+    callback = {"@callbacks": "spacy.copy_from_base_model.v1", "tokenizer": str(folder)}
     msg.text(
-        f"Convert other files with --model {folder}, and train with it: set tokenizer = "
-        f'"{folder}" and @callbacks = "spacy.copy_from_base_model.v1" in '
-        "[initialize.before_init] of the config"
+        f"Convert other files with --model {folder}, and train with it: spacy train ... "
+        f"--initialize.before_init '{json.dumps(callback)}'"
     )
     return reading._replace(nlp=nlp)
 

@@ -155,7 +155,7 @@ def align_spans(
             widened[index] = span
         else:
             report.drop(_find_misfit(text, span), span.where, span.show(text))
-    aligned.update(_widen(doc, edges, kept, aligned, widened, report))
+    aligned.update(_widen(doc, edges, widened, report))
     return doc, aligned
 
 
@@ -315,20 +315,17 @@ def _widen(
     doc: Doc,
     edges: TokenEdges,
     spans: Mapping[int, CharacterSpan],
-    aligned: Mapping[int, EntityOffsets],
-    widened: Mapping[int, CharacterSpan],
     report: ConversionReport,
 ) -> dict[int, EntityOffsets]:
     """Return the whole tokens of entities that end inside tokens.
 
-    Two entities with different characters cannot share a token. The entity that fits the tokens
-    stays, or else the longer one.
+    Two entities with different characters cannot share a token: the longer one stays.
     """
     text = doc.text
     kept: dict[int, EntityOffsets] = {}
-    for index, span in sorted(widened.items(), key=_longest_first):
+    for index, span in sorted(spans.items(), key=_longest_first):
         tokens = _get_tokens(edges, span)
-        rival = _find_rival(spans, {**aligned, **kept}, span, tokens)
+        rival = _find_rival(spans, kept, span, tokens)
         if rival is None:
             kept[index] = tokens
             start, end, _ = tokens
