@@ -8,6 +8,13 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
+from .alignment import (
+    CharacterSpan,
+    TokenEdges,
+    align_spans,
+    check_characters,
+    keeps_white_space,
+)
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets
 from .files import JsonValue
@@ -39,6 +46,8 @@ class Offsets:
     """
 
     def __init__(self, text: str, *, utf16: bool = False) -> None:
+        self.text = text
+        self.utf16 = utf16
         self.positions: Sequence[int] = range(len(text) + 1)
         if utf16:
             self.positions = _count_utf16(text)
@@ -52,7 +61,10 @@ class Offsets:
         RETURNS (tuple[int, int]): Its first character, and the character after its last one.
         RAISES (ValueError): If the span is empty or not in the text, or divides a character.
         """
-        check_offsets(start, end, len(self.positions) - 1, "characters", where)
+        if not self.utf16:
+            check_characters(start, end, self.text, where)
+            return start, end
+        check_offsets(start, end, len(self.positions) - 1, "UTF-16 code units", where)
         return self.find_start(start, where), self.find_start(end, where)
 
     def find_start(self, offset: int, where: str) -> int:
@@ -65,14 +77,14 @@ class Offsets:
         """
         if not 0 <= offset < len(self.positions):
             raise ValueError(
-                f"{where}: it begins at {offset}, but the text has {len(self.positions) - 1} "
-                "characters. Correct its offsets"
+                f"{where}: the offset is {offset}, but the text has {len(self.positions) - 1} "
+                "characters. Correct it"
             )
         position = self.positions[offset]
         if offset and self.positions[offset - 1] == position:
             raise ValueError(
                 f"{where}: the offset {offset} lies inside a character. Correct it, or read the "
-                "file without --utf16 if its offsets count characters"
+                "file without --utf16"
             )
         return position
 
@@ -80,10 +92,13 @@ class Offsets:
 class CharacterEntities:
     """The entities of one document while it is read. Relations name them by an id.
 
-    doc (Doc): The document. An entity that does not begin and end at boundaries of its tokens is
-        left out.
-    report (ConversionReport): Counts the left-out entities.
-    options (ReadingOptions): The choice among overlapping entities.
+    `entities` holds the tokens that an entity touches, or None for a left-out entity. `set_gold`
+    decides on the entities that begin or end inside a token.
+
+    doc (Doc): The document.
+    report (ConversionReport): Counts the changed and the left-out entities.
+    options (ReadingOptions): The rules for overlapping entities, and for entities that begin or end
+        inside a token.
     """
 
     def __init__(
@@ -94,6 +109,8 @@ class CharacterEntities:
         self.options = options
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
+        self._edges = TokenEdges(doc)
+        self._spans: dict[int, CharacterSpan] = {}  # by the position in `entities`
 
     def add(self, item_id: Hashable, start: int, end: int, label: str, where: str) -> None:
         """Add an entity, or count it as left out.
@@ -107,13 +124,14 @@ class CharacterEntities:
             mode.
         """
         text = self.doc.text
-        check_offsets(start, end, len(text), "characters", where)
-        span = self.doc.char_span(start, end)
-        if span is None:
-            what = f"{text[start:end]!r} ({label}, characters {start}-{end})"
-            self.leave_out(item_id, Reason.UNALIGNED, where, what)
-        else:
-            self._append(item_id, (span.start, span.end, label), where)
+        check_characters(start, end, text, where)
+        span = CharacterSpan(start, end, label, where)
+        tokens = self._edges.touch(start, end)
+        if tokens is None or not (text[start:end].strip() or self._keeps_blank(span)):
+            self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
+            return
+        self._append(item_id, (*tokens, label), where)
+        self._spans[len(self.entities) - 1] = span
 
     def leave_out(self, item_id: Hashable, reason: Reason, where: str, what: str) -> None:
         """Count an entity as left out. Its id stays known, so that its relations are left out too.
@@ -155,6 +173,10 @@ class CharacterEntities:
         RETURNS (Doc): The document.
         RAISES (ValueError): In strict mode.
         """
+        align = self.options.align
+        self.doc, aligned = align_spans(self.doc, self._spans, self.report, align)
+        for index in self._spans:
+            self.entities[index] = aligned.get(index)
         return set_gold(
             self.doc,
             self.entities,
@@ -164,6 +186,11 @@ class CharacterEntities:
             where=where,
             overlap=self.options.overlap,
         )
+
+    def _keeps_blank(self, span: CharacterSpan) -> bool:
+        """Check whether an entity of white space stays, as tokens of the text."""
+        fits = self._edges.fit(span.start, span.end)
+        return fits and keeps_white_space(self.report, self.options.align)
 
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:

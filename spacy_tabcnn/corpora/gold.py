@@ -27,9 +27,9 @@ UNSET_ENTITIES = "documents without annotation of entities, which stays unset"
 UNSET_RELATIONS = "documents without annotation of relations, which stays unset"
 # The reason for leaving out an entity, by the entity that stays.
 _OVERLAP_REASONS: dict[Overlap, Reason] = {
-    "longest": Reason.OVERLAP,
-    "shortest": Reason.OVERLAP_SMALLER,
-    "first": Reason.OVERLAP_EARLIER,
+    Overlap.LONGEST: Reason.OVERLAP,
+    Overlap.SHORTEST: Reason.OVERLAP_SMALLER,
+    Overlap.FIRST: Reason.OVERLAP_EARLIER,
 }
 
 
@@ -52,7 +52,7 @@ def set_gold(
     orig_id: JsonValue,
     report: ConversionReport,
     where: str,
-    overlap: Overlap = "longest",
+    overlap: Overlap = Overlap.LONGEST,
 ) -> Doc:
     """Set the gold entities and relations of a document and count them.
 
@@ -70,8 +70,7 @@ def set_gold(
     orig_id (JsonValue): The id of the document in its corpus, or None.
     report (ConversionReport): Counts the kept and the left-out parts.
     where (str): File and sentence, for messages.
-    overlap (str): The entity that stays: the "longest", the "shortest", or the "first" one of the
-        list.
+    overlap (Overlap): The entity that stays of overlapping entities.
     RETURNS (Doc): The same document. Entities are in text order, relations in the order given.
     RAISES (ValueError): In strict mode.
     """
@@ -198,12 +197,12 @@ def _order_entities(
     def order(item: tuple[int, EntityOffsets]) -> tuple[int, int]:
         start, end, _ = item[1]
         length = end - start
-        if overlap == "longest":
+        if overlap is Overlap.LONGEST:
             length = -length
         return length, start
 
     present = [(index, entity) for index, entity in enumerate(entities) if entity is not None]
-    if overlap == "first":
+    if overlap is Overlap.FIRST:
         return present
     return sorted(present, key=order)
 

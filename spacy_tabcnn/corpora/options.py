@@ -1,13 +1,20 @@
 """The options of reading annotation files."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from enum import Enum
 
-Overlap: TypeAlias = Literal["longest", "shortest", "first"]
-OVERLAPS: tuple[str, ...] = get_args(Overlap)
+from .conversion import Alignment
 
 FIRST_ANNOTATOR = "first"
 ALL_ANNOTATORS = "all"
+
+
+class Overlap(str, Enum):
+    """The entity that stays of overlapping entities."""
+
+    LONGEST = "longest"
+    SHORTEST = "shortest"
+    FIRST = "first"  # the entity that comes first in the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +23,11 @@ class ReadingOptions:
 
     Each format uses the options that apply to it.
 
+    align (Alignment): The rule for entities that begin or end inside a token. White space at the
+        edges of an entity is trimmed, except in strict mode together with the strict rule.
     skip_bad (bool): Leave out malformed records and count them. By default all malformed records of
         a file are reported together in one error.
-    overlap (str): The entity that stays of overlapping entities: "longest", "shortest", or "first"
-        for the entity that comes first in the file.
+    overlap (Overlap): The entity that stays of overlapping entities.
     text_field (str | None): The field with the text of a document; found by itself if None. In
         Label Studio's dialogues, "dialogue.utterance" names the field of the task and the field of
         its paragraphs.
@@ -32,17 +40,14 @@ class ReadingOptions:
     event_arguments (bool): Read the arguments of events as relations of their triggers (brat).
     """
 
+    align: Alignment = Alignment.STRICT
     skip_bad: bool = False
-    overlap: Overlap = "longest"
+    overlap: Overlap = Overlap.LONGEST
     text_field: str | None = None
     annotator: str = FIRST_ANNOTATOR
     predictions: bool = False
     utf16: bool = False
     event_arguments: bool = False
-
-    def __post_init__(self) -> None:
-        if self.overlap not in OVERLAPS:
-            raise ValueError(f"overlap is {self.overlap!r}; expected one of {', '.join(OVERLAPS)}")
 
 
 DEFAULT_OPTIONS = ReadingOptions()

@@ -182,6 +182,59 @@ def test_lang_chooses_the_tokenizer(run_spacy, tmp_path):
         assert len(doc) == n_tokens
 
 
+@pytest.fixture
+def hours(tmp_path):
+    """A doccano file with an entity inside a token."""
+    entity = {"id": 1, "start_offset": 8, "end_offset": 10, "label": "N"}
+    record = {"id": 1, "text": "It took 24h", "entities": [entity], "relations": []}
+    return write(tmp_path / "hours.jsonl", record)
+
+
+def read_entities(path):
+    [doc] = DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)
+    return [ent.text for ent in doc.ents]
+
+
+@pytest.mark.parametrize(
+    "options,entities,message",
+    [
+        ([], ["24h"], "entity was widened to whole tokens 1"),
+        (["--align", "expand", "--strict"], ["24h"], "entity was widened to whole tokens 1"),
+        (["--align", "strict"], [], "Keep such entities with --align expand"),
+        (["--align", "split"], ["24"], "1 of 1 entities impossible to find in raw text"),
+    ],
+)
+def test_entities_inside_tokens_are_kept_by_a_rule(
+    run_spacy, hours, tmp_path, options, entities, message
+):
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy", *options)
+    assert result.exit_code == 0
+    assert message in flat(result)
+    assert read_entities(tmp_path / "a.spacy") == entities
+
+
+def test_many_widened_entities_are_suspect(run_spacy, hours, tmp_path):
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
+    assert "Many entities were widened. Compare the example" in flat(result)
+
+
+def test_a_tokenizer_learns_the_cuts_and_tokenises_other_files(run_spacy, hours, tmp_path):
+    folder, output = tmp_path / "tokenizer", tmp_path / "a.spacy"
+    options = ["--align", "split", "--tokenizer", folder]
+    result = run_spacy("tabcnn", "convert", hours, output, *options)
+    assert result.exit_code == 0
+    assert "with 1 rules for cuts" in flat(result)
+    assert "The tokenizer makes all cuts that the entities need" in flat(result)
+    assert '--initialize.before_init \'{"@callbacks": "spacy.copy_from_base_model.v1"' in flat(
+        result
+    )
+    result = run_spacy("tabcnn", "convert", hours, output, "--align", "strict", "--model", folder)
+    assert "Nothing left out" in flat(result)
+    assert read_entities(output) == ["24"]
+    result = run_spacy("tabcnn", "convert", hours, output, *options, "--model", folder)
+    assert result.exit_code == 1 and "is the --model too" in flat(result)
+
+
 def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
     other = write(tmp_path / "other.json", [OVERLAPPING])
     output = tmp_path / "both.spacy"
@@ -249,6 +302,8 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
             "--folds makes .spacy files of annotation files",
         ),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
+        (["curie.json", "out.spacy", "--tokenizer", "new"], "Give --align split"),
+        (["curie.json", "out.spacy", "--model", "zzz"], "zzz"),
     ],
 )
 def test_bad_input_is_a_message_and_exit_code_1(
