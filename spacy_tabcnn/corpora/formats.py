@@ -17,7 +17,7 @@ from .files import JsonValue, check_file, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
-from .records import read_records
+from .records import list_problems, read_records
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
 
@@ -158,10 +158,18 @@ def write_annotations(
 
 
 def _find_first_object(path: Path) -> dict[str, JsonValue]:
-    """Return the first record of a file that is a JSON object, or an empty one."""
+    """Return the first record of a file that is a JSON object, or an empty one.
+
+    RAISES (ValueError): If records cannot be decoded, and no other record is an object.
+    """
+    problems = []
     for record in read_records(check_file(path), unit="record"):
         if isinstance(record.value, dict):
             return record.value
+        if record.problem:
+            problems.append(record.problem)
+    if problems:
+        raise ValueError(list_problems(problems, str(path)))
     return {}
 
 
