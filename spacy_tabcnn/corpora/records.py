@@ -81,10 +81,10 @@ def to_records(
     for position, item in enumerate(content):
         if isinstance(item, Record):
             yield item
-        elif not has_lines or not isinstance(item, str):
+        elif isinstance(item, str) and has_lines:
+            yield from _parse_line(item, f"{source}, line {position + 1}")
+        else:
             yield Record(f"{source}, {unit} {position}", item)
-        elif item.strip():
-            yield _parse_line(item, f"{source}, line {position + 1}")
 
 
 def collect_docs(
@@ -227,15 +227,18 @@ def _read_lines(path: Path) -> Iterator[Record]:
         except ValueError as err:
             yield Record(where, None, str(err))
             continue
-        if line.strip():
-            yield _parse_line(line, where)
+        yield from _parse_line(line, where)
 
 
-def _parse_line(line: str, where: str) -> Record:
+def _parse_line(line: str, where: str) -> list[Record]:
+    """Return the record of a line, or nothing for a blank line."""
+
     def place(err: json.JSONDecodeError) -> str:
         return f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
 
-    return _decode(line, where, place)
+    if not line.strip():
+        return []
+    return [_decode(line, where, place)]
 
 
 def _split_values(text: str, source: str, unit: str) -> Iterator[Record]:
@@ -276,18 +279,29 @@ def _find_values(text: str) -> Iterator[tuple[int, int]]:
         depth = max(depth + _get_step(token), 0)
         if token == "[" and before == 0:
             in_array, start = True, match.end()
-        elif token == "," and in_array and depth == 1:
-            yield start, match.start()
+        elif _ends_value(token, before, depth, in_array):
+            yield start, _find_end(match, in_array)
             start = match.end()
-        elif before == 1 and depth == 0:
-            # Another bracket than "]" belongs to the value, and so makes it invalid.
-            closes_array = in_array and token == "]"
-            yield start, match.end() - int(closes_array)
-            in_array, start = False, match.end()
+            in_array = in_array and depth > 0
     if start < len(text):
         yield start, len(text)
     if in_array:
         yield len(text), len(text)
+
+
+def _ends_value(token: str, before: int, depth: int, in_array: bool) -> bool:
+    """Check whether a token ends a value; `before` is the number of open brackets before it."""
+    if token == ",":
+        return in_array and depth == 1
+    return before == 1 and depth == 0
+
+
+def _find_end(match: re.Match[str], in_array: bool) -> int:
+    """Return the end of a value, which does not hold the comma or the bracket of its array."""
+    # Another bracket belongs to the value, and so makes it invalid.
+    if in_array and match.group() in (",", "]"):
+        return match.start()
+    return match.end()
 
 
 def _decode(text: str, where: str, place: Callable[[json.JSONDecodeError], str]) -> Record:
