@@ -1,11 +1,11 @@
 """Checks of arguments that are easily swapped: pipelines, corpora, configs, inputs and outputs."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import Enum
-from itertools import islice
 from pathlib import Path
 
-from spacy.util import is_package
+from spacy.util import get_installed_models
 
 from ..corpora.docbin import DOCBIN_SUFFIX
 
@@ -29,19 +29,10 @@ def find_kind(value: str | Path) -> Kind | None:
     RETURNS (Kind | None): The kind; None if it is unknown, or there is no such file, folder or
         package.
     """
-    path = Path(value)
-    if path.is_dir():
-        return _find_kind_of_folder(path)
-    if not path.is_file():
-        if is_package(str(value)):
-            return Kind.PIPELINE
+    if not str(value):
         return None
-    if path.suffix == DOCBIN_SUFFIX:
-        return Kind.CORPUS
-    if path.suffix == ".cfg":
-        return Kind.CONFIG
-    if path.suffix.lower() in _DATA_SUFFIXES:
-        return Kind.DATA
+    with suppress(OSError, ValueError):  # of a text that is too long for a path, or holds a NUL
+        return _find_kind_of_path(Path(value))
     return None
 
 
@@ -95,9 +86,27 @@ def check_output(output: Path, kinds: Iterable[Kind]) -> None:
         raise ValueError(f"{output} is {found.value}; the output would replace it. {_SWAPPED}")
 
 
+def _find_kind_of_path(path: Path) -> Kind | None:
+    if path.is_dir():
+        return _find_kind_of_folder(path)
+    if not path.is_file():
+        if str(path) in get_installed_models():
+            return Kind.PIPELINE
+        return None
+    if path.suffix == DOCBIN_SUFFIX:
+        return Kind.CORPUS
+    if path.suffix == ".cfg":
+        return Kind.CONFIG
+    if path.suffix.lower() in _DATA_SUFFIXES:
+        return Kind.DATA
+    return None
+
+
 def _find_kind_of_folder(path: Path) -> Kind | None:
     if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
         return Kind.PIPELINE
-    if list(islice(path.rglob(f"*{DOCBIN_SUFFIX}"), 1)):
-        return Kind.CORPUS
+    # Folds are in folders of their own. A search of all folders below could take long.
+    for pattern in (f"*{DOCBIN_SUFFIX}", f"*/*{DOCBIN_SUFFIX}"):
+        if any(path.glob(pattern)):
+            return Kind.CORPUS
     return None
