@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
 from .arrays import Bools1d, Ints1d, Ints2d
@@ -29,6 +30,12 @@ from .arrays import Bools1d, Ints1d, Ints2d
 # Sentences stay whole: the longest sentence of CoNLL04's training and development splits has 114
 # words.
 DEFAULT_MAX_LENGTH = 256
+
+# Words that end a sentence, where a text is judged by its punctuation.
+SENTENCE_ENDS = (".", "!", "?", "\u2026", "\u3002", "\uff01", "\uff1f")
+OPENING_QUOTES = "\"'`\u201c\u2018\u00ab("
+MIN_SENTENCE = 4  # words
+_END_KEYS = frozenset(map(get_string_id, SENTENCE_ENDS))
 
 Bounds: TypeAlias = tuple[int, int]  # first word and end (exclusive)
 
@@ -46,6 +53,35 @@ def sentence_bounds(doc: Doc) -> list[Bounds]:
     if not doc.has_annotation("SENT_START"):
         return [(0, len(doc))]
     return [(sent.start, sent.end) for sent in doc.sents]
+
+
+def count_apparent_sentences(doc: Doc) -> int:
+    """Count the sentences of a text by its punctuation, whether or not boundaries are set.
+
+    A sentence ends at a word of `SENTENCE_ENDS`, unless that follows a single letter (an initial),
+    before a word that begins with a capital letter or a quotation mark. Each sentence has at least
+    `MIN_SENTENCE` words. The count is low for headlines and texts without punctuation.
+
+    doc (Doc): The document.
+    RETURNS (int): The number of sentences, 0 for an empty document.
+    """
+    if not len(doc):
+        return 0
+    n_sentences, first = 1, 0
+    words = doc.to_array("ORTH").tolist()
+    for start, previous in enumerate(words[:-MIN_SENTENCE], start=1):
+        is_end = previous in _END_KEYS and start - first >= MIN_SENTENCE
+        if is_end and _looks_like_start(doc[start].text) and not _is_initial(doc[start - 2].text):
+            n_sentences, first = n_sentences + 1, start
+    return n_sentences
+
+
+def _is_initial(word: str) -> bool:
+    return len(word) == 1 and word.isupper()
+
+
+def _looks_like_start(word: str) -> bool:
+    return word[0].isupper() or word[0] in OPENING_QUOTES
 
 
 class Sentences:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -15,7 +16,7 @@ from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
-from ..corpora.options import ReadingOptions
+from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
 from ..corpora.tokenizer import (
     check_folder,
     extend_tokenizer,
@@ -40,13 +41,13 @@ class _Reading(NamedTuple):
     nlp (Language): Its tokenizer splits raw text.
     format_name (str | None): The annotation format; None to detect it.
     strict (bool): Stop at the first entity or relation that cannot be kept.
-    align (Alignment): The rule for entities that begin or end inside a token.
+    options (ReadingOptions): The choices of the user.
     """
 
     nlp: Language
     format_name: str | None
     strict: bool
-    align: Alignment
+    options: ReadingOptions
 
 
 @tabcnn_cli.command("convert")
@@ -106,11 +107,60 @@ def convert_cli(
             help="With --align split: folder for a tokenizer that learns the cuts, for prediction",
         ),
     ] = None,
-    strict: Annotated[
+    overlap: Annotated[
+        Overlap,
+        typer.Option(
+            "--overlap",
+            help="The entity that stays of overlapping entities: the longest, the shortest, or the "
+            "first in the file",
+        ),
+    ] = Overlap.LONGEST,
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--text-field",
+            metavar="NAME",
+            help="Field with the text of a document (doccano, labelstudio, prodigy); found if not "
+            "given. dialogue.utterance: the field of Label Studio's task and of its paragraphs",
+        ),
+    ] = None,
+    annotator: Annotated[
+        str,
+        typer.Option(
+            "--annotator",
+            metavar="NAME",
+            help="The annotation to read of a text with several: first, all (each as a document), "
+            "or the annotator's id, e-mail address or name (labelstudio, prodigy)",
+        ),
+    ] = FIRST_ANNOTATOR,
+    predictions: Annotated[
         bool,
         typer.Option(
-            "--strict", "-S", help="Stop at the first entity or relation that cannot be kept"
+            "--predictions",
+            help="Read the prediction of a task without a completed annotation (labelstudio)",
         ),
+    ] = False,
+    event_arguments: Annotated[
+        bool,
+        typer.Option(
+            "--event-arguments",
+            help="Read the arguments of events as relations of their triggers (brat)",
+        ),
+    ] = False,
+    utf16: Annotated[
+        bool,
+        typer.Option(
+            "--utf16",
+            help="Offsets count UTF-16 code units, as JavaScript does, and not characters",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out malformed records, and count and name them"),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", "-S", help="Stop if an entity or a relation cannot be kept"),
     ] = False,
     folds: Annotated[
         Path | None,
@@ -154,6 +204,15 @@ def convert_cli(
     """
     try:
         _check_inputs(inputs, output)
+        options = ReadingOptions(
+            skip_bad=skip_bad,
+            overlap=overlap,
+            text_field=text_field,
+            annotator=annotator,
+            predictions=predictions,
+            utf16=utf16,
+            event_arguments=event_arguments,
+        )
         convert(
             inputs,
             output,
@@ -166,6 +225,7 @@ def convert_cli(
             model=model,
             align=align,
             tokenizer=tokenizer,
+            options=options,
         )
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not convert", str(err), exits=1)
@@ -184,6 +244,7 @@ def convert(
     model: str | None = None,
     align: Alignment | None = None,
     tokenizer: Path | None = None,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> ConversionReport:
     """Convert annotation files to .spacy or back, and print the counts.
 
@@ -193,7 +254,7 @@ def convert(
         .spacy files; detected from the file if None.
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Stop if an entity or a relation cannot be kept.
     folds (Path | None): JSON file with the ids of the documents of each fold. The output is then
         a folder with the folders 0, 1, ... that hold train.spacy and test.spacy each.
     expect (str | None): "sentences/entity types/relation types" to compare with the result.
@@ -203,12 +264,13 @@ def convert(
         "expand", or for "strict" in strict mode.
     tokenizer (Path | None): Folder for a tokenizer that learns the cuts of the rule "split". The
         documents get its tokens.
+    options (ReadingOptions): The other choices of reading; `align` replaces its rule.
     RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
     RAISES (ValueError): If an input or an option is malformed, or in strict mode.
     """
     expected = _parse_expected(expect)
-    align = align or _choose_alignment(strict)
-    reading = _Reading(load_tokenizer(model or lang), format_name, strict, align)
+    options = replace(options, align=align or _choose_alignment(strict))
+    reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
     if tokenizer is not None:
         reading = _extend_tokenizer(inputs, reading, tokenizer, model)
     if folds is not None:
@@ -247,7 +309,7 @@ def _extend_tokenizer(
     inputs: Sequence[Path], reading: _Reading, folder: Path, model: str | None
 ) -> _Reading:
     """Write a tokenizer that learns the cuts of the inputs, and return the reading with it."""
-    if reading.align is not Alignment.SPLIT or _are_docbins(inputs):
+    if reading.options.align is not Alignment.SPLIT or _are_docbins(inputs):
         raise ValueError(
             "--tokenizer learns the cuts of --align split in annotation files. Give --align split"
         )
@@ -320,12 +382,15 @@ def _convert_format(
 
 
 def _read_inputs(inputs: Sequence[Path], reading: _Reading) -> tuple[list[Doc], ConversionReport]:
-    nlp, format_name, strict, align = reading
     docs: list[Doc] = []
     report = ConversionReport()
     for path in inputs:
         read, read_report = read_annotations(
-            path, nlp, format_name=format_name, strict=strict, options=ReadingOptions(align=align)
+            path,
+            reading.nlp,
+            format_name=reading.format_name,
+            strict=reading.strict,
+            options=reading.options,
         )
         docs.extend(read)
         report.merge(read_report)
@@ -387,13 +452,19 @@ def _print_report(report: ConversionReport, output: Path) -> None:
         _print_changed(report)
     if report.dropped:
         _print_dropped(report)
-    elif report.ignored:
+    elif report.ignored or report.bad_records:
         msg.good("No entity or relation left out")
     else:
         msg.good("Nothing left out")
+    for name, count in sorted(report.noted.items()):
+        msg.info(f"{count} {name}")
     if report.ignored:
         ignored = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
         msg.info(f"Not read: {ignored}")
+    if report.bad_records:
+        msg.warn(f"Malformed records left out ({len(report.bad_records)}):")
+        for problem in report.bad_records:
+            msg.text(f"- {problem}")
 
 
 def _print_kept(title: str, counts: Counter[str], n_read: int) -> None:
@@ -431,7 +502,7 @@ def _print_changed(report: ConversionReport) -> None:
 
 def _print_missed(docs: Sequence[Doc], reading: _Reading) -> None:
     """Report the entities of cut tokens that prediction would miss."""
-    if reading.align is not Alignment.SPLIT:
+    if reading.options.align is not Alignment.SPLIT:
         return
     fit = measure_tokenizer(docs, reading.nlp)
     if not fit.n_missed:

@@ -41,6 +41,8 @@ class Reason(Enum):
     """A reason for leaving out a part of an annotation. The value is (kind of part, reason)."""
 
     OVERLAP = ("entity", "overlaps a larger entity")
+    OVERLAP_SMALLER = ("entity", "overlaps a smaller entity")
+    OVERLAP_EARLIER = ("entity", "overlaps an entity that comes earlier in the file")
     DUPLICATE_ENTITY = ("entity", "repeats an entity, which keeps the relations of both")
     UNALIGNED = ("entity", "does not begin and end at token boundaries")
     WHITE_SPACE = ("entity", "begins or ends with white space")
@@ -50,6 +52,8 @@ class Reason(Enum):
     BYTE_OFFSETS = ("entity", "has offsets that look like bytes instead of characters")
     DISCONTINUOUS = ("entity", "is discontinuous")
     UNLABELLED_ENTITY = ("entity", "has no label")
+    NOT_IN_TEXT = ("entity", "marks no characters of the text")
+    OTHER_TEXT = ("entity", "marks another text of its task")
     ENTITY_ACROSS_SENTENCES = ("entity", "crosses the border of a sentence")
     LOST_ARGUMENT = ("relation", "has an entity that was left out")
     NOT_AN_ENTITY = ("relation", "has an argument that is no entity of the document")
@@ -111,6 +115,10 @@ _ADVICE = {
 }
 
 
+class LeftOutError(ValueError):
+    """A part of an annotation that cannot be kept, in strict mode."""
+
+
 @dataclass
 class ConversionReport:
     """Counts of one conversion, in either direction.
@@ -126,6 +134,9 @@ class ConversionReport:
     change_examples (dict[Change, str]): For each change the first changed part, with its place.
     ignored (Counter[str]): Numbers of fields, lines and documents that hold no entities or
         relations to convert, or were rejected, by name. They are no problem in strict mode.
+    noted (Counter[str]): Numbers of documents and parts that were read in a way worth knowing, by
+        name. They are no problem in strict mode.
+    bad_records (list[str]): The problem of each malformed record that was left out, with its place.
     """
 
     source: str = "<data>"
@@ -138,6 +149,8 @@ class ConversionReport:
     changed: Counter[Change] = field(default_factory=Counter)
     change_examples: dict[Change, str] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    noted: Counter[str] = field(default_factory=Counter)
+    bad_records: list[str] = field(default_factory=list)
 
     @property
     def n_entities_read(self) -> int:
@@ -170,14 +183,16 @@ class ConversionReport:
         where (str): File and sentence or line.
         what (str): A readable form of the entity or relation.
         cause (str): The other entity that is the reason, if there is one.
-        RAISES (ValueError): In strict mode.
+        RAISES (LeftOutError): In strict mode. It is a ValueError.
         """
         if self.strict:
             problem = f"{where}: {reason.unit} {what} {reason.text}"
             if cause:
                 problem += f": {cause}"
             advice = reason.advice or "Correct the annotation"
-            raise ValueError(f"{problem}. {advice}, or convert without strict mode to leave it out")
+            raise LeftOutError(
+                f"{problem}. {advice}, or convert without strict mode to leave it out"
+            )
         example = f"{where}: {what}"
         if cause:
             example += f"; {cause}"
@@ -195,7 +210,7 @@ class ConversionReport:
         self.change_examples.setdefault(change, f"{where}: {what}")
 
     def merge(self, other: "ConversionReport") -> None:
-        """Add the counts of another conversion, for several inputs with one output.
+        """Add the counts of another conversion: of a record, or of another input.
 
         other (ConversionReport): The report to add.
         """
@@ -205,6 +220,8 @@ class ConversionReport:
         self.dropped.update(other.dropped)
         self.changed.update(other.changed)
         self.ignored.update(other.ignored)
+        self.noted.update(other.noted)
+        self.bad_records += other.bad_records
         for reason, example in other.examples.items():
             self.examples.setdefault(reason, example)
         for change, example in other.change_examples.items():

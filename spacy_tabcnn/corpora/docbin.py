@@ -6,6 +6,7 @@ from pathlib import Path
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from ..relations import get_relations
 from .files import check_file
 
 DOCBIN_SUFFIX = ".spacy"
@@ -17,7 +18,8 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
     path (str | Path): The file.
     vocab (Vocab): The vocabulary of the documents.
     YIELDS (Doc): The documents.
-    RAISES (ValueError): If the file does not exist or is not a .spacy file.
+    RAISES (ValueError): If the file does not exist, is not a .spacy file, or holds a document or
+        relations that cannot be read.
     """
     path = check_file(path)
     try:
@@ -28,7 +30,29 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
             f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or "
             "DocBin.to_disk"
         ) from err
-    yield from doc_bin.get_docs(vocab)
+    docs = doc_bin.get_docs(vocab)
+    for position in range(len(doc_bin)):
+        where = f"{path}, document {position}"
+        try:
+            doc = next(docs)
+            doc.to_bytes()  # looks up each string
+        except Exception as err:
+            raise ValueError(
+                f"{where}: cannot be read ({err}). The file is damaged; make it again"
+            ) from err
+        _check_annotation(doc, where)
+        yield doc
+
+
+def _check_annotation(doc: Doc, where: str) -> None:
+    """Check that the relations and the id of a document can be used."""
+    try:
+        get_relations(doc)
+    except Exception as err:
+        raise ValueError(
+            f"{where}: its relations cannot be read ({err}). Set doc._.relations again, and save "
+            "the document"
+        ) from err
 
 
 def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:

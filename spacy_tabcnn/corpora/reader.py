@@ -15,6 +15,9 @@ from spacy.training import Example
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
 from .gold import ORIG_ID, copy_words, number_sentences
+from .joining import group_docs, join_docs
+
+NAME = "spacy-tabcnn.RelationCorpus.v1"
 
 
 class RelationCorpus:
@@ -33,13 +36,22 @@ class RelationCorpus:
         spaces.
     split_sentences (bool): Make one example of each sentence, if a document has sentence
         boundaries.
+    joined (float): Share of the documents to join to longer ones, between 0 and 1: a document is
+        joined to its neighbours in the order of reading. A model that only sees single sentences in
+        training mixes up the facts of neighbouring sentences in running text.
+    min_joined (int): Minimum number of documents to join.
+    max_joined (int): Maximum number of documents to join.
     gold_entities (bool): Give the entities of the annotation to the pipeline, for a component that
         relates given entities. It requires gold_tokens.
+    gold_sentences (float): Share of the sentence boundaries of the annotation that the pipeline is
+        given, between 0 and 1: 1 for a component that reads sentences, a little less to prepare it
+        for boundaries that are missed in prediction. It requires gold_tokens.
     max_length (int): Split documents with more words into their sentences. Skip longer sentences,
         and longer documents without sentence boundaries. 0 means no limit.
     limit (int): Maximum number of documents to read. 0 means all.
     shuffle (bool): Use another order in every pass. It requires the whole corpus in memory.
-    seed (int): Determines the orders.
+    seed (int): Determines the orders, the joined documents and the given boundaries. They differ
+        between passes.
     """
 
     def __init__(
@@ -48,7 +60,11 @@ class RelationCorpus:
         *,
         gold_tokens: bool = True,
         split_sentences: bool = False,
+        joined: float = 0.0,
+        min_joined: int = 2,
+        max_joined: int = 5,
         gold_entities: bool = False,
+        gold_sentences: float = 0.0,
         max_length: int = 0,
         limit: int = 0,
         shuffle: bool = False,
@@ -58,19 +74,33 @@ class RelationCorpus:
             raise ValueError(Errors.E913)
         for name, value in (("max_length", max_length), ("limit", limit)):
             if value < 0:
-                raise ValueError(
-                    f"spacy-tabcnn.RelationCorpus.v1: {name} is {value}; expected 0 (no limit) or "
-                    "more"
-                )
+                raise ValueError(f"{NAME}: {name} is {value}; expected 0 (no limit) or more")
+        for name, share in (("joined", joined), ("gold_sentences", gold_sentences)):
+            if not 0.0 <= share <= 1.0:
+                raise ValueError(f"{NAME}: {name} is {share}; expected a share between 0 and 1")
+        if not 2 <= min_joined <= max_joined:
+            raise ValueError(
+                f"{NAME}: min_joined is {min_joined} and max_joined is {max_joined}; expected "
+                "2 <= min_joined <= max_joined"
+            )
         if gold_entities and not gold_tokens:
             raise ValueError(
-                "spacy-tabcnn.RelationCorpus.v1: gold_entities = true requires gold_tokens = true, "
-                "since the words of the annotation define the entities"
+                f"{NAME}: gold_entities = true requires gold_tokens = true, since the words of the "
+                "annotation define the entities"
+            )
+        if gold_sentences and not gold_tokens:
+            raise ValueError(
+                f"{NAME}: gold_sentences > 0 requires gold_tokens = true, since the words of the "
+                "annotation define the sentences"
             )
         self.path = Path(path)
         self.gold_tokens = gold_tokens
         self.split_sentences = split_sentences
+        self.joined = joined
+        self.min_joined = min_joined
+        self.max_joined = max_joined
         self.gold_entities = gold_entities
+        self.gold_sentences = gold_sentences
         self.max_length = max_length
         self.limit = limit
         self.shuffle = shuffle
@@ -85,14 +115,16 @@ class RelationCorpus:
         RAISES (ValueError): If the path does not exist, is not a .spacy file or holds no example.
         """
         lost: Counter[str] = Counter()
+        rng = random.Random(f"{self.seed}/{self._n_passes}")
+        self._n_passes += 1
         docs = islice(self._read_docs(nlp), self.limit or None)
         pieces = self._split(docs, lost)
         if self.shuffle:
-            pieces = self._shuffle(pieces)
+            pieces = _shuffle(pieces, rng)
         is_empty = True
-        for reference in pieces:
+        for reference in self._join(pieces, rng):
             is_empty = False
-            yield self._make_example(nlp, reference)
+            yield self._make_example(nlp, reference, rng)
         if lost:
             self._warn_of_lost(lost)
         if is_empty:
@@ -103,12 +135,6 @@ class RelationCorpus:
             for doc in read_docbin(path, nlp.vocab):
                 if len(doc):
                     yield doc
-
-    def _shuffle(self, pieces: Iterable[Doc]) -> Iterator[Doc]:
-        shuffled = list(pieces)
-        random.Random(f"{self.seed}/{self._n_passes}").shuffle(shuffled)
-        self._n_passes += 1
-        return iter(shuffled)
 
     def _split(self, docs: Iterable[Doc], lost: Counter[str]) -> Iterator[Doc]:
         for doc in docs:
@@ -130,12 +156,26 @@ class RelationCorpus:
             else:
                 yield _make_piece(sentence, held)
 
-    def _make_example(self, nlp: Language, reference: Doc) -> Example:
+    def _join(self, docs: Iterator[Doc], rng: random.Random) -> Iterator[Doc]:
+        if not self.joined:
+            return docs
+        groups = group_docs(
+            docs,
+            rng,
+            joined=self.joined,
+            min_size=self.min_joined,
+            max_size=self.max_joined,
+        )
+        return map(join_docs, groups)
+
+    def _make_example(self, nlp: Language, reference: Doc, rng: random.Random) -> Example:
         if not self.gold_tokens:
             return Example(nlp.make_doc(reference.text), reference)
         predicted = copy_words(reference, nlp.vocab)
         if self.gold_entities:
             predicted.set_ents([_copy_span(ent, predicted, 0) for ent in reference.ents])
+        if self.gold_sentences and reference.has_annotation("SENT_START"):
+            _give_sentences(predicted, reference, self.gold_sentences, rng)
         return Example(predicted, reference)
 
     def _warn_of_lost(self, lost: Counter[str]) -> None:
@@ -151,6 +191,19 @@ class RelationCorpus:
         if self.max_length:
             message += f" and at most max_length={self.max_length} of them"
         raise ValueError(message)
+
+
+def _shuffle(docs: Iterable[Doc], rng: random.Random) -> Iterator[Doc]:
+    shuffled = list(docs)
+    rng.shuffle(shuffled)
+    return iter(shuffled)
+
+
+def _give_sentences(predicted: Doc, reference: Doc, share: float, rng: random.Random) -> None:
+    """Set a share of the sentence boundaries of the reference, drawn at random."""
+    for token, gold in zip(predicted[1:], reference[1:], strict=True):
+        is_start = bool(gold.is_sent_start)
+        token.is_sent_start = is_start and rng.random() < share
 
 
 def _find_files(path: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations, register_extensions
 from ..runtime.optimizer import for_head
+from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
 DEFAULT_TOK2VEC = {
@@ -56,6 +57,11 @@ UNANNOTATED = (
     "documents with entities whose doc._.relations was never set (set [] to say that there are "
     "none)"
 )
+
+# Items of `cfg` that training sets, other than the settings of the config.
+LEARNT = ("labels", "trained_on")
+# Key of the warning of `find_difference` among the reported ones.
+OTHER_TEXTS = "other texts"
 
 InputT = TypeVar("InputT")
 LogitsT = TypeVar("LogitsT")
@@ -97,8 +103,13 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: dict[str, Any] = {"labels": LabelScheme().to_dict(), **settings}
+        self.cfg: dict[str, Any] = {
+            "labels": LabelScheme().to_dict(),
+            "trained_on": TextCounts()._asdict(),
+            **settings,
+        }
         self.scorer = scorer
+        self._used_on = TextCounts()
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
         register_extensions()
@@ -181,6 +192,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """
         batch = list(docs)
         self._require_initialized()
+        self._compare_with_training(batch)
         inputs = self._cut_batch(batch)
         if not any(map(len, batch)):
             return self._empty_logits(self.label_scheme, inputs)
@@ -210,6 +222,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if not any(map(len, docs)):
             return losses
         self._require_initialized()
+        self.cfg["trained_on"] = self._trained_on.add(docs)._asdict()
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
@@ -300,7 +313,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def _settings_kept(self) -> Iterator[None]:
         # Saved settings would silently override spacy.load(..., config=...) and an edited
         # config.cfg.
-        settings = {key: value for key, value in self.cfg.items() if key != "labels"}
+        settings = dict(self.cfg)
+        for learnt in LEARNT:
+            del settings[learnt]
         yield
         self.cfg.update(settings)
 
@@ -370,6 +385,20 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch that is too large to be scored at once."""
         yield docs
+
+    @property
+    def _trained_on(self) -> TextCounts:
+        return TextCounts(**self.cfg["trained_on"])
+
+    def _compare_with_training(self, docs: Sequence[Doc]) -> None:
+        """Warn once if the texts differ from the texts in training in a way that matters."""
+        if OTHER_TEXTS in self._reported:
+            return
+        self._used_on = self._used_on.add(docs)
+        difference = find_difference(self._trained_on, self._used_on)
+        if difference is not None:
+            self._reported.add(OTHER_TEXTS)
+            warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)
 
     def _report(self, skipped: Counter[str]) -> None:
         """Warn of gold that the component cannot represent, once for each reason."""

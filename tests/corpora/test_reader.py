@@ -229,3 +229,53 @@ def test_a_corpus_without_words_is_refused(nlp, tmp_path):
 def test_negative_limits_are_refused(tmp_path, name):
     with pytest.raises(ValueError, match=f"{name} is -1; expected 0"):
         RelationCorpus(tmp_path, **{name: -1})
+
+
+def test_joined_documents_hold_every_document_once(numbered, nlp):
+    corpus = RelationCorpus(numbered, joined=0.5)
+    assert " ".join(texts(corpus(nlp))).split() == [str(i) for i in range(20)]
+    assert len(texts(RelationCorpus(numbered, joined=0.5)(nlp))) < 20
+
+
+def test_documents_are_joined_anew_in_every_pass(numbered, nlp):
+    corpus = RelationCorpus(numbered, joined=0.5)
+    assert texts(corpus(nlp)) != texts(corpus(nlp))
+
+
+def test_a_seed_fixes_the_joined_documents(numbered, nlp):
+    first = texts(RelationCorpus(numbered, joined=0.5, seed=3)(nlp))
+    assert texts(RelationCorpus(numbered, joined=0.5, seed=3)(nlp)) == first
+    assert texts(RelationCorpus(numbered, joined=0.5, seed=4)(nlp)) != first
+
+
+def test_all_given_boundaries_are_those_of_the_annotation(nlp, tmp_path, two_sentences):
+    path = save(tmp_path, two_sentences, two_sentences)
+    [eg] = RelationCorpus(path, joined=1.0, max_joined=2, gold_sentences=1.0)(nlp)
+    assert [sent.start for sent in eg.predicted.sents] == [0, 6, 10, 16]
+
+
+def test_a_share_of_the_boundaries_is_given(numbered, nlp):
+    corpus = RelationCorpus(numbered, joined=1.0, min_joined=20, max_joined=20, gold_sentences=0.5)
+    [eg] = corpus(nlp)
+    assert 1 < len(list(eg.predicted.sents)) < 20
+    assert len(list(eg.reference.sents)) == 20
+
+
+def test_boundaries_are_not_given_by_default(nlp, tmp_path, two_sentences):
+    [eg] = RelationCorpus(save(tmp_path, two_sentences))(nlp)
+    assert not eg.predicted.has_annotation("SENT_START")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"joined": 1.5}, "joined is 1.5"),
+        ({"gold_sentences": -0.1}, "gold_sentences is -0.1"),
+        ({"min_joined": 1}, "min_joined is 1"),
+        ({"min_joined": 6}, "2 <= min_joined <= max_joined"),
+        ({"gold_sentences": 1.0, "gold_tokens": False}, "requires gold_tokens"),
+    ],
+)
+def test_impossible_options_of_joining_are_refused(numbered, options, message):
+    with pytest.raises(ValueError, match=message):
+        RelationCorpus(numbered, **options)
