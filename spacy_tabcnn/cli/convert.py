@@ -26,6 +26,7 @@ from ..corpora.tokenizer import (
     write_tokenizer,
 )
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_direction, find_kind
 
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
@@ -202,6 +203,7 @@ def convert_cli(
     spacy tabcnn convert all.json corpus/all --folds folds.json
     """
     try:
+        _check_inputs(inputs, output)
         options = ReadingOptions(
             skip_bad=skip_bad,
             overlap=overlap,
@@ -288,6 +290,18 @@ def convert(
     if expected is not None:
         _compare(report, expected)
     return report
+
+
+def _check_inputs(inputs: Sequence[Path], output: Path) -> None:
+    """Refuse inputs that hold no annotation, and inputs that are swapped with the output."""
+    for path in inputs:
+        found = find_kind(path)
+        if found is Kind.PIPELINE or found is Kind.CONFIG:
+            raise ValueError(
+                f"{path} is {found.value}, not a file or folder of annotations. Name the pipeline "
+                "whose tokenizer splits raw text with --model"
+            )
+    check_direction(inputs, output)
 
 
 def _choose_alignment(strict: bool) -> Alignment:

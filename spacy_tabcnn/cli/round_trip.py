@@ -14,6 +14,7 @@ from ..corpora.docbin import read_docbin
 from ..corpora.formats import FORMATS, get_format
 from ..corpora.round_trip import RoundTrip, measure_round_trip
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("round-trip")
@@ -46,6 +47,8 @@ def round_trip_cli(
     spacy tabcnn round-trip corpus/train.spacy corpus/dev.spacy
     """
     try:
+        for path in data:
+            check_kind(path, Kind.CORPUS)
         found, refused = _measure(data, formats or list(FORMATS), lang)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)

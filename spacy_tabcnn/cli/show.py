@@ -10,6 +10,7 @@ from spacy.tokens import Doc
 from wasabi import msg
 
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("show")
@@ -31,6 +32,7 @@ def show_cli(
     """
     setup_gpu(gpu_id, silent=True)
     try:
+        check_kind(model, Kind.PIPELINE, others=texts or [])
         nlp = spacy.load(model)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)

@@ -357,7 +357,9 @@ def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
 
 
 def test_what_cannot_work_is_refused_at_once(model, many, tmp_path):
-    with pytest.raises(ValueError, match=r"expected one of \.jsonl, \.ndjson, \.parquet"):
+    with pytest.raises(
+        ValueError, match=r"expected one of \.jsonl, \.ndjson, \.csv, \.tsv, \.parquet"
+    ):
         annotate_file(model, many, tmp_path / "out.txt")
     with pytest.raises(ValueError, match="is the input too"):
         annotate_file(model, many, many)
