@@ -389,16 +389,23 @@ def _convert_format(
 def _read_inputs(inputs: Sequence[Path], reading: _Reading) -> tuple[list[Doc], ConversionReport]:
     docs: list[Doc] = []
     report = ConversionReport()
+    problems = []
     for path in inputs:
-        read, read_report = read_annotations(
-            path,
-            reading.nlp,
-            format_name=reading.format_name,
-            strict=reading.strict,
-            options=reading.options,
-        )
-        docs.extend(read)
-        report.merge(read_report)
+        try:
+            read, read_report = read_annotations(
+                path,
+                reading.nlp,
+                format_name=reading.format_name,
+                strict=reading.strict,
+                options=reading.options,
+            )
+        except ValueError as err:
+            problems.append(str(err))
+        else:
+            docs.extend(read)
+            report.merge(read_report)
+    if problems:
+        raise ValueError("\n".join(problems))
     return docs, report
 
 
@@ -451,6 +458,8 @@ def _parse_expected(expect: str | None) -> tuple[int, int, int] | None:
 
 def _print_report(report: ConversionReport, output: Path) -> None:
     msg.good(f"{report.n_docs} documents in {output}")
+    if not report.n_docs:
+        msg.warn("The output holds no document")
     _print_kept("Entities", report.entities, report.n_entities_read)
     _print_kept("Relations", report.relations, report.n_relations_read)
     if report.changed:

@@ -176,23 +176,23 @@ def get_items(
         yield f"{where}, {unit} {position}", item
 
 
-def get_orig_id(record: JsonValue, key: str, where: str) -> int | str | None:
+def get_orig_id(record: JsonValue, key: str, where: str) -> int | float | str | None:
     """Return the id of a document in its corpus.
 
     record (JsonValue): The JSON object.
     key (str): The field's name.
     where (str): File and position, for messages.
-    RETURNS (int | str | None): The id; None if there is none.
-    RAISES (ValueError): If it is neither a string nor an integer of at most 64 bits.
+    RETURNS (int | float | str | None): The id; None if there is none.
+    RAISES (ValueError): If it is neither a string nor a number of at most 64 bits.
     """
     orig_id = get_optional(record, key)
-    if orig_id is None or isinstance(orig_id, str):
+    if orig_id is None or isinstance(orig_id, str | float):
         return orig_id
     # JSON's true and false would pass as integers. A .spacy file holds no larger integers.
     if isinstance(orig_id, int) and not isinstance(orig_id, bool) and abs(orig_id) < 2**63:
         return orig_id
     raise ValueError(
-        f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or an integer of at "
+        f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or a number of at "
         "most 64 bits"
     )
 

@@ -1,5 +1,6 @@
 """The files of annotation formats: text, lines of text and JSON values."""
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -29,6 +30,21 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
+def check_json_file(path: str | Path) -> Path:
+    """Check that a file of JSON exists and is not in UTF-16.
+
+    path (str | Path): The file.
+    RETURNS (Path): The same path.
+    RAISES (ValueError): If there is no such file, or it begins with a mark of UTF-16.
+    """
+    path = check_file(path)
+    with path.open("rb") as file_:
+        mark = file_.read(2)
+    if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise ValueError(f"{path}: not UTF-8 text, but UTF-16. Save the file in UTF-8")
+    return path
+
+
 def read_text(path: str | Path) -> str:
     """Read a UTF-8 file without any change.
 
@@ -55,6 +71,8 @@ def read_json(path: str | Path) -> JsonValue:
         raise ValueError(
             f"{path}, line {err.lineno}, column {err.colno}: invalid JSON ({err.msg}). Correct it"
         ) from err
+    except RecursionError as err:
+        raise ValueError(f"{path}: its JSON is nested too deeply. Remove the nested value") from err
 
 
 def read_lines(path: str | Path) -> Iterator[str]:

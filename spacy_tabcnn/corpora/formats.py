@@ -13,7 +13,7 @@ from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .fields import get_optional, has_any_field, has_field
-from .files import JsonValue, check_file, write_json, write_lines
+from .files import JsonValue, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
@@ -54,6 +54,14 @@ FORMATS = {
     "labelstudio": Format(_read_tasks, labelstudio_to_docs, docs_to_labelstudio, write_json),
 }
 
+# The first step for files of other kinds, by their extension.
+_NO_RELATIONS = "Such an export holds no relations: export the project again as JSON. "
+_EXPORT_ADVICE = {
+    ".csv": _NO_RELATIONS,
+    ".tsv": _NO_RELATIONS,
+    ".conll": _NO_RELATIONS,
+    ".zip": "Unpack the archive. ",
+}
 _JSON_SUFFIXES = (".json", ".jsonl")
 # Fields of Prodigy's tasks that no other format has.
 _PRODIGY_FIELDS = ("spans", "answer", "_input_hash", "_task_hash", "_view_id")
@@ -98,8 +106,9 @@ def guess_format(path: str | Path) -> str:
         if name is None and path.suffix == ".jsonl":
             name = "doccano"
     if name is None:
+        advice = _EXPORT_ADVICE.get(path.suffix.lower(), "")
         raise ValueError(
-            f"{path}: cannot detect the annotation format. Name it: {', '.join(FORMATS)}"
+            f"{path}: cannot detect the annotation format. {advice}Name it: {', '.join(FORMATS)}"
         )
     return name
 
@@ -165,7 +174,7 @@ def _find_first_object(path: Path) -> dict[str, JsonValue]:
     RAISES (ValueError): If records cannot be decoded, and no other record is an object.
     """
     problems = []
-    for record in read_records(check_file(path), unit="record"):
+    for record in read_records(path, unit="record"):
         if isinstance(record.value, dict):
             return record.value
         if record.problem:

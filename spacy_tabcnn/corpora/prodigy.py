@@ -70,7 +70,7 @@ def prodigy_to_docs(
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    annotator_of: dict[JsonValue, str] = {}
+    annotator_of: dict[str, str] = {}
 
     def read_task(task: JsonValue, part: ConversionReport, where: str) -> list[Doc]:
         if not _is_accepted(task, part, where):
@@ -78,7 +78,7 @@ def prodigy_to_docs(
         if not _is_chosen(task, options.annotator, annotator_of, part):
             return []
         doc = _read_document(task, nlp, part, where, options)
-        annotator_of.setdefault(_get_input(task), _get_annotator(task))
+        annotator_of.setdefault(str(get_optional(task, _INPUT)), _get_annotator(task))
         return [doc]
 
     records = to_records(content, source, "task", has_lines=True)
@@ -122,7 +122,7 @@ def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
 def _is_chosen(
     task: JsonValue,
     annotator: str,
-    annotator_of: Mapping[JsonValue, str],
+    annotator_of: Mapping[str, str],
     report: ConversionReport,
 ) -> bool:
     """Check whether the option chooses a task among the tasks of its input, and count if not.
@@ -138,7 +138,8 @@ def _is_chosen(
             return True
         report.ignored["annotations of other annotators"] += 1
         return False
-    if annotator_of.get(_get_input(task), name) == name:
+    first = annotator_of.get(str(get_optional(task, _INPUT)), name)
+    if first == name or not has_field(task, _INPUT):
         return True
     report.ignored["further annotations of a task"] += 1
     return False
@@ -151,11 +152,6 @@ def _get_annotator(task: JsonValue) -> str:
         if name is not None:
             return str(name)
     return ""
-
-
-def _get_input(task: JsonValue) -> str:
-    """Return the text of a task with its hash; tasks of one input share both."""
-    return f"{get_optional(task, _INPUT)} {get_optional(task, 'text')}"
 
 
 def _read_document(

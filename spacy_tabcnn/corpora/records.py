@@ -19,7 +19,7 @@ from spacy.tokens import Doc
 
 from .conversion import ConversionReport, LeftOutError
 from .fields import check_array
-from .files import BYTE_ORDER_MARK, JsonValue, check_file, read_lines, read_text
+from .files import BYTE_ORDER_MARK, JsonValue, check_json_file, read_lines, read_text
 
 ItemT = TypeVar("ItemT")
 
@@ -56,7 +56,7 @@ def read_records(path: str | Path, *, unit: str) -> Iterator[Record]:
     YIELDS (Record): The records. A file with one record a line names their lines.
     RAISES (ValueError): If the file does not exist, or is an array and not UTF-8.
     """
-    path = check_file(path)
+    path = check_json_file(path)
     if _has_one_a_line(path):
         yield from _read_lines(path)
     else:

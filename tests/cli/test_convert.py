@@ -407,3 +407,18 @@ def test_an_export_without_relations_names_the_right_one(run_spacy, tmp_path):
     result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
     assert result.exit_code == 1
     assert "Export the project again as JSONL(Relation)" in flat(result)
+
+
+def test_malformed_records_of_all_inputs_are_listed(run_spacy, tmp_path):
+    names = []
+    for name in ("a.json", "b.json"):
+        names.append(write(tmp_path / name, [{**DOCCANO, "text": 3}]))
+    result = run_spacy("tabcnn", "convert", *names, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "a.json, document 0" in flat(result) and "b.json, document 0" in flat(result)
+
+
+def test_an_output_without_documents_is_told(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [{"data": {"text": "Ann"}, "annotations": []}])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "The output holds no document" in flat(result)

@@ -219,7 +219,7 @@ def test_the_first_entity_of_the_file_may_be_the_longer_one(nlp):
 @pytest.mark.parametrize("orig_id", [2**64, [1], {"a": 1}, True])
 def test_ids_that_no_file_can_hold_are_refused(nlp, orig_id):
     with pytest.raises(
-        ValueError, match=r"line 1: the field 'id' is .* expected a string or an int"
+        ValueError, match=r"line 1: the field 'id' is .* expected a string or a number"
     ):
         doccano_to_docs([line(id=orig_id)], nlp)
 

@@ -214,3 +214,25 @@ def test_relations_that_are_absent_stay_unset_in_every_format(nlp, tmp_path, for
     [doc], report = read_annotations(path, nlp, format_name=format_name, strict=True)
     assert "spacy_tabcnn.relations" not in doc.user_data
     assert report.noted.total() == 1
+
+
+@pytest.mark.parametrize("format_name", [None, "spert"])
+def test_a_file_in_utf_16_is_refused_once(nlp, tmp_path, format_name):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(as_lines([SPERT] * 3).encode("utf-16"))
+    with pytest.raises(ValueError, match=r"a\.jsonl: not UTF-8 text, but UTF-16\. Save"):
+        read_annotations(path, nlp, format_name=format_name)
+
+
+@pytest.mark.parametrize(
+    "name,advice", [("a.csv", "as JSON"), ("a.CONLL", "as JSON"), ("a.zip", "Unpack the archive")]
+)
+def test_files_of_other_kinds_are_refused_with_advice(tmp_path, name, advice):
+    with pytest.raises(ValueError, match=f"cannot detect .*{advice}.* Name it: spert"):
+        guess_format(write(tmp_path / name, "Ann"))
+
+
+def test_a_file_whose_records_are_all_bad_names_them(nlp, tmp_path):
+    path = write(tmp_path / "a.json", "[{'a': 1}, {'b': 1}]")
+    with pytest.raises(ValueError, match=r"2 records cannot be read(.|\n)*in record 1"):
+        read_annotations(path, nlp)
