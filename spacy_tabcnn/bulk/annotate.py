@@ -123,8 +123,11 @@ def _check_files(source: Path, output: Path, text_field: str) -> None:
     formats = (get_format(source), get_format(output, formats=("jsonl", "csv", "parquet")))
     if "parquet" in formats:
         import_parquet()
-    if source.resolve() == output.resolve():
-        raise ValueError(f"{output}: is the input too. Name another file for the output")
+    for path in (output, get_rejects_path(output)):
+        if source.resolve() == path.resolve():
+            raise ValueError(f"{path}: is the input too. Name another file for the output")
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder. Name another file for the output")
     check_source(source, text_field)
 
 

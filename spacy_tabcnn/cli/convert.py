@@ -31,7 +31,8 @@ from ._arguments import Kind, check_direction, find_kind
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
 _OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
-# If more than this share of the entities was widened, their offsets are probably wrong.
+# If so many entities were widened, and more than this share, their offsets are probably wrong.
+_MIN_WIDENED = 5
 _MAX_WIDENED = 0.2
 
 
@@ -493,7 +494,8 @@ def _print_changed(report: ConversionReport) -> None:
     )
     for change in report.changed:
         msg.info(f"First {change.unit} that {change.text}:", report.change_examples[change])
-    if report.changed[Change.WIDENED] > _MAX_WIDENED * report.n_entities_read:
+    n_widened = report.changed[Change.WIDENED]
+    if n_widened >= max(_MIN_WIDENED, _MAX_WIDENED * report.n_entities_read):
         msg.warn(
             "Many entities were widened. Compare the example with the text: if the marked words "
             "are wrong, the offsets count something else than characters of this text"

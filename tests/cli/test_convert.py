@@ -215,6 +215,9 @@ def test_entities_inside_tokens_are_kept_by_a_rule(
 
 def test_many_widened_entities_are_suspect(run_spacy, hours, tmp_path):
     result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
+    assert "Many entities were widened" not in flat(result)
+    hours.write_text("\n".join([hours.read_text(encoding="utf-8")] * 5), encoding="utf-8")
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
     assert "Many entities were widened. Compare the example" in flat(result)
 
 
