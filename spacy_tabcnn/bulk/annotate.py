@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from spacy.util import minibatch
 
+from ..pipeline.loading import check_pipeline
 from .output import write_output
 from .parts import Parts, Settings, atomic_file, lock_output
 from .rows import (
@@ -79,10 +80,11 @@ def annotate_file(
     RAISES (ImportError): If a file is Parquet and pyarrow is missing.
     RAISES (OSError): If a file cannot be read or written, another run is writing the output, or a
         process dies.
-    RAISES (ValueError): If the output exists or was begun with other settings, the columns of the
-        input do not fit, or an argument is malformed.
+    RAISES (ValueError): If the pipeline predicts no relations, the output exists or was begun with
+        other settings, the columns of the input do not fit, or an argument is malformed.
     """
     _check_files(source, output, text_field)
+    check_pipeline(model)
     settings: Settings = {
         **_describe_input(source),
         **describe_model(model),

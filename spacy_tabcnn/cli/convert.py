@@ -14,7 +14,7 @@ from wasabi import msg
 
 from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
-from ..corpora.folds import read_folds, write_folds
+from ..corpora.folds import make_folds, read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
 from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
 from ..corpora.tokenizer import (
@@ -164,10 +164,12 @@ def convert_cli(
         typer.Option("--strict", "-S", help="Stop if an entity or a relation cannot be kept"),
     ] = False,
     folds: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--folds",
-            help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds",
+            metavar="N or FILE",
+            help="Number of folds, or JSON file with the ids of each fold's documents: OUTPUT is a "
+            "folder of folds",
         ),
     ] = None,
     expect: Annotated[
@@ -201,7 +203,7 @@ def convert_cli(
 
     spacy tabcnn convert train.json train_tags.json --to tablert
 
-    spacy tabcnn convert all.json corpus/all --folds folds.json
+    spacy tabcnn convert all.json corpus/all --folds 10
     """
     try:
         _check_inputs(inputs, output)
@@ -240,7 +242,7 @@ def convert(
     to: str | None = None,
     lang: str = "en",
     strict: bool = False,
-    folds: Path | None = None,
+    folds: str | Path | int | None = None,
     expect: str | None = None,
     model: str | None = None,
     align: Alignment | None = None,
@@ -256,8 +258,9 @@ def convert(
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
     strict (bool): Stop if an entity or a relation cannot be kept.
-    folds (Path | None): JSON file with the ids of the documents of each fold. The output is then
-        a folder with the folders 0, 1, ... that hold train.spacy and test.spacy each.
+    folds (str | Path | int | None): Number of folds with alike shares of each label, or JSON file
+        with the ids of the documents of each fold. The output is then a folder with the folders
+        0, 1, ... that hold train.spacy and test.spacy each.
     expect (str | None): "sentences/entity types/relation types" to compare with the result.
     model (str | None): Name or folder of a pipeline, or a language. Its tokenizer splits raw text,
         instead of the tokenizer of `lang`.
@@ -331,14 +334,21 @@ def _extend_tokenizer(
 
 
 def _convert_to_folds(
-    inputs: Sequence[Path], output: Path, folds: Path, reading: _Reading
+    inputs: Sequence[Path], output: Path, folds: str | Path | int, reading: _Reading
 ) -> ConversionReport:
-    ids_of_folds = read_folds(folds)
+    ids_of_folds = None
+    if not str(folds).isdecimal():
+        ids_of_folds = read_folds(str(folds))
     docs, report = _read_inputs(inputs, reading)
-    write_folds(output, docs, ids_of_folds)
+    if ids_of_folds is None:
+        n_folds = int(str(folds))
+        make_folds(output, docs, n_folds)
+    else:
+        n_folds = len(ids_of_folds)
+        write_folds(output, docs, ids_of_folds)
     _print_report(report, output)
     _print_missed(docs, reading)
-    msg.good(f"{len(ids_of_folds)} folds in {output}, the folders 0 to {len(ids_of_folds) - 1}")
+    msg.good(f"{n_folds} folds in {output}, the folders 0 to {n_folds - 1}")
     return report
 
 
