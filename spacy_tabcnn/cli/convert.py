@@ -231,7 +231,12 @@ def convert_cli(
             options=options,
         )
     except (ImportError, OSError, ValueError) as err:
-        msg.fail("Could not convert", str(err), exits=1)
+        first, _, others = str(err).partition("\n")
+        msg.fail("Could not convert", first)
+        # The message about several malformed records has a line for each.
+        for line in others.splitlines():
+            msg.text(line)
+        raise SystemExit(1) from err
 
 
 def convert(
@@ -463,7 +468,9 @@ def _print_report(report: ConversionReport, output: Path) -> None:
         _print_changed(report)
     if report.dropped:
         _print_dropped(report)
-    elif report.ignored or report.bad_records:
+    elif report.bad_records:
+        msg.warn("No entity or relation of the other records left out")
+    elif report.ignored:
         msg.good("No entity or relation left out")
     else:
         msg.good("Nothing left out")

@@ -1,6 +1,7 @@
 """.spacy files: documents with their user data, which holds the relations."""
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from spacy.tokens import Doc, DocBin
@@ -47,7 +48,7 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
 def _check_annotation(doc: Doc, where: str) -> None:
     """Check that the relations and the id of a document can be used."""
     try:
-        get_relations(doc)
+        "".join(map(attrgetter("label"), get_relations(doc)))  # refuses a label that is no string
     except Exception as err:
         raise ValueError(
             f"{where}: its relations cannot be read ({err}). Set doc._.relations again, and save "

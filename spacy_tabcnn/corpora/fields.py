@@ -1,7 +1,8 @@
 """Checked access to the fields of JSON objects, with messages that name the place and the fix."""
 
 import json
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from .files import JsonValue
@@ -208,11 +209,14 @@ def find_text_field(
     RETURNS (str): The name: the given one, "text", or the name of the only field with a string.
     RAISES (ValueError): If there is no such field, or more than one.
     """
-    if text_field is not None or not isinstance(record, dict) or "text" in record:
-        return text_field or "text"
+    if text_field is not None:
+        return text_field
+    if not isinstance(record, dict) or "text" in record:
+        return "text"
     found = []
     for key, value in record.items():
-        if isinstance(value, str) and key not in others and not key.startswith("_"):
+        is_hidden = key in others or key.startswith("_")
+        if isinstance(value, str) and not is_hidden:
             found.append(key)
     if len(found) > 1:
         raise ValueError(
@@ -220,6 +224,16 @@ def find_text_field(
             f"{', '.join(found)}. Name its field with --text-field"
         )
     return next(iter(found), "text")
+
+
+def has_any_field(record: JsonValue, keys: Iterable[str]) -> bool:
+    """Check whether a JSON object has at least one of several fields with a value.
+
+    record (JsonValue): The JSON object.
+    keys (Iterable[str]): The names of the fields.
+    RETURNS (bool): True if it has.
+    """
+    return any(map(partial(has_field, record), keys))
 
 
 def locate(where: str, id_name: str, orig_id: JsonValue) -> str:

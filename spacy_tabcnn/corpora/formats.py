@@ -12,12 +12,12 @@ from .brat import brat_to_docs, docs_to_brat, find_brat, is_brat_file, write_bra
 from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
-from .fields import get_optional, has_field
+from .fields import get_optional, has_any_field, has_field
 from .files import JsonValue, check_file, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
-from .records import read_records
+from .records import list_problems, read_records
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
 
@@ -57,6 +57,8 @@ FORMATS = {
 _JSON_SUFFIXES = (".json", ".jsonl")
 # Fields of Prodigy's tasks that no other format has.
 _PRODIGY_FIELDS = ("spans", "answer", "_input_hash", "_task_hash", "_view_id")
+# Fields of exports that hold relations.
+_COMPLETE_FIELDS = ("entities", "tokens", *_PRODIGY_FIELDS)
 # Fields of other exports of the same tools, which hold no relations.
 _JSON_MIN_FIELDS = ("annotation_id", "annotator", "lead_time")
 _PLAIN_DOCCANO_FIELDS = ("label", "labels", "annotations")
@@ -158,10 +160,18 @@ def write_annotations(
 
 
 def _find_first_object(path: Path) -> dict[str, JsonValue]:
-    """Return the first record of a file that is a JSON object, or an empty one."""
+    """Return the first record of a file that is a JSON object, or an empty one.
+
+    RAISES (ValueError): If records cannot be decoded, and no other record is an object.
+    """
+    problems = []
     for record in read_records(check_file(path), unit="record"):
         if isinstance(record.value, dict):
             return record.value
+        if record.problem:
+            problems.append(record.problem)
+    if problems:
+        raise ValueError(list_problems(problems, str(path)))
     return {}
 
 
@@ -173,7 +183,7 @@ def _guess_from_object(first: JsonValue) -> str | None:
         return "labelstudio"
     if has_field(first, "tags"):
         return "tablert"
-    if any(has_field(first, key) for key in _PRODIGY_FIELDS):
+    if has_any_field(first, _PRODIGY_FIELDS):
         return "prodigy"
     if has_field(first, "tokens"):
         return _guess_from_tokens(first)
@@ -198,16 +208,15 @@ def _check_export(first: JsonValue, path: Path) -> None:
     path (Path): The file, for messages.
     RAISES (ValueError): If it is such an export.
     """
-    if isinstance(get_optional(first, "data"), dict) or has_field(first, "entities"):
+    if isinstance(get_optional(first, "data"), dict) or has_any_field(first, _COMPLETE_FIELDS):
         return
-    if any(has_field(first, key) for key in _JSON_MIN_FIELDS):
+    if has_any_field(first, _JSON_MIN_FIELDS):
         raise ValueError(
             f"{path}: this is Label Studio's export JSON-MIN, which holds no relations. Export the "
             "project again as JSON"
         )
-    is_text = isinstance(get_optional(first, "text", get_optional(first, "data")), str)
-    is_prodigy = any(has_field(first, key) for key in ("tokens", *_PRODIGY_FIELDS))
-    if is_text and not is_prodigy and any(has_field(first, key) for key in _PLAIN_DOCCANO_FIELDS):
+    text = get_optional(first, "text", get_optional(first, "data"))
+    if isinstance(text, str) and has_any_field(first, _PLAIN_DOCCANO_FIELDS):
         raise ValueError(
             f"{path}: this is doccano's plain export JSONL, which holds no relations. Export the "
             "project again as JSONL(Relation)"

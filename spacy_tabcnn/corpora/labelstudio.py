@@ -295,21 +295,32 @@ def _get_relations(
             what = f"{from_id} -> {to_id} ({item_id} is of the type {others[item_id]!r})"
             found.report.drop(Reason.NOT_AN_ENTITY, where, what)
             return
-    source = found.find(from_id, "from_id", where)
-    target = found.find(to_id, "to_id", where)
-    direction = get_optional(result, "direction", "right")
-    if direction not in _DIRECTIONS:
+    pairs = _direct(
+        result, found.find(from_id, "from_id", where), found.find(to_id, "to_id", where)
+    )
+    if not pairs:
         raise ValueError(
-            f"{where}: the direction is {direction!r}; expected one of {', '.join(_DIRECTIONS)}"
+            f"{where}: the direction is {get_optional(result, 'direction')!r}; expected one of "
+            f"{', '.join(_DIRECTIONS)}"
         )
     labels = _get_labels(result, "labels", where)
     if not labels:
         found.report.drop(Reason.UNLABELLED_RELATION, where, f"{from_id} -> {to_id}")
     for label in labels:
-        if direction in ("right", "bi"):
-            yield source, target, label
-        if direction in ("left", "bi"):
-            yield target, source, label
+        for head, tail in pairs:
+            yield head, tail, label
+
+
+def _direct(result: JsonValue, source: int, target: int) -> list[tuple[int, int]]:
+    """Return head and tail of the relations of a result; nothing if its direction is unknown."""
+    direction = get_optional(result, "direction", "right")
+    if direction == "right":
+        return [(source, target)]
+    if direction == "left":
+        return [(target, source)]
+    if direction == "bi":
+        return [(source, target), (target, source)]
+    return []
 
 
 def _get_labels(record: JsonValue, field: str, where: str) -> list[str]:

@@ -16,7 +16,7 @@ from html.parser import HTMLParser
 from typing import Protocol
 
 from .character_formats import Offsets
-from .fields import describe, find_text_field, get_field, get_items, get_optional
+from .fields import describe, find_text_field, get_field, get_items, get_optional, has_field
 from .files import JsonValue
 
 # Elements that begin and end a line.
@@ -185,19 +185,25 @@ def is_html_region(result: JsonValue) -> bool:
 
 def _find_field(data: JsonValue, names: Collection[str], named: str | None, where: str) -> str:
     """Return the name of the field with the text."""
-    if named is None and isinstance(data, dict):
-        for name in names:
-            if name in data:
-                return name
-        if "text" not in data:
-            dialogues = [name for name, value in data.items() if _is_dialogue(value)]
-            if len(dialogues) == 1:
-                return dialogues[0]
-    return find_text_field(data, where, text_field=named)
+    if named is not None:
+        return named
+    for name in names:
+        if has_field(data, name):
+            return name
+    dialogues = _find_dialogues(data)
+    if len(dialogues) == 1 and not has_field(data, "text"):
+        return dialogues[0]
+    return find_text_field(data, where, text_field=None)
 
 
-def _is_dialogue(value: JsonValue) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+def _find_dialogues(data: JsonValue) -> list[str]:
+    """Return the names of the fields that hold a list of objects."""
+    found = []
+    if isinstance(data, dict):
+        for name, value in data.items():
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                found.append(name)
+    return found
 
 
 def _get_paragraphs(data: JsonValue, field: str, inner: str | None, where: str) -> list[str]:

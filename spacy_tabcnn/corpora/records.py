@@ -36,7 +36,7 @@ class Record(NamedTuple):
 
     where (str): File and place, for messages.
     value (JsonValue): The decoded value; None if it cannot be decoded.
-    problem (str): The reason why it cannot be decoded, with its place; empty if it can.
+    problem (str): The reason why it cannot be decoded or used, with its place; empty if it can.
     """
 
     where: str
@@ -81,10 +81,10 @@ def to_records(
     for position, item in enumerate(content):
         if isinstance(item, Record):
             yield item
-        elif not has_lines or not isinstance(item, str):
+        elif isinstance(item, str) and has_lines:
+            yield from _parse_line(item, f"{source}, line {position + 1}")
+        else:
             yield Record(f"{source}, {unit} {position}", item)
-        elif item.strip():
-            yield _parse_line(item, f"{source}, line {position + 1}")
 
 
 def collect_docs(
@@ -227,27 +227,32 @@ def _read_lines(path: Path) -> Iterator[Record]:
         except ValueError as err:
             yield Record(where, None, str(err))
             continue
-        if line.strip():
-            yield _parse_line(line, where)
+        yield from _parse_line(line, where)
 
 
-def _parse_line(line: str, where: str) -> Record:
+def _parse_line(line: str, where: str) -> list[Record]:
+    """Return the record of a line, or nothing for a blank line."""
+
     def place(err: json.JSONDecodeError) -> str:
         return f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
 
-    return _decode(line, where, place)
+    if not line.strip():
+        return []
+    return [_decode(line, where, place)]
 
 
 def _split_values(text: str, source: str, unit: str) -> Iterator[Record]:
     """Return the records of an array, or of values that follow each other."""
-    for position, (start, end) in enumerate(_find_values(text)):
+    position = 0
+    for start, end in _find_values(text):
         where = f"{source}, {unit} {position}"
         if start == len(text):
             problem = f"{where}: the file ends before its array ends. Export it again"
             yield Record(where, None, problem)
-        else:
+        elif text[start:end].strip():
             place = partial(_place_in_file, text, start, source, f"{unit} {position}")
             yield _decode(text[start:end], where, place)
+            position += 1
 
 
 def _place_in_file(text: str, start: int, source: str, name: str, err: json.JSONDecodeError) -> str:
@@ -264,29 +269,39 @@ def _place_in_file(text: str, start: int, source: str, name: str, err: json.JSON
 def _find_values(text: str) -> Iterator[tuple[int, int]]:
     """Return the start and end of each item of an array, or of each value outside arrays.
 
-    An empty value at the end of the text means that an array is not closed. For example, the text
-    `[{}, 1` has the values `{}`, ` 1` and an empty one.
+    Values may be blank. One that begins at the end of the text means that an array is not closed.
+    For example, the text `[{}, 1` has the values `{}`, ` 1` and an empty one.
     """
     depth = start = 0
     in_array = False
     for match in _STRUCTURE.finditer(text):
-        token = match.group()
-        step = _get_step(token)
-        if step == 1 and depth == 0 and token == "[":
+        token, before = match.group(), depth
+        depth = max(depth + _get_step(token), 0)
+        if token == "[" and before == 0:
             in_array, start = True, match.end()
-        elif step == 0 and token == "," and in_array and depth == 1:
-            yield start, match.start()
+        elif _ends_value(token, before, depth, in_array):
+            yield start, _find_end(match, in_array)
             start = match.end()
-        elif step == -1 and depth == 1:
-            end = match.start() if in_array and token == "]" else match.end()
-            if text[start:end].strip():
-                yield start, end
-            in_array, start = False, match.end()
-        depth = max(depth + step, 0)
-    if text[start:].strip():
+            in_array = in_array and depth > 0
+    if start < len(text):
         yield start, len(text)
     if in_array:
         yield len(text), len(text)
+
+
+def _ends_value(token: str, before: int, depth: int, in_array: bool) -> bool:
+    """Check whether a token ends a value; `before` is the number of open brackets before it."""
+    if token == ",":
+        return in_array and depth == 1
+    return before == 1 and depth == 0
+
+
+def _find_end(match: re.Match[str], in_array: bool) -> int:
+    """Return the end of a value, which does not hold the comma or the bracket of its array."""
+    # Another bracket belongs to the value, and so makes it invalid.
+    if in_array and match.group() in (",", "]"):
+        return match.start()
+    return match.end()
 
 
 def _decode(text: str, where: str, place: Callable[[json.JSONDecodeError], str]) -> Record:
@@ -301,12 +316,12 @@ def _decode(text: str, where: str, place: Callable[[json.JSONDecodeError], str])
     except UnicodeEncodeError as err:
         half = ascii(err.object[err.start])
         problem = f"a string holds {half}, half of a character. Remove or correct it"
-        return Record(where, None, f"{where}: {problem}")
+        return Record(where, value, f"{where}: {problem}")
     except (ValueError, RecursionError) as err:
         return Record(where, None, _describe_problem(err, where))
     if repeated:
         problem = f"{where}: the key {repeated[0]!r} occurs twice in one object. Remove one of them"
-        return Record(where, None, problem)
+        return Record(where, value, problem)
     return Record(where, value)
 
 

@@ -346,3 +346,96 @@ def test_bad_input_is_a_message_and_exit_code_1(
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert message in flat(result)
+
+
+DOCCANO = {
+    "id": 1,
+    "text": "Ann of Rome",
+    "entities": [{"id": 1, "start_offset": 0, "end_offset": 3, "label": "PER"}],
+    "relations": [],
+}
+
+
+def test_malformed_records_are_listed_or_left_out(run_spacy, tmp_path):
+    bad = {**DOCCANO, "entities": [{**DOCCANO["entities"][0], "end_offset": 99}]}
+    path = write(tmp_path / "a.json", [bad, DOCCANO, bad])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "2 records cannot be read." in flat(result)
+    assert "document 0, entity 0" in flat(result) and "document 2, entity 0" in flat(result)
+    assert not (tmp_path / "a.spacy").exists()
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--skip-bad")
+    assert result.exit_code == 0
+    assert "1 documents in" in flat(result)
+    assert "Malformed records left out (2):" in flat(result)
+    assert "left out" in flat(result) and "Nothing left out" not in flat(result)
+
+
+def test_relations_that_were_not_annotated_are_counted(run_spacy, tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": "Ann left", "spans": [], "answer": "accept"})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "1 documents without annotation of relations, which stays unset" in flat(result)
+
+
+@pytest.mark.parametrize(
+    "record,options,kept",
+    [
+        ({**DOCCANO, "title": "x", "text": "", "body": "Ann left"}, ["--text-field", "body"], 1),
+        (
+            {
+                **DOCCANO,
+                "entities": [
+                    {"id": 1, "start_offset": 7, "end_offset": 11, "label": "LOC"},
+                    {"id": 2, "start_offset": 0, "end_offset": 11, "label": "PER"},
+                ],
+            },
+            ["--overlap", "first"],
+            1,
+        ),
+        (
+            {
+                **DOCCANO,
+                "text": "😀 Ann",
+                "entities": [{"id": 1, "start_offset": 3, "end_offset": 6, "label": "PER"}],
+            },
+            ["--utf16"],
+            1,
+        ),
+        (
+            {"data": {"text": "Ann"}, "annotations": [], "predictions": [{"result": []}]},
+            ["--predictions"],
+            0,
+        ),
+        (
+            {"data": {"text": "Ann"}, "annotations": [{"result": []}, {"result": []}]},
+            ["--annotator", "all"],
+            0,
+        ),
+    ],
+)
+def test_options_of_reading_reach_the_reader(run_spacy, tmp_path, record, options, kept):
+    path = write(tmp_path / "a.json", [record])
+    with_option = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", *options)
+    without = run_spacy("tabcnn", "convert", path, tmp_path / "b.spacy")
+    assert with_option.output != without.output
+    assert with_option.exit_code == 0, with_option.output
+    docs = DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab)
+    assert sum(len(doc.ents) for doc in docs) == kept
+
+
+def test_event_arguments_are_read_when_asked_for(run_spacy, tmp_path):
+    (tmp_path / "a.txt").write_text("Rain caused floods")
+    lines = ["T1\tThing 0 4\tRain", "T2\tCause 5 11\tcaused", "E1\tCause:T2 Source:T1"]
+    (tmp_path / "a.ann").write_text("\n".join(lines))
+    path = tmp_path / "a.ann"
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "Not read: arguments of events (1)" in flat(result)
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--event-arguments")
+    assert "Source 1" in flat(result) and "Nothing left out" in flat(result)
+
+
+def test_an_export_without_relations_names_the_right_one(run_spacy, tmp_path):
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "Ann", "label": [[0, 3, "PER"]]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "Export the project again as JSONL(Relation)" in flat(result)

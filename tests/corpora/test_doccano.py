@@ -171,7 +171,8 @@ def test_parts_of_a_bad_record_are_not_counted(nlp):
 
 
 def test_strict_mode_leaves_out_bad_records_only_when_asked_for(nlp):
-    unaligned = line(entities=[{"id": 1, "start_offset": 1, "end_offset": 3, "label": "X"}])
+    entities = [{"id": 1, "start_offset": 1, "end_offset": 3, "label": "X"}]
+    unaligned = line(entities=entities, relations=[])
     options = ReadingOptions(skip_bad=True)
     with pytest.raises(ValueError, match="line 1, entity 0: entity 'ar'"):
         doccano_to_docs([unaligned, json.dumps(BAD)], nlp, strict=True, options=options)
@@ -218,7 +219,7 @@ def test_the_first_entity_of_the_file_may_be_the_longer_one(nlp):
 @pytest.mark.parametrize("orig_id", [2**64, [1], {"a": 1}, True])
 def test_ids_that_no_file_can_hold_are_refused(nlp, orig_id):
     with pytest.raises(
-        ValueError, match="line 1: the field 'id' is .* expected a string or an int"
+        ValueError, match=r"line 1: the field 'id' is .* expected a string or an int"
     ):
         doccano_to_docs([line(id=orig_id)], nlp)
 
