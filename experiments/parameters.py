@@ -82,7 +82,7 @@ def _format_config(config: Config, n_train: int | None) -> list[str]:
         format_number(_get_rate(head_rate), "g"),
         format_number(training.get("dropout"), "g"),
         format_number(warmup, "g"),
-        format_number(_count_epochs(training, n_train), ".0f"),
+        format_number(_count_epochs(config, n_train), ".0f"),
     ]
 
 
@@ -111,7 +111,12 @@ def _get_rate(rate: object) -> object:
     return rate
 
 
-def _count_epochs(training: Settings, n_train: int | None) -> float | None:
+def _count_epochs(config: Config, n_train: int | None) -> float | None:
+    """Return the epochs of a training, which its config gives or its steps and corpus imply."""
+    training = config["training"]
+    if not training["max_steps"]:
+        given = config.get("initialize", {}).get("before_init", {}).get("n_epochs")
+        return training.get("max_epochs") or given
     size = training.get("batcher", {}).get("size")
     if not n_train or not isinstance(size, int):
         return None

@@ -14,6 +14,9 @@ from .labels import LabelScheme
 from .relations import Relation, get_relations
 from .sentences import Bounds
 
+# Part of the reason why an entity or a relation is left out whose label the scheme lacks.
+UNKNOWN_TYPE = "of the unknown type"
+
 
 class AlignedGold(NamedTuple):
     """The annotation of a reference, in the words of the predicted document.
@@ -80,7 +83,7 @@ def _add_entity(
     """Add an entity of the reference to the gold, or return the reason why it cannot be added."""
     span = aligner.align(ent)
     if ent.label_ not in scheme.entities:
-        return f"entities of the unknown type {ent.label_!r}"
+        return f"entities {UNKNOWN_TYPE} {ent.label_!r}"
     if span is None:
         gold.is_missing[aligner.words_of(range(ent.start, ent.end))] = True
         return "entities that do not match the tokens"
@@ -100,7 +103,7 @@ def _add_relation(
 ) -> str | None:
     """Add a relation of the reference to the gold, or return the reason why it cannot be added."""
     if relation.label not in scheme.relations:
-        return f"relations of the unknown type {relation.label!r}"
+        return f"relations {UNKNOWN_TYPE} {relation.label!r}"
     head, tail = aligner.align(relation.head), aligner.align(relation.tail)
     if head is None or tail is None or not {head, tail} <= gold.entities.keys():
         return "relations of a span that is not a usable entity"

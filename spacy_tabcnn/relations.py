@@ -1,27 +1,47 @@
-"""Relations between entities and the extension attributes that hold them.
+"""Relations between entities: the extension attributes read and write them here.
 
-`doc._.relations` reads and writes a list of `Relation`; `span._.relations` reads the relations of
+`doc._.relations` reads and writes a tuple of `Relation`; `span._.relations` reads the relations of
 a span. The stored form is plain data in `doc.user_data`. So relations survive `Doc.to_bytes`,
 `DocBin(store_user_data=True)`, `Doc.copy`, pickle and worker processes.
 
-The stored form names words by their index. A document that is made of other words has no
-relations: set them again after `Doc.retokenize`, `Span.as_doc` (also with `copy_user_data=True`)
-and `Doc.from_docs`. `Doc.to_json` omits relations, and `to_json(underscore=["relations"])` refuses
-a list that is not empty, since JSON cannot hold spans.
+Relations follow the characters on which they were set (see `storage`). They are found again after
+`Doc.retokenize`, in `Doc.from_docs`, and in `Span.as_doc(copy_user_data=True)`, which keeps the
+relations inside the span. Where that is not possible, reading them is an error: an argument begins
+or ends inside a merged word, or the text is another one. `Span.as_doc()` copies no user data,
+hence no relations; `documents.span_to_doc` does. `Doc.to_json` has no place for spans:
+`to_json(underscore=["relations_json"])` writes relations as plain data.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from spacy.tokens import Doc, Span
 
-# Keys of doc.user_data. The values are lists of plain lists: see `_pack` and `set_entity_scores`.
-RELATIONS_KEY = "spacy_tabcnn.relations"
-ENTITY_SCORES_KEY = "spacy_tabcnn.entity_scores"
+from .storage import (
+    PackedSpan,
+    Place,
+    find_places,
+    find_span,
+    has_overlap,
+    has_same_text,
+    has_same_words,
+    is_complete,
+    is_fingerprint,
+    is_packed_span,
+    pack_span,
+    store,
+    take_fingerprint,
+)
 
-# First word, end (exclusive) and label of a span, as they are stored.
-_PackedSpan: TypeAlias = tuple[int, int, str]
+# Names of the stored data; version 0.1.0 used them as keys of doc.user_data.
+RELATIONS = "spacy_tabcnn.relations"
+ENTITY_SCORES = "spacy_tabcnn.entity_scores"
+
+# Head, tail, label and score of a relation, as they are stored.
+_PackedRelation: TypeAlias = Sequence[Any]
+# First character, end (exclusive) and label of an entity.
+_EntityKey: TypeAlias = tuple[int, int, str]
 
 
 class Relation(NamedTuple):
@@ -86,31 +106,37 @@ def has_relations(doc: Doc) -> bool:
     An empty list counts: it states that the document has no relation.
 
     doc (Doc): The document.
-    RETURNS (bool): True if `doc._.relations` was ever set.
+    RETURNS (bool): True if `doc._.relations` was ever set. For a document that `Doc.from_docs`
+        made, True if it was set on all documents that have words.
     """
-    return RELATIONS_KEY in doc.user_data
+    _convert_old_form(doc)
+    return is_complete(doc, find_places(doc, RELATIONS))
 
 
-def get_relations(doc: Doc) -> list[Relation]:
+def get_relations(doc: Doc) -> tuple[Relation, ...]:
     """Return the relations of a document; the getter of `doc._.relations`.
 
     doc (Doc): The document.
-    RETURNS (list[Relation]): Its relations, in the order they were set; empty if none were set.
-        A span that was set without a label has the label of the entity with its boundaries.
+    RETURNS (tuple[Relation, ...]): Its relations, in the order they were set; empty if none were
+        set. A span that was set without a label has the label of the entity with its boundaries.
+    RAISES (ValueError): If an argument no longer consists of whole words, or the relations were set
+        on another text.
     """
-    stored = doc.user_data.get(RELATIONS_KEY)
+    _convert_old_form(doc)
+    places = find_places(doc, RELATIONS)
+    if not places:
+        return ()
+    stored = _read_relations(doc, places)
     if not stored:
-        return []
+        return ()
     types = {(ent.start, ent.end): ent.label_ for ent in doc.ents}
-    relations = []
-    for packed in stored:
-        head = _unpack_span(doc, packed[:3], types)
-        tail = _unpack_span(doc, packed[3:6], types)
-        relations.append(Relation(head, tail, *packed[6:]))
-    return relations
+    try:
+        return tuple(_unpack(doc, packed, types) for packed in stored)
+    except (IndexError, TypeError, ValueError) as err:
+        raise ValueError(_describe_damage(RELATIONS)) from err
 
 
-def get_span_relations(span: Span) -> list[Relation]:
+def get_span_relations(span: Span) -> tuple[Relation, ...]:
     """Return the relations of a span; the getter of `span._.relations`.
 
     A relation belongs to a span if both its arguments lie inside the span, or if one of them has
@@ -118,7 +144,7 @@ def get_span_relations(span: Span) -> list[Relation]:
     entity has the relations in which it is head or tail.
 
     span (Span): The span, for example a sentence or an entity.
-    RETURNS (list[Relation]): Its relations, in the order of `doc._.relations`.
+    RETURNS (tuple[Relation, ...]): Its relations, in the order of `doc._.relations`.
     """
     relations = []
     for relation in get_relations(span.doc):
@@ -126,7 +152,7 @@ def get_span_relations(span: Span) -> list[Relation]:
         is_inside = all(_contains(span, argument) for argument in arguments)
         if is_inside or _get_bounds(span) in map(_get_bounds, arguments):
             relations.append(relation)
-    return relations
+    return tuple(relations)
 
 
 def set_relations(doc: Doc, relations: Iterable[Relation | Sequence[object]]) -> None:
@@ -146,7 +172,8 @@ def set_relations(doc: Doc, relations: Iterable[Relation | Sequence[object]]) ->
     stored = []
     for index, relation in enumerate(relations):
         stored.append(_pack(doc, index, relation))
-    doc.user_data[RELATIONS_KEY] = stored
+    doc.user_data.pop(RELATIONS, None)  # the old form
+    store(doc, RELATIONS, [take_fingerprint(doc), stored])
 
 
 def set_entity_scores(doc: Doc, entities: Iterable[Span], scores: Iterable[float]) -> None:
@@ -158,8 +185,39 @@ def set_entity_scores(doc: Doc, entities: Iterable[Span], scores: Iterable[float
     """
     stored = []
     for ent, score in zip(entities, scores, strict=True):
-        stored.append([ent.start, ent.end, ent.label_, float(score)])
-    doc.user_data[ENTITY_SCORES_KEY] = stored
+        stored.append([pack_span(ent), float(score)])
+    doc.user_data.pop(ENTITY_SCORES, None)  # the old form
+    store(doc, ENTITY_SCORES, stored)
+
+
+def list_entity_scores(doc: Doc) -> list[tuple[Span, float]]:
+    """List the predicted entities and their scores.
+
+    doc (Doc): The document.
+    RETURNS (list[tuple[Span, float]]): Entities with their probabilities, in the order they were
+        set. Entities that no longer consist of whole words are left out.
+    """
+    found = []
+    for (start, end, label), score in get_entity_scores(doc).items():
+        span = doc.char_span(start, end, label=label)
+        if span is not None:
+            found.append((span, score))
+    return found
+
+
+def get_entity_scores(doc: Doc) -> dict[tuple[int, int, str], float]:
+    """Return the scores of all predicted entities.
+
+    doc (Doc): The document.
+    RETURNS (dict[tuple[int, int, str], float]): The probabilities by first character, end
+        (exclusive) and type.
+    """
+    text = doc.text
+    scores: dict[_EntityKey, float] = {}
+    for key, covered, score in _iterate_scores(doc):
+        if text[key[0] : key[1]] == covered:
+            scores.setdefault(key, score)
+    return scores
 
 
 def get_entity_score(span: Span) -> float | None:
@@ -168,7 +226,23 @@ def get_entity_score(span: Span) -> float | None:
     span (Span): A span with the boundaries and the label of a predicted entity.
     RETURNS (float | None): Its probability, or None if no such entity was predicted.
     """
-    return _get_entity_scores(span.doc).get((span.start, span.end, span.label_))
+    wanted = _get_key(span)
+    for key, covered, score in _iterate_scores(span.doc):
+        if key == wanted and covered == span.text:
+            return score
+    return None
+
+
+def is_stored_by_key(key: object) -> bool:
+    """Check whether a key of `doc.user_data` belongs to relations or entity scores.
+
+    key (object): The key.
+    RETURNS (bool): True if this module reads and writes the value.
+    """
+    name = key
+    if isinstance(key, tuple) and len(key) == 4:
+        name = key[1]
+    return name in (RELATIONS, ENTITY_SCORES)
 
 
 def doc_to_annotation(doc: Doc) -> AnnotationDict:
@@ -182,33 +256,11 @@ def doc_to_annotation(doc: Doc) -> AnnotationDict:
     relations = get_relations(doc)
     spans = _collect_entities(doc, relations)
     indices = {bounds: index for index, bounds in enumerate(spans)}
-    scores = _get_entity_scores(doc)
+    scores = get_entity_scores(doc)
     return {
         "entities": [_entity_to_dict(span, scores) for span in spans.values()],
         "relations": [_relation_to_dict(relation, indices) for relation in relations],
     }
-
-
-def register_extensions() -> None:
-    """Register `doc._.relations`, `span._.relations` and `span._.entity_score` where missing.
-
-    Spawned worker processes start without them, so the components call this function before they
-    annotate.
-    """
-    if not Doc.has_extension("relations"):
-        Doc.set_extension("relations", getter=get_relations, setter=set_relations)
-    if not Span.has_extension("relations"):
-        Span.set_extension("relations", getter=get_span_relations, setter=_refuse_span_relations)
-    if not Span.has_extension("entity_score"):
-        Span.set_extension("entity_score", getter=get_entity_score)
-
-
-def _refuse_span_relations(span: Span, relations: object) -> None:
-    # Without a setter, spaCy would store the value where no getter looks for it.
-    raise ValueError(
-        "span._.relations can only be read. Set the relations of the whole document with "
-        "doc._.relations"
-    )
 
 
 def _get_bounds(span: Span) -> tuple[int, int]:
@@ -219,11 +271,8 @@ def _contains(span: Span, other: Span) -> bool:
     return span.start <= other.start and other.end <= span.end
 
 
-def _get_entity_scores(doc: Doc) -> dict[_PackedSpan, float]:
-    scores: dict[_PackedSpan, float] = {}
-    for start, end, label, score in doc.user_data.get(ENTITY_SCORES_KEY, ()):
-        scores.setdefault((start, end, label), score)
-    return scores
+def _get_key(span: Span) -> _EntityKey:
+    return span.start_char, span.end_char, span.label_
 
 
 def _collect_entities(doc: Doc, relations: Iterable[Relation]) -> dict[tuple[int, int], Span]:
@@ -235,12 +284,12 @@ def _collect_entities(doc: Doc, relations: Iterable[Relation]) -> dict[tuple[int
     return spans
 
 
-def _entity_to_dict(span: Span, scores: dict[_PackedSpan, float]) -> EntityDict:
+def _entity_to_dict(span: Span, scores: dict[_EntityKey, float]) -> EntityDict:
     return {
         "start": span.start_char,
         "end": span.end_char,
         "label": span.label_,
-        "score": scores.get((span.start, span.end, span.label_)),
+        "score": scores.get(_get_key(span)),
     }
 
 
@@ -253,12 +302,158 @@ def _relation_to_dict(relation: Relation, indices: dict[tuple[int, int], int]) -
     }
 
 
-def _unpack_span(doc: Doc, packed: _PackedSpan, types: dict[tuple[int, int], str]) -> Span:
-    start, end, label = packed
-    return Span(doc, start, end, label=label or types.get((start, end), ""))
+def _iterate_scores(doc: Doc) -> Iterator[tuple[_EntityKey, str, float]]:
+    """Yield the entities whose scores are stored, with their text at that time.
+
+    They may lie outside the document, if a part of a document was copied.
+    """
+    _convert_old_form(doc)
+    try:
+        for place in find_places(doc, ENTITY_SCORES):
+            for (_, _, start, end, label, text), score in place.data:
+                if start + place.start >= 0:
+                    yield (start + place.start, end + place.start, label), text, score
+    except (TypeError, ValueError) as err:
+        raise ValueError(_describe_damage(ENTITY_SCORES)) from err
 
 
-def _pack(doc: Doc, index: int, relation: object) -> list[int | str | float]:
+def _read_relations(doc: Doc, places: Sequence[Place]) -> Sequence[_PackedRelation]:
+    """Return the stored relations, with the words that their arguments have now."""
+    for place in places:
+        if not _has_right_form(place.data):
+            raise ValueError(_describe_damage(RELATIONS))
+    fingerprint, stored = places[0].data
+    if has_same_words(doc, places[0], fingerprint):
+        return stored
+    return _move_relations(doc, places)
+
+
+def _has_right_form(data: object) -> bool:
+    """Check the outer form of stored relations: a fingerprint and a sequence."""
+    if not isinstance(data, list | tuple) or len(data) != 2:
+        return False
+    fingerprint, stored = data
+    return is_fingerprint(fingerprint) and isinstance(stored, list | tuple)
+
+
+def _move_relations(doc: Doc, places: Sequence[Place]) -> list[_PackedRelation]:
+    """Find the words of relations by their characters.
+
+    Relations that lie outside the document, fully or in part, are left out.
+    """
+    if has_overlap(places):
+        raise ValueError(
+            "doc._.relations: the document was joined of parts that Span.as_doc made of other "
+            "documents, and the places of their relations overlap. Make the parts with "
+            "spacy_tabcnn.span_to_doc instead, or join them with spacy_tabcnn.join_docs"
+        )
+    text = doc.text
+    moved: list[_PackedRelation] = []
+    for place in places:
+        fingerprint, stored = place.data
+        if not has_same_text(text, place, fingerprint):
+            raise ValueError(_describe_other_text(fingerprint[0]))
+        for packed in stored:
+            relation = _move_relation(doc, packed, place)
+            if relation is not None:
+                moved.append(relation)
+    return moved
+
+
+def _move_relation(doc: Doc, packed: _PackedRelation, place: Place) -> _PackedRelation | None:
+    if not isinstance(packed, list | tuple) or len(packed) != 4:
+        raise ValueError(_describe_damage(RELATIONS))
+    head, tail, label, score = packed
+    moved_head = _move_argument(doc, "head", head, label, place)
+    moved_tail = _move_argument(doc, "tail", tail, label, place)
+    if moved_head is None or moved_tail is None:
+        return None
+    return moved_head, moved_tail, label, score
+
+
+def _move_argument(
+    doc: Doc, role: str, packed: PackedSpan, label: str, place: Place
+) -> PackedSpan | None:
+    if not is_packed_span(packed):
+        raise ValueError(_describe_damage(RELATIONS))
+    try:
+        span = find_span(doc, packed, place)
+    except LookupError as err:
+        raise ValueError(_describe_other_text(packed[-1])) from err
+    except ValueError as err:
+        raise ValueError(
+            f"doc._.relations: the {role} of a relation {label!r} no longer consists of whole "
+            f"words: {err}. Merge or split words before the relations are set, or set "
+            "doc._.relations again"
+        ) from err
+    if span is None:
+        return None
+    return pack_span(span)
+
+
+def _describe_other_text(text: object) -> str:
+    return (
+        f"doc._.relations: the relations were set on another text ({text!r} is not where it was), "
+        "and came here with doc.user_data. Set doc._.relations on this document; [] states that "
+        "there are none"
+    )
+
+
+def _describe_damage(name: str) -> str:
+    return (
+        f"doc.user_data: the value of {name!r} has not the form that this package writes. Set "
+        "doc._.relations again, or convert the corpus again with `spacy tabcnn convert`"
+    )
+
+
+def _convert_old_form(doc: Doc) -> None:
+    """Store the relations and scores of version 0.1.0, which have no characters, in today's form.
+
+    The words are still the words on which they were set, unless they were changed before the first
+    look.
+    """
+    for name in (RELATIONS, ENTITY_SCORES):
+        if name in doc.user_data:
+            try:
+                _convert_old_value(doc, name)
+            except (IndexError, TypeError, ValueError) as err:
+                raise ValueError(_describe_damage(name)) from err
+
+
+def _convert_old_value(doc: Doc, name: str) -> None:
+    stored = doc.user_data[name]
+    if name == ENTITY_SCORES:
+        spans = [_make_span(doc, start, end, label) for start, end, label, _ in stored]
+        set_entity_scores(doc, spans, [packed[-1] for packed in stored])
+        return
+    relations = []
+    for head, head_end, head_label, tail, tail_end, tail_label, label, score in stored:
+        head_span = _make_span(doc, head, head_end, head_label)
+        tail_span = _make_span(doc, tail, tail_end, tail_label)
+        relations.append(Relation(head_span, tail_span, label, score))
+    set_relations(doc, relations)
+
+
+def _unpack(doc: Doc, packed: _PackedRelation, types: dict[tuple[int, int], str]) -> Relation:
+    head, tail, label, score = packed
+    if not isinstance(label, str) or not isinstance(score, float):
+        raise TypeError
+    return Relation(_unpack_span(doc, head, types), _unpack_span(doc, tail, types), label, score)
+
+
+def _unpack_span(doc: Doc, packed: PackedSpan, types: dict[tuple[int, int], str]) -> Span:
+    start, end, _, _, label, _ = packed
+    return _make_span(doc, start, end, label or types.get((start, end), ""))
+
+
+def _make_span(doc: Doc, start: object, end: object, label: str) -> Span:
+    # spaCy takes fractions for indices, and empty spans.
+    if not isinstance(start, int) or not isinstance(end, int) or not start < end:
+        raise IndexError
+    return Span(doc, start, end, label=label)
+
+
+def _pack(doc: Doc, index: int, relation: object) -> _PackedRelation:
     """Check a relation and return its stored form: both arguments, the label and the score."""
     if not isinstance(relation, Sequence) or len(relation) not in (3, 4):
         raise ValueError(
@@ -267,20 +462,20 @@ def _pack(doc: Doc, index: int, relation: object) -> list[int | str | float]:
         )
     head, tail, label, *score = relation
     return [
-        *_pack_argument(doc, index, "head", head),
-        *_pack_argument(doc, index, "tail", tail),
+        _pack_argument(doc, index, "head", head),
+        _pack_argument(doc, index, "tail", tail),
         _check_label(index, label),
         _check_score(index, *score),
     ]
 
 
-def _pack_argument(doc: Doc, index: int, role: str, span: object) -> _PackedSpan:
+def _pack_argument(doc: Doc, index: int, role: str, span: object) -> PackedSpan:
     if not isinstance(span, Span) or span.doc is not doc or not len(span):
         raise ValueError(
             f"doc._.relations: the {role} of item {index} is {span!r}; expected a Span of words "
             "of this document, for example doc[2:4] or an item of doc.ents"
         )
-    return span.start, span.end, span.label_
+    return pack_span(span)
 
 
 def _check_label(index: int, label: object) -> str:

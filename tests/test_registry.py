@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import spacy
-from spacy.util import registry
+from spacy.training import Example
+from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import Config
 
 from spacy_tabcnn.pipeline.base import RelationPipe
@@ -129,6 +130,34 @@ def test_shipped_configs_train(run_spacy, config, paths, tmp_path):
     assert result.exit_code == 0, result.output
     *_, component = Config().from_disk(config, interpolate=False)["nlp"]["pipeline"]
     assert (tmp_path / "model-last" / component / "model").is_file()
+
+
+def test_shipped_configs_can_be_continued_by_nlp_update(config, paths):
+    nlp = load_model_from_config(load_config(config, overrides=as_overrides(paths)))
+    doc = nlp.make_doc("Ada founded Acme.")
+    doc.ents = [doc.char_span(0, 3, "Person"), doc.char_span(12, 16, "Organisation")]
+    doc._.relations = [(doc.ents[0], doc.ents[1], "founded")]
+    examples = [Example(nlp.make_doc(doc.text), doc)]
+    nlp.initialize(lambda: examples)
+    nlp._optimizer = None  # as in a pipeline that was loaded
+    losses = nlp.update(examples)
+    assert losses[nlp.pipe_names[-1]] > 0.0
+    assert nlp.resume_training() is nlp._optimizer
+    assert nlp.create_optimizer().learn_rate > 0.0
+
+
+def test_shipped_configs_pass_spacys_debug_data(run_spacy, config, paths):
+    output = run_spacy("debug", "data", config, *paths).output
+    assert "Corpus is loadable" in output
+    # Nothing is wrong with the corpus but its size.
+    assert "Low number of examples" in output and "1 error" in output
+
+
+def as_overrides(options):
+    """Turn options of the command line into overrides of a config."""
+    names = [name.removeprefix("--") for name in options[::2]]
+    values = [value if isinstance(value, int) else str(value) for value in options[1::2]]
+    return dict(zip(names, values, strict=True))
 
 
 def test_shipped_configs_weigh_entities_and_strict_relations_alike(filled):

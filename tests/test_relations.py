@@ -11,7 +11,6 @@ from spacy_tabcnn import Relation, doc_to_annotation
 from spacy_tabcnn.relations import (
     get_entity_score,
     has_relations,
-    register_extensions,
     set_entity_scores,
 )
 
@@ -93,10 +92,10 @@ def test_label_of_a_span_is_kept_against_that_of_the_entity(doc):
 
 
 def test_unset_differs_from_empty(doc):
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert not has_relations(doc)
     doc._.relations = []
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert has_relations(doc)
 
 
@@ -132,7 +131,7 @@ def test_the_label_of_a_span_does_not_decide_on_its_relations(two_sentences):
 
 
 def test_a_span_around_one_argument_has_no_relation(two_sentences):
-    assert two_sentences[0:3]._.relations == []
+    assert two_sentences[0:3]._.relations == ()
 
 
 def test_a_span_around_all_words_has_all_relations(two_sentences):
@@ -227,6 +226,11 @@ def test_score_that_is_no_probability_is_refused(doc, score):
         doc._.relations = [(doc[0:2], doc[4:5], "LiveIn", score)]
 
 
+def test_a_tuple_cannot_be_appended_to(doc):
+    with pytest.raises(AttributeError, match="append"):
+        doc._.relations.append((*doc.ents, "LiveIn"))
+
+
 def test_refusal_leaves_the_document_as_it_was(doc):
     doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
     with pytest.raises(ValueError, match="item 1"):
@@ -299,63 +303,7 @@ def test_docbin_without_user_data_loses_relations(doc):
     assert not has_relations(other)
 
 
-# Limits that the module states
-
-
-def test_json_leaves_relations_out(doc):
-    doc._.relations = [(*doc.ents, "LiveIn")]
-    other = Doc(doc.vocab).from_json(doc.to_json())
-    assert [ent.label_ for ent in other.ents] == ["PER", "LOC"]
-    assert not has_relations(other)
-
-
-def test_json_refuses_relations(doc):
-    doc._.relations = [(*doc.ents, "LiveIn")]
-    with pytest.raises(ValueError, match="E107"):
-        doc.to_json(underscore=["relations"])
-
-
-def test_json_keeps_that_there_are_no_relations(doc):
-    doc._.relations = []
-    other = Doc(doc.vocab).from_json(doc.to_json(underscore=["relations"]))
-    assert has_relations(other)
-
-
-def test_as_doc_leaves_relations_out(doc):
-    doc._.relations = [(*doc.ents, "LiveIn")]
-    assert not has_relations(doc[0:5].as_doc())
-
-
-def test_from_docs_drops_relations_with_spacys_warning(doc):
-    doc._.relations = [(*doc.ents, "LiveIn")]
-    with pytest.warns(UserWarning, match="W102"):
-        merged = Doc.from_docs([doc, doc])
-    assert not has_relations(merged)
-
-
-# Registration and imports
-
-
-def test_extensions_are_registered_again_where_they_are_missing(doc):
-    """As in a spawned worker process."""
-    removed = [Doc.remove_extension("relations")]
-    removed += map(Span.remove_extension, ("relations", "entity_score"))
-    assert all(removed)
-    register_extensions()
-    doc._.relations = [(*doc.ents, "LiveIn", 0.5)]
-    assert as_tuples(doc) == [ADA_LIVES_IN_LONDON]
-    assert doc.ents[0]._.entity_score is None
-    assert len(doc.ents[0]._.relations) == 1
-
-
-def test_extension_of_the_user_is_left_alone(doc):
-    removed = Doc.remove_extension("relations")
-    try:
-        Doc.set_extension("relations", default="mine")
-        register_extensions()
-        assert doc._.relations == "mine"
-    finally:
-        Doc.set_extension("relations", getter=removed[2], setter=removed[3], force=True)
+# Imports
 
 
 def test_imports_are_light():

@@ -164,5 +164,50 @@ def test_assemble_with_labels_and_no_data(run, tiny_config, tmp_path):
     assert nlp("Ada was born in London.").has_annotation("ENT_IOB")
 
 
+@pytest.fixture
+def spacy_config(run, tiny_config, tmp_path):
+    """A config with spaCy's own reader, as `spacy init config` writes it."""
+    run("init", "config", tmp_path / "spacy.cfg", "--pipeline", "tabcnn")
+    config = Config().from_disk(tmp_path / "spacy.cfg", interpolate=False)
+    config["components"] = Config().from_disk(tiny_config)["components"]
+    config["training"] |= {"max_steps": 1, "eval_frequency": 1}
+    config.to_disk(tmp_path / "spacy.cfg")
+    return tmp_path / "spacy.cfg"
+
+
+def test_init_config_makes_a_config_that_trains_on_whole_documents(
+    run, spacy_config, paths, tmp_path
+):
+    run("train", spacy_config, "--output", tmp_path, *paths)
+    assert "born_in" in spacy.load(tmp_path / "model-last").get_pipe("tabcnn").labels
+
+
+def test_spacys_reader_is_refused_where_it_splits_documents(
+    run_spacy, spacy_config, tiny_corpus, tmp_path
+):
+    vocab = spacy.blank("en").vocab
+    docs = list(DocBin().from_disk(tiny_corpus).get_docs(vocab))
+    for doc in docs:
+        for token in doc:
+            token.is_sent_start = token.i == 0
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "sents.spacy")
+    paths = ("--paths.train", tmp_path / "sents.spacy", "--paths.dev", tmp_path / "sents.spacy")
+    options = ("--corpora.train.gold_preproc", "true")
+    result = run_spacy("train", spacy_config, "--output", tmp_path, *paths, *options)
+    message = str(result.exception)
+    assert "[corpora.train] reads it with spacy.Corpus.v1" in message
+    assert "spacy tabcnn init-config" in message
+
+
+def test_spacys_reader_is_refused_for_a_corpus_without_relations(
+    run_spacy, spacy_config, tiny_corpus, tmp_path
+):
+    docs = list(DocBin().from_disk(tiny_corpus).get_docs(spacy.blank("en").vocab))
+    DocBin(docs=docs, store_user_data=False).to_disk(tmp_path / "none.spacy")
+    paths = ("--paths.train", tmp_path / "none.spacy", "--paths.dev", tmp_path / "none.spacy")
+    result = run_spacy("train", spacy_config, "--output", tmp_path, *paths)
+    assert "10 documents with entities and without relations" in str(result.exception)
+
+
 def test_info_lists_the_component(run, model):
     assert "pipeline ['tabcnn']" in run("info", model)

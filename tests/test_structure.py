@@ -13,7 +13,10 @@ PACKAGE = "spacy_tabcnn"
 # other.
 ORDER = (
     ("about",),
-    ("relations", "labels"),
+    ("storage", "labels"),
+    ("relations",),
+    ("documents", "json_data"),
+    ("extensions",),
     ("arrays",),
     ("sentences",),
     ("predictions",),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from spacy.util import is_package
+from ..pipeline.loading import check_pipeline
 
 _PAGE = Path(__file__).with_name("page.py")
 _SETTINGS = (
@@ -26,7 +26,7 @@ def serve(
     port (int): Port at which the server listens.
     text (str): Text with which the page starts.
     RAISES (ImportError): If Streamlit is not installed.
-    RAISES (ValueError): If a pipeline does not exist.
+    RAISES (ValueError): If a pipeline does not exist or predicts no relations.
     """
     try:
         from streamlit.web.cli import main
@@ -36,23 +36,10 @@ def serve(
         ) from err
     models = list(models)
     for model in models:
-        check_model(model)
+        check_pipeline(model)
     address = [f"--server.address={host}", f"--server.port={port}"]
     main(
         ["run", *address, *_SETTINGS, str(_PAGE), "--", f"--text={text}", *models],
         prog_name="streamlit",
         standalone_mode=False,
     )
-
-
-def check_model(model: str) -> None:
-    """Check that a pipeline exists, without loading it.
-
-    model (str): Name or folder of the pipeline.
-    RAISES (ValueError): If the pipeline does not exist.
-    """
-    if not is_package(model) and not (Path(model) / "meta.json").is_file():
-        raise ValueError(
-            f"{model}: neither an installed pipeline nor a folder of one. Check its name or path, "
-            "or train it first (`spacy project run all` makes training/sample/model-best)"
-        )

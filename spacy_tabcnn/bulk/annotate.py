@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 
 from spacy.util import minibatch
 
+from ..pipeline.loading import check_pipeline
 from .output import write_output
 from .parts import Parts, Settings, atomic_file, lock_output
 from .rows import (
@@ -79,10 +80,11 @@ def annotate_file(
     RAISES (ImportError): If a file is Parquet and pyarrow is missing.
     RAISES (OSError): If a file cannot be read or written, another run is writing the output, or a
         process dies.
-    RAISES (ValueError): If the output exists or was begun with other settings, the columns of the
-        input do not fit, or an argument is malformed.
+    RAISES (ValueError): If the pipeline predicts no relations, the output exists or was begun with
+        other settings, the columns of the input do not fit, or an argument is malformed.
     """
     _check_files(source, output, text_field)
+    check_pipeline(model)
     settings: Settings = {
         **_describe_input(source),
         **describe_model(model),
@@ -123,8 +125,11 @@ def _check_files(source: Path, output: Path, text_field: str) -> None:
     formats = (get_format(source), get_format(output, formats=("jsonl", "csv", "parquet")))
     if "parquet" in formats:
         import_parquet()
-    if source.resolve() == output.resolve():
-        raise ValueError(f"{output}: is the input too. Name another file for the output")
+    for path in (output, get_rejects_path(output)):
+        if source.resolve() == path.resolve():
+            raise ValueError(f"{path}: is the input too. Name another file for the output")
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder. Name another file for the output")
     check_source(source, text_field)
 
 

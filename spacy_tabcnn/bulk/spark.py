@@ -10,10 +10,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import spacy
 import torch
 from spacy.language import Language
 
+from ..pipeline.loading import load_pipeline
 from .output import ADDED, get_arrow_fields
 from .rows import RowResult
 from .texts import annotate_texts, describe_model
@@ -96,7 +96,7 @@ def annotate_batches(
     batch_size (int): Number of texts to annotate at once.
     n_threads (int): Number of torch's threads.
     YIELDS (pyarrow.RecordBatch): The rows in order, with the columns that `annotate` adds.
-    RAISES (ValueError): If there is no such pipeline.
+    RAISES (ValueError): If there is no such pipeline, or it predicts no relations.
     """
     torch.set_num_threads(n_threads)
     nlp = _load_once(model, tuple(describe_model(model).values()))
@@ -195,4 +195,4 @@ def _add_results(rows: "pa.RecordBatch", results: Iterable[RowResult]) -> "pa.Re
 @lru_cache(maxsize=1)
 def _load_once(model: str, version: tuple[str | int, ...]) -> Language:
     """Load a pipeline, or return the pipeline that the same arguments have loaded before."""
-    return spacy.load(model)
+    return load_pipeline(model)

@@ -11,10 +11,10 @@ from pathlib import Path
 from threading import Thread
 from typing import TypeVar
 
-import spacy
 from spacy.language import Language
 from thinc.api import require_gpu
 
+from ..pipeline.loading import load_pipeline
 from .rows import Row, RowResult
 from .texts import annotate_texts
 
@@ -108,7 +108,7 @@ def _merge(rows: Sequence[Row], results: Iterable[RowResult]) -> Iterator[RowRes
 def _load(model: str | Path, gpu_id: int) -> Language:
     if gpu_id >= 0:
         require_gpu(gpu_id)
-    return spacy.load(model)
+    return load_pipeline(model)
 
 
 _load_once = lru_cache(maxsize=1)(_load)

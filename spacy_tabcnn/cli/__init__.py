@@ -15,6 +15,7 @@ from .model_card import model_card_cli
 from .round_trip import round_trip_cli
 from .serve import serve_cli
 from .show import show_cli
+from .split import split, split_cli
 
 __all__ = [
     "annotate_cli",
@@ -36,6 +37,8 @@ __all__ = [
     "round_trip_cli",
     "serve_cli",
     "show_cli",
+    "split",
+    "split_cli",
     "tabcnn_cli",
     "write_errors",
 ]

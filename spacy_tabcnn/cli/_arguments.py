@@ -60,13 +60,15 @@ def check_kind(value: str | Path, expected: Kind, *, others: Iterable[str | Path
 
 
 def check_direction(sources: Iterable[Path], output: Path) -> None:
-    """Check that an input and an output are not swapped.
+    """Check that an input and an output are neither swapped nor the same.
 
     sources (Iterable[Path]): The inputs.
     output (Path): The output.
-    RAISES (ValueError): If an input does not exist, but the output does.
+    RAISES (ValueError): If an input does not exist, but the output does, or if they are the same.
     """
     for source in sources:
+        if source.exists() and output.exists() and source.samefile(output):
+            raise ValueError(f"{output}: is the input too. Name another file for the output")
         if not source.exists() and output.exists():
             raise ValueError(
                 f"{source}: no such file, but {output}, the output, exists. Did you swap the input "

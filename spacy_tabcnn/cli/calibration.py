@@ -5,7 +5,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
 from spacy.cli._util import setup_gpu
 from wasabi import msg
@@ -19,6 +18,7 @@ from ..evaluation.calibration import (
     save_calibration,
 )
 from ..evaluation.scoring import predict_examples
+from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -96,9 +96,9 @@ def calibrate_model(
     raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
     RETURNS (dict[str, Calibration]): The comparisons, by the names of `TITLES`.
     RAISES (OSError): If there is no such pipeline.
-    RAISES (ValueError): If the corpus cannot be read.
+    RAISES (ValueError): If the pipeline predicts no relations, or the corpus cannot be read.
     """
-    nlp = spacy.load(model)
+    nlp = load_pipeline(model)
     examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
     groups = {}
     for name, scores in collect_scores(examples).items():

@@ -14,7 +14,7 @@ from wasabi import msg
 
 from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
-from ..corpora.folds import read_folds, write_folds
+from ..corpora.folds import make_folds, read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
 from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
 from ..corpora.tokenizer import (
@@ -31,7 +31,8 @@ from ._arguments import Kind, check_direction, find_kind
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
 _OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
-# If more than this share of the entities was widened, their offsets are probably wrong.
+# If so many entities were widened, and more than this share, their offsets are probably wrong.
+_MIN_WIDENED = 5
 _MAX_WIDENED = 0.2
 
 
@@ -163,10 +164,12 @@ def convert_cli(
         typer.Option("--strict", "-S", help="Stop if an entity or a relation cannot be kept"),
     ] = False,
     folds: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--folds",
-            help="JSON file with the ids of each fold's documents: OUTPUT is a folder of folds",
+            metavar="N or FILE",
+            help="Number of folds, or JSON file with the ids of each fold's documents: OUTPUT is a "
+            "folder of folds",
         ),
     ] = None,
     expect: Annotated[
@@ -200,7 +203,7 @@ def convert_cli(
 
     spacy tabcnn convert train.json train_tags.json --to tablert
 
-    spacy tabcnn convert all.json corpus/all --folds folds.json
+    spacy tabcnn convert all.json corpus/all --folds 10
     """
     try:
         _check_inputs(inputs, output)
@@ -244,7 +247,7 @@ def convert(
     to: str | None = None,
     lang: str = "en",
     strict: bool = False,
-    folds: Path | None = None,
+    folds: str | Path | int | None = None,
     expect: str | None = None,
     model: str | None = None,
     align: Alignment | None = None,
@@ -260,8 +263,9 @@ def convert(
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
     strict (bool): Stop if an entity or a relation cannot be kept.
-    folds (Path | None): JSON file with the ids of the documents of each fold. The output is then
-        a folder with the folders 0, 1, ... that hold train.spacy and test.spacy each.
+    folds (str | Path | int | None): Number of folds with alike shares of each label, or JSON file
+        with the ids of the documents of each fold. The output is then a folder with the folders
+        0, 1, ... that hold train.spacy and test.spacy each.
     expect (str | None): "sentences/entity types/relation types" to compare with the result.
     model (str | None): Name or folder of a pipeline, or a language. Its tokenizer splits raw text,
         instead of the tokenizer of `lang`.
@@ -335,14 +339,21 @@ def _extend_tokenizer(
 
 
 def _convert_to_folds(
-    inputs: Sequence[Path], output: Path, folds: Path, reading: _Reading
+    inputs: Sequence[Path], output: Path, folds: str | Path | int, reading: _Reading
 ) -> ConversionReport:
-    ids_of_folds = read_folds(folds)
+    ids_of_folds = None
+    if not str(folds).isdecimal():
+        ids_of_folds = read_folds(str(folds))
     docs, report = _read_inputs(inputs, reading)
-    write_folds(output, docs, ids_of_folds)
+    if ids_of_folds is None:
+        n_folds = int(str(folds))
+        make_folds(output, docs, n_folds)
+    else:
+        n_folds = len(ids_of_folds)
+        write_folds(output, docs, ids_of_folds)
     _print_report(report, output)
     _print_missed(docs, reading)
-    msg.good(f"{len(ids_of_folds)} folds in {output}, the folders 0 to {len(ids_of_folds) - 1}")
+    msg.good(f"{n_folds} folds in {output}, the folders 0 to {n_folds - 1}")
     return report
 
 
@@ -509,7 +520,8 @@ def _print_changed(report: ConversionReport) -> None:
     )
     for change in report.changed:
         msg.info(f"First {change.unit} that {change.text}:", report.change_examples[change])
-    if report.changed[Change.WIDENED] > _MAX_WIDENED * report.n_entities_read:
+    n_widened = report.changed[Change.WIDENED]
+    if n_widened >= max(_MIN_WIDENED, _MAX_WIDENED * report.n_entities_read):
         msg.warn(
             "Many entities were widened. Compare the example with the text: if the marked words "
             "are wrong, the offsets count something else than characters of this text"

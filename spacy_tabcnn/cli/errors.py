@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import typer
 from spacy.cli._util import setup_gpu
 from wasabi import msg
@@ -11,6 +10,7 @@ from wasabi import msg
 from ..corpora.reader import RelationCorpus
 from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
+from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind, check_output
 
@@ -69,11 +69,11 @@ def write_errors(
     raw_text (bool): Tokenise the raw text and align it, instead of keeping the gold tokens.
     RETURNS (ErrorCounts): Numbers of entities and relations by kind of error.
     RAISES (OSError): If the pipeline does not exist, or the file cannot be written.
-    RAISES (ValueError): If the corpus cannot be read.
+    RAISES (ValueError): If the pipeline predicts no relations, or the corpus cannot be read.
     """
     from ..visual.error_page import make_error_page
 
-    nlp = spacy.load(model)
+    nlp = load_pipeline(model)
     examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
     page, counts = make_error_page(examples, title=f"{model}: errors on {data}")
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import srsly
 import typer
 from spacy.cli._util import setup_gpu
@@ -13,6 +12,7 @@ from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
 from ..evaluation.scoring import Scores
+from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -69,9 +69,9 @@ def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> 
     raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
     RETURNS (dict[str, Any]): The scores of `nlp.evaluate`.
     RAISES (OSError): If there is no such pipeline.
-    RAISES (ValueError): If the corpus cannot be read.
+    RAISES (ValueError): If the pipeline predicts no relations, or the corpus cannot be read.
     """
-    nlp = spacy.load(model)
+    nlp = load_pipeline(model)
     return nlp.evaluate(list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
 
 

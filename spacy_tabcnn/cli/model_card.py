@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import spacy
 import srsly
 import typer
 from wasabi import msg
 
+from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -79,7 +79,7 @@ def model_card_cli(
                 "model-best"
             )
         meta = {**srsly.read_json(path), **stated}
-        nlp = spacy.load(model)
+        nlp = load_pipeline(model)
         nlp.meta.update(stated)
         card = make_model_card(nlp)
         srsly.write_json(path, meta)

@@ -3,12 +3,12 @@
 import sys
 from typing import Annotated
 
-import spacy
 import typer
 from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 from wasabi import msg
 
+from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -33,7 +33,7 @@ def show_cli(
     setup_gpu(gpu_id, silent=True)
     try:
         check_kind(model, Kind.PIPELINE, others=texts or [])
-        nlp = spacy.load(model)
+        nlp = load_pipeline(model)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)
     for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):

@@ -10,6 +10,7 @@ from .docbin import DOCBIN_SUFFIX, write_docbin
 from .fields import check_array, check_list, describe
 from .files import JsonValue, read_json
 from .gold import ORIG_ID
+from .split import split_documents
 
 # The two files in the folder of a fold.
 TRAIN = f"train{DOCBIN_SUFFIX}"
@@ -66,11 +67,49 @@ def write_folds(folder: str | Path, docs: Iterable[Doc], folds: Sequence[Sequenc
             f"{len(absent)} documents of the folds are absent, the first one with orig_id "
             f"{absent[0]!r}. Read all files of the corpus"
         )
-    for number in range(len(folds)):
-        train, test = _divide(placed, fold_of, number)
+    numbers = [*map(fold_of.__getitem__, placed)]
+    _write_divided(folder, list(placed.values()), numbers, len(folds))
+
+
+def make_folds(
+    folder: str | Path, docs: Sequence[Doc], n_folds: int, *, seed: int = 0
+) -> list[int]:
+    """Divide documents into folds with alike shares of each label, and write a folder for each.
+
+    Documents with the same text are in the same fold; see `split_documents`. The folders are as in
+    `write_folds`.
+
+    folder (str | Path): The folder to write to.
+    docs (Sequence[Doc]): The documents.
+    n_folds (int): Number of folds, at least two.
+    seed (int): Chooses among divisions that are equally good.
+    RETURNS (list[int]): The fold of each document.
+    RAISES (ValueError): If there are fewer different documents than folds.
+    """
+    if n_folds < 2:
+        raise ValueError(f"{n_folds} folds; expected at least two")
+    fold_of = split_documents(docs, [1.0 / n_folds] * n_folds, seed=seed)
+    _write_divided(folder, docs, fold_of, n_folds)
+    return fold_of
+
+
+def _write_divided(
+    folder: str | Path, docs: Sequence[Doc], fold_of: Sequence[int], n_folds: int
+) -> None:
+    """Write the documents of each fold, and all others.
+
+    fold_of (Sequence[int]): The fold of each document.
+    """
+    for number in range(n_folds):
+        outside, inside = [], []
+        for doc, fold in zip(docs, fold_of, strict=True):
+            if fold == number:
+                inside.append(doc)
+            else:
+                outside.append(doc)
         path = Path(folder) / str(number)
-        write_docbin(path / TRAIN, train)
-        write_docbin(path / TEST, test)
+        write_docbin(path / TRAIN, outside)
+        write_docbin(path / TEST, inside)
 
 
 def _check_ids(fold: JsonValue, where: str) -> list[DocId]:
@@ -81,19 +120,6 @@ def _check_ids(fold: JsonValue, where: str) -> list[DocId]:
             raise ValueError(f"{where}: found {describe(orig_id)}; expected an integer or a string")
         ids.append(orig_id)
     return ids
-
-
-def _divide(
-    placed: Mapping[DocId, Doc], fold_of: Mapping[DocId, int], number: int
-) -> tuple[list[Doc], list[Doc]]:
-    """Return the documents outside a fold, and those in it."""
-    outside, inside = [], []
-    for orig_id, doc in placed.items():
-        if fold_of[orig_id] == number:
-            inside.append(doc)
-        else:
-            outside.append(doc)
-    return outside, inside
 
 
 def _index_by_id(docs: Iterable[Doc], fold_of: Mapping[DocId, int]) -> dict[DocId, Doc]:

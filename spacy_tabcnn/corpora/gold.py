@@ -6,15 +6,13 @@ from typing import NamedTuple, TypeAlias
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
+from ..documents import ORIG_ID
 from ..relations import Relation, get_relations, has_relations, set_relations
 from ..sentences import Sentences
 from .conversion import ConversionReport, Reason
 from .fields import shorten
 from .files import JsonValue
 from .options import Overlap
-
-# The key of `doc.user_data` with the id that a document has in its corpus.
-ORIG_ID = "orig_id"
 
 # (start, end, label) in tokens; the end is exclusive.
 EntityOffsets: TypeAlias = tuple[int, int, str]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
-from ..relations import ENTITY_SCORES_KEY, get_relations
+from ..relations import get_entity_scores, get_relations
 
 
 class EntityItem(NamedTuple):
@@ -46,13 +46,12 @@ def entity_items(doc: Doc) -> dict[EntityItem, float | None]:
     RETURNS (dict[EntityItem, float | None]): The score of each entity; None for an entity without
         a score.
     """
-    scores: dict[tuple[int, int, str], float] = {}
-    for start, end, label, score in doc.user_data.get(ENTITY_SCORES_KEY, ()):
-        scores[start, end, label] = score
+    scores = get_entity_scores(doc)
     spaces_before = _count_spaces(doc)
     items = {}
     for ent in doc.ents:
-        items[_make_item(ent, spaces_before)] = scores.get((ent.start, ent.end, ent.label_))
+        key = ent.start_char, ent.end_char, ent.label_
+        items[_make_item(ent, spaces_before)] = scores.get(key)
     return items
 
 

@@ -12,11 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checks import check_dropout
+from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
 
 # Elements of the features that are held at a time, 16 MiB in float32, but at least those of one
 # item.
 MAX_FEATURES = 2**22
 INIT_STD = 0.02  # as in BERT's own layers
+NO_ENTITY = 0  # index of the entity type "none"
 
 
 class SpERT(nn.Module):
@@ -89,6 +91,20 @@ class SpERT(nn.Module):
         entities = self._classify(self.entity_classifier, features.of_spans, len(spans))
         relations = self._classify(self.relation_classifier, features.of_pairs, len(pairs))
         return entities.to(words.dtype), relations[:, : self.n_relations].to(words.dtype)
+
+    @torch.no_grad()
+    def take_over(self, old: nn.Module) -> None:
+        """Take over the weights of a head with fewer labels; see `heads.growth.GrowingHead`.
+
+        No logit of the labels of the old head changes. New relations begin as improbable.
+        """
+        old = check_kind(self, old)
+        n_types, n_relations = old.entity_classifier.out_features, old.n_relations
+        share_weights(self, old)
+        entities, relations = self.entity_classifier, self.relation_classifier
+        start_labels(entities.weight, entities.bias, first=n_types, none=NO_ENTITY)
+        nn.init.normal_(relations.weight[n_relations:], std=INIT_STD)
+        relations.bias[n_relations:] = -NEW_LABEL_MARGIN
 
     def _classify(
         self, classifier: nn.Linear, features: Callable[[slice], Tensor], n_items: int

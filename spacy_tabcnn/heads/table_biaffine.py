@@ -11,13 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..labels import TagRules
+from ..labels import OUTSIDE, TagRules
 from .checks import check_dropout
+from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
 
 # The logit of a tag that BILOU forbids: its probability is zero in float32. It is not infinite:
 # where two windows of a long sentence meet, the tags that one allows may not fit the tags of the
 # other.
 FORBIDDEN = -1e4
+# The weights of a new relation begin this much smaller than those of a new head, so that its biases
+# decide on its first scores.
+NEW_RELATION_SCALE = 0.1
 
 
 class TableBiaffine(nn.Module):
@@ -74,6 +78,7 @@ class TableBiaffine(nn.Module):
         check_dropout("TableBiaffine", dropout)
         self.n_tags = n_tags
         self.n_relations = n_relations
+        self.rank = rank
         self.dropout = dropout
         # The last row is the embedding of the place before the first word.
         self.tag_embedding = nn.Embedding(n_tags + 1, tag_width)
@@ -85,6 +90,24 @@ class TableBiaffine(nn.Module):
         for parameter in self.query.parameters():
             parameter.data /= rank**0.5
         self._register_rules(rules)
+
+    def take_over(self, old: nn.Module) -> None:
+        """Take over the weights of a head with fewer labels; see `heads.growth.GrowingHead`.
+
+        No logit of the labels of the old head changes. The logits of new relations begin near
+        -`NEW_LABEL_MARGIN`: a product of biases, since relations have no bias by themselves.
+        """
+        old = check_kind(self, old)
+        new_tags = self.tag_embedding.weight[old.n_tags : -1].detach().clone()
+        share_weights(self, old)
+        with torch.no_grad():
+            self.tag_embedding.weight[old.n_tags : -1] = new_tags
+            self.tag_embedding.weight[-1] = old.tag_embedding.weight[-1]
+            for layer, sign in ((self.query, 1.0), (self.key, -1.0)):
+                first_row = old.query.out_features
+                layer.weight[first_row:] *= NEW_RELATION_SCALE
+                layer.bias[first_row:] = sign * (NEW_LABEL_MARGIN / self.rank) ** 0.5
+        start_labels(self.tagger.weight, self.tagger.bias, first=old.n_tags, none=OUTSIDE)
 
     def _register_rules(self, rules: TagRules) -> None:
         """Keep the rules as buffers, with a last row for the place before the first word."""

@@ -15,12 +15,15 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import minibatch
+from spacy.util import dot_to_object, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..alignment import UNKNOWN_TYPE
+from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
-from ..relations import get_relations, has_relations, register_extensions
+from ..relations import get_relations, has_relations
+from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
 from .training_texts import TextCounts, find_difference
 
@@ -53,6 +56,8 @@ SCORE_WEIGHTS = {
     "rels_boundaries_macro_f": None,
     "rels_boundaries_per_type": None,
 }
+# spaCy's own reader, which `spacy init config` writes.
+LOSSY_READER = "spacy.Corpus.v1"
 UNANNOTATED = (
     "documents with entities whose doc._.relations was never set (set [] to say that there are "
     "none)"
@@ -110,9 +115,11 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         }
         self.scorer = scorer
         self._used_on = TextCounts()
+        # Whether `initialize` built the model. Otherwise, it was loaded from a trained pipeline.
+        self.is_new = False
         self._reported: set[str] = set()
         self._parsed_labels: tuple[object, LabelScheme] | None = None
-        register_extensions()
+        require_extensions()
 
     @property
     def label_scheme(self) -> LabelScheme:
@@ -143,10 +150,13 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
         """Add a label. A relation type added here may join any pair of entity types.
 
+        A trained component keeps its weights for the labels that it has, and its predictions stay
+        until it is trained on; see `add_labels`.
+
         label (str): The label.
         kind (str): "entity" or "relation".
         RETURNS (int): 1, or 0 if the component had the label.
-        RAISES (ValueError): If the label is no string, or the model has been initialised.
+        RAISES (ValueError): If the label is no string, or the model cannot take more labels.
         """
         if not isinstance(label, str):
             raise ValueError(Errors.E187)
@@ -157,13 +167,24 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         scheme = LabelScheme.from_dict(self.cfg["labels"])
         add = {"entity": scheme.add_entity, "relation": scheme.add_relation}[kind]
         is_new = add(label)
-        if is_new and self._is_initialized():
-            raise ValueError(
-                f"Component '{self.name}': cannot add the {kind} label {label!r}, since the size "
-                "of the initialised model is fixed. Add labels before nlp.initialize()."
-            )
-        self._set_labels(scheme)
+        self._extend_labels(scheme)
         return int(is_new)
+
+    def add_labels(self, examples: Iterable[Example]) -> list[str]:
+        """Add the labels of examples, with the pairs of entity types that their relations join.
+
+        The scores of a new label begin low, so predictions stay until the component is trained on
+        examples with the label. Mix them with examples of the old labels, which it may otherwise
+        forget.
+
+        examples (Iterable[Example]): The examples.
+        RETURNS (list[str]): The labels that the component did not have.
+        RAISES (ValueError): If the model cannot take more labels.
+        """
+        known = self.labels
+        given = _collect_labels(examples)
+        self._extend_labels(_join_schemes(LabelScheme.from_dict(self.cfg["labels"]), given))
+        return [label for label in self.labels if label not in known]
 
     def __call__(self, doc: Doc) -> Doc:
         _prepare_worker()
@@ -226,7 +247,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
-        self._report(skipped)
+        self._report(skipped, advice=self._advise(skipped))
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
         backprop(d_logits)
@@ -265,6 +286,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     ) -> None:
         """Set labels and type constraints, and build the model.
 
+        A trained component starts anew, as spaCy's components do. `add_labels` adds labels to its
+        weights instead.
+
         get_examples (Callable[[], Iterable[Example]]): Returns a representative sample of the
             training data.
         nlp (Language | None): The pipeline.
@@ -285,9 +309,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                 "in [initialize.components]."
             )
         self._set_labels(scheme)
-        sample = self._check_examples(get_examples(), scheme)
+        sample = self._check_examples(get_examples(), scheme, nlp)
         logits = self._empty_logits(scheme, self._cut_batch([]))
         self.model.initialize(X=cast(InputT, sample), Y=logits)
+        self.is_new = True
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "RelationPipe":
         """Load labels and weights. The settings of the component stay as its config sets them.
@@ -327,26 +352,64 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if not self._is_initialized():
             raise ValueError(Errors.E109.format(name=self.name))
 
+    def _extend_labels(self, scheme: LabelScheme) -> None:
+        """Set a scheme that begins with the labels of the component, and grow the model to it."""
+        sizes = self._count_outputs(scheme)
+        if self._is_initialized() and sizes != self._count_outputs(self.label_scheme):
+            try:
+                grow_module(self.model.get_ref("head"), sizes)
+            except ValueError as err:
+                raise ValueError(f"Component '{self.name}': {err}") from err
+        self._set_labels(scheme)
+
     def _set_labels(self, scheme: LabelScheme) -> None:
         self.cfg["labels"] = scheme.to_dict()
         for label in (*scheme.entities, *scheme.relations):
             self.vocab.strings.add(label)
 
-    def _check_examples(self, examples: Iterable[Example], scheme: LabelScheme) -> list[Doc]:
+    def _check_examples(
+        self, examples: Iterable[Example], scheme: LabelScheme, nlp: Language | None
+    ) -> list[Doc]:
         """Report the gold that the component cannot learn from.
 
         RETURNS (list[Doc]): The predicted documents of the first examples, to initialise with.
         """
         sample: list[Doc] = []
         skipped = Counter[str]()
+        n_annotated = 0
         for eg in examples:
             if len(sample) < 10:
                 sample.append(eg.x)
             skipped += self._make_gold([eg], self._cut_batch([eg.x]), scheme)[1]
-            if eg.reference.ents and not has_relations(eg.reference):
+            if has_relations(eg.reference):
+                n_annotated += 1
+            elif eg.reference.ents:
                 skipped[UNANNOTATED] += 1
-        self._report(skipped)
+        if skipped[UNANNOTATED] and nlp is not None:
+            self._check_reader(nlp, skipped[UNANNOTATED], n_annotated)
+        self._report(+skipped)
         return sample
+
+    def _check_reader(self, nlp: Language, n_unannotated: int, n_annotated: int) -> None:
+        """Refuse a reader of the training corpus that has lost relations."""
+        config = nlp.config.interpolate()
+        section = config["training"].get("train_corpus", "corpora.train")
+        try:
+            reader = dot_to_object(config, section)
+        except KeyError:
+            return
+        if reader.get("@readers") != LOSSY_READER or reader.get("path") is None:
+            return
+        splits = reader.get("max_length") or reader.get("gold_preproc")
+        if splits or not n_annotated:
+            raise ValueError(
+                f"Component '{self.name}': the training corpus has {n_unannotated} documents with "
+                f"entities and without relations. [{section}] reads it with {LOSSY_READER}, which "
+                "loses relations where it splits documents. Set @readers = "
+                '"spacy-tabcnn.RelationCorpus.v1" there and in the block of the development corpus,'
+                " with the path as the only other setting, or make a config with `spacy tabcnn "
+                "init-config mine.cfg`"
+            )
 
     @abstractmethod
     def set_annotations(self, docs: Iterable[Doc], logits: LogitsT) -> None:
@@ -379,6 +442,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Compute the loss of a batch and its gradient with respect to the logits."""
 
     @abstractmethod
+    def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
+        """Return the dimensions of the head that the labels decide, by name."""
+
+    @abstractmethod
     def _empty_logits(self, scheme: LabelScheme, inputs: InputT) -> LogitsT:
         """Return the logits of a batch without words."""
 
@@ -400,18 +467,30 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             self._reported.add(OTHER_TEXTS)
             warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)
 
-    def _report(self, skipped: Counter[str]) -> None:
+    def _advise(self, skipped: Counter[str]) -> str:
+        """Return the advice of `update` about gold that the component cannot represent."""
+        if not any(UNKNOWN_TYPE in reason for reason in skipped):
+            return ""
+        return (
+            ". A trained component learns new labels after "
+            f"nlp.get_pipe({self.name!r}).add_labels(examples); in a config for `spacy train`, "
+            '[initialize.after_init] with @callbacks = "spacy-tabcnn.add_labels.v1" adds them'
+        )
+
+    def _report(self, skipped: Counter[str], *, advice: str = "") -> None:
         """Warn of gold that the component cannot represent, once for each reason."""
         new = [reason for reason in skipped if reason not in self._reported]
         if new:
             self._reported.update(new)
             counts = "; ".join(f"{skipped[reason]} {reason}" for reason in new)
-            warnings.warn(f"Component '{self.name}' cannot learn from: {counts}", stacklevel=2)
+            warnings.warn(
+                f"Component '{self.name}' cannot learn from: {counts}{advice}", stacklevel=2
+            )
 
 
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
-    register_extensions()  # a spawned worker starts without them
+    require_extensions()  # a spawned worker starts without them
     if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
         # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
         # without end. The workers share the cores in any case.

@@ -17,7 +17,7 @@ from ..arrays import Ints1d
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
-from ..relations import Relation, set_entity_scores
+from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
 from ..table.decode import Aggregation, TablePrediction, decode_tables
 from ..table.gold import GoldTables, gold_tables
@@ -203,7 +203,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         if not self._are_given:
             doc.set_ents(ents)
             set_entity_scores(doc, ents, scores)
-        doc._.relations = relations
+        set_relations(doc, relations)
 
     @property
     def _are_given(self) -> bool:
@@ -283,6 +283,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             part.append(doc)
             size += n_logits
         yield part
+
+    def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
+        return {"n_tags": scheme.n_tags, "n_relations": scheme.n_relations}
 
     def _empty_logits(self, scheme: LabelScheme, inputs: TableInput) -> TableLogits:
         ops = self.model.ops

@@ -12,7 +12,7 @@ from thinc.api import Model
 
 from ..labels import LabelScheme
 from ..models.span_model import Candidates, SpanInput
-from ..relations import Relation, set_entity_scores
+from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Sentences
 from ..spans.candidates import sample_candidates
 from ..spans.decode import decode_spans
@@ -151,10 +151,10 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
             doc.spans[SPANS_KEY] = spans
             doc.set_ents([spans[i] for i in best])
             set_entity_scores(doc, spans, [ent.score for ent in entities])
-            doc._.relations = [
-                Relation(spans[rel.head], spans[rel.tail], rel.label, rel.score)
-                for rel in relations
-            ]
+            found = []
+            for head, tail, label, score in relations:
+                found.append(Relation(spans[head], spans[tail], label, score))
+            set_relations(doc, found)
 
     def _cut_batch(self, docs: list[Doc]) -> SpanInput:
         return SpanInput(docs, Sentences.of_docs(docs), self.cfg["max_length"])
@@ -183,6 +183,9 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
 
     def _compute_loss(self, logits: SpanLogits, gold: GoldSpans) -> tuple[float, SpanLogits]:
         return gold_loss(logits, gold)
+
+    def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
+        return {"n_types": 1 + len(scheme.entities), "n_relations": len(scheme.relations)}
 
     def _empty_logits(self, scheme: LabelScheme, inputs: SpanInput) -> SpanLogits:
         ops = self.model.ops

@@ -6,9 +6,10 @@ from typing import Any, cast
 
 import srsly
 import torch
-from thinc.api import Model, get_torch_default_device
+from thinc.api import Model, Shim, get_torch_default_device
 from torch import nn
 
+from ..heads.growth import GrowingHead
 from ..heads.products import HasProducts
 from .onednn import prefers_onednn
 from .products import OneDNNProducts
@@ -66,6 +67,21 @@ def build_module(model: Model, sizes: dict[str, int]) -> None:
     cast(HeadShim, model.shims[0]).build(dims)
 
 
+def grow_module(model: Model, sizes: dict[str, int]) -> None:
+    """Give the module of a head more labels. Its weights for the labels that it has stay.
+
+    model (Model): The head; it has all its dimensions.
+    sizes (dict[str, int]): New values of the dimensions that the labels decide.
+    RAISES (ValueError): If a head of this kind cannot grow.
+    """
+    dims = dict(zip(model.dim_names, map(model.get_dim, model.dim_names), strict=True))
+    dims |= sizes
+    dims["width"] = dims.pop("nI")
+    cast(HeadShim, model.shims[0]).grow(dims, model.name)
+    for name, size in sizes.items():
+        model.set_dim(name, size, force=True)
+
+
 def pass_on_dropout(model: Model) -> None:
     """Set the dropout of a head's module to the dropout of its layer.
 
@@ -107,6 +123,30 @@ class HeadShim(TorchShim):
         """
         self.cfg = dims
         self.set_module(self.make_module(**dims).to(get_torch_default_device()))
+
+    def grow(self, dims: dict[str, int], name: str) -> None:
+        """Make a module with more labels, with the weights of the one that is replaced.
+
+        The shim gets a new id, since optimisers keep moments and averages of weights by this id.
+        Those of the weights before have other shapes.
+
+        dims (dict[str, int]): The module's arguments. They are saved with the weights.
+        name (str): Name of the head, for a message.
+        RAISES (ValueError): If a head of this kind cannot grow.
+        """
+        old = self._model
+        module = self.make_module(**dims).to(self.device)
+        if not isinstance(module, GrowingHead):
+            raise ValueError(
+                f"the head {name!r} cannot take more labels, since its module has no method "
+                "take_over (spacy_tabcnn.heads.growth). Add labels before nlp.initialize()"
+            )
+        module.take_over(old)
+        self.cfg = dims
+        self.set_module(module)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            self.id = Shim.global_id
 
     def set_module(self, module: nn.Module) -> None:
         """Set the module, and let its products be computed faster.

@@ -72,6 +72,10 @@ def test_an_output_that_exists_may_be_the_input(folder):
         ("graph model new.csv", "model is a pipeline, not a file of texts"),
         ("cross-validate folds train.cfg new", "folds is a corpus, not a config"),
         ("cross-validate train.cfg new folds", "new is not a corpus, but folds is a corpus"),
+        ("split new dev.spacy", "new is not a corpus, but dev.spacy is a corpus"),
+        ("split folds dev.spacy", "dev.spacy is a file, not a folder"),
+        ("init-config copy.cfg conll04", "copy.cfg is not a config, but conll04 is"),
+        ("convert dev.spacy dev.spacy --to spert", "is the input too"),
         ("convert new.spacy texts.jsonl", "Did you swap the input and the output?"),
         ("convert model new.spacy", "Name the pipeline whose tokenizer splits raw text with --mod"),
     ],
@@ -82,5 +86,4 @@ def test_swapped_arguments_are_named(run_spacy, folder, arguments, message):
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert message in flat(result)
-    assert "swap" in flat(result) or "--model" in flat(result)
     assert sorted(folder.rglob("*")) == before

@@ -3,6 +3,7 @@ import json
 import pytest
 import spacy
 from spacy.tokens import DocBin
+from spacy.vocab import Vocab
 
 CURIE = {
     "tokens": ["Marie", "Curie", "worked", "in", "Paris"],
@@ -215,6 +216,9 @@ def test_entities_inside_tokens_are_kept_by_a_rule(
 
 def test_many_widened_entities_are_suspect(run_spacy, hours, tmp_path):
     result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
+    assert "Many entities were widened" not in flat(result)
+    hours.write_text("\n".join([hours.read_text(encoding="utf-8")] * 5), encoding="utf-8")
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
     assert "Many entities were widened. Compare the example" in flat(result)
 
 
@@ -243,6 +247,34 @@ def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
     assert "entity overlaps a larger entity 1" in flat(result)
     docs = DocBin().from_disk(output).get_docs(spacy.blank("en").vocab)
     assert [doc.user_data["orig_id"] for doc in docs] == [1, 2]
+
+
+def test_folds_are_made_without_a_list(run, tiny_corpus, tmp_path):
+    run("tabcnn", "convert", tiny_corpus, tmp_path / "all.jsonl")
+    output = run("tabcnn", "convert", tmp_path / "all.jsonl", tmp_path / "folds", "--folds", 3)
+    assert "3 folds in" in output and "the folders 0 to 2" in output
+    texts = []
+    for number in range(3):
+        fold = [
+            [doc.text for doc in DocBin().from_disk(path).get_docs(Vocab())]
+            for path in sorted((tmp_path / "folds" / str(number)).iterdir())
+        ]
+        assert not set(fold[0]) & set(fold[1]) and len(fold[0] + fold[1]) == 10
+        texts += fold[0]
+    assert len(texts) == 10 and len(set(texts)) == 10
+
+
+@pytest.mark.parametrize(
+    "folds, message", [("1", "expected at least two"), ("11", "cannot be divided into 11 parts")]
+)
+def test_impossible_numbers_of_folds_are_refused(
+    run, run_spacy, tiny_corpus, tmp_path, folds, message
+):
+    run("tabcnn", "convert", tiny_corpus, tmp_path / "all.jsonl")
+    result = run_spacy(
+        "tabcnn", "convert", tmp_path / "all.jsonl", tmp_path / "folds", "--folds", folds
+    )
+    assert result.exit_code == 1 and message in " ".join(result.output.split())
 
 
 def test_folds_make_a_folder_each(run_spacy, tmp_path):

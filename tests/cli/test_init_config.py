@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
-from spacy.util import load_config_from_str
+from spacy.util import load_config_from_str, load_model_from_config
+from thinc.api import Config
 
+from spacy_tabcnn.cli.config_text import fill_text, replace_header, set_value
 from spacy_tabcnn.cli.init_config import describe_config, find_configs
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -77,3 +79,96 @@ def test_an_unknown_name_is_an_error_with_the_known_ones(run_spacy):
     output = " ".join(result.output.split())
     assert result.exit_code == 1
     assert "there is no config 'conll05'; expected one of ace05, ade, conll04," in output
+
+
+# A config for a corpus of one's own
+
+TEXT = """# A header.
+# Of two lines.
+[paths]
+# The training corpus.
+train = null
+
+# A block.
+[nlp]
+lang = "en"
+pipeline = []
+"""
+
+
+@pytest.mark.parametrize(
+    "options, encoder",
+    [
+        ((), "encoders/minilm"),
+        (("--frozen",), "encoders/minilm"),
+        (("--gpu",), "bert-base-cased"),
+        (("--encoder", "roberta-base", "--gpu"), "roberta-base"),
+    ],
+)
+def test_a_config_for_an_own_corpus_has_all_settings(run, options, encoder):
+    run("tabcnn", "init-config", "mine.cfg", *options)
+    config = Config().from_disk("mine.cfg", interpolate=False)
+    assert load_model_from_config(config).config == config  # nothing is left to fill in
+    assert config["paths"] == {
+        "train": "corpus/train.spacy",
+        "dev": "corpus/dev.spacy",
+        "encoder": encoder,
+        "vectors": None,
+        "init_tok2vec": None,
+    }
+    transformer = config["components"]["transformer"]["model"]
+    assert transformer["frozen"] is ("--frozen" in options)
+    assert config["system"]["mixed_precision"] is ("--gpu" in options)
+
+
+def test_a_config_for_an_own_corpus_keeps_its_comments(run):
+    run("tabcnn", "init-config", "mine.cfg", "--frozen", "--lang", "de", "--train", "a.spacy")
+    text = Path("mine.cfg").read_text(encoding="utf-8")
+    assert text.startswith("# TabERT-CNN on a corpus of your own. Encoder: encoders/minilm, frozen")
+    assert "CoNLL04 over" not in text
+    assert text.count("#") > 10
+    assert 'lang = "de"' in text and 'train = "a.spacy"' in text
+
+
+def test_the_layers_of_a_frozen_encoder_are_counted(run, tiny_encoder):
+    run("tabcnn", "init-config", "mine.cfg", "--frozen", "--encoder", tiny_encoder)
+    assert "n_layers = 2" in Path("mine.cfg").read_text(encoding="utf-8")
+
+
+def test_an_encoder_that_is_not_there_is_an_error_if_it_is_frozen(run_spacy):
+    result = run_spacy("tabcnn", "init-config", "mine.cfg", "--frozen", "--encoder", "no/such")
+    assert result.exit_code == 1
+    assert "number of layers of the encoder 'no/such'" in " ".join(result.output.split())
+    assert not Path("mine.cfg").exists()
+
+
+def test_a_shipped_config_is_not_changed_by_options(run_spacy):
+    result = run_spacy("tabcnn", "init-config", "conll04", "mine.cfg", "--frozen")
+    assert result.exit_code == 1 and "Give one file" in " ".join(result.output.split())
+
+
+def test_a_config_for_an_own_corpus_trains(run, tiny_corpus, tiny_encoder):
+    paths = ("--train", tiny_corpus, "--dev", tiny_corpus)
+    printed = run("tabcnn", "init-config", "my.cfg", "--frozen", "--encoder", tiny_encoder, *paths)
+    assert "spacy train my.cfg --output training/mine" in printed
+    run("train", "my.cfg", "--output", "training", "--training.max_epochs", 1)
+    trained = Config().from_disk("training/model-last/config.cfg")["training"]
+    assert (trained["max_steps"], trained["eval_frequency"]) == (2, 2)
+
+
+def test_a_value_is_set_below_its_comment():
+    text = set_value(TEXT, "paths", "train", '"a.spacy"', comment="Mine.")
+    assert text == TEXT.replace("The training corpus", "Mine").replace("null", '"a.spacy"')
+    assert set_value(TEXT, "nlp", "lang", '"de"') == TEXT.replace('"en"', '"de"')
+    with pytest.raises(ValueError, match=r"no setting nlp\.train"):
+        set_value(TEXT, "nlp", "train", "1")
+
+
+def test_a_header_is_replaced():
+    assert replace_header(TEXT, "Mine.").startswith("# Mine.\n[paths]\n# The training")
+
+
+def test_a_filled_text_keeps_what_it_has():
+    lines = fill_text(TEXT).splitlines()
+    assert set(TEXT.splitlines()) <= set(lines)
+    assert fill_text(fill_text(TEXT)) == fill_text(TEXT)

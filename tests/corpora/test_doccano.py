@@ -75,7 +75,7 @@ def test_an_unaligned_entity_is_dropped_with_its_relations(nlp):
     ]
     [doc], report = doccano_to_docs(["", line(entities=entities)], nlp, source="a.jsonl")
     assert [ent.text for ent in doc.ents] == ["Marie Curie"]
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert report.dropped == {Reason.UNALIGNED: 1, Reason.LOST_ARGUMENT: 1}
     assert (
         report.examples[Reason.UNALIGNED]

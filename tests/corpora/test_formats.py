@@ -11,7 +11,7 @@ from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.corpora.tablert import docs_to_tablert, tablert_to_docs
-from spacy_tabcnn.relations import RELATIONS_KEY
+from spacy_tabcnn.relations import RELATIONS
 
 SPERT = [
     {
@@ -185,7 +185,7 @@ def test_spacy_files_keep_relations(nlp, tmp_path):
 @pytest.mark.parametrize("stored", [3, [3], [["a"]], [[0, b"", "PER"]], {"a": 1}])
 def test_a_document_with_damaged_relations_is_named(nlp, tmp_path, stored):
     docs, _ = spert_to_docs(SPERT * 2, nlp)
-    docs[1].user_data[RELATIONS_KEY] = stored
+    docs[1].user_data[RELATIONS] = stored
     write_docbin(tmp_path / "a.spacy", docs)
     read = read_docbin(tmp_path / "a.spacy", Vocab())
     next(read)

@@ -24,7 +24,7 @@ def test_relations_of_an_entity_that_was_left_out_before_are_left_out(vocab, rep
     doc = Doc(vocab, words=["Ada", "met", "Bob"])
     entities = [None, (2, 3, "PER")]
     set_gold(doc, entities, [(1, 0, "Met")], orig_id=None, report=report, where="a.json")
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert report.examples == {Reason.LOST_ARGUMENT: "a.json: Met"}
 
 

@@ -99,7 +99,7 @@ def test_what_has_no_label_is_left_out(nlp):
     [doc], report = labelstudio_to_docs(
         [task(PERSON, PLACE, nothing, region(labels=[]))], nlp, source="a.json"
     )
-    assert len(doc.ents) == 2 and doc._.relations == []
+    assert len(doc.ents) == 2 and doc._.relations == ()
     assert report.examples == {
         Reason.UNLABELLED_RELATION: "a.json, task 0 (id 7), result 2: hs8Xa -> k2Lp0",
         Reason.UNLABELLED_ENTITY: "a.json, task 0 (id 7), result 3: 'Marie Curie'",

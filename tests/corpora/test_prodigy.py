@@ -124,7 +124,7 @@ def test_relations_between_words_that_are_no_entities_are_left_out(nlp, changes,
     [doc], report = prodigy_to_docs(
         [line(relations=[{**BARE_RELATION, **changes}])], nlp, source="a.jsonl"
     )
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert report.examples == {
         Reason.NOT_AN_ENTITY: f"a.jsonl, line 1, relation 0: WORKED_IN ({what})"
     }
@@ -132,7 +132,7 @@ def test_relations_between_words_that_are_no_entities_are_left_out(nlp, changes,
 
 def test_a_task_in_which_nothing_was_marked(nlp):
     [doc], report = prodigy_to_docs([line(spans=None, relations=None)], nlp)
-    assert doc._.relations == [] and not doc.ents and not report.dropped
+    assert doc._.relations == () and not doc.ents and not report.dropped
 
 
 def test_relations_of_a_task_without_the_key_stay_unset(nlp):

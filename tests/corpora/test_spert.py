@@ -66,7 +66,7 @@ def test_a_sentence_without_annotations_counts_as_annotated(nlp, tokens):
     [doc], _ = spert_to_docs([{"tokens": tokens, "entities": [], "relations": []}], nlp)
     assert doc.has_annotation("ENT_IOB")
     assert has_relations(doc)
-    assert doc._.relations == []
+    assert doc._.relations == ()
     assert "orig_id" not in doc.user_data
 
 

@@ -72,6 +72,20 @@ def test_a_tokenizer_is_written_and_loaded(nlp, mark, tmp_path):
     assert split(again, "24h") == ["24", "h"]
 
 
+def test_a_trained_pipeline_takes_the_tokenizer_over(nlp, mark, tmp_path):
+    cuts = learn_cuts([mark(["took ", "24", "h"], [1, 2])], nlp)
+    write_tokenizer(extend_tokenizer(nlp, cuts), tmp_path / "tokenizer")
+    callback = {
+        "@callbacks": "spacy.copy_from_base_model.v1",
+        "tokenizer": str(tmp_path / "tokenizer"),
+    }
+    trained = spacy.blank("en", config={"initialize": {"before_init": callback}})
+    trained.initialize()
+    trained.to_disk(tmp_path / "model")
+    write_tokenizer(nlp, tmp_path / "tokenizer")  # no longer needed
+    assert split(spacy.load(tmp_path / "model"), "ran 9km") == ["ran", "9", "km"]
+
+
 def test_a_folder_with_other_content_is_not_replaced(nlp, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ValueError, match="exists and is not a tokenizer"):

@@ -85,7 +85,7 @@ def test_the_corpus_that_the_page_on_data_makes_can_be_read(tmp_path, monkeypatc
     assert [(head.text, label, tail.text) for head, tail, label, _ in doc._.relations] == [
         ("Soichiro Honda", "founded", "Honda Motor Company")
     ]
-    assert nothing._.relations == []
+    assert nothing._.relations == ()
 
 
 def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):

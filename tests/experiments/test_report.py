@@ -60,7 +60,7 @@ size = 8
 [training.optimizer.learn_rate]
 rate = 5e-5
 warmup = 0.2
-total_steps = ${training.max_steps}
+total_steps = null
 
 [training.optimizer.head_learn_rate]
 rate = 1e-3

@@ -9,7 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...labels import NO_RELATION, OUTSIDE
 from ..checks import check_dropout
+from ..growth import check_kind, share_weights, start_labels
 from ..products import Products, TorchProducts
 from ..weights import WeightCache
 from .convolution import Cells, Convolution, HiddenCells, LayerKernel, PairCells, chunk_size
@@ -100,6 +102,23 @@ class TableCNN(nn.Module):
         # precision.
         with torch.autocast(device, enabled=False):
             return self._score(words, lengths, torch.get_autocast_dtype(device))
+
+    def take_over(self, old: nn.Module) -> None:
+        """Take over the weights of a head with fewer labels; see `heads.growth.GrowingHead`.
+
+        No logit of the labels of the old head changes.
+        """
+        old = check_kind(self, old)
+        n_relations, n_tags = old.tagger.in_features, old.tagger.out_features
+        share_weights(self, old)
+        last = self.convs[-1]
+        if isinstance(last, nn.Sequential):
+            last = last[-1]
+        last = cast(nn.Conv2d, last)
+        start_labels(last.weight, cast(Tensor, last.bias), first=n_relations, none=NO_RELATION)
+        with torch.no_grad():
+            self.tagger.weight[:, n_relations:] = 0.0
+        start_labels(self.tagger.weight, self.tagger.bias, first=n_tags, none=OUTSIDE)
 
     def _score(
         self, words: Tensor, lengths: Tensor, precision: torch.dtype

@@ -1,0 +1,73 @@
+"""Loading of pipelines that predict relations, and the refusal of other pipelines."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import spacy
+from spacy.language import Language
+from spacy.util import get_package_path, is_package, load_config
+
+from .base import ASSIGNS, RelationPipe
+
+_CONFIG = "config.cfg"
+
+
+def load_pipeline(model: str | Path) -> Language:
+    """Load a pipeline that predicts relations.
+
+    model (str | Path): Name or folder of the pipeline.
+    RETURNS (Language): The pipeline.
+    RAISES (OSError): If there is no such pipeline.
+    RAISES (ValueError): If it has no component of this package, or the component is disabled.
+    """
+    nlp = spacy.load(model)
+    if not any(isinstance(component, RelationPipe) for _, component in nlp.pipeline):
+        raise ValueError(_describe_lack(model, nlp.component_names, nlp.disabled))
+    return nlp
+
+
+def check_pipeline(model: str | Path) -> None:
+    """Check in its config whether a pipeline predicts relations, without loading it.
+
+    model (str | Path): Name or folder of the pipeline.
+    RAISES (ValueError): If there is no such pipeline, or it has no component of this package.
+    """
+    config = load_config(_find_config(model))
+    names, disabled = config["nlp"]["pipeline"], config["nlp"].get("disabled", [])
+    nlp = spacy.blank(config["nlp"]["lang"])  # knows the factories of installed packages
+    for name in names:
+        factory = config["components"][name].get("factory", "")
+        if name not in disabled and _predicts_relations(nlp, factory):
+            return
+    raise ValueError(_describe_lack(model, names, disabled))
+
+
+def _find_config(model: str | Path) -> Path:
+    folder = Path(model)
+    if is_package(str(model)):
+        folder = get_package_path(str(model))
+    # An installed package holds the pipeline in a folder with its version.
+    for path in (folder / _CONFIG, *sorted(folder.glob(f"*/{_CONFIG}"))):
+        if path.is_file():
+            return path
+    raise ValueError(
+        f"{model}: neither an installed pipeline nor a folder of one. Check its name or path, or "
+        "train it first (`spacy project run all` makes training/sample/model-best)"
+    )
+
+
+def _predicts_relations(nlp: Language, factory: str) -> bool:
+    if not nlp.has_factory(factory):
+        return False
+    return set(ASSIGNS) <= set(nlp.get_factory_meta(factory).assigns)
+
+
+def _describe_lack(model: str | Path, names: Sequence[str], disabled: Sequence[str]) -> str:
+    components = ", ".join(names) or "none"
+    if disabled:
+        components += f"; disabled: {', '.join(disabled)}"
+    return (
+        f"{model}: this pipeline predicts no relations, since it has no component `tabcnn` or "
+        f"`spert` that is enabled (its components: {components}). Name a pipeline that was trained "
+        "with one of them"
+    )
