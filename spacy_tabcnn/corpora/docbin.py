@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
+import numpy as np
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -11,6 +12,20 @@ from ..relations import get_relations
 from .files import check_file
 
 DOCBIN_SUFFIX = ".spacy"
+
+# The attributes of tokens that hold the key of a string.
+_STRINGS = [
+    "ORTH",
+    "NORM",
+    "LEMMA",
+    "TAG",
+    "POS",
+    "DEP",
+    "MORPH",
+    "ENT_TYPE",
+    "ENT_ID",
+    "ENT_KB_ID",
+]
 
 
 def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
@@ -32,17 +47,29 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
             "DocBin.to_disk"
         ) from err
     docs = doc_bin.get_docs(vocab)
+    known: set[int] = set()
     for position in range(len(doc_bin)):
         where = f"{path}, document {position}"
         try:
             doc = next(docs)
-            doc.to_bytes()  # looks up each string
+            _check_strings(doc, known)
         except Exception as err:
             raise ValueError(
                 f"{where}: cannot be read ({err}). The file is damaged; make it again"
             ) from err
         _check_annotation(doc, where)
         yield doc
+
+
+def _check_strings(doc: Doc, known: set[int]) -> None:
+    """Check that the vocabulary has the strings of all attributes of a document's tokens.
+
+    `known` holds the keys of strings that were found before, and gets those of this document.
+    """
+    keys = np.asarray(doc.to_array(_STRINGS), dtype=np.uint64)
+    for key in set(map(int, np.unique(keys))) - known:
+        doc.vocab.strings[key]  # raises E018
+        known.add(key)
 
 
 def _check_annotation(doc: Doc, where: str) -> None:
