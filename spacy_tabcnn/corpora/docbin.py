@@ -14,18 +14,9 @@ from .files import check_file
 DOCBIN_SUFFIX = ".spacy"
 
 # The attributes of tokens that hold the key of a string.
-_STRINGS = [
-    "ORTH",
-    "NORM",
-    "LEMMA",
-    "TAG",
-    "POS",
-    "DEP",
-    "MORPH",
-    "ENT_TYPE",
-    "ENT_ID",
-    "ENT_KB_ID",
-]
+_STRINGS: list[int | str] = []
+_STRINGS += ["ORTH", "NORM", "LEMMA", "TAG", "POS", "DEP", "MORPH"]
+_STRINGS += ["ENT_TYPE", "ENT_ID", "ENT_KB_ID"]
 
 
 def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
