@@ -50,6 +50,10 @@ def check_kind(value: str | Path, expected: Kind, *, others: Iterable[str | Path
     found = find_kind(value)
     if found is expected:
         return
+    if found is Kind.DATA and expected is Kind.CORPUS:
+        raise ValueError(
+            f"{value} is {found.value}, not a .spacy file. Convert it with `spacy tabcnn convert`"
+        )
     if found is not None:
         raise ValueError(f"{value} is {found.value}, not {expected.value}. {_SWAPPED}")
     for other in others:

@@ -12,7 +12,9 @@ for the infixes of spaCy's tokenizer:
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -76,6 +78,22 @@ class _Text(NamedTuple):
         for start, end in zip(self.edges.starts, self.edges.ends, strict=True):
             yield from range(start + 1, end)
 
+    def find_edges(self) -> set[int]:
+        """Return the characters at which entities begin or end."""
+        return set(chain.from_iterable(self.entities))
+
+    def find_held(self) -> set[int]:
+        """Return the characters inside entities and at their edges."""
+        held: set[int] = set()
+        for start, end in self.entities:
+            held.update(range(start, end + 1))
+        return held
+
+    def is_inside_token(self, position: int) -> bool:
+        """Check whether the characters before and after a position are of one token."""
+        before = self.edges.touch(position - 1, position)
+        return before is not None and before == self.edges.touch(position, position + 1)
+
 
 def measure_tokenizer(docs: Iterable[Doc], nlp: Language) -> TokenizerFit:
     """Count the entities that begin or end inside the tokens of a pipeline's tokenizer.
@@ -111,7 +129,10 @@ def learn_cuts(docs: Iterable[Doc], nlp: Language, *, min_share: float = MIN_SHA
     texts = [_tokenise(doc, nlp) for doc in docs]
     rules: dict[_Cut, None] = {}
     for widths in _WIDTHS:
-        edges, others = _count_cuts(texts, widths, rules)
+        edges = _count_edges(texts, widths, rules)
+        if not edges:
+            break
+        others = _count_others(texts, widths, edges)
         for cut, count in edges.items():
             if count >= min_share * (count + others[cut]):
                 rules[cut] = None
@@ -220,36 +241,35 @@ def _show_misfit(text: _Text, start: int, end: int) -> str:
     return f"{text.text[start:end]!r} in {tokens!r}"
 
 
-def _count_cuts(
-    texts: Iterable[_Text], widths: tuple[int, int], rules: Iterable[_Cut]
-) -> tuple[Counter[_Cut], Counter[_Cut]]:
-    """Count the possible cuts that are edges of entities, and those outside entities, by kind.
-
-    The cuts that earlier rules make are left out.
-    """
-    edges: Counter[_Cut] = Counter()
-    others: Counter[_Cut] = Counter()
-    rules = set(rules)
+def _count_edges(
+    texts: Iterable[_Text], widths: tuple[int, int], rules: Container[_Cut]
+) -> Counter[_Cut]:
+    """Count the edges of entities inside tokens, by kind, without those that a rule cuts."""
+    counts: Counter[_Cut] = Counter()
     for text in texts:
-        wanted = {position for entity in text.entities for position in entity}
-        inside: set[int] = set()
-        for start, end in text.entities:
-            inside.update(range(start + 1, end))
+        for position in sorted(text.find_edges()):
+            if text.is_inside_token(position) and not _is_made(text, position, rules):
+                counts[_describe_cut(text, position, widths)] += 1
+    return counts
+
+
+def _count_others(
+    texts: Iterable[_Text], widths: tuple[int, int], kinds: Container[_Cut]
+) -> Counter[_Cut]:
+    """Count the places of some kinds inside tokens that no entity holds and no entity ends at."""
+    counts: Counter[_Cut] = Counter()
+    for text in texts:
+        held = text.find_held()
         for position in text.find_inner():
-            if _is_made(text, position, rules):
-                continue
-            cut = _describe_cut(text, position, widths)
-            if position in wanted:
-                edges[cut] += 1
-            elif position not in inside:
-                others[cut] += 1
-    return edges, others
+            if position not in held:
+                cut = _describe_cut(text, position, widths)
+                if cut in kinds:
+                    counts[cut] += 1
+    return counts
 
 
-def _is_made(text: _Text, position: int, rules: set[_Cut]) -> bool:
+def _is_made(text: _Text, position: int, rules: Container[_Cut]) -> bool:
     """Check whether a rule makes a cut."""
-    if not rules:
-        return False
     return any(_describe_cut(text, position, widths) in rules for widths in _WIDTHS)
 
 
@@ -266,6 +286,7 @@ def _describe_cut(text: _Text, position: int, widths: tuple[int, int]) -> _Cut:
     return left, right
 
 
+@cache
 def _classify(character: str) -> str:
     """Return the class of a character, as in a regular expression between brackets."""
     if character.isdecimal():

@@ -67,7 +67,7 @@ def test_an_output_that_exists_may_be_the_input(folder):
         ("model-card dev.spacy", "dev.spacy is a corpus, not a pipeline"),
         ("debug-data train.cfg dev.spacy", "train.cfg is a config, not a corpus"),
         ("debug-data dev.spacy model", "model is a pipeline, not a corpus"),
-        ("round-trip texts.jsonl", "texts.jsonl is a file of texts or annotations, not a corpus"),
+        ("round-trip texts.jsonl", "not a .spacy file. Convert it with `spacy tabcnn convert`"),
         ("graph new.graphml texts.jsonl", "Did you swap the input and the output?"),
         ("graph model new.csv", "model is a pipeline, not a file of texts"),
         ("cross-validate folds train.cfg new", "folds is a corpus, not a config"),
