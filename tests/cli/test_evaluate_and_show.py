@@ -98,3 +98,10 @@ def test_evaluate_joins_documents_to_texts(run_spacy, folder, gold, tmp_path):
         result = run_spacy("tabcnn", "evaluate", *arguments)
     assert result.exit_code == 0, result.output
     assert srsly.read_json(metrics)["rels_strict_r"] <= 1.0
+
+
+def test_evaluate_takes_a_minimum_score(run_spacy, folder, tmp_path):
+    metrics = tmp_path / "sure.json"
+    arguments = (folder / "model", folder / "dev.spacy", "-o", metrics, "--min-score", 1.0)
+    assert run_spacy("tabcnn", "evaluate", *arguments).exit_code == 0
+    assert srsly.read_json(metrics)["rels_strict_r"] == 0.0
