@@ -371,6 +371,13 @@ def test_predictions_are_read_when_asked_for(nlp):
     assert report.ignored == {"predictions": 4, "tasks without a completed annotation": 2}
 
 
+def test_predictions_do_not_stand_for_the_annotation_of_another_person(nlp):
+    done = {**TASK, "annotations": ANNOTATIONS, "predictions": [{"result": []}]}
+    options = ReadingOptions(predictions=True, annotator="Bo")
+    docs, report = labelstudio_to_docs([done], nlp, options=options)
+    assert not docs and not report.noted
+
+
 def test_a_relation_of_a_result_that_is_no_entity_is_left_out_with_the_reason(nlp):
     choice = {"id": "x", "type": "choices", "value": {"choices": ["good"]}}
     box = {"id": "y", "type": "rectanglelabels", "value": {"x": 1, "rectanglelabels": ["CAR"]}}
