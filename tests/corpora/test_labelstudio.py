@@ -291,6 +291,8 @@ def test_malformed_paragraph_regions_are_refused(nlp, start, end, message):
         ({"text": "x", "title": "Ann left"}, None),
         ({"Full_Text": "Ann left", "other": "x"}, "Full_Text"),
         ({"Full_Text": "Ann left", "text": "x"}, "Full_Text"),
+        ({"mail": {"body": "Ann left"}, "text": "x"}, "mail.body"),
+        ({"mail.body": "Ann left", "text": "x"}, "mail.body"),
     ],
 )
 def test_the_text_may_have_any_field(nlp, data, text_field):
