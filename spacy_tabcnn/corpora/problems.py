@@ -1,16 +1,19 @@
 """Problems of a corpus that impair training, found in its statistics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from .statistics import (
     NO_ENTITIES,
     NO_RELATIONS,
     NO_WORDS,
+    UNBOUNDED,
     CorpusCase,
     CorpusStatistics,
     RelationKind,
+    Tally,
 )
+from .typos import find_typos
 
 DEFAULT_MIN_COUNT = 10
 
@@ -31,6 +34,12 @@ _INCOMPLETE_ADVICE = {
         "a document holds none. Save with DocBin(store_user_data=True)"
     ),
 }
+_UNBOUNDED_ADVICE = (
+    "Each document is one table, and `senter` of the shipped configs would learn that a document "
+    "is one sentence. If no relation joins different sentences, set the boundaries before you save "
+    "the corpus, for example with a pipeline of spaCy. Otherwise remove `senter` from the config. "
+    'See "Running text" in docs/training.md'
+)
 # By the beginning of a reason of `gold_tables`.
 _UNLEARNABLE_ADVICE = {
     "relations beyond the first of a pair": (
@@ -91,8 +100,10 @@ def find_problems(
         *_find_empty("train", train, "error"),
         *_find_incomplete("train", train),
         *_find_unlearnable("train", train),
+        *_find_unbounded_texts("train", train),
         *_find_repeated_texts(train),
         *_find_rare_labels(train, min_count),
+        *_find_typos(train),
         *_find_both_directions(train),
     ]
     if dev is not None:
@@ -100,7 +111,9 @@ def find_problems(
             *_find_empty("dev", dev, "warning"),
             *_find_incomplete("dev", dev),
             *_find_unlearnable("dev", dev),
+            *_find_unbounded_texts("dev", dev),
             *_find_unseen_labels(train, dev),
+            *_find_typos_of_dev(train, dev),
             *_find_unseen_kinds(train, dev),
             *_find_shared_texts(train, dev),
         ]
@@ -126,6 +139,12 @@ def _find_unlearnable(corpus: str, stats: CorpusStatistics) -> Iterator[CorpusPr
     what = "cannot be learned if documents are split into their sentences"
     for case in stats.unlearnable_split.cases(stats.unlearnable_split.counts):
         yield CorpusProblem("warning", corpus, what, [case], _advise(case.name))
+
+
+def _find_unbounded_texts(corpus: str, stats: CorpusStatistics) -> Iterator[CorpusProblem]:
+    if stats.text_counts.mix_sentences:
+        cases = stats.sentences.cases([UNBOUNDED])
+        yield CorpusProblem("warning", corpus, "running text", cases, _UNBOUNDED_ADVICE)
 
 
 def _advise(reason: str) -> str:
@@ -157,6 +176,41 @@ def _find_unseen_labels(train: CorpusStatistics, dev: CorpusStatistics) -> Itera
             tally.cases(tally.counts.keys() - seen.counts.keys()),
             "They are never predicted. Check their spelling, or divide the corpus again",
         )
+
+
+def _find_typos(train: CorpusStatistics) -> Iterator[CorpusProblem]:
+    for name, tally in _get_label_tallies(train):
+        yield from _report_typos("train", name, tally, find_typos(tally.counts, tally.counts))
+
+
+def _find_typos_of_dev(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
+    """Find labels that train lacks and that look like one of its labels."""
+    for (name, seen), (_, tally) in zip(
+        _get_label_tallies(train), _get_label_tallies(dev), strict=True
+    ):
+        unseen = tally.counts.keys() - seen.counts.keys()
+        typos = find_typos(dict.fromkeys(unseen, 0), seen.counts)
+        yield from _report_typos("dev", name, tally, typos)
+
+
+def _report_typos(
+    corpus: str, name: str, tally: Tally[str], typos: Mapping[str, str]
+) -> Iterator[CorpusProblem]:
+    cases = []
+    for label, other in sorted(typos.items()):
+        times, document = tally.counts[label], tally.documents[label]
+        cases.append(CorpusCase(f"{label!r}, like {other!r}", times, document))
+    return _report(
+        corpus,
+        f"{name} labels that look like typing errors of other labels",
+        cases,
+        "Each spelling is learned as a label of its own. Correct the annotation; if the two "
+        "labels differ in meaning, leave them",
+    )
+
+
+def _get_label_tallies(stats: CorpusStatistics) -> list[tuple[str, Tally[str]]]:
+    return [("entity", stats.entities), ("relation", stats.relations)]
 
 
 def _find_unseen_kinds(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
