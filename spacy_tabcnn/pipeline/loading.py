@@ -35,14 +35,18 @@ def split_sentences(nlp: Language) -> None:
     place, as its first component. A pipeline that was trained on texts of several sentences without
     boundaries stays as it is.
 
-    nlp (Language): A pipeline from `load_pipeline`.
+    nlp (Language): The pipeline. It stays as it is if it predicts no relations.
     """
+    predicts_relations = False
     for name, component in nlp.pipeline:
         if _SENTENCE_STARTS & set(nlp.get_pipe_meta(name).assigns):
             return
-        if isinstance(component, RelationPipe) and component.trained_on.mix_sentences:
-            return
-    nlp.add_pipe("sentencizer", first=True)
+        if isinstance(component, RelationPipe):
+            predicts_relations = True
+            if component.trained_on.mix_sentences:
+                return
+    if predicts_relations:
+        nlp.add_pipe("sentencizer", first=True)
 
 
 def check_pipeline(model: str | Path) -> None:
