@@ -39,7 +39,7 @@ def check_kind(head: HeadT, old: nn.Module) -> HeadT:
 
 @torch.no_grad()
 def share_weights(head: nn.Module, old: nn.Module) -> None:
-    """Give a head the weights of a head with fewer labels.
+    """Put the weights of a head with fewer labels into another head.
 
     Weights of the same shape are shared with the old head, so an update that an optimiser has
     collected for them is not lost. A larger array gets the old one at the start of its axes. The

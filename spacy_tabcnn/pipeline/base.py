@@ -67,6 +67,10 @@ UNANNOTATED = (
 LEARNT = ("labels", "trained_on")
 # Key of the warning of `find_difference` among the reported ones.
 OTHER_TEXTS = "other texts"
+# Key of the warning about entities of earlier components.
+REPLACED = "replaced entities"
+# Key of doc.user_data: the entities are those of the annotation, for components that keep them.
+GOLD_ENTITIES = "spacy_tabcnn.gold_entities"
 
 InputT = TypeVar("InputT")
 LogitsT = TypeVar("LogitsT")
@@ -86,6 +90,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     The input of the model holds the documents and their cut into sentences or windows. The logits
     hold the same cut, so that no later step cuts again.
     """
+
+    # The end of the warning about replaced entities.
+    how_to_keep_entities: str
 
     def __init__(
         self,
@@ -146,6 +153,11 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             they join.
         """
         return self.label_scheme.to_dict()
+
+    @property
+    def trained_on(self) -> TextCounts:
+        """Return the documents of all updates so far, counted by their sentences."""
+        return TextCounts(**self.cfg["trained_on"])
 
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
         """Add a label. A relation type added here may join any pair of entity types.
@@ -243,7 +255,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if not any(map(len, docs)):
             return losses
         self._require_initialized()
-        self.cfg["trained_on"] = self._trained_on.add(docs)._asdict()
+        self.cfg["trained_on"] = self.trained_on.add(docs)._asdict()
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
@@ -453,19 +465,33 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Divide a batch that is too large to be scored at once."""
         yield docs
 
-    @property
-    def _trained_on(self) -> TextCounts:
-        return TextCounts(**self.cfg["trained_on"])
-
     def _compare_with_training(self, docs: Sequence[Doc]) -> None:
         """Warn once if the texts differ from the texts in training in a way that matters."""
         if OTHER_TEXTS in self._reported:
             return
         self._used_on = self._used_on.add(docs)
-        difference = find_difference(self._trained_on, self._used_on)
+        difference = find_difference(self.trained_on, self._used_on)
         if difference is not None:
             self._reported.add(OTHER_TEXTS)
             warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)
+
+    def _warn_of_replaced(self, docs: Iterable[Doc]) -> None:
+        """Warn once if entities of earlier components are replaced.
+
+        Annotated documents, such as those of examples, are meant to be annotated anew.
+        """
+        if REPLACED in self._reported:
+            return
+        for doc in docs:
+            if doc.ents and not has_relations(doc) and GOLD_ENTITIES not in doc.user_data:
+                self._reported.add(REPLACED)
+                example = f"{doc.ents[0].text!r} ({doc.ents[0].label_})"
+                warnings.warn(
+                    f"Component '{self.name}' replaces the entities that were set before it, for "
+                    f"example {example}. {self.how_to_keep_entities}",
+                    stacklevel=2,
+                )
+                return
 
     def _advise(self, skipped: Counter[str]) -> str:
         """Return the advice of `update` about gold that the component cannot represent."""

@@ -68,7 +68,7 @@ def build_module(model: Model, sizes: dict[str, int]) -> None:
 
 
 def grow_module(model: Model, sizes: dict[str, int]) -> None:
-    """Give the module of a head more labels. Its weights for the labels that it has stay.
+    """Enlarge the module of a head for more labels. Its weights for the labels that it has stay.
 
     model (Model): The head; it has all its dimensions.
     sizes (dict[str, int]): New values of the dimensions that the labels decide.

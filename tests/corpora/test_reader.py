@@ -1,6 +1,7 @@
 import warnings
 
 import pytest
+import spacy
 from spacy import registry
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -84,6 +85,12 @@ def test_gold_entities_are_given_to_the_pipeline_if_wanted(nlp, tmp_path, two_se
     assert not has_relations(example.predicted)
     with pytest.raises(ValueError, match="gold_entities = true requires gold_tokens = true"):
         RelationCorpus(tmp_path, gold_entities=True, gold_tokens=False)
+
+
+def test_a_component_may_replace_gold_entities_without_a_warning(tiny_run, tiny_corpus):
+    nlp = spacy.load(tiny_run / "model-last")
+    examples = list(RelationCorpus(tiny_corpus, gold_entities=True)(nlp))
+    assert nlp.evaluate(examples)["ents_f"] > 0.9
 
 
 def test_split_sentences_keeps_entities_relations_and_ids(nlp, tmp_path, two_sentences):
@@ -279,3 +286,10 @@ def test_boundaries_are_not_given_by_default(nlp, tmp_path, two_sentences):
 def test_impossible_options_of_joining_are_refused(numbered, options, message):
     with pytest.raises(ValueError, match=message):
         RelationCorpus(numbered, **options)
+
+
+def test_documents_with_and_without_relations_are_not_joined(nlp, tmp_path, two_sentences):
+    unknown = Doc(nlp.vocab, words=["Rain", "."])
+    path = save(tmp_path, two_sentences, two_sentences, unknown)
+    corpus = RelationCorpus(path, joined=1.0, min_joined=3, max_joined=3)
+    assert [has_relations(eg.reference) for eg in corpus(nlp)] == [True, False]
