@@ -29,6 +29,8 @@ ORIG_ID = "orig_id"
 # The key of `doc.user_data` with the value of an extension attribute: "._.", name, start, end. The
 # offsets are characters. The end is None for a token; both are None for a document.
 _AttributeKey: TypeAlias = tuple[str, str, int, int | None]
+# The output of an encoder for the words of a document, as spacy-transformers stores it.
+_ENCODER_OUTPUT = ("._.", "trf_data", None, None)
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
 
@@ -73,7 +75,8 @@ def join_docs(docs: Iterable[Doc]) -> Doc:
 
     Data of whole documents (`doc.cats`, `doc.user_data` and extension attributes of `Doc`) is kept
     where all documents have the same data. A warning names the data that is left out. Different
-    values of `doc.user_data["orig_id"]` are joined by " + ".
+    values of `doc.user_data["orig_id"]` are joined by " + ". The output of an encoder,
+    `doc._.trf_data`, is left out.
 
     docs (Iterable[Doc]): At least one document. All share a vocabulary. They are not changed.
     RETURNS (Doc): A new document.
@@ -102,8 +105,8 @@ def span_to_doc(span: Span) -> Doc:
     """Copy a span to a document of its own.
 
     The copy has the annotation of the span, with the relations whose head and tail lie inside the
-    span, and the data of the whole document except `doc.cats`. An entity that the span cuts becomes
-    unannotated, as in `Span.as_doc`.
+    span, and the data of the whole document except `doc.cats` and `doc._.trf_data`. An entity that
+    the span cuts becomes unannotated, as in `Span.as_doc`.
 
     span (Span): The span, for example a sentence.
     RETURNS (Doc): A new document.
@@ -111,7 +114,7 @@ def span_to_doc(span: Span) -> Doc:
     doc = span.as_doc()
     part = _Part(span, 0)
     _move_user_data(doc, part)
-    get_user_data(doc).update(copy.deepcopy(_get_document_data(span.doc)))
+    get_user_data(doc).update(_get_document_data(span.doc))
     _copy_groups(doc, part)
     _copy_scores(doc, [part])
     if has_relations(span.doc):
@@ -160,11 +163,11 @@ def _has_offsets(key: object) -> TypeGuard[_AttributeKey]:
 
 
 def _get_document_data(doc: Doc) -> dict[Hashable, object]:
-    """Return the items of `doc.user_data` that belong to the whole document."""
+    """Return a copy of the items of `doc.user_data` that belong to the whole document."""
     data = {}
     for key, value in get_user_data(doc).items():
-        if not is_stored_by_key(key) and not _has_offsets(key):
-            data[key] = value
+        if key != _ENCODER_OUTPUT and not is_stored_by_key(key) and not _has_offsets(key):
+            data[key] = copy.copy(value)
     return data
 
 
@@ -177,7 +180,7 @@ def _share_data(joined: Doc, docs: Sequence[Doc]) -> None:
         ids = dict.fromkeys(str(items[ORIG_ID]) for items in data if ORIG_ID in items)
         shared[ORIG_ID] = " + ".join(ids)
     joined.cats, different_cats = _compare([doc.cats for doc in docs])
-    get_user_data(joined).update(copy.deepcopy(shared))
+    get_user_data(joined).update(shared)
     _warn_of_lost([*different, *different_cats])
 
 
@@ -187,11 +190,18 @@ def _compare(data: Sequence[Mapping[_Key, _Value]]) -> tuple[dict[_Key, _Value],
     different: list[_Key] = []
     for key in dict.fromkeys(itertools.chain(*data)):
         values = [items[key] for items in data if key in items]
-        if len(values) == len(data) and values.count(values[0]) == len(values):
+        if len(values) == len(data) and all(_is_equal(value, values[0]) for value in values):
             shared[key] = values[0]
         else:
             different.append(key)
     return shared, different
+
+
+def _is_equal(one: object, other: object) -> bool:
+    try:
+        return bool(one == other)
+    except ValueError:  # arrays
+        return False
 
 
 def _warn_of_lost(keys: Sequence[object]) -> None:

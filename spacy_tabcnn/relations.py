@@ -14,6 +14,7 @@ hence no relations; `documents.span_to_doc` does. `Doc.to_json` has no place for
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 from spacy.tokens import Doc, Span
@@ -409,29 +410,51 @@ def _describe_damage(name: str) -> str:
 def _convert_old_form(doc: Doc) -> None:
     """Store the relations and scores of version 0.1.0, which have no characters, in today's form.
 
-    The words are still the words on which they were set, unless they were changed before the first
-    look.
+    RAISES (ValueError): If they are damaged, or the words of the document have changed.
     """
-    for name in (RELATIONS, ENTITY_SCORES):
-        if name in doc.user_data:
-            try:
-                _convert_old_value(doc, name)
-            except (IndexError, TypeError, ValueError) as err:
-                raise ValueError(_describe_damage(name)) from err
+    if ENTITY_SCORES in doc.user_data:
+        stored = doc.user_data[ENTITY_SCORES]
+        try:
+            spans = [_make_span(doc, start, end, label) for start, end, label, _ in stored]
+            set_entity_scores(doc, spans, [score for *_, score in stored])
+        except (IndexError, TypeError, ValueError) as err:
+            raise ValueError(_describe_damage(ENTITY_SCORES)) from err
+    if RELATIONS in doc.user_data:
+        try:
+            relations = list(map(partial(_unpack_old, doc), doc.user_data[RELATIONS]))
+        except (IndexError, TypeError, ValueError) as err:
+            raise ValueError(_describe_damage(RELATIONS)) from err
+        _check_old_words(doc, relations)
+        set_relations(doc, relations)
 
 
-def _convert_old_value(doc: Doc, name: str) -> None:
-    stored = doc.user_data[name]
-    if name == ENTITY_SCORES:
-        spans = [_make_span(doc, start, end, label) for start, end, label, _ in stored]
-        set_entity_scores(doc, spans, [packed[-1] for packed in stored])
+def _unpack_old(doc: Doc, packed: Sequence[Any]) -> Relation:
+    head, head_end, head_label, tail, tail_end, tail_label, label, score = packed
+    return Relation(
+        _make_span(doc, head, head_end, head_label),
+        _make_span(doc, tail, tail_end, tail_label),
+        _check_label(0, label),
+        _check_score(0, score),
+    )
+
+
+def _check_old_words(doc: Doc, relations: Iterable[Relation]) -> None:
+    """Check that the arguments are entities: they are not if words were merged, split or cut off.
+
+    A document without entities tells nothing.
+    """
+    if not doc.has_annotation("ENT_IOB"):
         return
-    relations = []
-    for head, head_end, head_label, tail, tail_end, tail_label, label, score in stored:
-        head_span = _make_span(doc, head, head_end, head_label)
-        tail_span = _make_span(doc, tail, tail_end, tail_label)
-        relations.append(Relation(head_span, tail_span, label, score))
-    set_relations(doc, relations)
+    entities = set(map(_get_bounds, doc.ents))
+    for relation in relations:
+        for argument in (relation.head, relation.tail):
+            if _get_bounds(argument) not in entities:
+                raise ValueError(
+                    f"doc._.relations: {argument.text!r}, an argument of {relation.label!r}, is no "
+                    "entity of the document. Version 0.1.0 stored the relations without their "
+                    "characters, and the words may have changed since. Convert the corpus again "
+                    "with `spacy tabcnn convert`, or set doc._.relations again"
+                )
 
 
 def _unpack(doc: Doc, packed: _PackedRelation, types: dict[tuple[int, int], str]) -> Relation:

@@ -1,5 +1,6 @@
 """Documents that are joined, and spans that become documents."""
 
+import numpy as np
 import pytest
 import spacy
 from spacy.tokens import Doc, Span
@@ -143,6 +144,21 @@ def test_different_data_is_left_out_with_a_warning(ada, kim):
     with pytest.warns(UserWarning, match="in which the documents differ: news, source"):
         joined = join_docs([ada, kim])
     assert "source" not in joined.user_data and not joined.cats
+
+
+def test_arrays_are_left_out_unless_they_are_one_number(ada, kim):
+    for doc in (ada, kim):
+        doc.user_data["array"] = np.zeros(3)
+        doc.user_data["number"] = np.float32(1.0)
+    with pytest.warns(UserWarning, match="in which the documents differ: array"):
+        assert join_docs([ada, kim]).user_data["number"] == 1.0
+
+
+def test_the_output_of_an_encoder_is_left_out(ada, kim):
+    for doc in (ada, kim):
+        doc.user_data["._.", "trf_data", None, None] = np.zeros(len(doc))
+    for new in (join_docs([ada, kim]), span_to_doc(ada[0:2])):
+        assert not any("trf_data" in key for key in new.user_data)
 
 
 def test_ids_are_joined(ada, kim):

@@ -320,6 +320,15 @@ def test_the_old_form_is_stored_in_the_new_form(doc):
     assert as_texts(doc) == [MOVED] and doc.ents[0]._.entity_score == 0.75
 
 
+def test_words_that_changed_after_the_old_form_was_stored_are_noticed(doc):
+    set_old_form(doc)
+    part = doc[2:].as_doc(copy_user_data=True)
+    for other in (part, merge_entities(doc)):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="stored the relations without their characters"):
+                _ = other._.relations
+
+
 def test_setting_replaces_the_old_form(doc):
     set_old_form(doc)
     doc._.relations = []

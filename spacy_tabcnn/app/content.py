@@ -8,7 +8,7 @@ from spacy import displacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..bulk.rows import dump_json
+from ..bulk.json_rows import dump_json
 from ..relations import doc_to_annotation, get_entity_score, get_relations, set_relations
 from ..visual import render
 from ..visual.cells import find_component

@@ -15,7 +15,15 @@ from spacy.util import minibatch
 from ..pipeline.loading import check_pipeline
 from .output import write_output
 from .parts import Parts, Settings, atomic_file, lock_output
-from .rows import Row, RowResult, count_rows, get_format, import_parquet, read_rows
+from .rows import (
+    Row,
+    RowResult,
+    check_source,
+    count_rows,
+    get_format,
+    import_parquet,
+    read_rows,
+)
 from .texts import describe_model
 from .workers import annotate_batches
 
@@ -55,10 +63,10 @@ def annotate_file(
     missing part; `batch_size`, `n_process` and `gpu_id` may change.
 
     model (str | Path): Name or folder of the pipeline.
-    source (Path): A .jsonl, .txt (a document a line) or .parquet file.
-    output (Path): The .jsonl or .parquet file to write: the fields of the input, and `entities`
-        and `relations`, which replace fields of these names. Rejected documents go to `output` +
-        ".rejects.jsonl": their line, their `id` if they have one, and the reason.
+    source (Path): A .jsonl, .txt (a document a line), .csv or .parquet file.
+    output (Path): The .jsonl, .csv or .parquet file to write: the fields of the input, and
+        `entities` and `relations`, which replace fields of these names. Rejected documents go to
+        `output` + ".rejects.jsonl": their line, their `id` if they have one, and the reason.
     text_field (str): The field that holds the text.
     batch_size (int): Number of documents to annotate at once.
     part_size (int): Number of documents in a part: the maximum that a stop can lose.
@@ -73,9 +81,9 @@ def annotate_file(
     RAISES (OSError): If a file cannot be read or written, another run is writing the output, or a
         process dies.
     RAISES (ValueError): If the pipeline predicts no relations, the output exists or was begun with
-        other settings, or an argument is malformed.
+        other settings, the columns of the input do not fit, or an argument is malformed.
     """
-    _check_files(source, output)
+    _check_files(source, output, text_field)
     check_pipeline(model)
     settings: Settings = {
         **_describe_input(source),
@@ -87,7 +95,7 @@ def annotate_file(
         parts = Parts(output)
         if not parts.open(settings, overwrite=overwrite):
             return None
-        n_total = count_rows(source)
+        n_total = count_rows(source, text_field=text_field)
         n_resumed = min(parts.count() * part_size, n_total)
         rows = islice(read_rows(source, text_field=text_field, only_text=True), n_resumed, None)
         batches = _make_batches(rows, part_size, batch_size)
@@ -104,12 +112,25 @@ def annotate_file(
         return BulkSummary(n_rows, n_rejected, n_resumed)
 
 
-def _check_files(source: Path, output: Path) -> None:
-    formats = (get_format(source), get_format(output, formats=("jsonl", "parquet")))
+def get_rejects_path(output: Path) -> Path:
+    """Return the file with the rejected documents of a run; a run without any makes none.
+
+    output (Path): The output of the run.
+    RETURNS (Path): The file.
+    """
+    return output.with_name(f"{output.name}.rejects.jsonl")
+
+
+def _check_files(source: Path, output: Path, text_field: str) -> None:
+    formats = (get_format(source), get_format(output, formats=("jsonl", "csv", "parquet")))
     if "parquet" in formats:
         import_parquet()
-    if source.resolve() == output.resolve():
-        raise ValueError(f"{output}: is the input too. Name another file for the output")
+    for path in (output, get_rejects_path(output)):
+        if source.resolve() == path.resolve():
+            raise ValueError(f"{path}: is the input too. Name another file for the output")
+        if path.is_dir():
+            raise ValueError(f"{path}: is a folder. Name another file for the output")
+    check_source(source, text_field)
 
 
 def _describe_input(path: Path) -> Settings:
@@ -138,7 +159,7 @@ def _make_batches(rows: Iterable[Row], part_size: int, batch_size: int) -> Itera
 def _write_files(source: Path, parts: Parts, text_field: str) -> tuple[int, int]:
     """Write the output and, if any row was rejected, the rejects. Return the numbers of both."""
     output = parts.output
-    rejects = output.with_name(f"{output.name}.rejects.jsonl")
+    rejects = get_rejects_path(output)
     with atomic_file(output, parts.folder) as file_:
         with atomic_file(rejects, parts.folder) as rejects_file:
             n_rows, n_rejected = write_output(
@@ -147,7 +168,7 @@ def _write_files(source: Path, parts: Parts, text_field: str) -> tuple[int, int]
                 file_,
                 rejects_file,
                 text_field=text_field,
-                to_parquet=get_format(output) == "parquet",
+                to=get_format(output),
             )
         if not n_rejected:
             rejects.unlink()

@@ -1,4 +1,4 @@
-"""Rows and their annotations, written as JSONL or Parquet."""
+"""Rows and their annotations, written as JSONL, CSV or Parquet."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from spacy.util import minibatch
 
+from .csv_rows import write_csv
+from .json_rows import ID, Record, dump_json, encode_line
 from .rows import (
-    Record,
+    ADDED,
     RowResult,
-    check_columns,
-    dump_json,
     get_format,
     get_record,
     import_parquet,
@@ -21,10 +21,6 @@ from .rows import (
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The fields that annotation adds.
-ADDED = ("entities", "relations")
-# The field that names a document, if it has one.
-_ID = "id"
 # Rows of a Parquet file's row groups.
 _GROUP_ROWS = 4096
 # A column of floats holds integers exactly up to this size.
@@ -48,10 +44,10 @@ class _Rejects:
     def write(self, line: int, reason: str, record: Record) -> None:
         """Write the line, the `id` (if there is one) and the reason of a row."""
         rejected: Record = {"line": line}
-        if _ID in record:
-            rejected[_ID] = record[_ID]
+        if ID in record:
+            rejected[ID] = record[ID]
         rejected["reason"] = reason
-        self.file_.write(f"{dump_json(rejected)}\n".encode())
+        self.file_.write(encode_line(rejected))
         self.count += 1
 
 
@@ -78,7 +74,7 @@ def write_output(
     rejects_file: BinaryIO,
     *,
     text_field: str,
-    to_parquet: bool,
+    to: str,
 ) -> tuple[int, int]:
     """Write the rows of a file with their annotations, and the rejected rows with the reasons.
 
@@ -91,19 +87,23 @@ def write_output(
     rejects_file (BinaryIO): The file for `line`, `id` (if the row has one) and `reason` of each
         rejected row, as JSONL.
     text_field (str): The field that holds the text.
-    to_parquet (bool): Write Parquet instead of JSONL.
+    to (str): The format to write: "jsonl", "csv" or "parquet".
     RETURNS (tuple[int, int]): Numbers of rows written and rejected.
     RAISES (ValueError): If there are more or fewer results than rows.
     """
     rejects = _Rejects(rejects_file)
-    if to_parquet and get_format(source) == "parquet":
+    if to == get_format(source) == "parquet":
         n_rows = _add_columns(source, results, file_, rejects, text_field)
         return n_rows, rejects.count
     records = _annotate_records(source, results, rejects, text_field)
-    if to_parquet:
-        n_rows = _write_parquet(_infer_columns(source, text_field), records, file_)
-    else:
+    if to == "jsonl":
         n_rows = _write_jsonl(records, file_)
+    else:
+        columns = _infer_columns(source, text_field)
+        if to == "csv":
+            n_rows = write_csv(dict.fromkeys([*columns, *ADDED]), records, file_)
+        else:
+            n_rows = _write_parquet(columns, records, file_)
     return n_rows, rejects.count
 
 
@@ -121,7 +121,7 @@ def _annotate_records(
 def _write_jsonl(records: Iterable[Record], file_: BinaryIO) -> int:
     n_rows = 0
     for record in records:
-        file_.write(f"{dump_json(record)}\n".encode())
+        file_.write(encode_line(record))
         n_rows += 1
     return n_rows
 
@@ -146,7 +146,6 @@ def _add_columns(
     results = iter(results)
     n_read = n_rows = 0
     with pq.ParquetFile(source) as input_file:
-        check_columns(input_file.schema_arrow.names, text_field, source)
         schema = _make_schema(input_file.schema_arrow)
         with pq.ParquetWriter(file_, schema) as writer:
             for batch in input_file.iter_batches(_GROUP_ROWS):
@@ -178,7 +177,7 @@ def _make_table(
     """Make a table of some rows of a batch and their annotations."""
     import pyarrow as pa
 
-    table = pa.Table.from_batches([batch]).take(pa.array(kept, pa.int64()))
+    table = _select_rows(batch, kept)
     columns = {name: table[name] for name in table.column_names}
     entities, relations = [], []
     for index in kept:
@@ -189,13 +188,25 @@ def _make_table(
     return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
+def _select_rows(batch: "pa.RecordBatch", kept: Sequence[int]) -> "pa.Table":
+    """Return some rows of a batch, which are sorted, as slices between the other rows."""
+    import pyarrow as pa
+
+    # Arrow's `take` does not support all types, such as views of strings.
+    batches = []
+    start = 0
+    for stop in range(1, len(kept) + 1):
+        if stop == len(kept) or kept[stop] != kept[stop - 1] + 1:
+            batches.append(batch.slice(kept[start], stop - start))
+            start = stop
+    return pa.Table.from_batches(batches, schema=batch.schema)
+
+
 def _get_id(row: "pa.RecordBatch") -> Record:
     """Return the `id` of a batch of one row; empty if it has none that Python can hold."""
-    if _ID not in row.schema.names:
+    if ID not in row.schema.names:
         return {}
-    record = get_record(row.select([_ID]))
-    if isinstance(record, str):
-        return {}
+    record, _ = get_record(row.select([ID]))
     return record
 
 

@@ -12,7 +12,8 @@ from typing import BinaryIO, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from .rows import RowResult, dump_json
+from .json_rows import encode_line
+from .rows import RowResult
 
 # Everything on which the results of a run depend.
 Settings: TypeAlias = dict[str, str | int]
@@ -126,7 +127,7 @@ class Parts:
         """
         with atomic_file(self._get_path(number), self.folder) as file_:
             for result in results:
-                file_.write(f"{dump_json(result)}\n".encode())
+                file_.write(encode_line(result))
 
     def read(self) -> Iterator[RowResult]:
         """Read all parts.

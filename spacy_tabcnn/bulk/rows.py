@@ -1,34 +1,44 @@
-"""Rows of JSONL, plain text and Parquet, one at a time."""
+"""Rows of JSONL, plain text, CSV and Parquet, one at a time."""
 
-import base64
-import json
-import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, time
-from itertools import chain
+from itertools import chain, repeat, starmap
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from ..relations import EntityDict, RelationDict
+from .csv_rows import read_csv, read_header
+from .json_rows import Record, parse_line, pick_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# The fields of a row: values of JSON; in Parquet also dates, times, bytes and decimals.
-Record: TypeAlias = dict[str, object]
-
+# The fields that annotation adds.
+ADDED = ("entities", "relations")
 # The format of a file by its suffix.
-ROW_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "text", ".parquet": "parquet"}
+ROW_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".txt": "text",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+}
+FORMAT_NAMES = ("jsonl", "text", "csv", "parquet")
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 256
+_STRING_TYPES = ("string", "large_string", "string_view")
+# The errors of values that Python cannot hold: dates out of range, unknown time zones, bytes that
+# are not UTF-8.
+_UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError)
 
 
 class Row(NamedTuple):
     """One document of an input file.
 
     line (int): Its line, from 1; in Parquet its row.
-    record (Record): Its fields.
+    record (Record): Its fields; of a row that cannot be read at most the field `id`.
     reason (str | None): The reason why it cannot be annotated, or None if it can.
     """
 
@@ -58,12 +68,12 @@ class RowResult(TypedDict, total=False):
     reason: str
 
 
-def get_format(path: Path, *, formats: Sequence[str] = ("jsonl", "text", "parquet")) -> str:
+def get_format(path: Path, *, formats: Sequence[str] = FORMAT_NAMES) -> str:
     """Return the format of a file by its suffix.
 
     path (Path): The file; it need not exist.
     formats (Sequence[str]): The formats that it may have.
-    RETURNS (str): "jsonl", "text" or "parquet".
+    RETURNS (str): "jsonl", "text", "csv" or "parquet".
     RAISES (ValueError): If the suffix stands for none of them.
     """
     name = ROW_FORMATS.get(path.suffix.lower())
@@ -81,28 +91,56 @@ def read_rows(path: Path, *, text_field: str = "text", only_text: bool = False) 
 
     Blank lines of JSONL are skipped; blank lines of plain text are empty documents.
 
-    path (Path): A .jsonl, .txt or .parquet file in UTF-8; a line ends with LF or CRLF.
+    path (Path): A .jsonl, .txt, .csv or .parquet file in UTF-8; a line ends with LF or CRLF.
     text_field (str): The field that holds the text; a line of plain text gets this name.
     only_text (bool): Omit the other columns of Parquet, to save time.
     YIELDS (Row): The rows in order; a row that cannot be annotated has its reason.
     RAISES (ImportError): If the file is Parquet and pyarrow is missing.
-    RAISES (ValueError): If a Parquet file has no column of that name.
+    RAISES (ValueError): If `check_source` refuses the file.
     """
+    check_source(path, text_field)
     for row in _read_records(path, text_field, only_text):
         if row.reason is None:
             row = row._replace(reason=_check_text(row.record, text_field))
         yield row
 
 
-def count_rows(path: Path) -> int:
-    """Count the rows of a file, without parsing them.
+def check_source(path: Path, text_field: str) -> None:
+    """Check the columns of a CSV or Parquet file, before any row is read.
+
+    path (Path): A file that `read_rows` is to read.
+    text_field (str): The field that holds the text.
+    RAISES (ImportError): If the file is Parquet and pyarrow is missing.
+    RAISES (ValueError): If there is no such column, the column holds no strings, two columns have
+        one name, or the field is one that annotation adds.
+    """
+    if text_field in ADDED:
+        raise ValueError(
+            f"the text cannot be in the field {text_field!r}, which annotation replaces. Rename it "
+            "in the input"
+        )
+    name = get_format(path)
+    if name == "csv":
+        check_columns(read_header(path, text_field)[0], text_field, path)
+    elif name == "parquet":
+        with import_parquet().ParquetFile(path) as file_:
+            schema = file_.schema_arrow
+            check_columns(schema.names, text_field, path)
+            _check_text_type(schema.field(text_field).type, text_field, path)
+
+
+def count_rows(path: Path, *, text_field: str = "text") -> int:
+    """Count the rows of a file.
 
     path (Path): A file that `read_rows` reads.
+    text_field (str): The field that holds the text.
     RETURNS (int): The number of rows that `read_rows` yields.
     """
     name = get_format(path)
     if name == "parquet":
         return import_parquet().read_metadata(path).num_rows
+    if name == "csv":
+        return sum(1 for _ in read_csv(path, text_field))
     n_rows = 0
     with path.open("rb") as file_:
         for line in file_:
@@ -127,65 +165,56 @@ def import_parquet() -> ModuleType:
 
 
 def check_columns(names: Sequence[str], text_field: str, path: Path) -> None:
-    """Check that a Parquet file has a column for the text.
+    """Check the columns of a file: one has the text, and each has its own name.
 
     names (Sequence[str]): Its columns.
     text_field (str): The column with the text.
     path (Path): The file, for the message.
-    RAISES (ValueError): If the column is missing.
+    RAISES (ValueError): If the column is missing, or two columns have one name.
     """
+    repeated = [name for name, times in Counter(names).items() if times > 1]
+    if repeated:
+        raise ValueError(
+            f"{path}: several columns have the name {', '.join(map(repr, repeated))}. Rename or "
+            "remove all but one"
+        )
     if text_field not in names:
         raise ValueError(
-            f"{path}: no column {text_field!r}; its columns are {', '.join(names)}. Name one with "
-            "--text-field"
+            f"{path}: no column {text_field!r}; its columns are {', '.join(names) or 'none'}. "
+            "Name one with --text-field"
         )
 
 
-def get_record(batch: "pa.RecordBatch") -> Record | str:
+def get_record(batch: "pa.RecordBatch") -> tuple[Record, str | None]:
     """Return the one record of a batch.
 
     batch (pyarrow.RecordBatch): One row.
-    RETURNS (Record | str): Its values by column, or the reason why Python cannot hold them.
+    RETURNS (tuple[Record, str | None]): Its values by column, and None; or the values that Python
+        can hold, and the reason why it cannot hold another one.
     """
-    try:
-        return batch.to_pylist()[0]
-    except ValueError as err:
-        return f"cannot be read: {err}"
+    record: Record = {}
+    problem = None
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            record[name] = column[0].as_py()
+        except _UNREADABLE as err:
+            problem = f"the column {name!r} cannot be read: {err}"
+    return record, problem
 
 
-def dump_json(value: object) -> str:
-    """Return a value as JSON on one line.
+def _check_text_type(type_: "pa.DataType", text_field: str, path: Path) -> None:
+    """Check that a column of Parquet holds strings, or nothing but nulls."""
+    import pyarrow as pa
 
-    Values that JSON cannot hold are replaced: a number that is not finite by null, a date by its
-    ISO form, bytes by their base64, anything else by its `str`.
-
-    value (object): A value out of JSON or Parquet.
-    RETURNS (str): The JSON.
-    """
-    return json.dumps(_to_plain(value), ensure_ascii=False, allow_nan=False)
-
-
-def _to_plain(value: object) -> object:
-    if isinstance(value, dict):
-        plain = {}
-        for key, item in value.items():
-            plain[str(key)] = _to_plain(item)
-        return plain
-    if isinstance(value, list | tuple):
-        return list(map(_to_plain, value))
-    return _to_plain_scalar(value)
-
-
-def _to_plain_scalar(value: object) -> object:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if value is None or isinstance(value, str | int | float):
-        return value
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    return str(value)
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    if pa.types.is_dictionary(type_):
+        type_ = type_.value_type
+    if not (str(type_) in _STRING_TYPES or pa.types.is_null(type_)):
+        raise ValueError(
+            f"{path}: the column {text_field!r} holds {type_}; expected strings. Convert it, or "
+            "name another one with --text-field"
+        )
 
 
 def _check_text(record: Record, text_field: str) -> str | None:
@@ -204,6 +233,8 @@ def _read_records(path: Path, text_field: str, only_text: bool) -> Iterator[Row]
         return _read_parquet(path, text_field, only_text)
     if name == "text":
         return _read_text(path, text_field)
+    if name == "csv":
+        return starmap(Row, read_csv(path, text_field))
     return _read_jsonl(path)
 
 
@@ -233,25 +264,7 @@ def _make_text_row(number: int, line: bytes, text_field: str) -> Row:
 def _read_jsonl(path: Path) -> Iterator[Row]:
     for number, line in _read_lines(path):
         if line.strip():
-            yield _make_json_row(number, line)
-
-
-def _make_json_row(number: int, line: bytes) -> Row:
-    try:
-        return Row(number, _parse_object(line.decode("utf-8")))
-    except UnicodeError as err:
-        return Row(number, {}, f"not valid Unicode: {err}")
-    except (ValueError, RecursionError) as err:
-        return Row(number, {}, f"invalid JSON: {err}")
-
-
-def _parse_object(line: str) -> Record:
-    record = json.loads(line)
-    if not isinstance(record, dict):
-        raise ValueError(f"expected an object instead of {type(record).__name__}")
-    if "\\u" in line:
-        json.dumps(record, ensure_ascii=False).encode("utf-8")  # refuses half a surrogate pair
-    return record
+            yield Row(number, *parse_line(line))
 
 
 def _read_parquet(path: Path, text_field: str, only_text: bool) -> Iterator[Row]:
@@ -259,20 +272,19 @@ def _read_parquet(path: Path, text_field: str, only_text: bool) -> Iterator[Row]
     if only_text:
         columns = [text_field]
     with import_parquet().ParquetFile(path) as file_:
-        check_columns(file_.schema_arrow.names, text_field, path)
         batches = file_.iter_batches(_PARQUET_ROWS, columns=columns)
         records = chain.from_iterable(map(_get_records, batches))
-        for number, record in enumerate(records, 1):
-            if isinstance(record, str):
-                yield Row(number, {}, record)
-            else:
+        for number, (record, problem) in enumerate(records, 1):
+            if problem is None:
                 yield Row(number, record)
+            else:
+                yield Row(number, pick_id(record), problem)
 
 
-def _get_records(batch: "pa.RecordBatch") -> Iterable[Record | str]:
-    """Return the record of each row, or the reason why it cannot be read."""
+def _get_records(batch: "pa.RecordBatch") -> Iterable[tuple[Record, str | None]]:
+    """Return the record of each row, and the reason why it cannot be read."""
     try:
-        return batch.to_pylist()
-    except ValueError:
+        return zip(batch.to_pylist(), repeat(None))
+    except _UNREADABLE:
         rows = (batch.slice(index, 1) for index in range(batch.num_rows))
         return map(get_record, rows)

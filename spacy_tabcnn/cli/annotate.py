@@ -10,20 +10,25 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_direction, check_kind
 
 if TYPE_CHECKING:
     from ..bulk.annotate import BulkSummary
     from ..bulk.rows import RowResult
 
 
+# The exit code of --fail-on-rejects. It differs from the code of a run that failed.
+REJECTED = 3
+
+
 @tabcnn_cli.command("annotate")
 def annotate_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt or .parquet")
+        Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt, .csv or .parquet")
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="File to write: .jsonl or .parquet")
+        Path, typer.Argument(metavar="OUT", help="File to write: .jsonl, .csv or .parquet")
     ],
     *,
     text_field: Annotated[
@@ -44,6 +49,12 @@ def annotate_cli(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", "-F", help="Start over: replace output and parts")
     ] = False,
+    fail_on_rejects: Annotated[
+        bool,
+        typer.Option(
+            "--fail-on-rejects", help=f"Exit with code {REJECTED} if a document was rejected"
+        ),
+    ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -51,10 +62,11 @@ def annotate_cli(
 
     Writes the fields of each document with its entities (characters, label, score)
     and its relations (indices of entities, label, score). Plain text has a document
-    a line. If the command is killed or fails, the same command goes on where it
-    was: until OUT is complete, OUT.parts holds the finished parts. A document that
-    cannot be annotated does not stop the others: OUT.rejects.jsonl has its line,
-    its id and the reason.
+    a line; CSV has a header, then a document a record. If the command is killed or
+    fails, the same command goes on where it was: until OUT is complete, OUT.parts
+    holds the finished parts. A document that cannot be annotated does not stop the
+    others: OUT.rejects.jsonl has its line, its id and the reason. The exit code is
+    0 all the same, unless --fail-on-rejects is set.
 
     EXAMPLES:
 
@@ -63,10 +75,13 @@ def annotate_cli(
     spacy tabcnn annotate training/sample/model-best docs.parquet
     annotated.parquet --text-field body --n-process 4
     """
-    from ..bulk.annotate import annotate_file
+    from ..bulk.annotate import annotate_file, get_rejects_path
 
     start = perf_counter()
     try:
+        check_kind(model, Kind.PIPELINE, others=[source, output])
+        check_kind(source, Kind.DATA)
+        check_direction([source], output)
         summary = annotate_file(
             model,
             source,
@@ -79,12 +94,14 @@ def annotate_cli(
             overwrite=overwrite,
             progress=_show_progress,
         )
-    except (ImportError, OSError, ValueError) as err:
+    except (ImportError, OSError, ValueError, NotImplementedError) as err:
         msg.fail("Could not annotate", str(err), exits=1)
     if summary is None:
         msg.good(f"{output} was complete already")
     else:
         _print_summary(summary, output, perf_counter() - start)
+    if fail_on_rejects and get_rejects_path(output).exists():
+        raise typer.Exit(REJECTED)
 
 
 def _show_progress(

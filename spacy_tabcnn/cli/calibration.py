@@ -20,6 +20,7 @@ from ..evaluation.calibration import (
 from ..evaluation.scoring import predict_examples
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("calibration")
@@ -65,6 +66,8 @@ def calibration_cli(
     setup_gpu(gpu_id, silent=False)
     try:
         import_module("matplotlib")  # a missing extra is reported before the model runs
+        check_kind(model, Kind.PIPELINE, others=[data, output])
+        check_kind(data, Kind.CORPUS, others=[output])
         _check_output(output)
         groups = calibrate_model(model, data, n_bins=bins, raw_text=raw_text)
         save_calibration(output, groups, title=title or f"{Path(model).name} on {data.name}")

@@ -1,24 +1,54 @@
 """`spacy tabcnn convert`: annotation files to .spacy and back."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
-import spacy
 import typer
+from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import msg
 
-from ..corpora.conversion import ConversionReport
+from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import make_folds, read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
+from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
+from ..corpora.tokenizer import (
+    check_folder,
+    extend_tokenizer,
+    learn_cuts,
+    load_tokenizer,
+    measure_tokenizer,
+    write_tokenizer,
+)
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_direction, find_kind
 
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
 _OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
+# If so many entities were widened, and more than this share, their offsets are probably wrong.
+_MIN_WIDENED = 5
+_MAX_WIDENED = 0.2
+
+
+class _Reading(NamedTuple):
+    """The way to read annotation files.
+
+    nlp (Language): Its tokenizer splits raw text.
+    format_name (str | None): The annotation format; None to detect it.
+    strict (bool): Stop at the first entity or relation that cannot be kept.
+    options (ReadingOptions): The choices of the user.
+    """
+
+    nlp: Language
+    format_name: str | None
+    strict: bool
+    options: ReadingOptions
 
 
 @tabcnn_cli.command("convert")
@@ -50,11 +80,88 @@ def convert_cli(
             help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)",
         ),
     ] = "en",
-    strict: Annotated[
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME",
+            help="Pipeline (name or folder) or language whose tokenizer splits raw text; "
+            "replaces --lang",
+        ),
+    ] = None,
+    align: Annotated[
+        Alignment | None,
+        typer.Option(
+            "--align",
+            "-a",
+            help="Entities that begin or end inside a token: leave them out (strict), widen them "
+            "to whole tokens (expand) or cut the tokens (split). Default: expand, or strict with "
+            "--strict",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(
+            "--tokenizer",
+            metavar="DIR",
+            help="With --align split: folder for a tokenizer that learns the cuts, for prediction",
+        ),
+    ] = None,
+    overlap: Annotated[
+        Overlap,
+        typer.Option(
+            "--overlap",
+            help="The entity that stays of overlapping entities: the longest, the shortest, or the "
+            "first in the file",
+        ),
+    ] = Overlap.LONGEST,
+    text_field: Annotated[
+        str | None,
+        typer.Option(
+            "--text-field",
+            metavar="NAME",
+            help="Field with the text of a document (doccano, labelstudio, prodigy); found if not "
+            "given. dialogue.utterance: the field of Label Studio's task and of its paragraphs",
+        ),
+    ] = None,
+    annotator: Annotated[
+        str,
+        typer.Option(
+            "--annotator",
+            metavar="NAME",
+            help="The annotation to read of a text with several: first, all (each as a document), "
+            "or the annotator's id, e-mail address or name (labelstudio, prodigy)",
+        ),
+    ] = FIRST_ANNOTATOR,
+    predictions: Annotated[
         bool,
         typer.Option(
-            "--strict", "-S", help="Stop at the first entity or relation that cannot be kept"
+            "--predictions",
+            help="Read the prediction of a task without a completed annotation (labelstudio)",
         ),
+    ] = False,
+    event_arguments: Annotated[
+        bool,
+        typer.Option(
+            "--event-arguments",
+            help="Read the arguments of events as relations of their triggers (brat)",
+        ),
+    ] = False,
+    utf16: Annotated[
+        bool,
+        typer.Option(
+            "--utf16",
+            help="Offsets count UTF-16 code units, as JavaScript does, and not characters",
+        ),
+    ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option("--skip-bad", help="Leave out malformed records, and count and name them"),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", "-S", help="Stop if an entity or a relation cannot be kept"),
     ] = False,
     folds: Annotated[
         str | None,
@@ -99,6 +206,16 @@ def convert_cli(
     spacy tabcnn convert all.json corpus/all --folds 10
     """
     try:
+        _check_inputs(inputs, output)
+        options = ReadingOptions(
+            skip_bad=skip_bad,
+            overlap=overlap,
+            text_field=text_field,
+            annotator=annotator,
+            predictions=predictions,
+            utf16=utf16,
+            event_arguments=event_arguments,
+        )
         convert(
             inputs,
             output,
@@ -108,9 +225,18 @@ def convert_cli(
             strict=strict,
             folds=folds,
             expect=expect,
+            model=model,
+            align=align,
+            tokenizer=tokenizer,
+            options=options,
         )
     except (ImportError, OSError, ValueError) as err:
-        msg.fail("Could not convert", str(err), exits=1)
+        first, _, others = str(err).partition("\n")
+        msg.fail("Could not convert", first)
+        # The message about several malformed records has a line for each.
+        for line in others.splitlines():
+            msg.text(line)
+        raise SystemExit(1) from err
 
 
 def convert(
@@ -123,6 +249,10 @@ def convert(
     strict: bool = False,
     folds: str | Path | int | None = None,
     expect: str | None = None,
+    model: str | None = None,
+    align: Alignment | None = None,
+    tokenizer: Path | None = None,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> ConversionReport:
     """Convert annotation files to .spacy or back, and print the counts.
 
@@ -132,41 +262,89 @@ def convert(
         .spacy files; detected from the file if None.
     to (str | None): Annotation format of the output if neither side is a .spacy file.
     lang (str): Language whose tokenizer splits raw text.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Stop if an entity or a relation cannot be kept.
     folds (str | Path | int | None): Number of folds with alike shares of each label, or JSON file
         with the ids of the documents of each fold. The output is then a folder with the folders
         0, 1, ... that hold train.spacy and test.spacy each.
     expect (str | None): "sentences/entity types/relation types" to compare with the result.
+    model (str | None): Name or folder of a pipeline, or a language. Its tokenizer splits raw text,
+        instead of the tokenizer of `lang`.
+    align (Alignment | None): The rule for entities that begin or end inside a token; None for
+        "expand", or for "strict" in strict mode.
+    tokenizer (Path | None): Folder for a tokenizer that learns the cuts of the rule "split". The
+        documents get its tokens.
+    options (ReadingOptions): The other choices of reading; `align` replaces its rule.
     RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
     RAISES (ValueError): If an input or an option is malformed, or in strict mode.
     """
     expected = _parse_expected(expect)
+    options = replace(options, align=align or _choose_alignment(strict))
+    reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
+    if tokenizer is not None:
+        reading = _extend_tokenizer(inputs, reading, tokenizer, model)
     if folds is not None:
         _check_folds(inputs, to)
-        report = _convert_to_folds(inputs, output, folds, format_name, lang, strict)
+        report = _convert_to_folds(inputs, output, folds, reading)
     elif _are_docbins(inputs):
-        report = _convert_from_docbin(inputs, output, to or format_name, lang, strict)
+        report = _convert_from_docbin(inputs, output, to or format_name, reading)
     elif output.suffix == DOCBIN_SUFFIX and to is None:
-        report = _convert_to_docbin(inputs, output, format_name, lang, strict)
+        report = _convert_to_docbin(inputs, output, reading)
     else:
-        report = _convert_format(inputs, output, format_name, to, lang, strict)
+        report = _convert_format(inputs, output, to, reading)
     if expected is not None:
         _compare(report, expected)
     return report
 
 
+def _check_inputs(inputs: Sequence[Path], output: Path) -> None:
+    """Refuse inputs that hold no annotation, and inputs that are swapped with the output."""
+    for path in inputs:
+        found = find_kind(path)
+        if found is Kind.PIPELINE or found is Kind.CONFIG:
+            raise ValueError(
+                f"{path} is {found.value}, not a file or folder of annotations. Name the pipeline "
+                "whose tokenizer splits raw text with --model"
+            )
+    check_direction(inputs, output)
+
+
+def _choose_alignment(strict: bool) -> Alignment:
+    if strict:
+        return Alignment.STRICT
+    return Alignment.EXPAND
+
+
+def _extend_tokenizer(
+    inputs: Sequence[Path], reading: _Reading, folder: Path, model: str | None
+) -> _Reading:
+    """Write a tokenizer that learns the cuts of the inputs, and return the reading with it."""
+    if reading.options.align is not Alignment.SPLIT or _are_docbins(inputs):
+        raise ValueError(
+            "--tokenizer learns the cuts of --align split in annotation files. Give --align split"
+        )
+    check_folder(folder)
+    if model is not None and Path(model).resolve() == folder.resolve():
+        raise ValueError(f"{folder}: is the --model too. Name another folder for the tokenizer")
+    docs, _ = _read_inputs(inputs, reading)
+    cuts = learn_cuts(docs, reading.nlp)
+    nlp = extend_tokenizer(reading.nlp, cuts)
+    write_tokenizer(nlp, folder)
+    msg.good(f"Tokenizer in {folder}, with {len(cuts)} rules for cuts")
+    callback = {"@callbacks": "spacy.copy_from_base_model.v1", "tokenizer": str(folder)}
+    msg.text(
+        f"Convert other files with --model {folder}, and train with it: spacy train ... "
+        f"--initialize.before_init '{json.dumps(callback)}'"
+    )
+    return reading._replace(nlp=nlp)
+
+
 def _convert_to_folds(
-    inputs: Sequence[Path],
-    output: Path,
-    folds: str | Path | int,
-    format_name: str | None,
-    lang: str,
-    strict: bool,
+    inputs: Sequence[Path], output: Path, folds: str | Path | int, reading: _Reading
 ) -> ConversionReport:
     ids_of_folds = None
     if not str(folds).isdecimal():
         ids_of_folds = read_folds(str(folds))
-    docs, report = _read_inputs(inputs, format_name, lang, strict)
+    docs, report = _read_inputs(inputs, reading)
     if ids_of_folds is None:
         n_folds = int(str(folds))
         make_folds(output, docs, n_folds)
@@ -174,49 +352,43 @@ def _convert_to_folds(
         n_folds = len(ids_of_folds)
         write_folds(output, docs, ids_of_folds)
     _print_report(report, output)
+    _print_missed(docs, reading)
     msg.good(f"{n_folds} folds in {output}, the folders 0 to {n_folds - 1}")
     return report
 
 
-def _convert_to_docbin(
-    inputs: Sequence[Path], output: Path, format_name: str | None, lang: str, strict: bool
-) -> ConversionReport:
-    docs, report = _read_inputs(inputs, format_name, lang, strict)
+def _convert_to_docbin(inputs: Sequence[Path], output: Path, reading: _Reading) -> ConversionReport:
+    docs, report = _read_inputs(inputs, reading)
     write_docbin(output, docs)
     _print_report(report, output)
+    _print_missed(docs, reading)
     return report
 
 
 def _convert_from_docbin(
-    inputs: Sequence[Path], output: Path, format_name: str | None, lang: str, strict: bool
+    inputs: Sequence[Path], output: Path, format_name: str | None, reading: _Reading
 ) -> ConversionReport:
-    vocab = spacy.blank(lang).vocab
     format_name = _get_output_format(output, format_name)
     docs: list[Doc] = []
     for path in inputs:
-        docs.extend(read_docbin(path, vocab))
+        docs.extend(read_docbin(path, reading.nlp.vocab))
     report = write_annotations(
-        output, docs, format_name=format_name, source=_join_names(inputs), strict=strict
+        output, docs, format_name=format_name, source=_join_names(inputs), strict=reading.strict
     )
     _print_report(report, output)
     return report
 
 
 def _convert_format(
-    inputs: Sequence[Path],
-    output: Path,
-    format_name: str | None,
-    to: str | None,
-    lang: str,
-    strict: bool,
+    inputs: Sequence[Path], output: Path, to: str | None, reading: _Reading
 ) -> ConversionReport:
-    docs, report = _read_inputs(inputs, format_name, lang, strict)
+    docs, report = _read_inputs(inputs, reading)
     written = write_annotations(
         output,
         docs,
         format_name=_get_output_format(output, to),
         source=_join_names(inputs),
-        strict=strict,
+        strict=reading.strict,
     )
     # An entity is kept if it could be written. Left-out parts of reading and writing add up.
     report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
@@ -225,16 +397,26 @@ def _convert_format(
     return report
 
 
-def _read_inputs(
-    inputs: Sequence[Path], format_name: str | None, lang: str, strict: bool
-) -> tuple[list[Doc], ConversionReport]:
-    nlp = spacy.blank(lang)
+def _read_inputs(inputs: Sequence[Path], reading: _Reading) -> tuple[list[Doc], ConversionReport]:
     docs: list[Doc] = []
     report = ConversionReport()
+    problems = []
     for path in inputs:
-        read, read_report = read_annotations(path, nlp, format_name=format_name, strict=strict)
-        docs.extend(read)
-        report.merge(read_report)
+        try:
+            read, read_report = read_annotations(
+                path,
+                reading.nlp,
+                format_name=reading.format_name,
+                strict=reading.strict,
+                options=reading.options,
+            )
+        except ValueError as err:
+            problems.append(str(err))
+        else:
+            docs.extend(read)
+            report.merge(read_report)
+    if problems:
+        raise ValueError("\n".join(problems))
     return docs, report
 
 
@@ -287,17 +469,29 @@ def _parse_expected(expect: str | None) -> tuple[int, int, int] | None:
 
 def _print_report(report: ConversionReport, output: Path) -> None:
     msg.good(f"{report.n_docs} documents in {output}")
+    if not report.n_docs:
+        msg.warn("The output holds no document")
     _print_kept("Entities", report.entities, report.n_entities_read)
     _print_kept("Relations", report.relations, report.n_relations_read)
+    if report.changed:
+        _print_changed(report)
     if report.dropped:
         _print_dropped(report)
+    elif report.bad_records:
+        msg.warn("No entity or relation of the other records left out")
     elif report.ignored:
         msg.good("No entity or relation left out")
     else:
         msg.good("Nothing left out")
+    for name, count in sorted(report.noted.items()):
+        msg.info(f"{count} {name}")
     if report.ignored:
         ignored = ", ".join(f"{name} ({count})" for name, count in sorted(report.ignored.items()))
         msg.info(f"Not read: {ignored}")
+    if report.bad_records:
+        msg.warn(f"Malformed records left out ({len(report.bad_records)}):")
+        for problem in report.bad_records:
+            msg.text(f"- {problem}")
 
 
 def _print_kept(title: str, counts: Counter[str], n_read: int) -> None:
@@ -313,6 +507,42 @@ def _print_dropped(report: ConversionReport) -> None:
     msg.table(rows, header=("Left out", "Count"), divider=True, aligns=("l", "r"), max_col=80)
     for reason, _ in dropped:
         msg.warn(f"First {reason.unit} that {reason.text}:", report.examples[reason])
+        if reason.advice:
+            msg.text(f"{reason.advice}.")
+
+
+def _print_changed(report: ConversionReport) -> None:
+    rows = []
+    for change, count in report.changed.most_common():
+        rows.append((f"{change.unit} {change.text}", count))
+    msg.table(
+        rows, header=("Kept with a change", "Count"), divider=True, aligns=("l", "r"), max_col=80
+    )
+    for change in report.changed:
+        msg.info(f"First {change.unit} that {change.text}:", report.change_examples[change])
+    n_widened = report.changed[Change.WIDENED]
+    if n_widened >= max(_MIN_WIDENED, _MAX_WIDENED * report.n_entities_read):
+        msg.warn(
+            "Many entities were widened. Compare the example with the text: if the marked words "
+            "are wrong, the offsets count something else than characters of this text"
+        )
+
+
+def _print_missed(docs: Sequence[Doc], reading: _Reading) -> None:
+    """Report the entities of cut tokens that prediction would miss."""
+    if reading.options.align is not Alignment.SPLIT:
+        return
+    fit = measure_tokenizer(docs, reading.nlp)
+    if not fit.n_missed:
+        msg.good("The tokenizer makes all cuts that the entities need")
+        return
+    msg.warn(
+        f"The tokenizer makes {fit.n_missed} of {fit.n_entities} entities impossible to find in "
+        f"raw text: they begin or end inside its tokens, such as {fit.example}",
+        "The documents have tokens that are cut there, so scores on them are too high: score with "
+        "--raw-text. --tokenizer DIR writes a tokenizer that learns the frequent cuts, and --align "
+        "expand needs none",
+    )
 
 
 def _compare(report: ConversionReport, expected: tuple[int, int, int]) -> None:

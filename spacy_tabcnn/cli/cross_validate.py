@@ -16,6 +16,7 @@ from wasabi import msg
 from ..corpora.folds import TEST, TRAIN
 from ..evaluation.scoring import Scores
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 from .evaluate import evaluate, save_scores
 
 SCORES = "scores.json"
@@ -87,6 +88,8 @@ def cross_validate_cli(
     spacy tabcnn cross-validate configs/ade.cfg corpus/ade training/ade -g 0
     """
     try:
+        check_kind(config, Kind.CONFIG, others=[folds, directory])
+        check_kind(folds, Kind.CORPUS, others=[directory])
         result = cross_validate(
             config,
             folds,

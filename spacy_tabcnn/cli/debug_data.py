@@ -15,6 +15,7 @@ from ..corpora.problems import DEFAULT_MIN_COUNT, CorpusProblem, find_problems
 from ..corpora.statistics import CorpusStatistics, count_corpus
 from ..sentences import DEFAULT_MAX_LENGTH
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 # Printed cases of one finding; --output has all of them.
 _MAX_CASES = 5
@@ -59,6 +60,8 @@ def debug_data_cli(
     spacy tabcnn debug-data corpus/train.spacy corpus/dev.spacy
     """
     try:
+        for corpus in filter(None, (train, dev)):
+            check_kind(corpus, Kind.CORPUS)
         corpora = {"train": _count_file(train, max_length)}
         if dev is not None:
             corpora["dev"] = _count_file(dev, max_length)

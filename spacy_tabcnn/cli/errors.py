@@ -12,6 +12,7 @@ from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind, check_output
 
 
 @tabcnn_cli.command("errors")
@@ -46,6 +47,9 @@ def errors_cli(
     """
     setup_gpu(gpu_id, silent=False)
     try:
+        check_kind(model, Kind.PIPELINE, others=[data, output])
+        check_kind(data, Kind.CORPUS, others=[output])
+        check_output(output, Kind)
         counts = write_errors(model, data, output, raw_text=raw_text)
     except (OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)

@@ -14,6 +14,7 @@ from ..corpora.reader import RelationCorpus
 from ..evaluation.scoring import Scores
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 # Prefix of a group of scores, and its name in the paper.
 _GROUPS = {
@@ -50,6 +51,8 @@ def evaluate_cli(
     """
     setup_gpu(gpu_id, silent=False)
     try:
+        check_kind(model, Kind.PIPELINE, others=[data])
+        check_kind(data, Kind.CORPUS)
         scores = evaluate(model, data, raw_text=raw_text)
     except (OSError, ValueError) as err:
         msg.fail("Could not evaluate", str(err), exits=1)

@@ -7,6 +7,7 @@ import typer
 from wasabi import msg
 
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_direction, check_kind
 
 
 @tabcnn_cli.command("graph")
@@ -46,6 +47,8 @@ def graph_cli(
     from ..bulk.graph import write_graph
 
     try:
+        check_kind(source, Kind.DATA)
+        check_direction([source], output)
         n_edges = write_graph(source, output, text_field=text_field, min_score=min_score)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not make the graph", str(err), exits=1)

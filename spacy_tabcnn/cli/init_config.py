@@ -98,6 +98,10 @@ def init_config_cli(
                 dev=str(dev),
             )
         else:
+            if name not in configs and str(output) in configs:
+                raise ValueError(
+                    f"{name} is not a config, but {output} is. Did you swap the arguments?"
+                )
             text = get_config(configs, str(name))
             path = output or Path(f"{str(name).removesuffix('.cfg')}.cfg")
         if path == _STDOUT:

@@ -9,6 +9,7 @@ from wasabi import msg
 
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("model-card")
@@ -71,6 +72,7 @@ def model_card_cli(
     stated = {key: value for key, value in options.items() if value is not None}
     path = model / "meta.json"
     try:
+        check_kind(model, Kind.PIPELINE)
         if not path.is_file():
             raise ValueError(
                 f"{model}: no meta.json in it. Expected the folder of a pipeline, such as "

@@ -14,6 +14,7 @@ from ..corpora.docbin import read_docbin
 from ..corpora.formats import FORMATS, get_format
 from ..corpora.round_trip import RoundTrip, measure_round_trip
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("round-trip")
@@ -38,16 +39,23 @@ def round_trip_cli(
 
     Counts the documents that keep their entities and relations, the documents that
     keep their tokens as well, and the entities and relations that differ, with the
-    reasons. Try it before a corpus goes to an annotation tool.
+    reasons. A format that cannot hold the corpus is named with its reason, and the
+    others are compared. Try it before a corpus goes to an annotation tool.
 
     EXAMPLE:
 
     spacy tabcnn round-trip corpus/train.spacy corpus/dev.spacy
     """
     try:
-        found = _measure(data, formats or list(FORMATS), lang)
+        for path in data:
+            check_kind(path, Kind.CORPUS)
+        found, refused = _measure(data, formats or list(FORMATS), lang)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
+    for name, problem in refused.items():
+        msg.warn(f"{name} cannot hold this corpus:", problem)
+    if not found:
+        msg.fail("No format can hold this corpus", exits=1)
     first = next(iter(found.values()))
     n_entities, n_relations = first.entities[0], first.relations[0]
     print(f"{first.n_docs} documents, {n_entities} entities, {n_relations} relations")
@@ -59,17 +67,23 @@ def round_trip_cli(
             print(f"{name}: {count} x {reason.unit} {reason.text}")
 
 
-def _measure(data: Sequence[Path], names: Sequence[str], lang: str) -> dict[str, RoundTrip]:
+def _measure(
+    data: Sequence[Path], names: Sequence[str], lang: str
+) -> tuple[dict[str, RoundTrip], dict[str, str]]:
+    """Return the comparison for each format, and the problem of each format that has none."""
     for name in names:
         get_format(name)  # refuses an unknown name before any work
     nlp = spacy.blank(lang)
     docs: list[Doc] = []
     for path in data:
         docs.extend(read_docbin(path, nlp.vocab))
-    found = {}
+    found, refused = {}, {}
     for name in names:
-        found[name] = measure_round_trip(docs, nlp, format_name=name)
-    return found
+        try:
+            found[name] = measure_round_trip(docs, nlp, format_name=name)
+        except ValueError as err:
+            refused[name] = str(err)
+    return found, refused
 
 
 def _make_row(name: str, result: RoundTrip) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import typer
 from wasabi import msg
 
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("serve")
@@ -38,6 +39,8 @@ def serve_cli(
     from ..app.server import serve
 
     try:
+        for model in models:
+            check_kind(model, Kind.PIPELINE)
         serve(models, host=host, port=port, text=text)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not serve the page", str(err), exits=1)

@@ -10,6 +10,7 @@ from wasabi import msg
 
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 
 @tabcnn_cli.command("show")
@@ -31,6 +32,7 @@ def show_cli(
     """
     setup_gpu(gpu_id, silent=True)
     try:
+        check_kind(model, Kind.PIPELINE, others=texts or [])
         nlp = load_pipeline(model)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)

@@ -12,6 +12,7 @@ from wasabi import msg
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.split import LabelCounts, count_labels, split_documents
 from ._app import tabcnn_cli
+from ._arguments import Kind, check_kind
 
 TRAIN, DEV, TEST = "train", "dev", "test"
 
@@ -46,6 +47,9 @@ def split_cli(
     spacy tabcnn split all.spacy corpus --dev 0.15 --test 0.15
     """
     try:
+        check_kind(corpus, Kind.CORPUS, others=[output])
+        if output.is_file():
+            raise ValueError(f"{output} is a file, not a folder. Did you swap the arguments?")
         parts = split(corpus, output, dev=dev, test=test, seed=seed)
     except (OSError, ValueError) as err:
         msg.fail("Could not divide the corpus", str(err), exits=1)

@@ -5,10 +5,12 @@ sub-folders. An annotation is a line, with tabs between its parts:
 
     T1<TAB>Type start end[;start end]<TAB>text    an entity
     R1<TAB>Type Arg1:T1 Arg2:T2                   a relation
+    E1<TAB>Type:T1 Role:T2 Role:E2                an event
 
-See brat's manual, "Standoff format" (Stenetorp et al., 2012). The other lines (events, attributes,
-notes, ...) are counted, but not read. Offsets count characters (code points) and the end is
-exclusive.
+See brat's manual, "Standoff format" (Stenetorp et al., 2012). An event stands for its trigger, the
+entity that follows its type. So a relation of an event is a relation of its trigger. The arguments
+of an event can be read as relations from its trigger. The other lines (attributes, notes, ...) are
+counted, but not read. Offsets count characters (code points) and the end is exclusive.
 
 brat counts a byte order mark and both characters of a Windows line end. Scripts that open the file
 as text do not count the mark, and count the line end as one character. The texts that the lines
@@ -18,8 +20,10 @@ brat writes an entity that crosses a line break in pieces. So pieces with only w
 them are one entity. Any other discontinuous entity is left out.
 """
 
+import operator
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +31,13 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets
-from .files import BYTE_ORDER_MARK, read_lines, read_text, write_lines
+from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text, write_lines
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
+from .records import collect_docs
 
 TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
@@ -39,9 +45,10 @@ _SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
 _ENTITY = re.compile(r"(T\S+)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)", re.DOTALL)
 _RELATION = re.compile(r"R\S+\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
+_EVENT = re.compile(r"(E\S+)\t(\S+?:\S+(?: \S+?:\S+)*)\s*")
+_NUMBERED_ROLE = re.compile(r"(.*?\D)\d+")
 _ROLES = ("Arg1", "Arg2")  # the head and the tail
 _OTHER_LINES = {
-    "E": "events",
     "A": "attributes",
     "M": "modifications",
     "N": "normalizations",
@@ -97,6 +104,64 @@ class _RelationLine(NamedTuple):
     arguments: list[tuple[str, str]]
 
 
+class BratFiles(NamedTuple):
+    """The files of a document that is not read yet.
+
+    name (str): Their name without ending, relative to the folder.
+    text (Path): The file with the text.
+    """
+
+    name: str
+    text: Path
+
+    @property
+    def annotations(self) -> Path:
+        """Return the file with the annotations.
+
+        RETURNS (Path): It may be missing.
+        """
+        return self.text.with_suffix(ANNOTATION_SUFFIX)
+
+    def read(self) -> BratDocument:
+        """Read both files.
+
+        RETURNS (BratDocument): The document; its lines are read one by one.
+        RAISES (ValueError): If the text is missing or is not UTF-8.
+        """
+        lines = None
+        if self.annotations.is_file():
+            lines = read_lines(self.annotations)
+        return BratDocument(self.name, read_text(self.text), lines, str(self.annotations))
+
+
+class _EventLine(NamedTuple):
+    """An E line.
+
+    where (str): File and line, for messages.
+    event_id (str): The event's id.
+    trigger (str): The id of its trigger.
+    arguments (list[tuple[str, str]]): Role and id of each argument.
+    """
+
+    where: str
+    event_id: str
+    trigger: str
+    arguments: list[tuple[str, str]]
+
+
+class _Lines(NamedTuple):
+    """The lines of a document that are read.
+
+    entities (list[_EntityLine]): The T lines.
+    relations (list[_RelationLine]): The R lines.
+    events (list[_EventLine]): The E lines.
+    """
+
+    entities: list[_EntityLine]
+    relations: list[_RelationLine]
+    events: list[_EventLine]
+
+
 def is_brat_file(path: Path) -> bool:
     """Check whether a file is one of a pair.
 
@@ -106,6 +171,29 @@ def is_brat_file(path: Path) -> bool:
     return path.suffix in _SUFFIXES and path.with_suffix(ANNOTATION_SUFFIX).is_file()
 
 
+def find_brat(path: str | Path) -> list[BratFiles]:
+    """Find the texts and annotations of a folder and its sub-folders, or one pair.
+
+    path (str | Path): The folder, or one of the two files.
+    RETURNS (list[BratFiles]): The files of each document, sorted by name. A text or its annotations
+        may be missing.
+    RAISES (ValueError): If the folder holds none, or a file of the pair does not exist.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        check_file(path.with_suffix(ANNOTATION_SUFFIX))
+        return [BratFiles(path.stem, path.with_suffix(TEXT_SUFFIX))]
+    found = []
+    for text in _find_texts(path):
+        found.append(BratFiles(text.relative_to(path).with_suffix("").as_posix(), text))
+    if not found:
+        raise ValueError(
+            f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. "
+            "Check the path"
+        )
+    return found
+
+
 def read_brat(path: str | Path) -> Iterator[BratDocument]:
     """Read the texts and annotations of a folder and its sub-folders, or of one pair, one by one.
 
@@ -113,24 +201,8 @@ def read_brat(path: str | Path) -> Iterator[BratDocument]:
     YIELDS (BratDocument): The documents, sorted by name.
     RAISES (ValueError): If there are none, or a file is missing or not UTF-8.
     """
-    path = Path(path)
-    if not path.is_dir():
-        text, annotations = path.with_suffix(TEXT_SUFFIX), path.with_suffix(ANNOTATION_SUFFIX)
-        yield BratDocument(path.stem, read_text(text), read_lines(annotations), str(annotations))
-        return
-    texts = _find_texts(path)
-    if not texts:
-        raise ValueError(
-            f"{path}: the folder holds no {TEXT_SUFFIX} and {ANNOTATION_SUFFIX} files. "
-            "Check the path"
-        )
-    for text in texts:
-        annotations = text.with_suffix(ANNOTATION_SUFFIX)
-        name = text.relative_to(path).with_suffix("").as_posix()
-        lines = None
-        if annotations.is_file():
-            lines = read_lines(annotations)
-        yield BratDocument(name, read_text(text), lines, str(annotations))
+    for files in find_brat(path):
+        yield files.read()
 
 
 def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
@@ -158,33 +230,30 @@ def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
 
 
 def brat_to_docs(
-    documents: Iterable[BratDocument],
+    documents: Iterable[BratDocument | BratFiles],
     nlp: Language,
     *,
     source: str = "<data>",
     strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn brat's standoff into annotated documents, with the names of the files as ids.
 
     The head of a relation is the argument `Arg1`, or the first one if a corpus uses other names.
 
-    documents (Iterable[BratDocument]): Texts and annotations, read one by one.
+    documents (Iterable[BratDocument | BratFiles]): Texts and annotations, or the files with them.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The folder or file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for document in documents:
-        if document.lines is None:
-            report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
-        else:
-            where = document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}"
-            docs.append(_read_document(document, document.lines, nlp, report, where))
-    return docs, report
+    read = partial(_read_document, nlp, options)
+    items = map(partial(_locate, source), documents)
+    return collect_docs(items, read, report, skip_bad=options.skip_bad), report
 
 
 def docs_to_brat(
@@ -222,45 +291,64 @@ def _find_texts(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def _locate(
+    source: str, document: BratDocument | BratFiles
+) -> tuple[str, BratDocument | BratFiles]:
+    """Return the place of a document, for messages, and the document."""
+    if isinstance(document, BratFiles):
+        return str(document.annotations), document
+    return document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}", document
+
+
 def _read_document(
-    document: BratDocument,
-    lines: Iterable[str],
     nlp: Language,
+    options: ReadingOptions,
+    document: BratDocument | BratFiles,
     report: ConversionReport,
     where: str,
-) -> Doc:
-    entities, relations = _parse_lines(lines, report, where)
+) -> list[Doc]:
+    if isinstance(document, BratFiles):
+        document = document.read()
+    if document.lines is None:
+        report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
+        return []
+    lines = _parse_lines(document.lines, report, where)
     doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
-    found = CharacterEntities(doc, report)
-    positions = _choose_positions(document.text, entities)
-    for entity in entities:
+    found = CharacterEntities(doc, report, options)
+    positions = _choose_positions(document.text, lines.entities, utf16=options.utf16)
+    for entity in lines.entities:
         _add_entity(entity, positions, found)
-    kept = _get_relations(relations, found)
-    return found.set_gold(kept, orig_id=document.name, where=where)
+    _name_events(lines.events, found)
+    relations = _get_relations(lines.relations, found)
+    if options.event_arguments:
+        relations += _get_arguments(lines.events, found)
+    else:
+        _count_arguments(lines.events, report)
+    return [found.set_gold(relations, orig_id=document.name, where=where)]
 
 
-def _parse_lines(
-    lines: Iterable[str], report: ConversionReport, where: str
-) -> tuple[list[_EntityLine], list[_RelationLine]]:
-    """Return the lines of entities and of relations, and count the others."""
-    entities: list[_EntityLine] = []
-    relations: list[_RelationLine] = []
+def _parse_lines(lines: Iterable[str], report: ConversionReport, where: str) -> _Lines:
+    """Return the lines of entities, relations and events, and count the others."""
+    parsed = _Lines([], [], [])
     for number, line in enumerate(lines, start=1):
         here = f"{where}, line {number}"
         if not line.strip():
             continue
         if match := _ENTITY.fullmatch(line):
-            entities.append(_parse_entity(match, here))
+            parsed.entities.append(_parse_entity(match, here))
         elif match := _RELATION.fullmatch(line):
-            relations.append(_parse_relation(match, here))
+            parsed.relations.append(_parse_relation(match, here))
+        elif match := _EVENT.fullmatch(line):
+            parsed.events.append(_parse_event(match, here))
         elif line[0] in _OTHER_LINES:
             report.ignored[_OTHER_LINES[line[0]]] += 1
         else:
             raise ValueError(
-                f"{here}: cannot read {line!r}; expected T1<TAB>Type start end<TAB>text or "
-                "R1<TAB>Type Arg1:T1 Arg2:T2, with single spaces. Correct the line"
+                f"{here}: cannot read {line!r}; expected T1<TAB>Type start end<TAB>text, "
+                "R1<TAB>Type Arg1:T1 Arg2:T2 or E1<TAB>Type:T1 Role:T2, with single spaces. "
+                "Correct the line"
             )
-    return entities, relations
+    return parsed
 
 
 def _parse_entity(match: re.Match[str], where: str) -> _EntityLine:
@@ -284,17 +372,27 @@ def _parse_relation(match: re.Match[str], where: str) -> _RelationLine:
     return _RelationLine(where, label, arguments)
 
 
-def _choose_positions(text: str, entities: Sequence[_EntityLine]) -> Sequence[int]:
+def _parse_event(match: re.Match[str], where: str) -> _EventLine:
+    event_id, parts = match.groups()
+    arguments = []
+    for part in parts.split(" "):
+        role, _, item_id = part.partition(":")
+        arguments.append((role, item_id))
+    _, trigger = arguments[0]
+    return _EventLine(where, event_id, trigger, arguments[1:])
+
+
+def _choose_positions(text: str, entities: Sequence[_EntityLine], *, utf16: bool) -> Sequence[int]:
     """Return the position in the text, without its byte order mark, of each offset.
 
     Offsets are counted in the first way that agrees with all quoted texts, or else as plain
     characters.
     """
     body = text.removeprefix(BYTE_ORDER_MARK)
-    every_character = range(len(body) + 1)
+    every_character = Offsets(body, utf16=utf16).positions
     ways: list[Sequence[int]] = [every_character]
     if "\r\n" in body:
-        ways.append(_count_line_ends_once(body))
+        ways.append(_count_line_ends_once(body, every_character))
     if body != text:
         ways += [[0, *way] for way in ways]
     for way in ways:
@@ -303,10 +401,10 @@ def _choose_positions(text: str, entities: Sequence[_EntityLine]) -> Sequence[in
     return every_character
 
 
-def _count_line_ends_once(text: str) -> list[int]:
+def _count_line_ends_once(text: str, every_character: Sequence[int]) -> list[int]:
     """Return the positions in a text except those between the two characters of a line end."""
     positions = []
-    for position in range(len(text) + 1):
+    for position in every_character:
         if text[max(position - 1, 0) : position + 1] != "\r\n":
             positions.append(position)
     return positions
@@ -346,13 +444,24 @@ def _add_entity(entity: _EntityLine, positions: Sequence[int], found: CharacterE
     found.add(item_id, start, end, label, where)
 
 
+def _name_events(events: Iterable[_EventLine], found: CharacterEntities) -> None:
+    """Make the id of each event a name of its trigger."""
+    for event in events:
+        if event.event_id in found.index_of:
+            raise ValueError(
+                f"{event.where}: the id {event.event_id!r} is also the id of another event. "
+                "Give each event its own id"
+            )
+        found.index_of[event.event_id] = found.find(event.trigger, "the trigger", event.where)
+
+
 def _get_relations(
     lines: Iterable[_RelationLine], found: CharacterEntities
 ) -> list[RelationIndices]:
     relations = []
     for where, label, arguments in lines:
         (head_role, head_id), (tail_role, tail_id) = arguments
-        if not head_id.startswith("T") or not tail_id.startswith("T"):
+        if not _is_entity(head_id) or not _is_entity(tail_id):
             what = f"{label} ({head_id} -> {tail_id})"
             found.report.drop(Reason.NOT_AN_ENTITY, where, what)
             continue
@@ -360,6 +469,44 @@ def _get_relations(
         tail = found.find(tail_id, tail_role, where)
         relations.append((head, tail, label))
     return relations
+
+
+def _is_entity(item_id: str) -> bool:
+    """Check whether an id names an entity, or an event, which stands for its trigger."""
+    return item_id.startswith(("T", "E"))
+
+
+def _get_arguments(events: Iterable[_EventLine], found: CharacterEntities) -> list[RelationIndices]:
+    """Return a relation for each argument of an event, from the trigger to the argument."""
+    relations = []
+    for event in events:
+        trigger = found.find(event.trigger, "the trigger", event.where)
+        roles = set(map(operator.itemgetter(0), event.arguments))
+        for role, item_id in event.arguments:
+            if _is_entity(item_id):
+                argument = found.find(item_id, role, event.where)
+                relations.append((trigger, argument, _remove_number(role, roles)))
+            else:
+                what = f"{role} ({event.event_id} -> {item_id})"
+                found.report.drop(Reason.NOT_AN_ENTITY, event.where, what)
+    return relations
+
+
+def _remove_number(role: str, roles: Container[str]) -> str:
+    """Return a role without the number that brat adds to a repeated role.
+
+    The arguments "Theme:T1 Theme2:T2" have one role, but "Arg1:T1 Arg2:T2" have two.
+    """
+    match = _NUMBERED_ROLE.fullmatch(role)
+    if match and match.group(1) in roles:
+        return match.group(1)
+    return role
+
+
+def _count_arguments(events: Iterable[_EventLine], report: ConversionReport) -> None:
+    for event in events:
+        if event.arguments:
+            report.ignored["arguments of events"] += len(event.arguments)
 
 
 def _write_pair(base: Path, document: BratDocument) -> None:

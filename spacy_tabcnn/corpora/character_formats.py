@@ -3,15 +3,23 @@
 Characters are code points, and the end of a span is exclusive.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
+from .alignment import (
+    CharacterSpan,
+    TokenEdges,
+    align_spans,
+    check_characters,
+    keeps_white_space,
+)
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
+from .options import DEFAULT_OPTIONS, ReadingOptions
 
 
 class GoldSpans(NamedTuple):
@@ -29,19 +37,80 @@ class GoldSpans(NamedTuple):
     relations: list[RelationIndices]
 
 
+class Offsets:
+    """The offsets of a tool in a text, and the characters that they stand for.
+
+    text (str): The text.
+    utf16 (bool): Offsets count UTF-16 code units. A character beyond U+FFFF, such as an emoji, has
+        two of them. For example, "a😀b" has the positions [0, 1, 1, 2, 3].
+    """
+
+    def __init__(self, text: str, *, utf16: bool = False) -> None:
+        self.text = text
+        self.utf16 = utf16
+        self.positions: Sequence[int] = range(len(text) + 1)
+        if utf16:
+            self.positions = _count_utf16(text)
+
+    def find(self, start: int, end: int, where: str) -> tuple[int, int]:
+        """Return the characters of a span.
+
+        start (int): Its first offset.
+        end (int): The offset after its last one.
+        where (str): File, line and item, for messages.
+        RETURNS (tuple[int, int]): Its first character, and the character after its last one.
+        RAISES (ValueError): If the span is empty or not in the text, or divides a character.
+        """
+        if not self.utf16:
+            check_characters(start, end, self.text, where)
+            return start, end
+        check_offsets(start, end, len(self.positions) - 1, "UTF-16 code units", where)
+        return self.find_start(start, where), self.find_start(end, where)
+
+    def find_start(self, offset: int, where: str) -> int:
+        """Return the character at an offset.
+
+        offset (int): The offset.
+        where (str): File, line and item, for messages.
+        RETURNS (int): The position of the character, or the length of the text at its end.
+        RAISES (ValueError): If the offset is not in the text, or is inside a character.
+        """
+        if not 0 <= offset < len(self.positions):
+            raise ValueError(
+                f"{where}: the offset is {offset}, but the text has {len(self.positions) - 1} "
+                "characters. Correct it"
+            )
+        position = self.positions[offset]
+        if offset and self.positions[offset - 1] == position:
+            raise ValueError(
+                f"{where}: the offset {offset} lies inside a character. Correct it, or read the "
+                "file without --utf16"
+            )
+        return position
+
+
 class CharacterEntities:
     """The entities of one document while it is read. Relations name them by an id.
 
-    doc (Doc): The document. An entity that does not begin and end at boundaries of its tokens is
-        left out.
-    report (ConversionReport): Counts the left-out entities.
+    `entities` holds the tokens that an entity touches, or None for a left-out entity. `set_gold`
+    decides on the entities that begin or end inside a token.
+
+    doc (Doc): The document.
+    report (ConversionReport): Counts the changed and the left-out entities.
+    options (ReadingOptions): The rules for overlapping entities, and for entities that begin or end
+        inside a token.
     """
 
-    def __init__(self, doc: Doc, report: ConversionReport) -> None:
+    def __init__(
+        self, doc: Doc, report: ConversionReport, options: ReadingOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.doc = doc
         self.report = report
+        self.options = options
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
+        self._edges = TokenEdges(doc)
+        self._spans: dict[int, CharacterSpan] = {}  # by the position in `entities`
 
     def add(self, item_id: Hashable, start: int, end: int, label: str, where: str) -> None:
         """Add an entity, or count it as left out.
@@ -55,13 +124,14 @@ class CharacterEntities:
             mode.
         """
         text = self.doc.text
-        check_offsets(start, end, len(text), "characters", where)
-        span = self.doc.char_span(start, end)
-        if span is None:
-            what = f"{text[start:end]!r} ({label}, characters {start}-{end})"
-            self.leave_out(item_id, Reason.UNALIGNED, where, what)
-        else:
-            self._append(item_id, (span.start, span.end, label), where)
+        check_characters(start, end, text, where)
+        span = CharacterSpan(start, end, label, where)
+        tokens = self._edges.touch(start, end)
+        if tokens is None or not (text[start:end].strip() or self._keeps_blank(span)):
+            self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
+            return
+        self._append(item_id, (*tokens, label), where)
+        self._spans[len(self.entities) - 1] = span
 
     def leave_out(self, item_id: Hashable, reason: Reason, where: str, what: str) -> None:
         """Count an entity as left out. Its id stays known, so that its relations are left out too.
@@ -92,20 +162,35 @@ class CharacterEntities:
         return self.index_of[item_id]
 
     def set_gold(
-        self, relations: Iterable[RelationIndices], *, orig_id: JsonValue, where: str
+        self, relations: Iterable[RelationIndices] | None, *, orig_id: JsonValue, where: str
     ) -> Doc:
         """Set the entities and the given relations as the gold annotation of the document.
 
-        relations (Iterable[RelationIndices]): The relations; their arguments are positions in
-            `entities`.
+        relations (Iterable[RelationIndices] | None): The relations; their arguments are positions
+            in `entities`. None if relations were not annotated.
         orig_id (JsonValue): The id of the document in its corpus, or None.
         where (str): File and line, for messages.
         RETURNS (Doc): The document.
         RAISES (ValueError): In strict mode.
         """
+        align = self.options.align
+        self.doc, aligned = align_spans(self.doc, self._spans, self.report, align)
+        for index in self._spans:
+            self.entities[index] = aligned.get(index)
         return set_gold(
-            self.doc, self.entities, relations, orig_id=orig_id, report=self.report, where=where
+            self.doc,
+            self.entities,
+            relations,
+            orig_id=orig_id,
+            report=self.report,
+            where=where,
+            overlap=self.options.overlap,
         )
+
+    def _keeps_blank(self, span: CharacterSpan) -> bool:
+        """Check whether an entity of white space stays, as tokens of the text."""
+        fits = self._edges.fit(span.start, span.end)
+        return fits and keeps_white_space(self.report, self.options.align)
 
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:
@@ -134,3 +219,13 @@ def get_gold_spans(
         entities, relations = get_gold(doc, report=report, where=where)
         spans = [Span(doc, *entity) for entity in entities]
         yield GoldSpans(position, doc, spans, relations)
+
+
+def _count_utf16(text: str) -> list[int]:
+    """Return the position of the character at each UTF-16 offset, and the length of the text."""
+    positions = []
+    for position, character in enumerate(text):
+        n_units = len(character.encode("utf-16-le")) // 2
+        positions += [position] * n_units
+    positions.append(len(text))
+    return positions

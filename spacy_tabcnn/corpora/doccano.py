@@ -6,41 +6,58 @@ Each line is one document:
      relations: [{id, from_id, to_id, type}]}
 
 Offsets count characters (code points) and the end is exclusive. `from_id` and `to_id` name entities
-of the same line.
+of the same line. A file may also be one array of documents. A document without the field
+`relations` has no annotation of relations.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport
-from .fields import get_field, get_items, get_label, get_optional
-from .files import JsonObject, JsonValue, parse_lines, render_line
+from .fields import (
+    find_text_field,
+    get_field,
+    get_items,
+    get_label,
+    get_optional,
+    get_orig_id,
+    has_field,
+)
+from .files import JsonObject, JsonValue, render_line
 from .gold import ORIG_ID, RelationIndices
+from .options import DEFAULT_OPTIONS, ReadingOptions
+from .records import Content, collect_record_docs, to_records
 
 
 def doccano_to_docs(
-    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+    content: Content,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn doccano's JSONL into annotated documents.
 
     An entity that does not begin and end at token boundaries is left out.
 
-    lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
+    content (Content): Lines of JSON, a decoded array, or records.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = [
-        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
-    ]
-    return docs, report
+    records = to_records(content, source, "document", has_lines=True)
+    read = partial(_read_document, nlp, options)
+    return collect_record_docs(records, read, report, skip_bad=options.skip_bad), report
 
 
 def docs_to_doccano(
@@ -68,24 +85,38 @@ def docs_to_doccano(
     return lines, report
 
 
-def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
-    found = CharacterEntities(nlp.make_doc(get_field(record, "text", str, where)), report)
-    _add_entities(record, found, where)
+def _read_document(
+    nlp: Language,
+    options: ReadingOptions,
+    record: JsonValue,
+    report: ConversionReport,
+    where: str,
+) -> list[Doc]:
+    text_field = find_text_field(record, where, text_field=options.text_field)
+    text = get_field(record, text_field, str, where)
+    found = CharacterEntities(nlp.make_doc(text), report, options)
+    _add_entities(record, found, Offsets(text, utf16=options.utf16), where)
     relations = _get_relations(record, found, where)
-    return found.set_gold(relations, orig_id=get_optional(record, "id"), where=where)
+    return [found.set_gold(relations, orig_id=get_orig_id(record, "id", where), where=where)]
 
 
-def _add_entities(record: JsonValue, found: CharacterEntities, where: str) -> None:
+def _add_entities(
+    record: JsonValue, found: CharacterEntities, offsets: Offsets, where: str
+) -> None:
     for here, entity in get_items(record, "entities", "entity", where):
         start = get_field(entity, "start_offset", int, here)
         end = get_field(entity, "end_offset", int, here)
         label = get_label(entity, "label", here)
+        start, end = offsets.find(start, end, here)
         found.add(_get_id(entity, "id", here), start, end, label, here)
 
 
 def _get_relations(
     record: JsonValue, found: CharacterEntities, where: str
-) -> list[RelationIndices]:
+) -> list[RelationIndices] | None:
+    """Return the relations of a document, or None if they were not annotated."""
+    if not has_field(record, "relations"):
+        return None
     relations = []
     for here, relation in get_items(record, "relations", "relation", where):
         head = found.find(_get_id(relation, "from_id", here), "from_id", here)

@@ -6,11 +6,13 @@ Each line is one document:
      relations: [[[head start, head end, tail start, tail end, label]]]}
 
 `ner` and `relations` hold one list for each sentence. Offsets count tokens through the whole
-document and the end is inclusive. `doc_key` may be absent. Other fields (`clusters`, `events`) are
+document and the end is inclusive. `doc_key` may be absent. A document without the field `ner` or
+`relations` has no annotation of entities or relations. Other fields (`clusters`, `events`) are
 counted, but not read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from spacy.language import Language
@@ -18,8 +20,16 @@ from spacy.tokens import Doc
 
 from ..sentences import sentence_bounds
 from .conversion import ConversionReport, Reason
-from .fields import check_list, check_tokens, describe, get_field, get_optional, locate
-from .files import JsonObject, JsonValue, parse_lines, render_line
+from .fields import (
+    check_list,
+    check_tokens,
+    describe,
+    get_field,
+    get_orig_id,
+    has_field,
+    locate,
+)
+from .files import JsonObject, JsonValue, render_line
 from .gold import (
     ORIG_ID,
     EntityOffsets,
@@ -28,6 +38,8 @@ from .gold import (
     number_sentences,
     set_gold,
 )
+from .options import DEFAULT_OPTIONS, ReadingOptions
+from .records import Content, collect_record_docs, to_records
 
 DOC_KEY = "doc_key"
 # The fields with annotations, and the parts of one of their items.
@@ -54,25 +66,30 @@ class _Item(NamedTuple):
 
 
 def dygiepp_to_docs(
-    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+    content: Content,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn DyGIE++'s JSONL into annotated documents with the gold tokens and sentence boundaries.
 
     A relation may join entities of two sentences.
 
-    lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
+    content (Content): Lines of JSON, a decoded array, or records.
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = [
-        _read_document(record, nlp, report, where) for where, record in parse_lines(lines, source)
-    ]
-    return docs, report
+    records = to_records(content, source, "document", has_lines=True)
+    read = partial(_read_document, nlp, options)
+    return collect_record_docs(records, read, report, skip_bad=options.skip_bad), report
 
 
 def docs_to_dygiepp(
@@ -99,15 +116,30 @@ def docs_to_dygiepp(
     return lines, report
 
 
-def _read_document(record: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
-    orig_id = get_optional(record, DOC_KEY)
+def _read_document(
+    nlp: Language,
+    options: ReadingOptions,
+    record: JsonValue,
+    report: ConversionReport,
+    where: str,
+) -> list[Doc]:
+    orig_id = get_orig_id(record, DOC_KEY, where)
     where = locate(where, DOC_KEY, orig_id)
     sentences = _get_sentences(record, where)
     doc = _make_doc(sentences, nlp)
     entities = _get_entities(record, sentences, where)
-    relations = _get_relations(record, doc, entities, report, where)
+    relations = _get_relations(record, doc, entities or [], report, where)
     _count_other_fields(record, report)
-    return set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where)
+    set_gold(
+        doc,
+        entities,
+        relations,
+        orig_id=orig_id,
+        report=report,
+        where=where,
+        overlap=options.overlap,
+    )
+    return [doc]
 
 
 def _get_sentences(record: JsonValue, where: str) -> list[list[str]]:
@@ -128,7 +160,10 @@ def _make_doc(sentences: Sequence[Sequence[str]], nlp: Language) -> Doc:
 
 def _get_entities(
     record: JsonValue, sentences: Sequence[Sequence[str]], where: str
-) -> list[EntityOffsets]:
+) -> list[EntityOffsets] | None:
+    """Return the entities of a document, or None if they were not annotated."""
+    if not has_field(record, "ner"):
+        return None
     first = [0]  # the first token of each sentence, and the end of the last one
     for sentence in sentences:
         first.append(first[-1] + len(sentence))
@@ -147,7 +182,10 @@ def _get_relations(
     entities: Sequence[EntityOffsets],
     report: ConversionReport,
     where: str,
-) -> list[RelationIndices]:
+) -> list[RelationIndices] | None:
+    """Return the relations of a document, or None if they were not annotated."""
+    if not has_field(record, "relations"):
+        return None
     # Of several entities in one place the first one counts.
     index_of: dict[tuple[int, int], int] = {}
     for index, (start, end, _) in enumerate(entities):

@@ -1,7 +1,8 @@
 """Checked access to the fields of JSON objects, with messages that name the place and the fix."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
+from functools import partial
 from typing import TypeVar
 
 from .files import JsonValue
@@ -127,6 +128,16 @@ def get_optional(record: JsonValue, key: str, default: JsonValue = None) -> Json
     return default
 
 
+def has_field(record: JsonValue, key: str) -> bool:
+    """Check whether a JSON object has a field with a value.
+
+    record (JsonValue): The JSON object.
+    key (str): The field's name.
+    RETURNS (bool): False if it has no such field, or null in it.
+    """
+    return get_optional(record, key) is not None
+
+
 def get_label(record: JsonValue, key: str, where: str) -> str:
     """Return a field that holds the label of an entity or a relation.
 
@@ -163,6 +174,66 @@ def get_items(
         default = []
     for position, item in enumerate(get_field(record, key, list, where, default=default)):
         yield f"{where}, {unit} {position}", item
+
+
+def get_orig_id(record: JsonValue, key: str, where: str) -> int | float | str | None:
+    """Return the id of a document in its corpus.
+
+    record (JsonValue): The JSON object.
+    key (str): The field's name.
+    where (str): File and position, for messages.
+    RETURNS (int | float | str | None): The id; None if there is none.
+    RAISES (ValueError): If it is neither a string nor a number of at most 64 bits.
+    """
+    orig_id = get_optional(record, key)
+    if orig_id is None or isinstance(orig_id, str | float):
+        return orig_id
+    # JSON's true and false would pass as integers. A .spacy file holds no larger integers.
+    if isinstance(orig_id, int) and not isinstance(orig_id, bool) and abs(orig_id) < 2**63:
+        return orig_id
+    raise ValueError(
+        f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or a number of at "
+        "most 64 bits"
+    )
+
+
+def find_text_field(
+    record: JsonValue, where: str, *, text_field: str | None, others: Container[str] = ()
+) -> str:
+    """Return the name of the field that holds the text of a document.
+
+    record (JsonValue): The JSON object.
+    where (str): File and position, for messages.
+    text_field (str | None): The name, if the user named it.
+    others (Container[str]): Names of fields with strings that are no text.
+    RETURNS (str): The name: the given one, "text", or the name of the only field with a string.
+    RAISES (ValueError): If there is no such field, or more than one.
+    """
+    if text_field is not None:
+        return text_field
+    if not isinstance(record, dict) or "text" in record:
+        return "text"
+    found = []
+    for key, value in record.items():
+        is_hidden = key in others or key.startswith("_")
+        if isinstance(value, str) and not is_hidden:
+            found.append(key)
+    if len(found) > 1:
+        raise ValueError(
+            f"{where}: the field 'text' is missing, and the text may be any of the fields "
+            f"{', '.join(found)}. Name its field with --text-field"
+        )
+    return next(iter(found), "text")
+
+
+def has_any_field(record: JsonValue, keys: Iterable[str]) -> bool:
+    """Check whether a JSON object has at least one of several fields with a value.
+
+    record (JsonValue): The JSON object.
+    keys (Iterable[str]): The names of the fields.
+    RETURNS (bool): True if it has.
+    """
+    return any(map(partial(has_field, record), keys))
 
 
 def locate(where: str, id_name: str, orig_id: JsonValue) -> str:

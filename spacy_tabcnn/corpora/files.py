@@ -1,7 +1,11 @@
 """The files of annotation formats: text, lines of text and JSON values."""
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +27,21 @@ def check_file(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path}: no such file. Check the path")
+    return path
+
+
+def check_json_file(path: str | Path) -> Path:
+    """Check that a file of JSON exists and is not in UTF-16.
+
+    path (str | Path): The file.
+    RETURNS (Path): The same path.
+    RAISES (ValueError): If there is no such file, or it begins with a mark of UTF-16.
+    """
+    path = check_file(path)
+    with path.open("rb") as file_:
+        mark = file_.read(2)
+    if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise ValueError(f"{path}: not UTF-8 text, but UTF-16. Save the file in UTF-8")
     return path
 
 
@@ -50,42 +69,25 @@ def read_json(path: str | Path) -> JsonValue:
         return json.loads(text)
     except json.JSONDecodeError as err:
         raise ValueError(
-            f"{path}, line {err.lineno}, column {err.colno}: invalid JSON ({err.msg}). "
-            "Expected one JSON array of sentences; a file with one object a line ends in .jsonl"
+            f"{path}, line {err.lineno}, column {err.colno}: invalid JSON ({err.msg}). Correct it"
         ) from err
+    except RecursionError as err:
+        raise ValueError(f"{path}: its JSON is nested too deeply. Remove the nested value") from err
 
 
 def read_lines(path: str | Path) -> Iterator[str]:
-    """Read the lines of a file one by one, for formats with one JSON object a line.
+    """Read the lines of a file, for formats with one annotation or one JSON object a line.
 
     path (str | Path): The file, with or without a byte order mark.
-    YIELDS (str): Each line without its end. Blank lines are included, so that positions are line
-        numbers.
-    RAISES (ValueError): If the file does not exist or a line is not UTF-8.
+    RETURNS (Iterator[str]): Each line without its end. Blank lines are included, so that positions
+        are line numbers. A line that is not UTF-8 raises a ValueError; the following lines can
+        still be read.
+    RAISES (ValueError): If the file does not exist.
     """
-    path = check_file(path)
     # The file is split as bytes. As text, other characters would end a line too, such as U+2028,
     # which is valid inside a JSON string.
-    with path.open("rb") as file_:
-        for number, line in enumerate(file_, start=1):
-            text = _decode(line, f"{path}, line {number}").rstrip("\r\n")
-            if number == 1:
-                text = text.removeprefix(BYTE_ORDER_MARK)
-            yield text
-
-
-def parse_lines(lines: Iterable[str], source: str) -> Iterator[tuple[str, JsonValue]]:
-    """Decode one JSON value a line.
-
-    lines (Iterable[str]): The lines; blank lines are skipped.
-    source (str): The file, for messages.
-    YIELDS (tuple[str, JsonValue]): File and line, for messages, and the value.
-    RAISES (ValueError): If a line is not JSON.
-    """
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            where = f"{source}, line {number}"
-            yield where, _parse_line(line, where)
+    lines = BytesIO(check_file(path).read_bytes())
+    return map(partial(_decode_line, str(path)), count(1), lines)
 
 
 def render_line(value: object) -> str:
@@ -128,10 +130,8 @@ def _decode(data: bytes, where: str) -> str:
         ) from err
 
 
-def _parse_line(line: str, where: str) -> JsonValue:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as err:
-        raise ValueError(
-            f"{where}, column {err.colno}: invalid JSON ({err.msg}). Expected one object a line"
-        ) from err
+def _decode_line(source: str, number: int, line: bytes) -> str:
+    text = _decode(line, f"{source}, line {number}").rstrip("\r\n")
+    if number == 1:
+        text = text.removeprefix(BYTE_ORDER_MARK)
+    return text

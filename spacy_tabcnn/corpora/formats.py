@@ -1,21 +1,23 @@
 """The annotation formats by name, and reading and writing a file in any of them."""
 
-import json
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from .brat import brat_to_docs, docs_to_brat, is_brat_file, read_brat, write_brat
+from .brat import brat_to_docs, docs_to_brat, find_brat, is_brat_file, write_brat
 from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
-from .files import JsonValue, read_json, read_lines, write_json, write_lines
+from .fields import get_optional, has_any_field, has_field
+from .files import JsonValue, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
+from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
+from .records import list_problems, read_records
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
 
@@ -38,18 +40,36 @@ class Format(NamedTuple):
     write: Callable[..., None]
 
 
+_read_sentences = partial(read_records, unit="sentence")
+_read_documents = partial(read_records, unit="document")
+_read_tasks = partial(read_records, unit="task")
+
 FORMATS = {
-    "spert": Format(read_json, spert_to_docs, docs_to_spert, write_json),
-    "tablert": Format(read_json, tablert_to_docs, docs_to_tablert, write_json),
-    "doccano": Format(read_lines, doccano_to_docs, docs_to_doccano, write_lines),
-    "dygiepp": Format(read_lines, dygiepp_to_docs, docs_to_dygiepp, write_lines),
-    "brat": Format(read_brat, brat_to_docs, docs_to_brat, write_brat),
-    "prodigy": Format(read_lines, prodigy_to_docs, docs_to_prodigy, write_lines),
-    "labelstudio": Format(read_json, labelstudio_to_docs, docs_to_labelstudio, write_json),
+    "spert": Format(_read_sentences, spert_to_docs, docs_to_spert, write_json),
+    "tablert": Format(_read_sentences, tablert_to_docs, docs_to_tablert, write_json),
+    "doccano": Format(_read_documents, doccano_to_docs, docs_to_doccano, write_lines),
+    "dygiepp": Format(_read_documents, dygiepp_to_docs, docs_to_dygiepp, write_lines),
+    "brat": Format(find_brat, brat_to_docs, docs_to_brat, write_brat),
+    "prodigy": Format(_read_tasks, prodigy_to_docs, docs_to_prodigy, write_lines),
+    "labelstudio": Format(_read_tasks, labelstudio_to_docs, docs_to_labelstudio, write_json),
 }
 
-# The field of the first object of a JSON array that shows the format.
-_TYPICAL_FIELDS = {"tags": "tablert", "entities": "spert", "data": "labelstudio"}
+# The first step for files of other kinds, by their extension.
+_NO_RELATIONS = "Such an export holds no relations: export the project again as JSON. "
+_EXPORT_ADVICE = {
+    ".csv": _NO_RELATIONS,
+    ".tsv": _NO_RELATIONS,
+    ".conll": _NO_RELATIONS,
+    ".zip": "Unpack the archive. ",
+}
+_JSON_SUFFIXES = (".json", ".jsonl")
+# Fields of Prodigy's tasks that no other format has.
+_PRODIGY_FIELDS = ("spans", "answer", "_input_hash", "_task_hash", "_view_id")
+# Fields of exports that hold relations.
+_COMPLETE_FIELDS = ("entities", "tokens", *_PRODIGY_FIELDS)
+# Fields of other exports of the same tools, which hold no relations.
+_JSON_MIN_FIELDS = ("annotation_id", "annotator", "lead_time")
+_PLAIN_DOCCANO_FIELDS = ("label", "labels", "annotations")
 
 
 def get_format(name: str) -> Format:
@@ -79,33 +99,49 @@ def guess_format(path: str | Path) -> str:
     name = None
     if path.is_dir() or is_brat_file(path):
         name = "brat"
-    elif path.suffix == ".jsonl":
-        name = _guess_from_line(_read_first_line(path))
-    elif path.suffix == ".json":
-        name = _guess_from_json(path)
+    elif path.suffix in _JSON_SUFFIXES:
+        first = _find_first_object(path)
+        _check_export(first, path)
+        name = _guess_from_object(first)
+        if name is None and path.suffix == ".jsonl":
+            name = "doccano"
     if name is None:
+        advice = _EXPORT_ADVICE.get(path.suffix.lower(), "")
         raise ValueError(
-            f"{path}: cannot detect the annotation format. Name it: {', '.join(FORMATS)}"
+            f"{path}: cannot detect the annotation format. {advice}Name it: {', '.join(FORMATS)}"
         )
     return name
 
 
 def read_annotations(
-    path: str | Path, nlp: Language, *, format_name: str | None = None, strict: bool = False
+    path: str | Path,
+    nlp: Language,
+    *,
+    format_name: str | None = None,
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Read annotated documents from a file in one of the annotation formats.
 
     path (str | Path): The file, or the folder of brat's files.
     nlp (Language): Gives the vocabulary, and the tokenizer if the format holds raw text.
     format_name (str | None): The format; detected from the file if None.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept. By default they are left out
+        and counted.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
-    RAISES (ValueError): If the file is malformed, or in strict mode.
+    RAISES (ValueError): If the file is malformed, with the place of each malformed record; or in
+        strict mode.
     """
     path = Path(path)
-    format_ = get_format(format_name or guess_format(path))
-    return format_.parse(format_.read(path), nlp, source=str(path), strict=strict)
+    if format_name is None:
+        format_name = guess_format(path)
+    format_ = get_format(format_name)
+    if format_name in ("doccano", "labelstudio"):
+        _check_export(_find_first_object(path), path)
+    content = format_.read(path)
+    return format_.parse(content, nlp, source=str(path), strict=strict, options=options)
 
 
 def write_annotations(
@@ -132,50 +168,65 @@ def write_annotations(
     return report
 
 
-def _guess_from_line(line: str) -> str:
-    """Return the format of a file with one object a line, from its first line."""
-    first = _parse_object(line)
-    if "sentences" in first:
-        return "dygiepp"
-    if "tokens" in first:
-        return "prodigy"
-    return "doccano"
+def _find_first_object(path: Path) -> dict[str, JsonValue]:
+    """Return the first record of a file that is a JSON object, or an empty one.
 
-
-def _guess_from_json(path: Path) -> str | None:
-    """Return the format of a .json file, or None if its content fits none."""
-    # The files of SciERC and ACE05 are named .json, but hold one object a line.
-    if "sentences" in _parse_object(_read_first_line(path)):
-        return "dygiepp"
-    data = read_json(path)
-    if isinstance(data, list) and data:
-        return _guess_from_sentence(data[0])
-    return None
-
-
-def _guess_from_sentence(first: JsonValue) -> str | None:
-    """Return the format of a JSON array from its first item, or None if the item fits none."""
-    if isinstance(first, dict):
-        for field, name in _TYPICAL_FIELDS.items():
-            if field in first:
-                return name
-    return None
-
-
-def _read_first_line(path: Path) -> str:
-    """Return the first line of a file that is not blank, or an empty one."""
-    for line in read_lines(path):
-        if line.strip():
-            return line
-    return ""
-
-
-def _parse_object(line: str) -> dict[str, JsonValue]:
-    """Return the JSON object of a line, or an empty one.
-
-    The line may also be the first one of a value with several lines, or hold a whole array.
+    RAISES (ValueError): If records cannot be decoded, and no other record is an object.
     """
-    if line.lstrip().startswith("{"):
-        with suppress(json.JSONDecodeError):
-            return json.loads(line)
+    problems = []
+    for record in read_records(path, unit="record"):
+        if isinstance(record.value, dict):
+            return record.value
+        if record.problem:
+            problems.append(record.problem)
+    if problems:
+        raise ValueError(list_problems(problems, str(path)))
     return {}
+
+
+def _guess_from_object(first: JsonValue) -> str | None:
+    """Return the format of a file from its first object, or None if it fits none."""
+    if has_field(first, "sentences"):
+        return "dygiepp"
+    if isinstance(get_optional(first, "data"), dict):
+        return "labelstudio"
+    if has_field(first, "tags"):
+        return "tablert"
+    if has_any_field(first, _PRODIGY_FIELDS):
+        return "prodigy"
+    if has_field(first, "tokens"):
+        return _guess_from_tokens(first)
+    if has_field(first, "entities"):
+        return "doccano"
+    return None
+
+
+def _guess_from_tokens(first: JsonValue) -> str | None:
+    """Return the format of a file with tokens, which are strings in SpERT's format."""
+    if has_field(first, "entities"):
+        return "spert"
+    if has_field(first, "text"):
+        return "prodigy"
+    return None
+
+
+def _check_export(first: JsonValue, path: Path) -> None:
+    """Refuse an export of a tool that holds no relations, and name the right one.
+
+    first (JsonValue): The first object of the file.
+    path (Path): The file, for messages.
+    RAISES (ValueError): If it is such an export.
+    """
+    if isinstance(get_optional(first, "data"), dict) or has_any_field(first, _COMPLETE_FIELDS):
+        return
+    if has_any_field(first, _JSON_MIN_FIELDS):
+        raise ValueError(
+            f"{path}: this is Label Studio's export JSON-MIN, which holds no relations. Export the "
+            "project again as JSON"
+        )
+    text = get_optional(first, "text", get_optional(first, "data"))
+    if isinstance(text, str) and has_any_field(first, _PLAIN_DOCCANO_FIELDS):
+        raise ValueError(
+            f"{path}: this is doccano's plain export JSONL, which holds no relations. Export the "
+            "project again as JSONL(Relation)"
+        )

@@ -12,6 +12,7 @@ from ..sentences import Sentences
 from .conversion import ConversionReport, Reason
 from .fields import shorten
 from .files import JsonValue
+from .options import Overlap
 
 # (start, end, label) in tokens; the end is exclusive.
 EntityOffsets: TypeAlias = tuple[int, int, str]
@@ -19,6 +20,15 @@ EntityOffsets: TypeAlias = tuple[int, int, str]
 RelationIndices: TypeAlias = tuple[int, int, str]
 
 _NO_ENTITY = -1  # in place of an entity's position
+
+UNSET_ENTITIES = "documents without annotation of entities, which stays unset"
+UNSET_RELATIONS = "documents without annotation of relations, which stays unset"
+# The reason for leaving out an entity, by the entity that stays.
+_OVERLAP_REASONS: dict[Overlap, Reason] = {
+    Overlap.LONGEST: Reason.OVERLAP,
+    Overlap.SHORTEST: Reason.OVERLAP_SMALLER,
+    Overlap.FIRST: Reason.OVERLAP_EARLIER,
+}
 
 
 class PlainAnnotation(NamedTuple):
@@ -34,34 +44,47 @@ class PlainAnnotation(NamedTuple):
 
 def set_gold(
     doc: Doc,
-    entities: Sequence[EntityOffsets | None],
-    relations: Iterable[RelationIndices],
+    entities: Sequence[EntityOffsets | None] | None,
+    relations: Iterable[RelationIndices] | None,
     *,
     orig_id: JsonValue,
     report: ConversionReport,
     where: str,
+    overlap: Overlap = Overlap.LONGEST,
 ) -> Doc:
     """Set the gold entities and relations of a document and count them.
 
-    Of two overlapping entities the one with fewer tokens is left out, together with its relations.
-    Of two equally long entities, the one that begins later is left out, or else the later one in
-    the list. An entity that repeats another entity with the same label is merged with it. Two
-    relations of one pair of entities are both kept if their labels differ.
+    Of two overlapping entities one is left out, together with its relations. Of two equally long
+    entities, the one that begins later is left out, or else the later one in the list. An entity
+    that repeats another entity with the same label is merged with it. Two relations of one pair of
+    entities are both kept if their labels differ.
 
     doc (Doc): The document to annotate.
-    entities (Sequence[EntityOffsets | None]): Its entities, in the order that the relations refer
-        to. None stands for an entity that was left out before.
-    relations (Iterable[RelationIndices]): Its relations.
+    entities (Sequence[EntityOffsets | None] | None): Its entities, in the order that the relations
+        refer to. None stands for an entity that was left out before. None for the whole sequence
+        means that entities were not annotated: they stay unset.
+    relations (Iterable[RelationIndices] | None): Its relations. None means that relations were not
+        annotated: they stay unset.
     orig_id (JsonValue): The id of the document in its corpus, or None.
     report (ConversionReport): Counts the kept and the left-out parts.
     where (str): File and sentence, for messages.
+    overlap (Overlap): The entity that stays of overlapping entities.
     RETURNS (Doc): The same document. Entities are in text order, relations in the order given.
     RAISES (ValueError): In strict mode.
     """
-    kept, merged = _resolve_overlaps(doc, entities, report, where)
-    doc.set_ents([_make_span(doc, entity) for entity in kept.values()], default="outside")
-    report.entities.update(map(_get_label, kept.values()))
-    set_relations(doc, _keep_relations(doc, relations, entities, kept, merged, report, where))
+    kept: dict[int, EntityOffsets] = {}
+    merged: dict[int, int] = {}
+    if entities is None:
+        entities = []
+        report.noted[UNSET_ENTITIES] += 1
+    else:
+        kept, merged = _resolve_overlaps(doc, entities, overlap, report, where)
+        doc.set_ents([_make_span(doc, entity) for entity in kept.values()], default="outside")
+        report.entities.update(map(_get_label, kept.values()))
+    if relations is None:
+        report.noted[UNSET_RELATIONS] += 1
+    else:
+        set_relations(doc, _keep_relations(doc, relations, entities, kept, merged, report, where))
     if orig_id is not None:
         doc.user_data[ORIG_ID] = orig_id
     report.n_docs += 1
@@ -130,7 +153,11 @@ def number_sentences(doc: Doc) -> list[int]:
 
 
 def _resolve_overlaps(
-    doc: Doc, entities: Sequence[EntityOffsets | None], report: ConversionReport, where: str
+    doc: Doc,
+    entities: Sequence[EntityOffsets | None],
+    overlap: Overlap,
+    report: ConversionReport,
+    where: str,
 ) -> tuple[dict[int, EntityOffsets], dict[int, int]]:
     """Choose the entities that stay.
 
@@ -140,7 +167,7 @@ def _resolve_overlaps(
     kept: dict[int, EntityOffsets] = {}
     merged: dict[int, int] = {}
     owner: dict[int, int] = {}  # token -> position of the kept entity that holds it
-    for index, entity in _longest_first(entities):
+    for index, entity in _order_entities(entities, overlap):
         start, end, _ = entity
         taken = owner.keys() & range(start, end)
         if not taken:
@@ -152,23 +179,29 @@ def _resolve_overlaps(
             merged[index] = rival
             report.drop(Reason.DUPLICATE_ENTITY, where, _show(doc, entity))
         else:
-            report.drop(Reason.OVERLAP, where, _show(doc, entity), _show(doc, kept[rival]))
+            reason = _OVERLAP_REASONS[overlap]
+            report.drop(reason, where, _show(doc, entity), _show(doc, kept[rival]))
     return kept, merged
 
 
-def _longest_first(
-    entities: Sequence[EntityOffsets | None],
+def _order_entities(
+    entities: Sequence[EntityOffsets | None], overlap: Overlap
 ) -> list[tuple[int, EntityOffsets]]:
-    """Return the entities that are present with their positions.
+    """Return the entities that are present with their positions, those that stay first.
 
     Equally long entities are sorted by their first token, and then stay in the order of the list.
     """
 
     def order(item: tuple[int, EntityOffsets]) -> tuple[int, int]:
         start, end, _ = item[1]
-        return start - end, start
+        length = end - start
+        if overlap is Overlap.LONGEST:
+            length = -length
+        return length, start
 
     present = [(index, entity) for index, entity in enumerate(entities) if entity is not None]
+    if overlap is Overlap.FIRST:
+        return present
     return sorted(present, key=order)
 
 

@@ -1,12 +1,10 @@
-"""Documents joined to longer ones: running text from a corpus of single sentences."""
+"""Groups of documents to join: running text from a corpus of single sentences."""
 
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from spacy.tokens import Doc, Span
-
-from ..relations import Relation, get_relations, has_relations, set_relations
+from spacy.tokens import Doc
 
 
 def group_docs(
@@ -33,42 +31,3 @@ def group_docs(
         if not group:
             return
         yield group
-
-
-def join_docs(docs: list[Doc]) -> Doc:
-    """Join documents to one: their words, entities, relations and sentence boundaries.
-
-    A sentence starts at each document. Within a document without sentence boundaries, no sentence
-    starts. Relations are missing if they are missing in any of the documents.
-
-    docs (list[Doc]): The documents, at least one, of one vocabulary.
-    RETURNS (Doc): A new document; of a single document, the document itself.
-    """
-    if len(docs) == 1:
-        return docs[0]
-    # spaCy's stub lacks `exclude`.
-    whole = Doc.from_docs(docs, exclude=["user_data"])  # type: ignore[call-arg]
-    assert whole is not None  # since there are documents
-    relations: list[Relation] = []
-    first = 0
-    for doc in docs:
-        _mark_sentences(whole, doc, first)
-        for relation in get_relations(doc):
-            head, tail = _move(relation.head, whole, first), _move(relation.tail, whole, first)
-            relations.append(relation._replace(head=head, tail=tail))
-        first += len(doc)
-    if all(map(has_relations, docs)):
-        set_relations(whole, relations)
-    return whole
-
-
-def _mark_sentences(whole: Doc, doc: Doc, first: int) -> None:
-    """Set the sentence boundaries of a part of a joined document."""
-    is_annotated = doc.has_annotation("SENT_START")
-    for token in doc:
-        is_start = token.i == 0 or (is_annotated and bool(token.is_sent_start))
-        whole[first + token.i].is_sent_start = is_start
-
-
-def _move(span: Span, whole: Doc, first: int) -> Span:
-    return Span(whole, first + span.start, first + span.end, label=span.label_)

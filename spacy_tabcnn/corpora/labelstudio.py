@@ -2,60 +2,77 @@
 
 The file is an array of tasks:
 
-    {id, data: {text}, annotations: [{was_cancelled, result: [
-        {id, type: "labels", value: {start, end, text, labels}},
-        {type: "relation", from_id, to_id, direction, labels}]}]}
+    {id, data: {text}, annotations: [{was_cancelled, completed_by, result: [
+        {id, type: "labels", to_name, value: {start, end, text, labels}},
+        {type: "relation", from_id, to_id, direction, labels}]}],
+     predictions: [{result}]}
 
 The labelling interface has `<Relations>`, `<Labels name="label" toName="text">` and
-`<Text name="text" value="$text"/>`. Offsets count characters and the end is exclusive. Characters
+`<Text name="text" value="$text"/>`. `labelstudio_texts` reads the other kinds of text. Old versions
+name the annotations `completions`. Offsets count characters and the end is exclusive. Characters
 are code points, and a Windows line end counts as two: see `fixCodePointsInRange` and
 `normalizeText` in the editor's source, version 1.23. `text` inside `value` is not compared with the
-offsets. The editor escapes line breaks there, and cuts it out by other units (UTF-16) when it loads
-a task.
+offsets of plain text. The editor escapes line breaks there, and cuts it out by other units (UTF-16)
+when it loads a task.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_array, get_field, get_items, get_label, get_optional, locate
+from .fields import (
+    get_field,
+    get_items,
+    get_label,
+    get_optional,
+    get_orig_id,
+    has_field,
+    locate,
+)
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, RelationIndices
+from .labelstudio_texts import TaskText, is_html_region, read_text
+from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .records import Content, Record, collect_record_docs, to_records
 
 _DIRECTIONS = ("right", "left", "bi")
+# The types of regions that mark characters. Other types whose names end in "labels" mark pixels or
+# seconds.
+_TEXT_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
 
 
 def labelstudio_to_docs(
-    tasks: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
+    tasks: Content,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Label Studio's JSON into annotated documents.
 
-    The first completed annotation of a task is read. Tasks without one, and further annotations,
-    are only counted. A region with several labels becomes one entity for each label. A relation
-    with several labels becomes one relation for each label. The direction "bi" makes two relations.
+    The first completed annotation of a task is read, unless an option chooses another. Tasks
+    without one, and further annotations, are only counted. A region with several labels becomes one
+    entity for each label. A relation with several labels becomes one relation for each label. The
+    direction "bi" makes two relations.
 
-    tasks (JsonValue): The decoded JSON array.
+    tasks (Content): The decoded JSON array, or records.
     nlp (Language): Its tokenizer makes the tokens.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for index, task in enumerate(check_array(tasks, source)):
-        where = locate(f"{source}, task {index}", "id", get_optional(task, "id"))
-        # A task without a text is malformed, also if it has no annotation to read.
-        get_field(task, "data", dict, where)
-        completed = _get_completed(task, where)
-        _count_unread(completed, report)
-        if completed:
-            docs.append(_read_document(task, completed[0], nlp, report, where))
-    return docs, report
+    records = list(to_records(tasks, source, "task"))
+    read = partial(_read_task, nlp, options, _has_html(records))
+    return collect_record_docs(records, read, report, skip_bad=options.skip_bad), report
 
 
 def docs_to_labelstudio(
@@ -78,61 +95,176 @@ def docs_to_labelstudio(
     return list(map(_render_document, gold_spans)), report
 
 
+def _has_html(records: Iterable[Record]) -> bool:
+    """Check whether a file has a region of HTML. Then the texts without regions are HTML, too."""
+    for record in records:
+        for annotation in _list_items(record.value, "annotations", "completions", "predictions"):
+            if any(map(is_html_region, _list_items(annotation, "result"))):
+                return True
+    return False
+
+
+def _list_items(record: JsonValue, *keys: str) -> Iterator[JsonValue]:
+    """Return the items of all of these fields that hold a list."""
+    for key in keys:
+        items = get_optional(record, key)
+        if isinstance(items, list):
+            yield from items
+
+
+def _read_task(
+    nlp: Language,
+    options: ReadingOptions,
+    is_html: bool,
+    task: JsonValue,
+    report: ConversionReport,
+    where: str,
+) -> list[Doc]:
+    orig_id = get_orig_id(task, "id", where)
+    where = locate(where, "id", orig_id)
+    # A task without a text is malformed, also if it has no annotation to read.
+    data = get_field(task, "data", dict, where)
+    docs = []
+    for annotation in _choose_annotations(task, options, report, where):
+        text, tag = read_text(
+            data,
+            _find_tags(annotation),
+            text_field=options.text_field,
+            is_html=is_html,
+            utf16=options.utf16,
+            where=where,
+        )
+        found = CharacterEntities(nlp.make_doc(text.text), report, options)
+        relations = _read_results(annotation, found, text, tag, where)
+        docs.append(found.set_gold(relations, orig_id=orig_id, where=where))
+    return docs
+
+
+def _choose_annotations(
+    task: JsonValue, options: ReadingOptions, report: ConversionReport, where: str
+) -> Sequence[JsonValue]:
+    """Return the annotations of a task to read, and count the others."""
+    completed = _get_completed(task, where)
+    wanted = completed
+    if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
+        wanted = [item for item in completed if options.annotator in _get_annotators(item)]
+        _count(report.ignored, "annotations of other annotators", len(completed) - len(wanted))
+    if not wanted:
+        return _choose_predictions(task, options, report)
+    if options.annotator == ALL_ANNOTATORS:
+        _count(report.noted, "further annotations of a task, as documents", len(wanted) - 1)
+        return wanted
+    _count(report.ignored, "further annotations of a task", len(wanted) - 1)
+    return wanted[:1]
+
+
+def _choose_predictions(
+    task: JsonValue, options: ReadingOptions, report: ConversionReport
+) -> Sequence[JsonValue]:
+    """Return the prediction of a task without an annotation, if predictions are read."""
+    predictions = list(_list_items(task, "predictions"))
+    if options.predictions and predictions:
+        report.noted["documents with predictions as their annotation"] += 1
+        _count(report.ignored, "further predictions of a task", len(predictions) - 1)
+        return predictions[:1]
+    report.ignored["tasks without a completed annotation"] += 1
+    _count(report.ignored, "predictions", len(predictions))
+    return []
+
+
+def _count(counts: dict[str, int], name: str, number: int) -> None:
+    """Add a number to counts, except for 0."""
+    if number:
+        counts[name] = counts.get(name, 0) + number
+
+
 def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
     """Return the annotations of a task that were not cancelled."""
+    field = "annotations"
+    if not has_field(task, field) and has_field(task, "completions"):
+        field = "completions"
+    if not has_field(task, field) and has_field(task, "predictions"):
+        return []
     completed = []
-    for annotation in get_field(task, "annotations", list, where):
+    for annotation in get_field(task, field, list, where):
         if not get_optional(annotation, "was_cancelled"):
             completed.append(annotation)
     return completed
 
 
-def _count_unread(completed: Sequence[JsonValue], report: ConversionReport) -> None:
-    """Count a task that is not read, or the annotations of a task that are not read."""
-    if not completed:
-        report.ignored["tasks without a completed annotation"] += 1
-    elif len(completed) > 1:
-        report.ignored["further annotations of a task"] += len(completed) - 1
+def _get_annotators(annotation: JsonValue) -> list[str]:
+    """Return the names of an annotation's annotator: id, e-mail address and user name."""
+    user = get_optional(annotation, "completed_by")
+    names = []
+    if isinstance(user, dict):
+        names = [str(user.get(key)) for key in ("id", "email", "username")]
+        names.append(f"{user.get('first_name')} {user.get('last_name')}")
+    elif user is not None:
+        names.append(str(user))
+    # For example "ada@example.org, 1".
+    created = get_optional(annotation, "created_username")
+    if isinstance(created, str):
+        names += map(str.strip, created.split(","))
+    return names
 
 
-def _read_document(
-    task: JsonValue, annotation: JsonValue, nlp: Language, report: ConversionReport, where: str
-) -> Doc:
-    """Return a task as a document with one of its annotations."""
-    data = get_field(task, "data", dict, where)
-    found = CharacterEntities(nlp.make_doc(get_field(data, "text", str, where)), report)
-    relations = _read_results(annotation, found, where)
-    return found.set_gold(relations, orig_id=get_optional(task, "id"), where=where)
+def _find_tags(annotation: JsonValue) -> list[str]:
+    """Return the names of the tags that the regions of an annotation mark, in their order."""
+    tags: dict[str, None] = {}
+    for result in _list_items(annotation, "result"):
+        tag = get_optional(result, "to_name")
+        if get_optional(result, "type") in _TEXT_LABELS and isinstance(tag, str):
+            tags[tag] = None
+    return list(tags)
 
 
 def _read_results(
-    annotation: JsonValue, found: CharacterEntities, where: str
+    annotation: JsonValue, found: CharacterEntities, text: TaskText, tag: str, where: str
 ) -> list[RelationIndices]:
     """Add the entities of an annotation and return its relations, which may precede them."""
     joined = []
+    others: dict[str, str] = {}
     for here, result in get_items(annotation, "result", "result", where):
         kind = get_label(result, "type", here)
-        if kind == "labels":
-            _add_region(result, found, here)
+        if kind in _TEXT_LABELS:
+            _add_region(result, kind, found, text, tag, here)
         elif kind == "relation":
             joined.append((here, result))
         else:
-            found.report.ignored[f"results of the type {kind!r}"] += 1
+            _count_other(result, kind, found, here)
+            others[str(get_optional(result, "id"))] = kind
     relations: list[RelationIndices] = []
     for here, result in joined:
-        relations += _get_relations(result, found, here)
+        relations += _get_relations(result, found, others, here)
     return relations
 
 
-def _add_region(result: JsonValue, found: CharacterEntities, where: str) -> None:
+def _count_other(result: JsonValue, kind: str, found: CharacterEntities, where: str) -> None:
+    """Count a result that marks no characters."""
+    if kind.endswith("labels"):
+        found.report.drop(Reason.NOT_IN_TEXT, where, f"a region of the type {kind!r}")
+    else:
+        found.report.ignored[f"results of the type {kind!r}"] += 1
+
+
+def _add_region(
+    result: JsonValue,
+    kind: str,
+    found: CharacterEntities,
+    text: TaskText,
+    tag: str,
+    where: str,
+) -> None:
     value = get_field(result, "value", dict, where)
     region_id = get_field(result, "id", str, where)
-    start = get_field(value, "start", int, where)
-    end = get_field(value, "end", int, where)
-    labels = _get_labels(value, where)
+    labels = _get_labels(value, kind, where)
+    if tag and get_optional(result, "to_name") != tag:
+        what = f"{get_optional(value, 'text')!r} (of {get_optional(result, 'to_name')!r})"
+        _leave_out(found, region_id, Reason.OTHER_TEXT, where, what)
+        return
+    start, end = text.find(value, where)
     if not labels:
-        what = f"{found.doc.text[start:end]!r}"
-        found.leave_out(region_id, Reason.UNLABELLED_ENTITY, where, what)
+        _leave_out(found, region_id, Reason.UNLABELLED_ENTITY, where, repr(text.text[start:end]))
     for label in labels:
         # Several labels, of one field or of two, share the region's id. The relations of the region
         # are relations of the first label.
@@ -142,32 +274,60 @@ def _add_region(result: JsonValue, found: CharacterEntities, where: str) -> None
             found.add(region_id, start, end, label, where)
 
 
+def _leave_out(
+    found: CharacterEntities, region_id: str, reason: Reason, where: str, what: str
+) -> None:
+    """Count a region as left out. Two results of one region share its id."""
+    if region_id in found.index_of:
+        found.leave_out(None, reason, where, what)
+    else:
+        found.leave_out(region_id, reason, where, what)
+
+
 def _get_relations(
-    result: JsonValue, found: CharacterEntities, where: str
+    result: JsonValue, found: CharacterEntities, others: Mapping[str, str], where: str
 ) -> Iterator[RelationIndices]:
+    """Return the relations of a result. `others` holds the types of the results by their ids."""
     from_id = get_field(result, "from_id", str, where)
     to_id = get_field(result, "to_id", str, where)
-    source = found.find(from_id, "from_id", where)
-    target = found.find(to_id, "to_id", where)
-    direction = get_optional(result, "direction", "right")
-    if direction not in _DIRECTIONS:
+    for item_id in (from_id, to_id):
+        if item_id in others and item_id not in found.index_of:
+            what = f"{from_id} -> {to_id} ({item_id} is of the type {others[item_id]!r})"
+            found.report.drop(Reason.NOT_AN_ENTITY, where, what)
+            return
+    pairs = _direct(
+        result, found.find(from_id, "from_id", where), found.find(to_id, "to_id", where)
+    )
+    if not pairs:
         raise ValueError(
-            f"{where}: the direction is {direction!r}; expected one of {', '.join(_DIRECTIONS)}"
+            f"{where}: the direction is {get_optional(result, 'direction')!r}; expected one of "
+            f"{', '.join(_DIRECTIONS)}"
         )
-    labels = _get_labels(result, where)
+    labels = _get_labels(result, "labels", where)
     if not labels:
         found.report.drop(Reason.UNLABELLED_RELATION, where, f"{from_id} -> {to_id}")
     for label in labels:
-        if direction in ("right", "bi"):
-            yield source, target, label
-        if direction in ("left", "bi"):
-            yield target, source, label
+        for head, tail in pairs:
+            yield head, tail, label
 
 
-def _get_labels(record: JsonValue, where: str) -> list[str]:
-    labels = get_optional(record, "labels") or []
+def _direct(result: JsonValue, source: int, target: int) -> list[tuple[int, int]]:
+    """Return head and tail of the relations of a result; nothing if its direction is unknown."""
+    direction = get_optional(result, "direction", "right")
+    if direction == "right":
+        return [(source, target)]
+    if direction == "left":
+        return [(target, source)]
+    if direction == "bi":
+        return [(source, target), (target, source)]
+    return []
+
+
+def _get_labels(record: JsonValue, field: str, where: str) -> list[str]:
+    """Return the labels in a field that is named after the type of the region, or in `labels`."""
+    labels = get_optional(record, field) or get_optional(record, "labels") or []
     if not isinstance(labels, list) or not all(map(_is_label, labels)):
-        raise ValueError(f"{where}: the field 'labels' is {labels!r}; expected a list of labels")
+        raise ValueError(f"{where}: the field {field!r} is {labels!r}; expected a list of labels")
     return [str(label) for label in labels]
 
 

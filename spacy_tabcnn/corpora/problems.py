@@ -1,6 +1,6 @@
 """Problems of a corpus that impair training, found in its statistics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
 from .statistics import (
@@ -10,7 +10,9 @@ from .statistics import (
     CorpusCase,
     CorpusStatistics,
     RelationKind,
+    Tally,
 )
+from .typos import find_typos
 
 DEFAULT_MIN_COUNT = 10
 
@@ -93,6 +95,7 @@ def find_problems(
         *_find_unlearnable("train", train),
         *_find_repeated_texts(train),
         *_find_rare_labels(train, min_count),
+        *_find_typos(train),
         *_find_both_directions(train),
     ]
     if dev is not None:
@@ -101,6 +104,7 @@ def find_problems(
             *_find_incomplete("dev", dev),
             *_find_unlearnable("dev", dev),
             *_find_unseen_labels(train, dev),
+            *_find_typos_of_dev(train, dev),
             *_find_unseen_kinds(train, dev),
             *_find_shared_texts(train, dev),
         ]
@@ -157,6 +161,41 @@ def _find_unseen_labels(train: CorpusStatistics, dev: CorpusStatistics) -> Itera
             tally.cases(tally.counts.keys() - seen.counts.keys()),
             "They are never predicted. Check their spelling, or divide the corpus again",
         )
+
+
+def _find_typos(train: CorpusStatistics) -> Iterator[CorpusProblem]:
+    for name, tally in _get_label_tallies(train):
+        yield from _report_typos("train", name, tally, find_typos(tally.counts, tally.counts))
+
+
+def _find_typos_of_dev(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:
+    """Find labels that train lacks and that look like one of its labels."""
+    for (name, seen), (_, tally) in zip(
+        _get_label_tallies(train), _get_label_tallies(dev), strict=True
+    ):
+        unseen = tally.counts.keys() - seen.counts.keys()
+        typos = find_typos(dict.fromkeys(unseen, 0), seen.counts)
+        yield from _report_typos("dev", name, tally, typos)
+
+
+def _report_typos(
+    corpus: str, name: str, tally: Tally[str], typos: Mapping[str, str]
+) -> Iterator[CorpusProblem]:
+    cases = []
+    for label, other in sorted(typos.items()):
+        times, document = tally.counts[label], tally.documents[label]
+        cases.append(CorpusCase(f"{label!r}, like {other!r}", times, document))
+    return _report(
+        corpus,
+        f"{name} labels that look like typing errors of other labels",
+        cases,
+        "Each spelling is learned as a label of its own. Correct the annotation; if the two "
+        "labels differ in meaning, leave them",
+    )
+
+
+def _get_label_tallies(stats: CorpusStatistics) -> list[tuple[str, Tally[str]]]:
+    return [("entity", stats.entities), ("relation", stats.relations)]
 
 
 def _find_unseen_kinds(train: CorpusStatistics, dev: CorpusStatistics) -> Iterator[CorpusProblem]:

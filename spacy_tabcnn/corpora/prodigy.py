@@ -1,4 +1,4 @@
-"""The JSONL of Prodigy's recipe `rel.manual`.
+"""The JSONL of Prodigy's recipes `rel.manual` and `ner.manual`.
 
 Each line is one task:
 
@@ -10,6 +10,9 @@ Offsets count characters (code points, as in spaCy). `end` is exclusive, while `
 inclusive. `head` and `child` are the last tokens of the arguments. `head_span` and `child_span` are
 their spans; they are absent or null in relations between tokens. See Prodigy's documentation:
 "Annotation interfaces", `relations`.
+
+`rel.manual` always writes the key `relations`, and `ner.manual` never does. So a task without this
+key has no annotation of relations. A task without `tokens` gets the tokens of the pipeline.
 """
 
 import operator
@@ -18,39 +21,68 @@ from collections.abc import Iterable, Mapping, Sequence
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
-from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets, check_tokens, get_field, get_items, get_label, get_optional
-from .files import JsonObject, JsonValue, parse_lines, render_line
+from .fields import (
+    check_tokens,
+    find_text_field,
+    get_field,
+    get_items,
+    get_label,
+    get_optional,
+    get_orig_id,
+    has_field,
+)
+from .files import JsonObject, JsonValue, render_line
 from .gold import ORIG_ID, RelationIndices
+from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .records import Content, collect_record_docs, to_records
 
 ACCEPT = "accept"
 # Tasks with another answer are not read. The report counts them under these names.
 _NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
+# The fields with the name of the annotator, the more exact one first.
+_ANNOTATORS = ("_annotator_id", "_session_id")
+_INPUT = "_input_hash"
 
 
 def prodigy_to_docs(
-    lines: Iterable[str], nlp: Language, *, source: str = "<data>", strict: bool = False
+    content: Content,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn Prodigy's JSONL into annotated documents with the tokens of the file.
 
     Rejected and ignored tasks are only counted. A task without an answer counts as accepted, as in
-    `prodigy db-in`.
+    `prodigy db-in`. Of the tasks that several annotators made of one input, the first one is read,
+    unless an option chooses another.
 
-    lines (Iterable[str]): The lines, read one by one; blank lines are skipped.
-    nlp (Language): Gives the vocabulary.
+    content (Content): Lines of JSON, a decoded array, or records.
+    nlp (Language): Gives the vocabulary, and the tokenizer of tasks without tokens.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for where, task in parse_lines(lines, source):
-        if _is_accepted(task, report, where):
-            docs.append(_read_document(task, nlp, report, where))
-    return docs, report
+    annotator_of: dict[str, str] = {}
+
+    def read_task(task: JsonValue, part: ConversionReport, where: str) -> list[Doc]:
+        if not _is_accepted(task, part, where):
+            return []
+        if not _is_chosen(task, options.annotator, annotator_of, part):
+            return []
+        doc = _read_document(task, nlp, part, where, options)
+        annotator_of.setdefault(str(get_optional(task, _INPUT)), _get_annotator(task))
+        return [doc]
+
+    records = to_records(content, source, "task", has_lines=True)
+    return collect_record_docs(records, read_task, report, skip_bad=options.skip_bad), report
 
 
 def docs_to_prodigy(
@@ -87,22 +119,69 @@ def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
     return True
 
 
-def _read_document(task: JsonValue, nlp: Language, report: ConversionReport, where: str) -> Doc:
-    found = CharacterEntities(_make_doc(task, nlp, where), report)
-    _add_entities(task, found, where)
-    relations = _get_relations(task, found, where)
-    orig_id = get_optional(get_optional(task, "meta"), "id")
+def _is_chosen(
+    task: JsonValue,
+    annotator: str,
+    annotator_of: Mapping[str, str],
+    report: ConversionReport,
+) -> bool:
+    """Check whether the option chooses a task among the tasks of its input, and count if not.
+
+    `annotator_of` holds the annotator of each input that was read.
+    """
+    name = _get_annotator(task)
+    if annotator == ALL_ANNOTATORS:
+        return True
+    if annotator != FIRST_ANNOTATOR:
+        # A session is named after its data set and its annotator: my_relations-ada.
+        if annotator in (name, get_optional(task, "_session_id")) or name.endswith(f"-{annotator}"):
+            return True
+        report.ignored["annotations of other annotators"] += 1
+        return False
+    first = annotator_of.get(str(get_optional(task, _INPUT)), name)
+    if first == name or not has_field(task, _INPUT):
+        return True
+    report.ignored["further annotations of a task"] += 1
+    return False
+
+
+def _get_annotator(task: JsonValue) -> str:
+    """Return the name of a task's annotator, or an empty one."""
+    for key in _ANNOTATORS:
+        name = get_optional(task, key)
+        if name is not None:
+            return str(name)
+    return ""
+
+
+def _read_document(
+    task: JsonValue,
+    nlp: Language,
+    report: ConversionReport,
+    where: str,
+    options: ReadingOptions,
+) -> Doc:
+    text_field = find_text_field(task, where, text_field=options.text_field, others=("answer",))
+    text = get_field(task, text_field, str, where)
+    offsets = Offsets(text, utf16=options.utf16)
+    if has_field(task, "tokens"):
+        doc = _make_doc(task, text, nlp, offsets, where)
+    else:
+        doc = nlp.make_doc(text)
+    found = CharacterEntities(doc, report, options)
+    _add_entities(task, found, offsets, where)
+    relations = _get_relations(task, found, offsets, where)
+    orig_id = get_orig_id(get_optional(task, "meta"), "id", where)
     return found.set_gold(relations, orig_id=orig_id, where=where)
 
 
-def _make_doc(task: JsonValue, nlp: Language, where: str) -> Doc:
-    text = get_field(task, "text", str, where)
+def _make_doc(task: JsonValue, text: str, nlp: Language, offsets: Offsets, where: str) -> Doc:
     words: list[JsonValue] = []
     starts: list[int] = []
     ends: list[int] = []
     for here, token in get_items(task, "tokens", "token", where):
         word = get_field(token, "text", str, here)
-        start = get_field(token, "start", int, here)
+        start = offsets.find_start(get_field(token, "start", int, here), here)
         words.append(word)
         starts.append(start)
         ends.append(start + len(word))
@@ -126,27 +205,29 @@ def _find_shift(doc: Doc, starts: Sequence[int]) -> str:
     return ""
 
 
-def _add_entities(task: JsonValue, found: CharacterEntities, where: str) -> None:
+def _add_entities(task: JsonValue, found: CharacterEntities, offsets: Offsets, where: str) -> None:
     for here, span in get_items(task, "spans", "span", where, optional=True):
-        offsets = _get_offsets(span, here)
+        start, end = _get_offsets(span, offsets, here)
         label = get_label(span, "label", here)
         # Relations name their arguments by the offsets, which stand for the first entity there.
-        if offsets in found.index_of:
-            found.add(None, *offsets, label, here)
+        if (start, end) in found.index_of:
+            found.add(None, start, end, label, here)
         else:
-            found.add(offsets, *offsets, label, here)
+            found.add((start, end), start, end, label, here)
 
 
-def _get_relations(task: JsonValue, found: CharacterEntities, where: str) -> list[RelationIndices]:
-    index_of_last_token = {}
-    for index, entity in enumerate(found.entities):
-        if entity is not None:
-            index_of_last_token[entity[1] - 1] = index
+def _get_relations(
+    task: JsonValue, found: CharacterEntities, offsets: Offsets, where: str
+) -> list[RelationIndices] | None:
+    """Return the relations of a task, or None if they were not annotated."""
+    if not has_field(task, "relations"):
+        return None
+    find_argument = _ArgumentFinder(task, found, offsets)
     relations = []
-    for here, relation in get_items(task, "relations", "relation", where, optional=True):
+    for here, relation in get_items(task, "relations", "relation", where):
         label = get_label(relation, "label", here)
-        head, head_text = _get_argument(relation, "head", found, index_of_last_token, here)
-        tail, tail_text = _get_argument(relation, "child", found, index_of_last_token, here)
+        head, head_text = find_argument(relation, "head", here)
+        tail, tail_text = find_argument(relation, "child", here)
         if head is None or tail is None:
             what = f"{label} ({head_text!r} -> {tail_text!r})"
             found.report.drop(Reason.NOT_AN_ENTITY, here, what)
@@ -155,34 +236,45 @@ def _get_relations(task: JsonValue, found: CharacterEntities, where: str) -> lis
     return relations
 
 
-def _get_argument(
-    relation: JsonValue,
-    key: str,
-    found: CharacterEntities,
-    index_of_last_token: Mapping[int, int],
-    where: str,
-) -> tuple[int | None, str]:
-    """Return the position and the text of the entity that is an argument of a relation.
+class _ArgumentFinder:
+    """Finds the entities that the relations of a task name by their spans or last tokens."""
 
-    The position is None if the argument is no entity.
-    """
-    span = get_optional(relation, f"{key}_span")
-    if span is None:
-        token = get_field(relation, key, int, where)
-        if not 0 <= token < len(found.doc):
+    def __init__(self, task: JsonValue, found: CharacterEntities, offsets: Offsets) -> None:
+        self.found = found
+        self.offsets = offsets
+        self.has_tokens = has_field(task, "tokens")
+        self.index_of_last_token: dict[int, int] = {}
+        for index, entity in enumerate(found.entities):
+            if entity is not None:
+                self.index_of_last_token[entity[1] - 1] = index
+
+    def __call__(self, relation: JsonValue, key: str, where: str) -> tuple[int | None, str]:
+        """Return the position and the text of the entity that is an argument of a relation.
+
+        The position is None if the argument is no entity.
+        """
+        if not has_field(relation, f"{key}_span"):
+            return self._find_token(get_field(relation, key, int, where), key, where)
+        here = f"{where}, {key}"
+        span = get_field(relation, f"{key}_span", dict, where)
+        start, end = _get_offsets(span, self.offsets, here)
+        return self.found.index_of.get((start, end)), self.found.doc.text[start:end]
+
+    def _find_token(self, token: int, key: str, where: str) -> tuple[int | None, str]:
+        doc = self.found.doc
+        if not self.has_tokens:
             raise ValueError(
-                f"{where}: {key} is token {token}, but the text has {len(found.doc)} tokens"
+                f"{where}: {key} is token {token}, but the task has no tokens. Export the tokens, "
+                f"or give the relation the field '{key}_span'"
             )
-        return index_of_last_token.get(token), found.doc[token].text
-    here = f"{where}, {key}"
-    start, end = _get_offsets(get_field(relation, f"{key}_span", dict, where), here)
-    text = found.doc.text
-    check_offsets(start, end, len(text), "characters", here)
-    return found.index_of.get((start, end)), text[start:end]
+        if not 0 <= token < len(doc):
+            raise ValueError(f"{where}: {key} is token {token}, but the text has {len(doc)} tokens")
+        return self.index_of_last_token.get(token), doc[token].text
 
 
-def _get_offsets(span: JsonValue, where: str) -> tuple[int, int]:
-    return get_field(span, "start", int, where), get_field(span, "end", int, where)
+def _get_offsets(span: JsonValue, offsets: Offsets, where: str) -> tuple[int, int]:
+    start, end = get_field(span, "start", int, where), get_field(span, "end", int, where)
+    return offsets.find(start, end, where)
 
 
 def _render_document(gold: GoldSpans) -> JsonObject:

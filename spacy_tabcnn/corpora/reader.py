@@ -12,10 +12,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from ..documents import join_docs
+from ..pipeline.base import GOLD_ENTITIES
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
 from .gold import ORIG_ID, copy_words, number_sentences
-from .joining import group_docs, join_docs
+from .joining import group_docs
 
 NAME = "spacy-tabcnn.RelationCorpus.v1"
 
@@ -166,7 +168,7 @@ class RelationCorpus:
             min_size=self.min_joined,
             max_size=self.max_joined,
         )
-        return map(join_docs, groups)
+        return map(_join_group, groups)
 
     def _make_example(self, nlp: Language, reference: Doc, rng: random.Random) -> Example:
         if not self.gold_tokens:
@@ -174,6 +176,7 @@ class RelationCorpus:
         predicted = copy_words(reference, nlp.vocab)
         if self.gold_entities:
             predicted.set_ents([_copy_span(ent, predicted, 0) for ent in reference.ents])
+            predicted.user_data[GOLD_ENTITIES] = True
         if self.gold_sentences and reference.has_annotation("SENT_START"):
             _give_sentences(predicted, reference, self.gold_sentences, rng)
         return Example(predicted, reference)
@@ -191,6 +194,12 @@ class RelationCorpus:
         if self.max_length:
             message += f" and at most max_length={self.max_length} of them"
         raise ValueError(message)
+
+
+def _join_group(docs: list[Doc]) -> Doc:
+    if len(docs) == 1:
+        return docs[0]
+    return join_docs(docs)
 
 
 def _shuffle(docs: Iterable[Doc], rng: random.Random) -> Iterator[Doc]:

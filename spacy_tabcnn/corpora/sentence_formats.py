@@ -1,7 +1,8 @@
 """The common part of formats with one JSON object for each sentence.
 
 These are the layouts of SpERT and TablERT. Their sentences have the fields `tokens`, `relations`
-and `orig_id`, and differ in the field of the entities.
+and `orig_id`, and differ in the field of the entities. A sentence without the field `relations` has
+no annotation of relations.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,41 +11,65 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from .conversion import ConversionReport
-from .fields import check_array, check_tokens, get_field, get_items, get_label, get_optional, locate
+from .fields import (
+    check_tokens,
+    get_field,
+    get_items,
+    get_label,
+    get_orig_id,
+    has_field,
+    locate,
+)
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_gold, set_gold
+from .options import ReadingOptions
+from .records import Content, collect_record_docs, to_records
 
 
 def sentences_to_docs(
-    sentences: JsonValue,
+    sentences: Content,
     nlp: Language,
     *,
     get_entities: Callable[[JsonValue, int, str], list[EntityOffsets]],
     source: str,
     strict: bool,
+    options: ReadingOptions,
 ) -> tuple[list[Doc], ConversionReport]:
-    """Turn a JSON array of sentences into annotated documents.
+    """Turn sentences into annotated documents.
 
-    sentences (JsonValue): The decoded JSON array.
+    sentences (Content): A decoded JSON array, or records.
     nlp (Language): Gives the vocabulary.
     get_entities (Callable): Returns the entities of a sentence from its JSON object, its number of
         tokens and its place in the file.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     report = ConversionReport(source, strict)
-    docs = []
-    for index, sentence in enumerate(check_array(sentences, source)):
-        orig_id = get_optional(sentence, ORIG_ID)
-        where = locate(f"{source}, sentence {index}", ORIG_ID, orig_id)
+
+    def read_sentence(sentence: JsonValue, part: ConversionReport, where: str) -> list[Doc]:
+        orig_id = get_orig_id(sentence, ORIG_ID, where)
+        where = locate(where, ORIG_ID, orig_id)
         tokens = check_tokens(get_field(sentence, "tokens", list, where), where)
         doc = Doc(nlp.vocab, words=tokens)
         entities = get_entities(sentence, len(doc), where)
         relations = _get_relations(sentence, len(entities), where)
-        docs.append(set_gold(doc, entities, relations, orig_id=orig_id, report=report, where=where))
+        set_gold(
+            doc,
+            entities,
+            relations,
+            orig_id=orig_id,
+            report=part,
+            where=where,
+            overlap=options.overlap,
+        )
+        return [doc]
+
+    records = to_records(sentences, source, "sentence")
+    docs = collect_record_docs(records, read_sentence, report, skip_bad=options.skip_bad)
     return docs, report
 
 
@@ -81,7 +106,12 @@ def docs_to_sentences(
     return sentences, report
 
 
-def _get_relations(sentence: JsonValue, n_entities: int, where: str) -> list[RelationIndices]:
+def _get_relations(
+    sentence: JsonValue, n_entities: int, where: str
+) -> list[RelationIndices] | None:
+    """Return the relations of a sentence, or None if they were not annotated."""
+    if not has_field(sentence, "relations"):
+        return None
     relations = []
     for here, relation in get_items(sentence, "relations", "relation", where):
         head = _get_argument(relation, "head", n_entities, here)

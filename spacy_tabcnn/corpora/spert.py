@@ -1,6 +1,6 @@
 """SpERT's JSON.
 
-The file is an array of sentences:
+The file is an array of sentences, or has one sentence a line:
 
     {tokens, entities: [{type, start, end}], relations: [{type, head, tail}], orig_id}
 
@@ -17,24 +17,37 @@ from .conversion import ConversionReport
 from .fields import check_offsets, get_field, get_items, get_label
 from .files import JsonObject, JsonValue
 from .gold import EntityOffsets
+from .options import DEFAULT_OPTIONS, ReadingOptions
+from .records import Content
 from .sentence_formats import docs_to_sentences, sentences_to_docs
 
 
 def spert_to_docs(
-    sentences: JsonValue, nlp: Language, *, source: str = "<data>", strict: bool = False
+    sentences: Content,
+    nlp: Language,
+    *,
+    source: str = "<data>",
+    strict: bool = False,
+    options: ReadingOptions = DEFAULT_OPTIONS,
 ) -> tuple[list[Doc], ConversionReport]:
     """Turn SpERT's JSON into annotated documents with the gold tokens.
 
-    sentences (JsonValue): The decoded JSON array.
+    sentences (Content): The decoded JSON array, or records.
     nlp (Language): Gives the vocabulary.
     source (str): The file, for messages.
-    strict (bool): Stop at the first entity or relation that cannot be kept.
+    strict (bool): Refuse entities and relations that cannot be kept.
+    options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
     RAISES (ValueError): If the data is malformed, or in strict mode.
     """
     return sentences_to_docs(
-        sentences, nlp, get_entities=_get_entities, source=source, strict=strict
+        sentences,
+        nlp,
+        get_entities=_get_entities,
+        source=source,
+        strict=strict,
+        options=options,
     )
 
 

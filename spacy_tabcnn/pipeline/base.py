@@ -67,6 +67,10 @@ UNANNOTATED = (
 LEARNT = ("labels", "trained_on")
 # Key of the warning of `find_difference` among the reported ones.
 OTHER_TEXTS = "other texts"
+# Key of the warning about entities of earlier components.
+REPLACED = "replaced entities"
+# Key of doc.user_data: the entities are those of the annotation, for components that keep them.
+GOLD_ENTITIES = "spacy_tabcnn.gold_entities"
 
 InputT = TypeVar("InputT")
 LogitsT = TypeVar("LogitsT")
@@ -86,6 +90,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     The input of the model holds the documents and their cut into sentences or windows. The logits
     hold the same cut, so that no later step cuts again.
     """
+
+    # The end of the warning about replaced entities.
+    how_to_keep_entities: str
 
     def __init__(
         self,
@@ -466,6 +473,24 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if difference is not None:
             self._reported.add(OTHER_TEXTS)
             warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)
+
+    def _warn_of_replaced(self, docs: Iterable[Doc]) -> None:
+        """Warn once if entities of earlier components are replaced.
+
+        Annotated documents, such as those of examples, are meant to be annotated anew.
+        """
+        if REPLACED in self._reported:
+            return
+        for doc in docs:
+            if doc.ents and not has_relations(doc) and GOLD_ENTITIES not in doc.user_data:
+                self._reported.add(REPLACED)
+                example = f"{doc.ents[0].text!r} ({doc.ents[0].label_})"
+                warnings.warn(
+                    f"Component '{self.name}' replaces the entities that were set before it, for "
+                    f"example {example}. {self.how_to_keep_entities}",
+                    stacklevel=2,
+                )
+                return
 
     def _advise(self, skipped: Counter[str]) -> str:
         """Return the advice of `update` about gold that the component cannot represent."""

@@ -4,7 +4,8 @@ import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal
+from operator import itemgetter
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from spacy.language import Language
@@ -13,13 +14,13 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..arrays import Ints1d
+from ..arrays import Bools1d, Ints1d, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
-from ..relations import Relation, set_entity_scores, set_relations
+from ..relations import Relation, get_entity_score, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
-from ..table.decode import Aggregation, TablePrediction, decode_tables
+from ..table.decode import Aggregation, TablePrediction, decode_entities, decode_tables
 from ..table.gold import GoldTables, gold_tables
 from ..table.logits import TableLogits
 from ..table.loss import table_loss
@@ -35,6 +36,7 @@ DEFAULT_TABLE_MODEL = {
         "dropout": None,
     },
 }
+Entities: TypeAlias = Literal["predict", "given", "merge"]
 MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
 
 
@@ -46,7 +48,7 @@ def make_relation_table(
     min_score: float | None,
     type_constraints: bool,
     max_length: int,
-    entities: Literal["predict", "given"],
+    entities: Entities,
     scorer: Callable | None,
 ) -> "RelationTable":
     """Make a relation table component.
@@ -68,9 +70,10 @@ def make_relation_table(
         `max_length` words. A relation over more than `max_length` words cannot be found. Time and
         memory grow with `max_length` times the number of words. The default leaves ordinary
         sentences whole.
-    entities (str): "predict", or "given": leave `doc.ents` as earlier components set them, and
-        predict the relations between these entities. Training is the same, so one model serves
-        both.
+    entities (str): "predict": replace `doc.ents`, with a warning if earlier components set
+        entities. "given": keep `doc.ents`, and predict the relations between these entities.
+        "merge": keep `doc.ents`, add the predicted entities that do not overlap them, and predict
+        the relations between all. Training is the same, so one model serves all three.
     scorer (Callable | None): The scoring method.
     """
     return RelationTable(
@@ -110,10 +113,15 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
     It fills a table over the words of each sentence: the diagonal holds BILOU tags, cell (i, j) the
     directed relation between the words i and j.
 
-    Replaces `doc.ents`, unless entities are given, and `doc._.relations`. Where sentence boundaries
-    are set, each sentence gets its own table; else a document is one table. A sentence of more than
-    `max_length` words is cut into several tables.
+    Replaces `doc._.relations`, and `doc.ents` unless `entities` says otherwise. Where sentence
+    boundaries are set, each sentence gets its own table; else a document is one table. A sentence
+    of more than `max_length` words is cut into several tables.
     """
+
+    how_to_keep_entities = (
+        'Set entities = "given" or "merge" in its config to keep them: see "Given entities" in '
+        "docs/predict.md"
+    )
 
     def __init__(
         self,
@@ -125,7 +133,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         min_score: float | None = None,
         type_constraints: bool = True,
         max_length: int = DEFAULT_MAX_LENGTH,
-        entities: Literal["predict", "given"] = "predict",
+        entities: Entities = "predict",
         scorer: Callable | None = None,
     ):
         """Initialise a relation table component; see `make_relation_table`.
@@ -140,9 +148,10 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             raise ValueError(
                 f"Component '{name}': min_score is {min_score!r}; expected a probability or null"
             )
-        if entities not in ("predict", "given"):
+        if entities not in get_args(Entities):
             raise ValueError(
-                f"Component '{name}': entities is {entities!r}; expected 'predict' or 'given'"
+                f"Component '{name}': entities is {entities!r}; expected 'predict', 'given' or "
+                "'merge'"
             )
         if max_length < 2:
             raise ValueError(
@@ -168,7 +177,6 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         """
         docs = list(docs)
         by_doc = logits.windows.sentences.by_doc
-        given = self._find_given(docs, by_doc) if self._are_given else None
         predictions = iter(
             decode_tables(
                 logits,
@@ -176,7 +184,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
                 type_constraints=self.cfg["type_constraints"],
-                entities=given,
+                entities=self._choose_entities(docs, logits),
             )
         )
         for doc, bounds in zip(docs, by_doc, strict=True):
@@ -200,24 +208,45 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             for edge in edges:
                 head, tail = ents[n_before + edge.head], ents[n_before + edge.tail]
                 relations.append(Relation(head, tail, edge.label, edge.score))
-        if not self._are_given:
+        if self.cfg["entities"] == "merge":
+            _add_entities(doc, ents, scores)
+        elif self.cfg["entities"] == "predict":
             doc.set_ents(ents)
             set_entity_scores(doc, ents, scores)
         set_relations(doc, relations)
 
-    @property
-    def _are_given(self) -> bool:
-        return bool(self.cfg["entities"] == "given")
+    def _choose_entities(
+        self, docs: list[Doc], logits: TableLogits
+    ) -> list[list[EntityPrediction]] | None:
+        """Return the entities of each sentence, or None if the tags decide on all of them."""
+        if self.cfg["entities"] == "predict":
+            self._warn_of_replaced(docs)
+            return None
+        sentences = logits.windows.sentences
+        entities = self._find_given(docs, sentences.by_doc)
+        if self.cfg["entities"] == "merge":
+            tags = take_rows(logits.tags, logits.windows.rows())
+            predicted = decode_entities(tags, sentences, self.label_scheme)
+            _add_between(entities, predicted, _mark_entities(docs), sentences)
+        return entities
 
     def _cut_batch(self, docs: list[Doc]) -> TableInput:
         windows = Windows(Sentences.of_docs(docs), self.cfg["max_length"])
-        tags = self._tag_given(docs) if self._are_given else None
-        return TableInput(docs, windows, tags)
+        if self.cfg["entities"] == "predict":
+            return TableInput(docs, windows)
+        return TableInput(docs, windows, self._tag_given(docs))
 
     def _tag_given(self, docs: list[Doc]) -> Ints1d:
-        """Return the tags of all words; the tags of entities of an unknown type are missing."""
+        """Return the tags of all words.
+
+        The tags of entities of an unknown type are missing, and so are the tags of other words if
+        they may be predicted.
+        """
         scheme = self.label_scheme
-        tags = np.full(sum(map(len, docs)), OUTSIDE)
+        others = OUTSIDE
+        if self.cfg["entities"] == "merge":
+            others = MISSING
+        tags = np.full(sum(map(len, docs)), others)
         first = 0
         for doc in docs:
             for ent in doc.ents:
@@ -291,3 +320,49 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         ops = self.model.ops
         tags, relations = ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations)
         return TableLogits(tags, relations, inputs.windows)
+
+
+def _mark_entities(docs: list[Doc]) -> Bools1d:
+    """Return whether each word of a batch is in an entity, bool (words,)."""
+    marks = np.zeros(sum(map(len, docs)), dtype=bool)
+    first = 0
+    for doc in docs:
+        for ent in doc.ents:
+            marks[first + ent.start : first + ent.end] = True
+        first += len(doc)
+    return marks
+
+
+def _add_between(
+    entities: list[list[EntityPrediction]],
+    predicted: list[list[EntityPrediction]],
+    is_taken: Bools1d,
+    sentences: Sentences,
+) -> None:
+    """Add the predicted entities of each sentence that contain no word that is taken."""
+    for first, known, found in zip(sentences.starts(), entities, predicted, strict=True):
+        for ent in found:
+            if not is_taken[first + ent.start : first + ent.end].any():
+                known.append(ent)
+        known.sort()
+
+
+def _add_entities(doc: Doc, ents: Sequence[Span], scores: Sequence[float]) -> None:
+    """Set the entities that a document does not have, with their scores.
+
+    The others stay as they are; they keep the scores of an earlier component of this package.
+    """
+    given = doc.ents
+    bounds = {(ent.start, ent.end) for ent in given}
+    new: list[Span] = []
+    scored: list[tuple[Span, float]] = []
+    for ent in given:
+        score = get_entity_score(ent)
+        if score is not None:
+            scored.append((ent, score))
+    for ent, score in zip(ents, scores, strict=True):
+        if (ent.start, ent.end) not in bounds:
+            new.append(ent)
+            scored.append((ent, score))
+    doc.set_ents([*given, *new])
+    set_entity_scores(doc, map(itemgetter(0), scored), map(itemgetter(1), scored))

@@ -98,6 +98,11 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
     relations stay within a sentence; else a document is one sentence.
     """
 
+    how_to_keep_entities = (
+        "This component always predicts its own. To keep them, use a component `tabcnn` with "
+        'entities = "given" or "merge"'
+    )
+
     def __init__(
         self,
         vocab: Vocab,
@@ -145,6 +150,8 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
         docs (Iterable[Doc]): The documents.
         logits (SpanLogits): The output of `predict` for them.
         """
+        docs = list(docs)
+        self._warn_of_replaced(docs)
         predictions = decode_spans(logits, self.label_scheme, min_score=self.cfg["min_score"])
         for doc, (entities, best, relations) in zip(docs, predictions, strict=True):
             spans = [Span(doc, ent.start, ent.end, label=ent.label) for ent in entities]

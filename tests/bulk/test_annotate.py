@@ -357,10 +357,21 @@ def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
 
 
 def test_what_cannot_work_is_refused_at_once(model, many, tmp_path):
-    with pytest.raises(ValueError, match=r"expected one of \.jsonl, \.ndjson, \.parquet"):
+    with pytest.raises(
+        ValueError, match=r"expected one of \.jsonl, \.ndjson, \.csv, \.tsv, \.parquet"
+    ):
         annotate_file(model, many, tmp_path / "out.txt")
     with pytest.raises(ValueError, match="is the input too"):
         annotate_file(model, many, many)
+    rejects = tmp_path / "out.jsonl.rejects.jsonl"
+    many.rename(rejects)
+    with pytest.raises(ValueError, match=r"out.jsonl.rejects.jsonl: is the input too"):
+        annotate_file(model, rejects, tmp_path / "out.jsonl")
+    rejects.rename(many)
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(ValueError, match=r"folder.jsonl: is a folder"):
+        annotate_file(model, many, tmp_path / "folder.jsonl")
+    (tmp_path / "folder.jsonl").rmdir()
     with pytest.raises(ValueError, match="none: neither an installed pipeline nor a folder of one"):
         annotate_file(tmp_path / "none", many, tmp_path / "out.jsonl")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl"]

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from spacy_tabcnn.bulk.rows import count_rows, dump_json, get_format, read_rows
+from spacy_tabcnn.bulk.json_rows import dump_json
+from spacy_tabcnn.bulk.rows import count_rows, get_format, read_rows
 
 # Emoji with a joiner, a combining accent, right-to-left, a line separator that is no end of a line.
 UNICODE = ["👩‍🚀 Ann 😀", "Zoe\u0301 lives", "אן גרה ברומא", "one\u2028line\x85only\rhere"]
@@ -98,6 +99,6 @@ def test_a_value_that_json_cannot_hold_is_replaced():
 def test_the_suffix_names_the_format(tmp_path):
     assert get_format(tmp_path / "a.JSONL") == "jsonl"
     with pytest.raises(
-        ValueError, match=r"a.csv.*'.csv'; expected one of .jsonl, .ndjson, .txt, .parquet"
+        ValueError, match=r"a.xls.*'.xls'; expected one of .jsonl, .ndjson, .txt, .csv, .tsv, .parq"
     ):
-        get_format(tmp_path / "a.csv")
+        get_format(tmp_path / "a.xls")

@@ -73,3 +73,18 @@ def test_two_processes_give_what_one_gives(run_spacy, tiny_run, tmp_path):
     command = [sys.executable, "-m", "spacy", *arguments, output, *options, "--n-process", "2"]
     subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True, timeout=240)
     assert output.read_bytes() == expected.read_bytes()
+
+
+@pytest.mark.parametrize("options,exit_code", [([], 0), (["--fail-on-rejects"], 3)])
+def test_rejects_can_set_the_exit_code(run_spacy, tiny_run, source, tmp_path, options, exit_code):
+    arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl")
+    result = run_spacy(*arguments, "-t", "body", *options)
+    assert result.exit_code == exit_code
+    assert (tmp_path / "out.jsonl").is_file()
+
+
+def test_without_rejects_the_exit_code_is_0(run_spacy, tiny_run, tmp_path):
+    (tmp_path / "in.csv").write_text(f"id,text\n1,{TEXT}\n", encoding="utf-8")
+    arguments = ("tabcnn", "annotate", tiny_run / "model-last", tmp_path / "in.csv")
+    result = run_spacy(*arguments, tmp_path / "out.csv", "--fail-on-rejects")
+    assert result.exit_code == 0, result.output

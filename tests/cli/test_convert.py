@@ -183,6 +183,62 @@ def test_lang_chooses_the_tokenizer(run_spacy, tmp_path):
         assert len(doc) == n_tokens
 
 
+@pytest.fixture
+def hours(tmp_path):
+    """A doccano file with an entity inside a token."""
+    entity = {"id": 1, "start_offset": 8, "end_offset": 10, "label": "N"}
+    record = {"id": 1, "text": "It took 24h", "entities": [entity], "relations": []}
+    return write(tmp_path / "hours.jsonl", record)
+
+
+def read_entities(path):
+    [doc] = DocBin().from_disk(path).get_docs(spacy.blank("en").vocab)
+    return [ent.text for ent in doc.ents]
+
+
+@pytest.mark.parametrize(
+    "options,entities,message",
+    [
+        ([], ["24h"], "entity was widened to whole tokens 1"),
+        (["--align", "expand", "--strict"], ["24h"], "entity was widened to whole tokens 1"),
+        (["--align", "strict"], [], "Keep such entities with --align expand"),
+        (["--align", "split"], ["24"], "1 of 1 entities impossible to find in raw text"),
+    ],
+)
+def test_entities_inside_tokens_are_kept_by_a_rule(
+    run_spacy, hours, tmp_path, options, entities, message
+):
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy", *options)
+    assert result.exit_code == 0
+    assert message in flat(result)
+    assert read_entities(tmp_path / "a.spacy") == entities
+
+
+def test_many_widened_entities_are_suspect(run_spacy, hours, tmp_path):
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
+    assert "Many entities were widened" not in flat(result)
+    hours.write_text("\n".join([hours.read_text(encoding="utf-8")] * 5), encoding="utf-8")
+    result = run_spacy("tabcnn", "convert", hours, tmp_path / "a.spacy")
+    assert "Many entities were widened. Compare the example" in flat(result)
+
+
+def test_a_tokenizer_learns_the_cuts_and_tokenises_other_files(run_spacy, hours, tmp_path):
+    folder, output = tmp_path / "tokenizer", tmp_path / "a.spacy"
+    options = ["--align", "split", "--tokenizer", folder]
+    result = run_spacy("tabcnn", "convert", hours, output, *options)
+    assert result.exit_code == 0
+    assert "with 1 rules for cuts" in flat(result)
+    assert "The tokenizer makes all cuts that the entities need" in flat(result)
+    assert '--initialize.before_init \'{"@callbacks": "spacy.copy_from_base_model.v1"' in flat(
+        result
+    )
+    result = run_spacy("tabcnn", "convert", hours, output, "--align", "strict", "--model", folder)
+    assert "Nothing left out" in flat(result)
+    assert read_entities(output) == ["24"]
+    result = run_spacy("tabcnn", "convert", hours, output, *options, "--model", folder)
+    assert result.exit_code == 1 and "is the --model too" in flat(result)
+
+
 def test_several_inputs_are_joined(run_spacy, spert, tmp_path):
     other = write(tmp_path / "other.json", [OVERLAPPING])
     output = tmp_path / "both.spacy"
@@ -278,6 +334,8 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
             "--folds makes .spacy files of annotation files",
         ),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
+        (["curie.json", "out.spacy", "--tokenizer", "new"], "Give --align split"),
+        (["curie.json", "out.spacy", "--model", "zzz"], "zzz"),
     ],
 )
 def test_bad_input_is_a_message_and_exit_code_1(
@@ -288,3 +346,111 @@ def test_bad_input_is_a_message_and_exit_code_1(
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit)
     assert message in flat(result)
+
+
+DOCCANO = {
+    "id": 1,
+    "text": "Ann of Rome",
+    "entities": [{"id": 1, "start_offset": 0, "end_offset": 3, "label": "PER"}],
+    "relations": [],
+}
+
+
+def test_malformed_records_are_listed_or_left_out(run_spacy, tmp_path):
+    bad = {**DOCCANO, "entities": [{**DOCCANO["entities"][0], "end_offset": 99}]}
+    path = write(tmp_path / "a.json", [bad, DOCCANO, bad])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "2 records cannot be read." in flat(result)
+    assert "document 0, entity 0" in flat(result) and "document 2, entity 0" in flat(result)
+    assert not (tmp_path / "a.spacy").exists()
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--skip-bad")
+    assert result.exit_code == 0
+    assert "1 documents in" in flat(result)
+    assert "Malformed records left out (2):" in flat(result)
+    assert "left out" in flat(result) and "Nothing left out" not in flat(result)
+
+
+def test_relations_that_were_not_annotated_are_counted(run_spacy, tmp_path):
+    path = write(tmp_path / "a.jsonl", {"text": "Ann left", "spans": [], "answer": "accept"})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "1 documents without annotation of relations, which stays unset" in flat(result)
+
+
+@pytest.mark.parametrize(
+    "record,options,kept",
+    [
+        ({**DOCCANO, "title": "x", "text": "", "body": "Ann left"}, ["--text-field", "body"], 1),
+        (
+            {
+                **DOCCANO,
+                "entities": [
+                    {"id": 1, "start_offset": 7, "end_offset": 11, "label": "LOC"},
+                    {"id": 2, "start_offset": 0, "end_offset": 11, "label": "PER"},
+                ],
+            },
+            ["--overlap", "first"],
+            1,
+        ),
+        (
+            {
+                **DOCCANO,
+                "text": "😀 Ann",
+                "entities": [{"id": 1, "start_offset": 3, "end_offset": 6, "label": "PER"}],
+            },
+            ["--utf16"],
+            1,
+        ),
+        (
+            {"data": {"text": "Ann"}, "annotations": [], "predictions": [{"result": []}]},
+            ["--predictions"],
+            0,
+        ),
+        (
+            {"data": {"text": "Ann"}, "annotations": [{"result": []}, {"result": []}]},
+            ["--annotator", "all"],
+            0,
+        ),
+    ],
+)
+def test_options_of_reading_reach_the_reader(run_spacy, tmp_path, record, options, kept):
+    path = write(tmp_path / "a.json", [record])
+    with_option = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", *options)
+    without = run_spacy("tabcnn", "convert", path, tmp_path / "b.spacy")
+    assert with_option.output != without.output
+    assert with_option.exit_code == 0, with_option.output
+    docs = DocBin().from_disk(tmp_path / "a.spacy").get_docs(spacy.blank("en").vocab)
+    assert sum(len(doc.ents) for doc in docs) == kept
+
+
+def test_event_arguments_are_read_when_asked_for(run_spacy, tmp_path):
+    (tmp_path / "a.txt").write_text("Rain caused floods")
+    lines = ["T1\tThing 0 4\tRain", "T2\tCause 5 11\tcaused", "E1\tCause:T2 Source:T1"]
+    (tmp_path / "a.ann").write_text("\n".join(lines))
+    path = tmp_path / "a.ann"
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "Not read: arguments of events (1)" in flat(result)
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy", "--event-arguments")
+    assert "Source 1" in flat(result) and "Nothing left out" in flat(result)
+
+
+def test_an_export_without_relations_names_the_right_one(run_spacy, tmp_path):
+    path = write(tmp_path / "a.jsonl", {"id": 1, "text": "Ann", "label": [[0, 3, "PER"]]})
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "Export the project again as JSONL(Relation)" in flat(result)
+
+
+def test_malformed_records_of_all_inputs_are_listed(run_spacy, tmp_path):
+    names = []
+    for name in ("a.json", "b.json"):
+        names.append(write(tmp_path / name, [{**DOCCANO, "text": 3}]))
+    result = run_spacy("tabcnn", "convert", *names, tmp_path / "a.spacy")
+    assert result.exit_code == 1
+    assert "a.json, document 0" in flat(result) and "b.json, document 0" in flat(result)
+
+
+def test_an_output_without_documents_is_told(run_spacy, tmp_path):
+    path = write(tmp_path / "a.json", [{"data": {"text": "Ann"}, "annotations": []}])
+    result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
+    assert "The output holds no document" in flat(result)

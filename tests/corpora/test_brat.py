@@ -8,7 +8,8 @@ from spacy_tabcnn.corpora.brat import (
     write_brat,
 )
 from spacy_tabcnn.corpora.conversion import Reason
-from spacy_tabcnn.corpora.formats import guess_format
+from spacy_tabcnn.corpora.formats import guess_format, read_annotations
+from spacy_tabcnn.corpora.options import ReadingOptions
 
 TEXT = "Sony 📺 hired\nAda Lovelace."
 # Relations may precede their entities. brat writes what crosses a line break in pieces.
@@ -67,19 +68,98 @@ def test_discontinuous_entities_are_left_out_with_their_relations(nlp):
     assert report.examples[Reason.DISCONTINUOUS] == "in/a.ann, line 1: 'Sony hired' (Org)"
 
 
-def test_relations_of_events_are_left_out_and_other_lines_counted(nlp):
+def test_other_lines_are_counted_and_their_relations_left_out(nlp):
     others = [
-        "E1\tHire:T1 Theme:T2",
         "A1\tNegated E1",
         "M1\tSpeculation E1",
         "N1\tReference T1 Wikidata:Q41187\tSony",
         "#1\tAnnotatorNotes T1\tsure?",
         "*\tEquiv T1 T2",
     ]
-    _, report = convert(nlp, [*LINES, *others, "R2\tCauses Arg1:E1 Arg2:T1"], source="in")
-    assert report.examples == {Reason.NOT_AN_ENTITY: "in/a.ann, line 11: Causes (E1 -> T1)"}
-    names = ("attributes", "equivalences", "events", "modifications", "normalizations", "notes")
+    _, report = convert(nlp, [*LINES, *others, "R2\tCauses Arg1:N1 Arg2:T1"], source="in")
+    assert report.examples == {Reason.NOT_AN_ENTITY: "in/a.ann, line 10: Causes (N1 -> T1)"}
+    names = ("attributes", "equivalences", "modifications", "normalizations", "notes")
     assert report.ignored == dict.fromkeys(names, 1)
+
+
+EVENT_TEXT = "Rain caused floods and losses in Oslo."
+EVENT_LINES = [
+    "R1\tHappenedIn Arg1:E1 Arg2:T5",
+    "E1\tCause:T2 Source:T1 Effect:E2 Effect2:T4 ",
+    "T1\tThing 0 4\tRain",
+    "T2\tCause 5 11\tcaused",
+    "T3\tFlood 12 18\tfloods",
+    "T4\tThing 23 29\tlosses",
+    "T5\tLoc 33 37\tOslo",
+    "E2\tFlood:T3",
+]
+
+
+def test_an_event_stands_for_its_trigger(nlp):
+    doc, report = convert(nlp, EVENT_LINES, EVENT_TEXT)
+    assert relations_of(doc) == [("caused", "Oslo", "HappenedIn")]
+    assert report.ignored == {"arguments of events": 3}
+    assert not report.dropped
+
+
+def test_arguments_of_events_are_read_as_relations_when_asked_for(nlp):
+    options = ReadingOptions(event_arguments=True)
+    doc, report = convert(nlp, EVENT_LINES, EVENT_TEXT, options=options)
+    assert relations_of(doc) == [
+        ("caused", "Oslo", "HappenedIn"),
+        ("caused", "Rain", "Source"),
+        ("caused", "floods", "Effect"),
+        ("caused", "losses", "Effect"),
+    ]
+    assert not report.ignored and not report.dropped
+
+
+def test_roles_that_only_differ_in_their_number_stay_different(nlp):
+    lines = [*EVENT_LINES[2:7], "E1\tCause:T2 Arg1:T1 Arg2:T4"]
+    options = ReadingOptions(event_arguments=True)
+    doc, _ = convert(nlp, lines, EVENT_TEXT, options=options)
+    assert [relation.label for relation in doc._.relations] == ["Arg1", "Arg2"]
+
+
+def test_events_of_one_trigger_share_its_relations(nlp):
+    lines = [*EVENT_LINES[2:7], "E1\tCause:T2", "E2\tCause:T2", "R1\tIn Arg1:E2 Arg2:T5"]
+    doc, _ = convert(nlp, lines, EVENT_TEXT)
+    assert relations_of(doc) == [("caused", "Oslo", "In")]
+
+
+def test_a_discontinuous_trigger_is_left_out_with_its_relations(nlp):
+    lines = ["T2\tCause 5 11;23 29\tcaused losses", *EVENT_LINES[:3], *EVENT_LINES[4:]]
+    options = ReadingOptions(event_arguments=True)
+    doc, report = convert(nlp, lines, EVENT_TEXT, options=options)
+    assert not doc._.relations
+    assert report.dropped == {Reason.DISCONTINUOUS: 1, Reason.LOST_ARGUMENT: 4}
+
+
+def test_offsets_may_count_utf16(nlp):
+    lines = ["T1\tPerson 14 26\tAda Lovelace"]
+    text = "Sony 📺 hired\nAda Lovelace."
+    doc, _ = convert(nlp, lines, text, options=ReadingOptions(utf16=True))
+    assert [ent.text for ent in doc.ents] == ["Ada Lovelace"]
+    lines = ["T1\tPerson 15 27\tAda Lovelace"]
+    text = text.replace("\n", "\r\n")
+    doc, _ = convert(nlp, lines, text, options=ReadingOptions(utf16=True))
+    assert [ent.text for ent in doc.ents] == ["Ada Lovelace"]
+
+
+def test_all_bad_pairs_of_a_folder_are_named_in_one_run(nlp, tmp_path):
+    for name, text, line in (
+        ("a", "Sony", "T1\tOrg 0 9\tSony"),
+        ("b", "Sony", "T1\tOrg 0 4\tSony"),
+        ("c", None, "T1\tOrg 0 4\tSony"),
+    ):
+        (tmp_path / f"{name}.ann").write_text(line)
+        if text is not None:
+            (tmp_path / f"{name}.txt").write_text(text)
+    with pytest.raises(ValueError, match=r"2 records(.|\n)*a\.ann, line 1(.|\n)*c\.txt: no such"):
+        read_annotations(tmp_path, nlp)
+    [doc], report = read_annotations(tmp_path, nlp, options=ReadingOptions(skip_bad=True))
+    assert doc.user_data["orig_id"] == "b"
+    assert len(report.bad_records) == 2
 
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
@@ -122,6 +202,9 @@ def test_strict_mode_names_file_and_line(nlp):
         ("R2\tEmploys Arg1:T1 Arg1:T2", "both arguments are named 'Arg1'"),
         ("R2\tEmploys Arg1:T1", "cannot read"),
         ("Hello", "cannot read 'Hello'"),
+        ("E1\tHire", "cannot read 'E1.*Hire'"),
+        ("E1\tHire:T9", "the trigger is 'T9', the id of no entity"),
+        ("R2\tEmploys Arg1:E4 Arg2:T2", "Arg1 is 'E4', the id of no entity"),
     ],
 )
 def test_malformed_lines_name_the_place(nlp, line, message):

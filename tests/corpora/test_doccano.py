@@ -4,7 +4,10 @@ import pytest
 
 from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.doccano import doccano_to_docs, docs_to_doccano
+from spacy_tabcnn.corpora.gold import UNSET_RELATIONS
+from spacy_tabcnn.corpora.options import Overlap, ReadingOptions
 from spacy_tabcnn.corpora.spert import spert_to_docs
+from spacy_tabcnn.relations import has_relations
 
 CURIE = {
     "id": 3,
@@ -95,6 +98,130 @@ def test_ids_may_be_strings(nlp):
     relations = [{"from_id": "T2", "to_id": "T1", "type": "HOME_OF"}]
     [doc], _ = doccano_to_docs([line(entities=entities, relations=relations)], nlp)
     assert [(rel.head.text, rel.label) for rel in doc._.relations] == [("Zürich", "HOME_OF")]
+
+
+def test_a_document_without_the_key_relations_has_no_annotation_of_relations(nlp):
+    record = {key: value for key, value in CURIE.items() if key != "relations"}
+    [doc], report = doccano_to_docs([json.dumps(record)], nlp)
+    assert len(doc.ents) == 2 and not has_relations(doc)
+    assert report.noted == {UNSET_RELATIONS: 1}
+
+
+def test_an_array_of_documents_is_read(nlp):
+    docs, _ = doccano_to_docs([CURIE, {**CURIE, "id": 4}], nlp)
+    assert [doc.user_data["orig_id"] for doc in docs] == [3, 4]
+
+
+@pytest.mark.parametrize("field,name", [("body", None), ("body", "body"), ("text", "text")])
+def test_the_text_may_have_another_field(nlp, field, name):
+    record = {field: CURIE["text"], **{key: CURIE[key] for key in ("entities", "relations")}}
+    [doc], _ = doccano_to_docs([json.dumps(record)], nlp, options=ReadingOptions(text_field=name))
+    assert doc.text == CURIE["text"]
+
+
+def test_a_text_that_cannot_be_found_is_asked_for(nlp):
+    record = {"title": "Marie", "body": "Marie Curie", "entities": [], "relations": []}
+    message = "may be any of the fields title, body. Name its field with --text-field"
+    with pytest.raises(ValueError, match=message):
+        doccano_to_docs([json.dumps(record)], nlp)
+
+
+def test_offsets_may_count_utf16(nlp):
+    text = "🧪🧪 Marie Curie"
+    entity = {"id": 1, "start_offset": 5, "end_offset": 16, "label": "PERSON"}
+    record = line(text=text, entities=[entity], relations=[])
+    [doc], _ = doccano_to_docs([record], nlp, options=ReadingOptions(utf16=True))
+    assert doc.ents[0].text == "Marie Curie"
+    record = line(text=text, entities=[{**entity, "start_offset": 1}], relations=[])
+    with pytest.raises(ValueError, match="the offset 1 lies inside a character"):
+        doccano_to_docs([record], nlp, options=ReadingOptions(utf16=True))
+
+
+BAD = {"id": 9, "text": "It rained.", "entities": [{"id": 1, "label": "X"}], "relations": []}
+
+
+def test_all_bad_records_are_named_in_one_run(nlp):
+    lines = [line(), json.dumps(BAD), "null", line(id=4), '{"id": 5']
+    with pytest.raises(ValueError) as error:
+        doccano_to_docs(lines, nlp, source="a.jsonl")
+    title, *problems = str(error.value).splitlines()
+    assert title == "a.jsonl: 3 records cannot be read."
+    assert [problem[:17] for problem in problems] == [
+        f"- a.jsonl, line {number}" for number in (2, 3, 5)
+    ]
+
+
+def test_bad_records_may_be_left_out(nlp):
+    lines = [line(), json.dumps(BAD), line(id=4)]
+    docs, report = doccano_to_docs(
+        lines, nlp, source="a.jsonl", options=ReadingOptions(skip_bad=True)
+    )
+    assert [doc.user_data["orig_id"] for doc in docs] == [3, 4]
+    [problem] = report.bad_records
+    assert problem.startswith("a.jsonl, line 2, entity 0: the field 'start_offset' is missing")
+    assert (report.n_docs, report.entities.total()) == (2, 4)
+
+
+def test_parts_of_a_bad_record_are_not_counted(nlp):
+    entities = [{"id": 1, "start_offset": 1, "end_offset": 3, "label": "X"}]
+    bad = line(entities=entities, relations=[{"from_id": 1, "to_id": 7, "type": "X"}])
+    _, report = doccano_to_docs([bad], nlp, options=ReadingOptions(skip_bad=True))
+    assert report.n_entities_read == 0
+    assert len(report.bad_records) == 1
+
+
+def test_strict_mode_leaves_out_bad_records_only_when_asked_for(nlp):
+    entities = [{"id": 1, "start_offset": 1, "end_offset": 3, "label": "X"}]
+    unaligned = line(entities=entities, relations=[])
+    options = ReadingOptions(skip_bad=True)
+    with pytest.raises(ValueError, match="line 1, entity 0: entity 'ar'"):
+        doccano_to_docs([unaligned, json.dumps(BAD)], nlp, strict=True, options=options)
+
+
+NESTED = [
+    {"id": 0, "start_offset": 12, "end_offset": 16, "label": "PLACE"},
+    {"id": 1, "start_offset": 0, "end_offset": 16, "label": "ORG"},
+    {"id": 2, "start_offset": 20, "end_offset": 23, "label": "PERSON"},
+]
+
+
+@pytest.mark.parametrize(
+    "overlap,kept,reason",
+    [
+        (Overlap.LONGEST, "Universidad Lima", Reason.OVERLAP),
+        (Overlap.SHORTEST, "Lima", Reason.OVERLAP_SMALLER),
+        (Overlap.FIRST, "Lima", Reason.OVERLAP_EARLIER),
+    ],
+)
+def test_the_entity_that_stays_of_nested_ones_is_chosen(nlp, overlap, kept, reason):
+    text = "Universidad Lima of Ana"
+    relations = [{"from_id": 2, "to_id": 1, "type": "IN"}, {"from_id": 2, "to_id": 0, "type": "IN"}]
+    [doc], report = doccano_to_docs(
+        [line(text=text, entities=NESTED, relations=relations)],
+        nlp,
+        options=ReadingOptions(overlap=overlap),
+    )
+    assert [ent.text for ent in doc.ents] == [kept, "Ana"]
+    assert [relation.tail.text for relation in doc._.relations] == [kept]
+    assert report.dropped == {reason: 1, Reason.LOST_ARGUMENT: 1}
+
+
+def test_the_first_entity_of_the_file_may_be_the_longer_one(nlp):
+    entities = [NESTED[1], NESTED[0]]
+    [doc], _ = doccano_to_docs(
+        [line(text="Universidad Lima", entities=entities, relations=[])],
+        nlp,
+        options=ReadingOptions(overlap=Overlap.FIRST),
+    )
+    assert [ent.label_ for ent in doc.ents] == ["ORG"]
+
+
+@pytest.mark.parametrize("orig_id", [2**64, [1], {"a": 1}, True])
+def test_ids_that_no_file_can_hold_are_refused(nlp, orig_id):
+    with pytest.raises(
+        ValueError, match=r"line 1: the field 'id' is .* expected a string or a number"
+    ):
+        doccano_to_docs([line(id=orig_id)], nlp)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from spacy.vocab import Vocab
 
 from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.dygiepp import docs_to_dygiepp, dygiepp_to_docs
+from spacy_tabcnn.corpora.gold import UNSET_ENTITIES, UNSET_RELATIONS
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
+from spacy_tabcnn.relations import has_relations
 
 PARSING = {
     "doc_key": "J87-1003",
@@ -154,15 +156,27 @@ def test_spert_to_dygiepp_and_back_is_identical(nlp):
     assert docs_to_spert(back)[0] == SCIERC
 
 
-def test_lines_are_read_one_by_one(nlp):
-    def lines():
-        yield line()
-        yield ""
-        yield "{"
-        raise AssertionError("the file was read beyond its first broken line")
+def test_all_broken_lines_are_named_in_one_run(nlp):
+    lines = [line(), "", "{", line(ner=[]), line()]
+    with pytest.raises(ValueError, match=r"a\.json: 2 records cannot be read") as error:
+        dygiepp_to_docs(lines, nlp, source="a.json")
+    first, second = str(error.value).splitlines()[1:]
+    assert first.startswith("- a.json, line 3, column 2: invalid JSON")
+    assert second.startswith("- a.json, line 4 ")
 
-    with pytest.raises(ValueError, match=r"a\.json, line 3, column 2: invalid JSON"):
-        dygiepp_to_docs(lines(), nlp, source="a.json")
+
+@pytest.mark.parametrize("value", ["absent", None])
+def test_annotation_that_is_absent_stays_unset(nlp, value):
+    record = json.loads(line())
+    for key in ("relations", "ner"):
+        record[key] = value
+        if value == "absent":
+            del record[key]
+        [doc], report = dygiepp_to_docs([json.dumps(record)], nlp)
+        assert not has_relations(doc)
+        assert doc.has_annotation("ENT_IOB") == (key == "relations")
+        assert not report.dropped
+    assert report.noted == {UNSET_ENTITIES: 1, UNSET_RELATIONS: 1}
 
 
 @pytest.mark.parametrize(
@@ -273,8 +287,7 @@ def test_writing_counts_documents_without_annotation(nlp):
     [
         ('{"doc_key": 3,', r"line 1, column 15: invalid JSON \(.*\). Expected one object a line"),
         ("[]", "line 1: found a list, .* expected an object with the field 'sentences'"),
-        ('{"sentences": []}', r"line 1: the field 'ner' is missing; found \['sentences'\]"),
-        ('{"sentences": [], "ner": []}', "line 1: the field 'relations' is missing"),
+        ('{"sentences": [], "ner": 1}', "line 1: the field 'ner' is an integer"),
         (
             line(sentences=["We parse"]),
             'sentence 0: found a string, "We parse"; expected a list of tokens',

@@ -3,6 +3,7 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.tokens import DocBin
 from spacy.vocab import Vocab
 
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
@@ -10,6 +11,7 @@ from spacy_tabcnn.corpora.files import read_lines
 from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.corpora.tablert import docs_to_tablert, tablert_to_docs
+from spacy_tabcnn.relations import RELATIONS
 
 SPERT = [
     {
@@ -86,7 +88,7 @@ def test_the_format_is_guessed(tmp_path, name, content, expected):
 
 @pytest.mark.parametrize(
     "name,content",
-    [("a.json", "[]"), ("a.json", "{}"), ("a.json", '{\n"sentences": []}'), ("a.txt", "Hello")],
+    [("a.json", "[]"), ("a.json", "{}"), ("a.json", '{\n"id": 3}'), ("a.txt", "Hello")],
 )
 def test_a_format_that_cannot_be_guessed_must_be_named(tmp_path, name, content):
     path = tmp_path / name
@@ -178,6 +180,34 @@ def test_spacy_files_keep_relations(nlp, tmp_path):
     docs, _ = spert_to_docs(SPERT, nlp)
     write_docbin(tmp_path / "new" / "a.spacy", docs)
     assert docs_to_spert(read_docbin(tmp_path / "new" / "a.spacy", Vocab()))[0] == SPERT
+
+
+@pytest.mark.parametrize("stored", [3, [3], [["a"]], [[0, b"", "PER"]], {"a": 1}])
+def test_a_document_with_damaged_relations_is_named(nlp, tmp_path, stored):
+    docs, _ = spert_to_docs(SPERT * 2, nlp)
+    docs[1].user_data[RELATIONS] = stored
+    write_docbin(tmp_path / "a.spacy", docs)
+    read = read_docbin(tmp_path / "a.spacy", Vocab())
+    next(read)
+    with pytest.raises(ValueError, match=r"a\.spacy, document 1: its relations cannot be read"):
+        next(read)
+
+
+def test_a_document_that_cannot_be_read_is_named(nlp, tmp_path):
+    docs, _ = spert_to_docs(SPERT * 2, nlp)
+    doc_bin = DocBin(docs=docs, store_user_data=True)
+    doc_bin.user_data[1] = b"\xc1"
+    doc_bin.to_disk(tmp_path / "a.spacy")
+    with pytest.raises(ValueError, match=r"a\.spacy, document 1: cannot be read"):
+        list(read_docbin(tmp_path / "a.spacy", Vocab()))
+
+
+def test_a_string_that_a_spacy_file_lacks_is_found(nlp, tmp_path):
+    doc_bin = DocBin(docs=spert_to_docs(SPERT, nlp)[0], store_user_data=True)
+    doc_bin.strings.remove("Łódź")
+    doc_bin.to_disk(tmp_path / "a.spacy")
+    with pytest.raises(ValueError, match=r"a\.spacy, document 0: cannot be read .*E018"):
+        list(read_docbin(tmp_path / "a.spacy", Vocab()))
 
 
 def test_a_file_that_is_no_docbin_is_named(nlp, tmp_path):

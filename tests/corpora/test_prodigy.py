@@ -4,7 +4,10 @@ import json
 import pytest
 
 from spacy_tabcnn.corpora.conversion import Reason
+from spacy_tabcnn.corpora.gold import UNSET_RELATIONS
+from spacy_tabcnn.corpora.options import ReadingOptions
 from spacy_tabcnn.corpora.prodigy import docs_to_prodigy, prodigy_to_docs
+from spacy_tabcnn.relations import has_relations
 
 # As written by `prodigy db-out` after `rel.manual`, save for hashes and colours.
 TASK = {
@@ -132,10 +135,62 @@ def test_a_task_in_which_nothing_was_marked(nlp):
     assert doc._.relations == () and not doc.ents and not report.dropped
 
 
+def test_relations_of_a_task_without_the_key_stay_unset(nlp):
+    docs, report = prodigy_to_docs([line(relations=None), line(relations=[]), line()], nlp)
+    assert [has_relations(doc) for doc in docs] == [False, True, True]
+    assert report.noted == {UNSET_RELATIONS: 1}
+    assert not report.dropped
+
+
+def test_a_task_without_tokens_gets_the_tokens_of_the_pipeline(nlp):
+    [doc], report = prodigy_to_docs([line(tokens=None)], nlp)
+    assert [token.text for token in doc] == [token.text for token in nlp.make_doc(TASK["text"])]
+    assert relations_of(doc) == [("Sasha Smith", "Łódź", "WORKED_IN")]
+    assert not report.dropped
+
+
+def test_offsets_may_count_utf16(nlp):
+    def move(item):
+        return {**item, "start": item["start"] + 1, "end": item["end"] + 1}
+
+    place = move(TASK["spans"][1])
+    tokens = [*TASK["tokens"][:6], *map(move, TASK["tokens"][6:])]
+    relation = {**TASK["relations"][0], "child_span": place}
+    text = line(tokens=tokens, spans=[TASK["spans"][0], place], relations=[relation])
+    [doc], _ = prodigy_to_docs([text], nlp, options=ReadingOptions(utf16=True))
+    assert relations_of(doc) == [("Sasha Smith", "Łódź", "WORKED_IN")]
+
+
+SESSIONS = [
+    line(_input_hash=5, _session_id="places-ada"),
+    line(_input_hash=5, _session_id="places-bo", spans=TASK["spans"][:1], relations=[]),
+    line(_input_hash=5, _session_id="places-ada"),
+    line(_input_hash=6, _annotator_id="bo"),
+]
+
+
+@pytest.mark.parametrize(
+    "annotator,n_entities,ignored",
+    [
+        ("first", [2, 2, 2], {"further annotations of a task": 1}),
+        ("all", [2, 1, 2, 2], {}),
+        ("bo", [1, 2], {"annotations of other annotators": 2}),
+        ("places-bo", [1], {"annotations of other annotators": 3}),
+    ],
+)
+def test_tasks_of_several_annotators(nlp, annotator, n_entities, ignored):
+    docs, report = prodigy_to_docs(SESSIONS, nlp, options=ReadingOptions(annotator=annotator))
+    assert [len(doc.ents) for doc in docs] == n_entities
+    assert report.ignored == ignored
+
+
 @pytest.mark.parametrize(
     "changes,message",
     [
-        ({"tokens": None}, "the field 'tokens' is missing"),
+        (
+            {"tokens": None, "relations": [BARE_RELATION]},
+            "relation 0: head is token 1, but the task has no tokens",
+        ),
         (
             {"tokens": [*TASK["tokens"][:3], *TASK["tokens"][4:]]},
             "the tokens do not spell the text from 'lab' on",

@@ -1,6 +1,7 @@
 import warnings
 
 import pytest
+import spacy
 from spacy import registry
 from spacy.tokens import Doc
 from spacy.training import Example
@@ -84,6 +85,12 @@ def test_gold_entities_are_given_to_the_pipeline_if_wanted(nlp, tmp_path, two_se
     assert not has_relations(example.predicted)
     with pytest.raises(ValueError, match="gold_entities = true requires gold_tokens = true"):
         RelationCorpus(tmp_path, gold_entities=True, gold_tokens=False)
+
+
+def test_a_component_may_replace_gold_entities_without_a_warning(tiny_run, tiny_corpus):
+    nlp = spacy.load(tiny_run / "model-last")
+    examples = list(RelationCorpus(tiny_corpus, gold_entities=True)(nlp))
+    assert nlp.evaluate(examples)["ents_f"] > 0.9
 
 
 def test_split_sentences_keeps_entities_relations_and_ids(nlp, tmp_path, two_sentences):

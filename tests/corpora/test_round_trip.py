@@ -103,6 +103,32 @@ def test_the_command_says_why_something_is_lost(run_spacy, half_a_word, tmp_path
     assert "brat: 1 x entity does not begin and end at token boundaries" in result.output
 
 
+@pytest.fixture
+def spaced(make_doc):
+    """A document with a label that brat cannot hold."""
+    return make_doc("Ann left", [(0, 1, "First Name")], [])
+
+
+def test_a_format_that_cannot_hold_a_label_is_named_and_the_others_are_compared(
+    run_spacy, spaced, tmp_path
+):
+    DocBin(docs=[spaced], store_user_data=True).to_disk(tmp_path / "docs.spacy")
+    result = run_spacy("tabcnn", "round-trip", tmp_path / "docs.spacy")
+    assert result.exit_code == 0, result.output
+    output = " ".join(result.output.split())
+    assert "brat cannot hold this corpus:" in output
+    assert "brat's labels hold no white space, but one is 'First Name'" in output
+    rows = {line.split()[0] for line in result.output.splitlines() if " 1/1 " in line}
+    assert rows == set(FORMATS) - {"brat"}
+
+
+def test_a_corpus_that_no_format_can_hold_ends_with_exit_code_1(run_spacy, spaced, tmp_path):
+    DocBin(docs=[spaced], store_user_data=True).to_disk(tmp_path / "docs.spacy")
+    result = run_spacy("tabcnn", "round-trip", tmp_path / "docs.spacy", "--format", "brat")
+    assert result.exit_code == 1
+    assert "No format can hold this corpus" in result.output
+
+
 @pytest.mark.parametrize(
     "data,format_name,message",
     [("none.spacy", "brat", "none.spacy"), ("none.spacy", "xml", "unknown")],

@@ -10,6 +10,7 @@ import spacy
 from spacy.cli.find_threshold import find_threshold
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
@@ -157,7 +158,7 @@ def test_values_out_of_range_are_refused(config, message):
 
 def test_entities_are_predicted_or_given():
     with pytest.raises(
-        ValueError, match="Component 'mine': entities is 'gold'; expected 'predict' or 'given'"
+        ValueError, match="Component 'mine': entities is 'gold'; expected 'predict', 'given' or"
     ):
         RelationTable(make_nlp().vocab, None, "mine", entities="gold")
 
@@ -768,12 +769,122 @@ def test_tags_of_given_entities_reach_the_head(given):
     assert seen == [first, last, 0, -1]
 
 
+def test_replaced_entities_are_warned_of_once(learner):
+    docs = [give(learner, TEXTS[2], [(7, 10, "GPE")]) for _ in range(2)]
+    message = r"Component 'tabcnn' replaces .* 'New York City' \(GPE\)\. Set entities = \"given\""
+    with pytest.warns(UserWarning, match=message):
+        learner(docs[0])
+    assert docs[0].ents[-1].label_ == "LOC"
+    learner(docs[1])
+
+
+def test_entities_of_an_earlier_component_are_warned_of(learner):
+    ruler = learner.add_pipe("entity_ruler", first=True)
+    ruler.add_patterns([{"label": "ALIEN", "pattern": "Hopper"}])
+    with pytest.warns(UserWarning, match=r"replaces the entities .* 'Hopper' \(ALIEN\)"):
+        list(learner.pipe(TEXTS))
+
+
+def test_replacing_its_own_entities_is_no_reason_to_warn(learner):
+    assert facts(learner(learner(TEXTS[2]))) == facts(learner(TEXTS[2]))
+
+
+def test_evaluation_of_annotated_documents_is_no_reason_to_warn(learner, make_examples):
+    references = [eg.reference for eg in make_examples(learner)]
+    examples = [Example(doc.copy(), doc) for doc in references]
+    assert learner.evaluate(examples)["ents_f"] == 1.0
+
+
+# Given and predicted entities
+
+
+@pytest.fixture
+def merging(trained, tmp_path):
+    """The trained pipeline, loaded to add predicted entities to given ones."""
+    trained.to_disk(tmp_path)
+    return spacy.load(tmp_path, config={"components": {"tabcnn": {"entities": "merge"}}})
+
+
+def test_predicted_entities_are_added_to_given_ones(merging):
+    doc = merging(give(merging, TEXTS[2], [(3, 5, "ARMY"), (5, 6, "EVENT")]))
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [
+        ("Grace Hopper", "PER"),
+        ("the Navy", "ARMY"),
+        ("lived", "EVENT"),
+        ("New York City", "LOC"),
+    ]
+    assert facts(doc) == [("Grace Hopper", "LiveIn", "New York City")]
+
+
+def test_relations_join_given_and_predicted_entities(merging):
+    doc = merging(give(merging, TEXTS[2], [(4, 5, "ORG")]))
+    assert facts(doc) == [
+        ("Grace Hopper", "WorkFor", "Navy"),
+        ("Grace Hopper", "LiveIn", "New York City"),
+    ]
+
+
+def test_only_predicted_entities_have_scores(merging):
+    doc = merging(give(merging, TEXTS[2], [(3, 5, "ORG")]))
+    assert [ent._.entity_score is None for ent in doc.ents] == [False, True, False]
+
+
+def test_without_given_entities_all_are_predicted(merging, trained):
+    for text in TEXTS:
+        assert_close(describe(merging(text)), describe(trained(text)))
+
+
+def test_given_entities_stay_as_they_are(merging):
+    doc = Doc(merging.vocab, words=TEXTS[2].split())
+    doc.set_ents([Span(doc, 7, 10, "CITY", kb_id="Q60", span_id="rule")])
+    merging(doc)
+    assert [(ent.label_, ent.kb_id_, ent.id_) for ent in doc.ents if ent.start == 7] == [
+        ("CITY", "Q60", "rule")
+    ]
+
+
+def test_given_entities_keep_their_scores(merging):
+    doc = give(merging, TEXTS[2], [(7, 10, "LOC")])
+    set_entity_scores(doc, doc.ents, [0.125])
+    assert merging(doc).ents[-1]._.entity_score == 0.125
+
+
+def test_entities_are_merged_in_all_sentences_and_documents(merging):
+    texts = [data[0] for data in TRAIN_DATA]
+    docs = [give(merging, text, []) for text in texts]
+    lengths = [len(text.split()) for text in texts]
+    starts = [index == 0 for length in lengths for index in range(length)]
+    last = (sum(lengths) - 1, sum(lengths), "END")
+    docs.append(give(merging, " ".join(texts), [last], sent_starts=starts))
+    *singles, joined = merging.pipe(docs)
+    expected = [ent.text for doc in singles for ent in doc.ents]
+    assert [ent.text for ent in joined.ents if ent.label_ != "END"] == expected
+
+
+def test_a_given_entity_across_sentences_is_not_overlapped(merging):
+    words = "Grace Hopper of the Navy lived in New York City ."
+    doc = give(merging, words, [(0, 2, "X")], sent_starts=[1, 1, *[0] * 9])
+    with pytest.warns(UserWarning, match="'Grace Hopper', crosses a sentence boundary"):
+        merging(doc)
+    assert (doc.ents[0].text, doc.ents[0].label_) == ("Grace Hopper", "X")
+
+
+def test_tags_of_given_entities_reach_the_head_of_a_merging_component(merging):
+    seen = []
+    component = merging.get_pipe("tabcnn")
+    module = component.model.get_ref("head").shims[0]._model
+    module.register_forward_pre_hook(lambda _, args: seen.extend(args[2].tolist()))
+    first, last = component.label_scheme.span_tags("PER", 2)
+    merging(give(merging, "Ada Lovelace met Bob", [(0, 2, "PER")]))
+    assert seen == [first, last, -1, -1]
+
+
 def test_training_is_the_same_with_given_entities(make_examples, model_config):
     losses = []
-    for entities in ("predict", "given"):
+    for entities in ("predict", "given", "merge"):
         nlp = make_nlp(model=model_config, entities=entities)
         losses.append(train(nlp, make_examples(nlp), steps=3))
-    assert losses[0] == losses[1]
+    assert losses[0] == losses[1] == losses[2]
 
 
 LONG_TEXT = (

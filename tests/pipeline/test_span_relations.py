@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import spacy
 from spacy.language import Language
-from spacy.tokens import DocBin
+from spacy.tokens import DocBin, Span
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
@@ -58,6 +58,16 @@ def learner(trained):
 
 
 # Creating
+
+
+def test_replaced_entities_are_warned_of(learner):
+    doc = learner.make_doc("Ada Lovelace lived in London")
+    doc.set_ents([Span(doc, 0, 1, label="NAME")])
+    with pytest.warns(
+        UserWarning, match=r"'spert' replaces .* 'Ada' \(NAME\)\. .* always predicts"
+    ):
+        learner(doc)
+    assert facts(learner(doc)) == facts(learner("Ada Lovelace lived in London"))
 
 
 @pytest.mark.parametrize("name", ["span_relations", "spert"])
