@@ -112,7 +112,7 @@ TOOLS = [
         [
             "johnson.ann, line 12: 'North Carolina' (Place)",
             "relation has an entity that was left out 1",
-            "attributes (2), equivalences (1), events (1), modifications (1), "
+            "arguments of events (2), attributes (2), equivalences (1), modifications (1), "
             "normalizations (1), notes (1)",
             "texts without an .ann file (1)",
         ],

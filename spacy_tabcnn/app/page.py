@@ -20,7 +20,7 @@ from spacy_tabcnn.app.content import (
     keep_relations,
 )
 from spacy_tabcnn.app.markup import show_markup
-from spacy_tabcnn.pipeline.loading import load_pipeline
+from spacy_tabcnn.pipeline.loading import load_pipeline, split_sentences
 from spacy_tabcnn.relations import get_relations, has_relations
 from spacy_tabcnn.sentences import sentence_bounds
 
@@ -37,7 +37,9 @@ def load_model(model: str) -> tuple[Language, Lock]:
     RETURNS (tuple[Language, Lock]): The pipeline and its lock. A pipeline cannot annotate in
         several threads at a time.
     """
-    return load_pipeline(model), Lock()
+    nlp = load_pipeline(model)
+    split_sentences(nlp)
+    return nlp, Lock()
 
 
 @st.cache_resource(max_entries=_CACHED_TEXTS, show_spinner="Annotating …")

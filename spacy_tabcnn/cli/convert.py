@@ -77,7 +77,8 @@ def convert_cli(
         typer.Option(
             "--lang",
             "-l",
-            help="Language whose tokenizer splits raw text (brat, doccano, labelstudio)",
+            help="Language whose tokenizer splits raw text (brat, doccano, labelstudio, and "
+            "prodigy without tokens)",
         ),
     ] = "en",
     model: Annotated[
@@ -189,9 +190,12 @@ def convert_cli(
     (SpERT's .json), tablert (.json of TablERT and TablERT-CNN), doccano (doccano's
     .jsonl), dygiepp (.json or .jsonl of DyGIE++, SciERC and PL-Marker: documents
     with sentence boundaries), brat (a folder of .txt and .ann files, or one pair),
-    prodigy (.jsonl of Prodigy's rel.manual), labelstudio (Label Studio's .json
-    export). The command detects the format of an input unless --format names it.
-    Several inputs are joined into one output.
+    prodigy (.jsonl of Prodigy's rel.manual and ner.manual), labelstudio (Label
+    Studio's .json export). The command detects the format of an input unless
+    --format names it. Several inputs are joined into one output.
+
+    Relations of a record without the key of relations stay unset. All malformed
+    records are listed in one run; --skip-bad leaves them out.
 
     EXAMPLES:
 

@@ -103,6 +103,11 @@ def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:
     _print_counts("Relations", names, [stats.relations.counts for stats in columns])
     _print_counts("Relations by types", names, [stats.kinds.counts for stats in columns])
     _print_lengths(corpora)
+    if not columns[0].has_running_text:
+        msg.info(
+            "train has single sentences only. For running text keep `joined` above 0 in its "
+            "reader, as in the shipped configs, and measure with `spacy tabcnn evaluate --join 5`"
+        )
 
 
 def _print_sizes(names: Sequence[str], sizes: Sequence[Counter[str]]) -> None:

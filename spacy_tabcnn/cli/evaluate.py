@@ -8,10 +8,12 @@ from typing import Annotated
 import srsly
 import typer
 from spacy.cli._util import setup_gpu
+from spacy.language import Language
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
 from ..evaluation.scoring import Scores
+from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
@@ -40,6 +42,26 @@ def evaluate_cli(
             "--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens"
         ),
     ] = False,
+    join: Annotated[
+        int,
+        typer.Option(
+            "--join",
+            "-j",
+            min=1,
+            help="Join each N neighbouring documents to one text, without sentence boundaries: "
+            "scores on running text",
+        ),
+    ] = 1,
+    min_score: Annotated[
+        float | None,
+        typer.Option(
+            "--min-score",
+            "-m",
+            min=0.0,
+            max=1.0,
+            help="Minimum score of a relation (default: the pipeline's own)",
+        ),
+    ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -53,7 +75,7 @@ def evaluate_cli(
     try:
         check_kind(model, Kind.PIPELINE, others=[data])
         check_kind(data, Kind.CORPUS)
-        scores = evaluate(model, data, raw_text=raw_text)
+        scores = evaluate(model, data, raw_text=raw_text, join=join, min_score=min_score)
     except (OSError, ValueError) as err:
         msg.fail("Could not evaluate", str(err), exits=1)
     _print_scores(scores)
@@ -61,18 +83,41 @@ def evaluate_cli(
         save_scores(output, scores)
 
 
-def evaluate(model: str | Path, data: str | Path, *, raw_text: bool = False) -> Scores:
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    raw_text: bool = False,
+    join: int = 1,
+    min_score: float | None = None,
+) -> Scores:
     """Score a pipeline on an annotated corpus.
 
     model (str | Path): Name or folder of the pipeline.
     data (str | Path): A .spacy file or a folder of them.
     raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
+    join (int): Number of neighbouring documents to join to one text. The pipeline gets it without
+        sentence boundaries.
+    min_score (float | None): Minimum score of a relation. None: the pipeline's own.
     RETURNS (dict[str, Any]): The scores of `nlp.evaluate`.
     RAISES (OSError): If there is no such pipeline.
     RAISES (ValueError): If the pipeline predicts no relations, or the corpus cannot be read.
     """
     nlp = load_pipeline(model)
-    return nlp.evaluate(list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
+    if min_score is not None:
+        _set_min_score(nlp, min_score)
+    corpus = RelationCorpus(data, gold_tokens=not raw_text)
+    if join > 1:
+        corpus = RelationCorpus(
+            data, gold_tokens=not raw_text, joined=1.0, min_joined=join, max_joined=join
+        )
+    return nlp.evaluate(list(corpus(nlp)))
+
+
+def _set_min_score(nlp: Language, min_score: float) -> None:
+    for _, component in nlp.pipeline:
+        if isinstance(component, RelationPipe):
+            component.cfg["min_score"] = min_score
 
 
 def save_scores(path: Path, scores: Mapping[str, object]) -> None:

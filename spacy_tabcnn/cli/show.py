@@ -8,7 +8,7 @@ from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 from wasabi import msg
 
-from ..pipeline.loading import load_pipeline
+from ..pipeline.loading import load_pipeline, split_sentences
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -21,6 +21,14 @@ def show_cli(
         typer.Argument(help="Texts. If none, texts are read from standard input, one per line"),
     ] = None,
     *,
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split/--no-split",
+            help="Split texts into sentences, if the pipeline was trained on single sentences and "
+            "does not split texts itself",
+        ),
+    ] = True,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -34,6 +42,8 @@ def show_cli(
     try:
         check_kind(model, Kind.PIPELINE, others=texts or [])
         nlp = load_pipeline(model)
+        if split:
+            split_sentences(nlp)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)
     for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):

@@ -149,8 +149,11 @@ def _choose_annotations(
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
         wanted = [item for item in completed if options.annotator in _get_annotators(item)]
         _count(report.ignored, "annotations of other annotators", len(completed) - len(wanted))
-    if not wanted:
+    if not completed:
         return _choose_predictions(task, options, report)
+    if not wanted:
+        report.ignored["tasks without a completed annotation"] += 1
+        return []
     if options.annotator == ALL_ANNOTATORS:
         _count(report.noted, "further annotations of a task, as documents", len(wanted) - 1)
         return wanted

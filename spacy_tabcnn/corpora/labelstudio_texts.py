@@ -150,8 +150,8 @@ def read_text(
         regions mark one.
     RAISES (ValueError): If the field cannot be found or holds no text.
     """
-    named, _, inner = (text_field or "").partition(".")
-    field = _find_field(data, names, named or None, where)
+    named, inner = _divide_name(data, text_field)
+    field = _find_field(data, names, named, where)
     tag = ""
     if len(names) > 1:
         tag = field
@@ -163,8 +163,10 @@ def read_text(
             )
     content = get_optional(data, field)
     if isinstance(content, list):
-        texts = _get_paragraphs(data, field, inner or None, where)
+        texts = _get_paragraphs(data, field, inner, where)
         return Paragraphs(texts, utf16=utf16), tag
+    if inner is not None:
+        data, field = content, inner
     text = get_field(data, field, str, where)
     if is_html:
         return HyperText(text, utf16=utf16), tag
@@ -181,6 +183,17 @@ def is_html_region(result: JsonValue) -> bool:
     start = get_optional(value, "start")
     is_path = isinstance(start, str) and not start.isdecimal()
     return get_optional(result, "type") == "hypertextlabels" or is_path
+
+
+def _divide_name(data: JsonValue, text_field: str | None) -> tuple[str | None, str | None]:
+    """Return the name of a field of the task, and the name of a field inside it.
+
+    A field of the task may have a dot in its own name.
+    """
+    if text_field is None or has_field(data, text_field):
+        return text_field, None
+    named, _, inner = text_field.partition(".")
+    return named, inner or None
 
 
 def _find_field(data: JsonValue, names: Collection[str], named: str | None, where: str) -> str:

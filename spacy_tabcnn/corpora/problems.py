@@ -7,6 +7,7 @@ from .statistics import (
     NO_ENTITIES,
     NO_RELATIONS,
     NO_WORDS,
+    UNBOUNDED,
     CorpusCase,
     CorpusStatistics,
     RelationKind,
@@ -33,6 +34,12 @@ _INCOMPLETE_ADVICE = {
         "a document holds none. Save with DocBin(store_user_data=True)"
     ),
 }
+_UNBOUNDED_ADVICE = (
+    "Each document is one table, and `senter` of the shipped configs would learn that a document "
+    "is one sentence. If no relation joins different sentences, set the boundaries before you save "
+    "the corpus, for example with a pipeline of spaCy. Otherwise remove `senter` from the config. "
+    'See "Running text" in docs/training.md'
+)
 # By the beginning of a reason of `gold_tables`.
 _UNLEARNABLE_ADVICE = {
     "relations beyond the first of a pair": (
@@ -93,6 +100,7 @@ def find_problems(
         *_find_empty("train", train, "error"),
         *_find_incomplete("train", train),
         *_find_unlearnable("train", train),
+        *_find_unbounded_texts("train", train),
         *_find_repeated_texts(train),
         *_find_rare_labels(train, min_count),
         *_find_typos(train),
@@ -103,6 +111,7 @@ def find_problems(
             *_find_empty("dev", dev, "warning"),
             *_find_incomplete("dev", dev),
             *_find_unlearnable("dev", dev),
+            *_find_unbounded_texts("dev", dev),
             *_find_unseen_labels(train, dev),
             *_find_typos_of_dev(train, dev),
             *_find_unseen_kinds(train, dev),
@@ -130,6 +139,12 @@ def _find_unlearnable(corpus: str, stats: CorpusStatistics) -> Iterator[CorpusPr
     what = "cannot be learned if documents are split into their sentences"
     for case in stats.unlearnable_split.cases(stats.unlearnable_split.counts):
         yield CorpusProblem("warning", corpus, what, [case], _advise(case.name))
+
+
+def _find_unbounded_texts(corpus: str, stats: CorpusStatistics) -> Iterator[CorpusProblem]:
+    if stats.text_counts.mix_sentences:
+        cases = stats.sentences.cases([UNBOUNDED])
+        yield CorpusProblem("warning", corpus, "running text", cases, _UNBOUNDED_ADVICE)
 
 
 def _advise(reason: str) -> str:

@@ -4,7 +4,7 @@ import random
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from spacy.errors import Errors
@@ -168,7 +168,7 @@ class RelationCorpus:
             min_size=self.min_joined,
             max_size=self.max_joined,
         )
-        return map(_join_group, groups)
+        return chain.from_iterable(map(_join_group, groups))
 
     def _make_example(self, nlp: Language, reference: Doc, rng: random.Random) -> Example:
         if not self.gold_tokens:
@@ -196,10 +196,18 @@ class RelationCorpus:
         raise ValueError(message)
 
 
-def _join_group(docs: list[Doc]) -> Doc:
-    if len(docs) == 1:
-        return docs[0]
-    return join_docs(docs)
+def _join_group(docs: list[Doc]) -> Iterator[Doc]:
+    """Join the documents of a group.
+
+    A document whose relations are annotated is not joined to one whose relations are unknown, since
+    the relations of the whole would be unknown.
+    """
+    for _, alike in groupby(docs, has_relations):
+        part = list(alike)
+        if len(part) > 1:
+            yield join_docs(part)
+        else:
+            yield part[0]
 
 
 def _shuffle(docs: Iterable[Doc], rng: random.Random) -> Iterator[Doc]:

@@ -10,8 +10,15 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..labels import LabelScheme
+from ..pipeline.training_texts import TextCounts
 from ..relations import get_relations, has_relations
-from ..sentences import DEFAULT_MAX_LENGTH, Sentences, Windows, sentence_lengths
+from ..sentences import (
+    DEFAULT_MAX_LENGTH,
+    Sentences,
+    Windows,
+    count_apparent_sentences,
+    sentence_lengths,
+)
 from ..table.gold import gold_tables
 from .files import JsonObject
 from .gold import copy_words
@@ -19,6 +26,8 @@ from .gold import copy_words
 NO_WORDS = "documents without words"
 NO_ENTITIES = "documents whose doc.ents were never set"
 NO_RELATIONS = "documents whose doc._.relations was never set"
+BOUNDED = "documents with sentence boundaries"
+UNBOUNDED = "documents of several sentences, without sentence boundaries"
 
 KeyT = TypeVar("KeyT")
 
@@ -115,6 +124,8 @@ class CorpusStatistics:
         the other.
     incomplete (Tally[str]): Documents without words, or without annotation of entities or
         relations.
+    sentences (Tally[str]): Documents with sentence boundaries, and documents without boundaries
+        that hold several sentences, judged by their punctuation.
     unlearnable (Tally[str]): Annotation that the component cannot learn, by its reasons.
     unlearnable_split (Tally[str]): Annotation that it additionally cannot learn if documents are
         split at their sentences.
@@ -130,6 +141,7 @@ class CorpusStatistics:
     entity_lengths: Counter[int] = field(default_factory=Counter)
     relation_lengths: Counter[int] = field(default_factory=Counter)
     incomplete: Tally[str] = field(default_factory=Tally)
+    sentences: Tally[str] = field(default_factory=Tally)
     unlearnable: Tally[str] = field(default_factory=Tally)
     unlearnable_split: Tally[str] = field(default_factory=Tally)
     texts: dict[bytes, list[int]] = field(default_factory=dict)
@@ -148,11 +160,31 @@ class CorpusStatistics:
             NO_WORDS: self.incomplete.counts[NO_WORDS],
             NO_ENTITIES: self.incomplete.counts[NO_ENTITIES],
             NO_RELATIONS: self.incomplete.counts[NO_RELATIONS],
+            BOUNDED: self.sentences.counts[BOUNDED],
+            UNBOUNDED: self.sentences.counts[UNBOUNDED],
             "sentences": self.sentence_lengths.total(),
             "words": n_words,
             "entities": self.entities.counts.total(),
             "relations": self.relations.counts.total(),
         }
+
+    @property
+    def has_running_text(self) -> bool:
+        """Return whether documents hold several sentences, by boundaries or by punctuation."""
+        n_docs = self.n_docs - self.incomplete.counts[NO_WORDS]
+        return self.sentence_lengths.total() > n_docs or self.text_counts.mix_sentences
+
+    @property
+    def text_counts(self) -> TextCounts:
+        """Return the numbers of documents by their sentences, as a component counts them.
+
+        RETURNS (TextCounts): The numbers, without the documents that have no words.
+        """
+        return TextCounts(
+            documents=self.n_docs - self.incomplete.counts[NO_WORDS],
+            bounded=self.sentences.counts[BOUNDED],
+            several=self.sentences.counts[UNBOUNDED],
+        )
 
     @property
     def lengths(self) -> dict[str, LengthSummary]:
@@ -205,6 +237,7 @@ def count_corpus(docs: Iterable[Doc], *, max_length: int = DEFAULT_MAX_LENGTH) -
             stats.incomplete.add(NO_ENTITIES, index)
         if not has_relations(doc):
             stats.incomplete.add(NO_RELATIONS, index)
+        _count_texts(stats, doc, index)
         stats.texts.setdefault(doc.to_array("ORTH").tobytes(), []).append(index)
         stats.sentence_lengths.update(sentence_lengths([doc]).tolist())
         _count_entities(stats, doc, index)
@@ -228,6 +261,13 @@ def summarize(lengths: Counter[int]) -> LengthSummary:
 
 def _by_frequency(case: CorpusCase) -> tuple[int, str]:
     return -case.times, case.name
+
+
+def _count_texts(stats: CorpusStatistics, doc: Doc, index: int) -> None:
+    if doc.has_annotation("SENT_START"):
+        stats.sentences.add(BOUNDED, index)
+    elif count_apparent_sentences(doc) > 1:
+        stats.sentences.add(UNBOUNDED, index)
 
 
 def _count_entities(stats: CorpusStatistics, doc: Doc, index: int) -> None:

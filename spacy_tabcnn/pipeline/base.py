@@ -154,6 +154,11 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """
         return self.label_scheme.to_dict()
 
+    @property
+    def trained_on(self) -> TextCounts:
+        """Return the documents of all updates so far, counted by their sentences."""
+        return TextCounts(**self.cfg["trained_on"])
+
     def add_label(self, label: str, *, kind: Literal["entity", "relation"] = "entity") -> int:
         """Add a label. A relation type added here may join any pair of entity types.
 
@@ -250,7 +255,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         if not any(map(len, docs)):
             return losses
         self._require_initialized()
-        self.cfg["trained_on"] = self._trained_on.add(docs)._asdict()
+        self.cfg["trained_on"] = self.trained_on.add(docs)._asdict()
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
@@ -460,16 +465,12 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Divide a batch that is too large to be scored at once."""
         yield docs
 
-    @property
-    def _trained_on(self) -> TextCounts:
-        return TextCounts(**self.cfg["trained_on"])
-
     def _compare_with_training(self, docs: Sequence[Doc]) -> None:
         """Warn once if the texts differ from the texts in training in a way that matters."""
         if OTHER_TEXTS in self._reported:
             return
         self._used_on = self._used_on.add(docs)
-        difference = find_difference(self._trained_on, self._used_on)
+        difference = find_difference(self.trained_on, self._used_on)
         if difference is not None:
             self._reported.add(OTHER_TEXTS)
             warnings.warn(f"Component '{self.name}' {difference}", stacklevel=2)

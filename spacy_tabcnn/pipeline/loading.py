@@ -10,6 +10,8 @@ from spacy.util import get_package_path, is_package, load_config
 from .base import ASSIGNS, RelationPipe
 
 _CONFIG = "config.cfg"
+# Attributes by which components set sentence boundaries.
+_SENTENCE_STARTS = {"token.is_sent_start", "doc.sents"}
 
 
 def load_pipeline(model: str | Path) -> Language:
@@ -24,6 +26,23 @@ def load_pipeline(model: str | Path) -> Language:
     if not any(isinstance(component, RelationPipe) for _, component in nlp.pipeline):
         raise ValueError(_describe_lack(model, nlp.component_names, nlp.disabled))
     return nlp
+
+
+def split_sentences(nlp: Language) -> None:
+    """Make a pipeline split running text if it was trained on single sentences.
+
+    A pipeline without a component that sets sentence boundaries gets spaCy's `sentencizer`, in
+    place, as its first component. A pipeline that was trained on texts of several sentences without
+    boundaries stays as it is.
+
+    nlp (Language): A pipeline from `load_pipeline`.
+    """
+    for name, component in nlp.pipeline:
+        if _SENTENCE_STARTS & set(nlp.get_pipe_meta(name).assigns):
+            return
+        if isinstance(component, RelationPipe) and component.trained_on.mix_sentences:
+            return
+    nlp.add_pipe("sentencizer", first=True)
 
 
 def check_pipeline(model: str | Path) -> None:

@@ -78,3 +78,30 @@ def test_show_prints_entities_and_relations(run_spacy, folder):
 def test_show_refuses_a_missing_model(run_spacy, tmp_path):
     result = run_spacy("tabcnn", "show", tmp_path / "none", "Ann")
     assert result.exit_code == 1 and "Could not load the model" in result.output
+
+
+def test_show_splits_running_text_by_default(run_spacy, folder, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "spacy_tabcnn.cli.show._print_annotation", lambda doc: seen.append(len(list(doc.sents)))
+    )
+    text = "Ann lives in Rome. Ann lives in Rome."
+    run_spacy("tabcnn", "show", folder / "model", text)
+    assert seen == [2]
+
+
+def test_evaluate_joins_documents_to_texts(run_spacy, folder, gold, tmp_path):
+    DocBin(docs=[gold] * 4, store_user_data=True).to_disk(tmp_path / "four.spacy")
+    metrics = tmp_path / "joined.json"
+    arguments = (folder / "model", tmp_path / "four.spacy", "-o", metrics, "--join", 2)
+    with pytest.warns(UserWarning, match="texts of several sentences without boundaries"):
+        result = run_spacy("tabcnn", "evaluate", *arguments)
+    assert result.exit_code == 0, result.output
+    assert srsly.read_json(metrics)["rels_strict_r"] <= 1.0
+
+
+def test_evaluate_takes_a_minimum_score(run_spacy, folder, tmp_path):
+    metrics = tmp_path / "sure.json"
+    arguments = (folder / "model", folder / "dev.spacy", "-o", metrics, "--min-score", 1.0)
+    assert run_spacy("tabcnn", "evaluate", *arguments).exit_code == 0
+    assert srsly.read_json(metrics)["rels_strict_r"] == 0.0

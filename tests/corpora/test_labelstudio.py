@@ -291,6 +291,8 @@ def test_malformed_paragraph_regions_are_refused(nlp, start, end, message):
         ({"text": "x", "title": "Ann left"}, None),
         ({"Full_Text": "Ann left", "other": "x"}, "Full_Text"),
         ({"Full_Text": "Ann left", "text": "x"}, "Full_Text"),
+        ({"mail": {"body": "Ann left"}, "text": "x"}, "mail.body"),
+        ({"mail.body": "Ann left", "text": "x"}, "mail.body"),
     ],
 )
 def test_the_text_may_have_any_field(nlp, data, text_field):
@@ -369,6 +371,13 @@ def test_predictions_are_read_when_asked_for(nlp):
     docs, report = labelstudio_to_docs(tasks, nlp)
     assert len(docs) == 1
     assert report.ignored == {"predictions": 4, "tasks without a completed annotation": 2}
+
+
+def test_predictions_do_not_stand_for_the_annotation_of_another_person(nlp):
+    done = {**TASK, "annotations": ANNOTATIONS, "predictions": [{"result": []}]}
+    options = ReadingOptions(predictions=True, annotator="Bo")
+    docs, report = labelstudio_to_docs([done], nlp, options=options)
+    assert not docs and not report.noted
 
 
 def test_a_relation_of_a_result_that_is_no_entity_is_left_out_with_the_reason(nlp):

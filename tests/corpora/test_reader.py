@@ -286,3 +286,10 @@ def test_boundaries_are_not_given_by_default(nlp, tmp_path, two_sentences):
 def test_impossible_options_of_joining_are_refused(numbered, options, message):
     with pytest.raises(ValueError, match=message):
         RelationCorpus(numbered, **options)
+
+
+def test_documents_with_and_without_relations_are_not_joined(nlp, tmp_path, two_sentences):
+    unknown = Doc(nlp.vocab, words=["Rain", "."])
+    path = save(tmp_path, two_sentences, two_sentences, unknown)
+    corpus = RelationCorpus(path, joined=1.0, min_joined=3, max_joined=3)
+    assert [has_relations(eg.reference) for eg in corpus(nlp)] == [True, False]

@@ -15,6 +15,8 @@ def test_sizes(ann, abroad, make_doc):
         "documents without words": 1,
         "documents whose doc.ents were never set": 0,
         "documents whose doc._.relations was never set": 0,
+        "documents with sentence boundaries": 1,
+        "documents of several sentences, without sentence boundaries": 0,
         "sentences": 3,
         "words": 15,
         "entities": 6,
@@ -90,3 +92,11 @@ def test_the_component_warns_of_the_same(make_doc):
     assert message.partition("cannot learn from: ")[2] == "; ".join(
         f"{n} {reason}" for reason, n in counts.items()
     )
+
+
+def test_running_text_is_found_by_boundaries_or_punctuation(ann, abroad, make_doc):
+    text = "Ann lives in Rome . Bob lives in Oslo ."
+    assert not count_corpus([ann, make_doc([])]).has_running_text
+    assert count_corpus([ann, abroad]).has_running_text
+    assert count_corpus([ann, make_doc(text)]).has_running_text
+    assert count_corpus([ann, make_doc(text)]).text_counts == (2, 0, 1)

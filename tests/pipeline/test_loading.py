@@ -3,7 +3,7 @@
 import pytest
 import spacy
 
-from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline
+from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline, split_sentences
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +85,33 @@ def test_commands_refuse_it(
     assert result.exit_code == 1
     assert "this pipeline predicts no relations" in " ".join(result.output.split())
     assert [path.name for path in tmp_path.iterdir()] == ["in.txt"]
+
+
+def make_trained(trained_on):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tabcnn").cfg["trained_on"] = trained_on
+    return nlp
+
+
+SINGLE_SENTENCES = {"documents": 100, "bounded": 0, "several": 0}
+PARAGRAPHS = {"documents": 100, "bounded": 0, "several": 90}
+
+
+def test_a_pipeline_that_does_not_split_texts_gets_a_sentencizer():
+    nlp = make_trained(SINGLE_SENTENCES)
+    split_sentences(nlp)
+    assert nlp.pipe_names == ["sentencizer", "tabcnn"]
+
+
+@pytest.mark.parametrize("component", ["sentencizer", "senter", "sentence_starts", "parser"])
+def test_a_pipeline_that_splits_texts_stays_as_it_is(component):
+    nlp = make_trained(SINGLE_SENTENCES)
+    nlp.add_pipe(component, first=True)
+    split_sentences(nlp)
+    assert nlp.pipe_names == [component, "tabcnn"]
+
+
+def test_a_pipeline_trained_on_whole_paragraphs_stays_as_it_is():
+    nlp = make_trained(PARAGRAPHS)
+    split_sentences(nlp)
+    assert nlp.pipe_names == ["tabcnn"]
