@@ -156,3 +156,9 @@ def test_the_sdist_can_be_built_from_and_holds_no_tests(sdist_names):
     } <= sdist_names
     left_out = ("tests", "benchmarks", "experiments", "configs/test")
     assert not [name for name in sdist_names if name.startswith(left_out)]
+
+
+def test_the_environment_of_the_readme_can_build_wheels():
+    """`spacy package --build wheel` requires the package `build`."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("build==")]

@@ -18,7 +18,10 @@ import spacy
 import srsly
 from spacy.tokens import DocBin
 
-EXPORTS = Path(__file__).parent / "exports"
+from spacy_tabcnn.corpora.reader import RelationCorpus
+
+ROOT = Path(__file__).parents[1]
+EXPORTS = ROOT / "tests" / "exports"
 
 
 class Tool(NamedTuple):
@@ -231,3 +234,32 @@ def test_from_an_export_to_a_graph(
         n_correct += len(relations & others)
     assert n_correct > 0.8 * n_relations
     assert read_edges(graph) == set().union(*(relations for *_, relations in found))
+
+
+def test_from_an_export_to_a_pipeline_that_learns_on(run, tiny_encoder, tmp_path, monkeypatch):
+    """40 sentences in Label Studio, then ten more, which have a new label."""
+    monkeypatch.chdir(tmp_path)
+    lines = (ROOT / "assets" / "sample" / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    Path("first.jsonl").write_text("\n".join(lines[:40]), encoding="utf-8")
+    Path("more.jsonl").write_text(
+        "\n".join(lines[40:50]).replace("Person", "Human"), encoding="utf-8"
+    )
+    run("tabcnn", "convert", "first.jsonl", "export.json", "--to", "labelstudio")
+    run("tabcnn", "convert", "export.json", "corpus/all.spacy")
+    run("tabcnn", "split", "corpus/all.spacy", "corpus", "--dev", 0.15)
+    run("tabcnn", "init-config", "mine.cfg", "--frozen", "--encoder", tiny_encoder)
+    run("train", "mine.cfg", "--output", "training", "--training.max_epochs", 1)
+    run("tabcnn", "evaluate", "training/model-best", "corpus/dev.spacy")
+
+    run("tabcnn", "convert", "more.jsonl", "corpus/more.spacy")
+    nlp = spacy.load("training/model-best")
+    examples = list(RelationCorpus("corpus/more.spacy")(nlp))
+    assert nlp.get_pipe("relation_table").add_labels(examples) == ["Human"]
+    optimizer = nlp.resume_training()
+    losses = []
+    for _ in range(5):
+        losses.append(nlp.update(examples, sgd=optimizer)["relation_table"])
+        optimizer.step_schedules()
+    assert losses[-1] < losses[0]
+    nlp.to_disk("training/continued")
+    assert "Human" in spacy.load("training/continued").get_pipe("relation_table").labels

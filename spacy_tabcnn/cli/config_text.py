@@ -99,18 +99,22 @@ def _add_block(blocks: list[_Block], filled: _Block) -> None:
     found = {block.name: block for block in blocks}
     parent, _, key = filled.name.rpartition(".")
     if not filled.name or (parent in found and key in found[parent].keys):
-        return  # a block that the config has as a value
+        return  # the config has this block as a value
     if filled.name not in found:
         place = _find_place(blocks, filled.name)
         if blocks[place - 1].lines[-1]:
             blocks[place - 1].lines.append("")
         blocks.insert(place, _Block(filled.name, [*filter(None, filled.lines), ""]))
         return
-    block = found[filled.name]
+    _add_settings(found[filled.name], filled)
+
+
+def _add_settings(block: _Block, filled: _Block) -> None:
+    """Add the settings of a filled block that the block of the config lacks."""
     missing = []
     for line in filled.lines:
         match = _SETTING.match(line)
-        if match and match[1] not in block.keys and f"{filled.name}.{match[1]}" not in found:
+        if match and match[1] not in block.keys:
             missing.append(line)
     end = len(block.lines)
     while not block.lines[end - 1]:

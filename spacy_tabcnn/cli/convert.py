@@ -479,14 +479,7 @@ def _print_report(report: ConversionReport, output: Path) -> None:
     _print_kept("Relations", report.relations, report.n_relations_read)
     if report.changed:
         _print_changed(report)
-    if report.dropped:
-        _print_dropped(report)
-    elif report.bad_records:
-        msg.warn("No entity or relation of the other records left out")
-    elif report.ignored:
-        msg.good("No entity or relation left out")
-    else:
-        msg.good("Nothing left out")
+    _print_dropped(report)
     for name, count in sorted(report.noted.items()):
         msg.info(f"{count} {name}")
     if report.ignored:
@@ -506,6 +499,17 @@ def _print_kept(title: str, counts: Counter[str], n_read: int) -> None:
 
 
 def _print_dropped(report: ConversionReport) -> None:
+    if report.dropped:
+        _print_reasons(report)
+    elif report.bad_records:
+        msg.warn("No entity or relation of the other records left out")
+    elif report.ignored:
+        msg.good("No entity or relation left out")
+    else:
+        msg.good("Nothing left out")
+
+
+def _print_reasons(report: ConversionReport) -> None:
     dropped = sorted(report.dropped.items(), key=lambda item: (item[0].unit, -item[1]))
     rows = [(f"{reason.unit} {reason.text}", count) for reason, count in dropped]
     msg.table(rows, header=("Left out", "Count"), divider=True, aligns=("l", "r"), max_col=80)

@@ -98,10 +98,7 @@ def init_config_cli(
                 dev=str(dev),
             )
         else:
-            if name not in configs and str(output) in configs:
-                raise ValueError(
-                    f"{name} is not a config, but {output} is. Did you swap the arguments?"
-                )
+            _check_order(str(name), output, configs)
             text = get_config(configs, str(name))
             path = output or Path(f"{str(name).removesuffix('.cfg')}.cfg")
         if path == _STDOUT:
@@ -111,6 +108,12 @@ def init_config_cli(
     except (OSError, ValueError) as err:
         msg.fail("Could not make the config", str(err), exits=1)
     msg.good(f"Config in {path}", f"spacy train {path} {_describe_options(text, gpu=gpu)}")
+
+
+def _check_order(name: str, output: Path | None, configs: dict[str, str]) -> None:
+    """Check that the name of a config and the output are not swapped."""
+    if name not in configs and str(output) in configs:
+        raise ValueError(f"{name} is not a config, but {output} is. Did you swap the arguments?")
 
 
 def make_config(

@@ -12,8 +12,8 @@ NAME = "spacy-tabcnn.sentence_spans.v1"
 def build_sentence_spans(window: int, stride: int) -> Callable[[Iterable[Doc]], list[list[Span]]]:
     """Build a span getter. Registered as `spacy-tabcnn.sentence_spans.v1`.
 
-    The encoder encodes each sentence by itself. So the embeddings of a sentence in a paragraph are
-    those of the sentence alone. A longer sentence, or a longer document without sentence
+    The encoder encodes each sentence by itself. So a sentence has the same embeddings in a
+    paragraph as alone. A longer sentence, or a longer document without sentence
     boundaries, is cut into overlapping spans.
 
     window (int): Maximum number of words of a span.

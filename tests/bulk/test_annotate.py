@@ -17,6 +17,9 @@ from spacy_tabcnn.bulk.annotate import annotate_file
 from .conftest import FOUND, TEXT, TOO_LONG, get_names
 from .test_rows import UNICODE
 
+# The model has learned one sentence. Warnings are errors in tests, so a text of two would fail.
+pytestmark = pytest.mark.filterwarnings("ignore:Component 'tabcnn' was trained on")
+
 
 def test_jsonl_keeps_its_fields_and_their_order(model, tmp_path, read_jsonl, write_jsonl):
     records = [

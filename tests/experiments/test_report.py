@@ -257,6 +257,15 @@ def test_hyper_parameters_are_those_of_the_configs(make_study):
     }
 
 
+def test_epochs_of_a_config_that_counts_its_steps(make_study):
+    study = make_study(systems=["TabERT-CNN"])
+    text = study.settings["systems"]["TabERT-CNN"].replace("max_steps = 3480", "max_steps = 0")
+    text += "\n[initialize]\n\n[initialize.before_init]\nn_epochs = 12\n"
+    settings = {**study.settings, "systems": {"TabERT-CNN": text}}
+    table = make_parameter_table([study._replace(settings=settings)])
+    assert table.rows[-1][-1] == "12"
+
+
 def test_what_is_missing_is_said(make_study):
     study = make_study(missing="layer1-seed2")
     results = [
