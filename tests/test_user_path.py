@@ -152,6 +152,20 @@ def environment(tmp_path_factory):
     return python
 
 
+@pytest.fixture
+def run_elsewhere(environment, tmp_path):
+    """Run a Python module in the other environment, and return its output."""
+
+    def run(*command):
+        result = subprocess.run(
+            [environment, "-m", *map(str, command)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    return run
+
+
 def read_corpus(path):
     """Read the documents of a .spacy file as (text, entities, relations)."""
     documents = []
@@ -190,7 +204,7 @@ def test_exports_are_read_with_everything_that_the_tools_write(run, tool, tmp_pa
 
 
 def test_from_an_export_to_a_graph(
-    run, tool, tiny_config, tiny_corpus, build_wheel, environment, tmp_path
+    run, tool, tiny_config, tiny_corpus, build_wheel, run_elsewhere, tmp_path
 ):
     # The small export is joined with a larger export, made of sentences of the sample corpus.
     larger = tmp_path / Path(tool.export).with_stem("larger")
@@ -215,15 +229,9 @@ def test_from_an_export_to_a_graph(
     texts = tmp_path / "texts.jsonl"
     srsly.write_jsonl(texts, [{"text": text} for text, *_ in gold])
     annotated, graph = tmp_path / "annotated.jsonl", tmp_path / "graph.csv"
-    for command in (
-        ("pip", "install", "--quiet", "--no-deps", "--no-index", wheel),
-        # Loaded by its name, which only the folder of the environment provides.
-        ("spacy", "tabcnn", "annotate", f"en_{name}", texts, annotated),
-    ):
-        result = subprocess.run(
-            [environment, "-m", *command], cwd=tmp_path, capture_output=True, text=True
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
+    run_elsewhere("pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    # Loaded by its name, which only the folder of the environment provides.
+    run_elsewhere("spacy", "tabcnn", "annotate", f"en_{name}", texts, annotated)
     run("tabcnn", "graph", annotated, graph)
 
     found = read_annotated(annotated)
@@ -236,7 +244,9 @@ def test_from_an_export_to_a_graph(
     assert read_edges(graph) == set().union(*(relations for *_, relations in found))
 
 
-def test_from_an_export_to_a_pipeline_that_learns_on(run, tiny_encoder, tmp_path, monkeypatch):
+def test_from_an_export_to_a_pipeline_that_learns_on(
+    run, tiny_encoder, build_wheel, run_elsewhere, tmp_path, monkeypatch
+):
     """40 sentences in Label Studio, then ten more, which have a new label."""
     monkeypatch.chdir(tmp_path)
     lines = (ROOT / "assets" / "sample" / "train.jsonl").read_text(encoding="utf-8").splitlines()
@@ -263,3 +273,8 @@ def test_from_an_export_to_a_pipeline_that_learns_on(run, tiny_encoder, tmp_path
     assert losses[-1] < losses[0]
     nlp.to_disk("training/continued")
     assert "Human" in spacy.load("training/continued").get_pipe("relation_table").labels
+
+    wheel = build_wheel(Path("training/continued"), tmp_path / "packages", "mine")
+    run_elsewhere("pip", "install", "--quiet", "--no-deps", "--no-index", wheel)
+    text = "Ada Lovelace was born in London. Emmy Noether taught in Göttingen."
+    assert text in run_elsewhere("spacy", "tabcnn", "show", "en_mine", text)

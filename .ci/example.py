@@ -1,0 +1,14 @@
+"""The first example of the README, run with the model of its main job, prints the README's output."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+code, expected = re.findall(r"```(?:python)?\n(.*?)```", readme, re.DOTALL)[:2]
+printed = io.StringIO()
+with contextlib.redirect_stdout(printed):
+    exec(code, {})
+if printed.getvalue() != expected:
+    raise SystemExit(f"The README prints\n{expected}\nand its example prints\n{printed.getvalue()}")
