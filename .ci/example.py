@@ -1,4 +1,4 @@
-"""The first example of the README, run with the model of its main job, prints the README's output."""
+"""Check that the first example of the README prints the output that the README shows."""
 
 import contextlib
 import io
