@@ -74,26 +74,19 @@ class RelationCorpus:
     ) -> None:
         if path is None:
             raise ValueError(Errors.E913)
-        for name, value in (("max_length", max_length), ("limit", limit)):
-            if value < 0:
-                raise ValueError(f"{NAME}: {name} is {value}; expected 0 (no limit) or more")
-        for name, share in (("joined", joined), ("gold_sentences", gold_sentences)):
-            if not 0.0 <= share <= 1.0:
-                raise ValueError(f"{NAME}: {name} is {share}; expected a share between 0 and 1")
+        _check_minimum("max_length", max_length)
+        _check_minimum("limit", limit)
+        _check_share("joined", joined)
+        _check_share("gold_sentences", gold_sentences)
         if not 2 <= min_joined <= max_joined:
             raise ValueError(
                 f"{NAME}: min_joined is {min_joined} and max_joined is {max_joined}; expected "
                 "2 <= min_joined <= max_joined"
             )
-        if gold_entities and not gold_tokens:
+        if not gold_tokens and (gold_entities or gold_sentences):
             raise ValueError(
-                f"{NAME}: gold_entities = true requires gold_tokens = true, since the words of the "
-                "annotation define the entities"
-            )
-        if gold_sentences and not gold_tokens:
-            raise ValueError(
-                f"{NAME}: gold_sentences > 0 requires gold_tokens = true, since the words of the "
-                "annotation define the sentences"
+                f"{NAME}: gold_entities and gold_sentences require gold_tokens = true, since the "
+                "words of the annotation define its entities and sentences"
             )
         self.path = Path(path)
         self.gold_tokens = gold_tokens
@@ -194,6 +187,16 @@ class RelationCorpus:
         if self.max_length:
             message += f" and at most max_length={self.max_length} of them"
         raise ValueError(message)
+
+
+def _check_minimum(name: str, value: int) -> None:
+    if value < 0:
+        raise ValueError(f"{NAME}: {name} is {value}; expected 0 (no limit) or more")
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0.0 <= share <= 1.0:
+        raise ValueError(f"{NAME}: {name} is {share}; expected a share between 0 and 1")
 
 
 def _join_group(docs: list[Doc]) -> Iterator[Doc]:

@@ -83,7 +83,7 @@ def test_gold_entities_are_given_to_the_pipeline_if_wanted(nlp, tmp_path, two_se
     entities = [(ent.start, ent.end, ent.label_) for ent in example.predicted.ents]
     assert entities == [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC"), (6, 7, "PER")]
     assert not has_relations(example.predicted)
-    with pytest.raises(ValueError, match="gold_entities = true requires gold_tokens = true"):
+    with pytest.raises(ValueError, match="gold_entities .* require gold_tokens = true"):
         RelationCorpus(tmp_path, gold_entities=True, gold_tokens=False)
 
 
@@ -280,7 +280,7 @@ def test_boundaries_are_not_given_by_default(nlp, tmp_path, two_sentences):
         ({"gold_sentences": -0.1}, "gold_sentences is -0.1"),
         ({"min_joined": 1}, "min_joined is 1"),
         ({"min_joined": 6}, "2 <= min_joined <= max_joined"),
-        ({"gold_sentences": 1.0, "gold_tokens": False}, "requires gold_tokens"),
+        ({"gold_sentences": 1.0, "gold_tokens": False}, "require gold_tokens"),
     ],
 )
 def test_impossible_options_of_joining_are_refused(numbered, options, message):
