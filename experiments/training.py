@@ -23,6 +23,7 @@ from transformers.utils.logging import get_logger
 
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples, score_relations
 from spacy_tabcnn.relations import get_relations
+from spacy_tabcnn.sentences import sentence_bounds
 
 from .grid import ENCODER, Overrides, Run, find_encoder, make_overrides
 from .results import MEASURES, CorpusCounts, CountsByPrefix, RunScores, StudySettings
@@ -202,11 +203,13 @@ def _name_encoder(config: Config, system: str) -> str | None:
 def _count(examples: list[Example]) -> CorpusCounts:
     entity_types: set[str] = set()
     relation_types: set[str] = set()
+    n_sentences = 0
     for eg in examples:
+        n_sentences += len(sentence_bounds(eg.reference))
         entity_types.update(ent.label_ for ent in eg.reference.ents)
         relation_types.update(relation.label for relation in get_relations(eg.reference))
     return {
-        "sentences": len(examples),
+        "sentences": n_sentences,
         "entity_types": len(entity_types),
         "relation_types": len(relation_types),
     }

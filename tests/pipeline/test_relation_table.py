@@ -915,6 +915,7 @@ def test_config_max_length(make_examples, model_config, max_length, expected):
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* was trained on single sentences")
 def test_windows_find_what_a_whole_table_finds(trained, tmp_path):
     """In a pipeline that is loaded with another max_length."""
     trained.to_disk(tmp_path)
@@ -965,6 +966,7 @@ def test_settings_are_saved(tmp_path):
     cfg = spacy.load(tmp_path).get_pipe("tabcnn").cfg
     assert cfg == {
         "labels": {"entities": ["PER"], "relations": {}},
+        "trained_on": {"documents": 0, "bounded": 0, "several": 0},
         "aggregation": "any",
         "min_score": 0.25,
         "type_constraints": False,

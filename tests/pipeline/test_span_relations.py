@@ -82,12 +82,15 @@ def test_factories(name):
 
 def test_defaults_are_those_of_the_paper():
     component = spacy.blank("en").add_pipe("spert")
-    assert {key: value for key, value in component.cfg.items() if key != "labels"} == {
-        "min_score": 0.4,
-        "max_length": 256,
-        "negative_entities": 100,
-        "negative_relations": 100,
-    }
+    assert (
+        component.cfg.items()
+        >= {
+            "min_score": 0.4,
+            "max_length": 256,
+            "negative_entities": 100,
+            "negative_relations": 100,
+        }.items()
+    )
     assert component.model.attrs["max_width"] == 10
 
 
