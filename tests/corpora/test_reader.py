@@ -83,7 +83,7 @@ def test_gold_entities_are_given_to_the_pipeline_if_wanted(nlp, tmp_path, two_se
     entities = [(ent.start, ent.end, ent.label_) for ent in example.predicted.ents]
     assert entities == [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC"), (6, 7, "PER")]
     assert not has_relations(example.predicted)
-    with pytest.raises(ValueError, match="gold_entities .* require gold_tokens = true"):
+    with pytest.raises(ValueError, match=r"gold_entities .* require gold_tokens = true"):
         RelationCorpus(tmp_path, gold_entities=True, gold_tokens=False)
 
 
