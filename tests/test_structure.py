@@ -13,7 +13,7 @@ PACKAGE = "spacy_tabcnn"
 # other.
 ORDER = (
     ("about",),
-    ("storage", "labels"),
+    ("storage", "labels", "groups"),
     ("relations",),
     ("documents", "json_data"),
     ("extensions",),

@@ -13,11 +13,11 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from ..documents import join_docs
+from ..groups import group_items
 from ..pipeline.base import GOLD_ENTITIES
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
 from .gold import ORIG_ID, copy_words, number_sentences
-from .joining import group_docs
 
 NAME = "spacy-tabcnn.RelationCorpus.v1"
 
@@ -154,7 +154,7 @@ class RelationCorpus:
     def _join(self, docs: Iterator[Doc], rng: random.Random) -> Iterator[Doc]:
         if not self.joined:
             return docs
-        groups = group_docs(
+        groups = group_items(
             docs,
             rng,
             joined=self.joined,

@@ -1,4 +1,4 @@
-"""Batches of examples of similar length, and of a number of sentences."""
+"""Batches of examples of similar length."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +10,11 @@ from spacy.training import Example
 from spacy.util import minibatch
 from thinc.types import Generator
 
-from ..sentences import sentence_bounds, sentence_lengths
+from ..sentences import sentence_lengths
 
 Batcher: TypeAlias = Callable[[Iterable[Example]], Iterator[list[Example]]]
 
 NAME = "spacy-tabcnn.batch_by_length.v1"
-BY_SENTENCES = "spacy-tabcnn.batch_by_sentences.v1"
 # The share of its length by which an example is sorted too high or too low, so that an order of the
 # stream that never changes gives other batches at every pass. Source: AllenNLP's
 # BucketBatchSampler.
@@ -80,37 +79,6 @@ def batch_by_length(
         buffer=buffer,
         rng=random.Random(seed),
     )
-
-
-def batch_by_sentences(*, size: int) -> Batcher:
-    """Make a batcher whose batches hold a number of sentences on average.
-
-    A batch ends with the example that brings all batches to another multiple of `size` sentences.
-    So there are as many batches as for single sentences in batches of `size`, however a reader
-    joins them. A batch has more than `size` sentences if its last example has several.
-
-    size (int): Mean number of sentences of a batch. An example whose predicted document has no
-        sentence boundaries is one sentence.
-    RETURNS (Batcher): Turns a stream of examples into batches.
-    RAISES (ValueError): If size is less than 1.
-    """
-    if size < 1:
-        raise ValueError(f"{BY_SENTENCES}: size is {size!r}; expected at least 1 sentence")
-    return partial(_iter_sentence_batches, size=size)
-
-
-def _iter_sentence_batches(examples: Iterable[Example], *, size: int) -> Iterator[list[Example]]:
-    batch: list[Example] = []
-    n_sentences = n_batches = 0
-    for eg in examples:
-        batch.append(eg)
-        n_sentences += len(sentence_bounds(eg.predicted))
-        if n_sentences >= size * (n_batches + 1):
-            yield batch
-            batch = []
-            n_batches += 1
-    if batch:
-        yield batch
 
 
 def _iter_batches(

@@ -13,7 +13,7 @@ from spacy.training.loop import create_train_batches
 from spacy.vocab import Vocab
 from thinc.api import Config, compounding
 
-from spacy_tabcnn.training.batchers import batch_by_length, batch_by_sentences
+from spacy_tabcnn.training.batchers import batch_by_length
 
 NAME = "spacy-tabcnn.batch_by_length.v1"
 VOCAB = Vocab()
@@ -261,31 +261,3 @@ def test_spacy_train_learns_with_it(run_spacy, resolve, tiny_config, tiny_corpus
     assert result.exit_code == 0, result.output
     scores = spacy.load(tmp_path / "model-last").meta["performance"]
     assert scores["ents_f"] == scores["rels_strict_f"] == 1.0
-
-
-@pytest.fixture
-def joined(vocab):
-    """Examples of 1 to 4 sentences of two words."""
-    examples = []
-    for n_sentences in [1, 4, 2, 1, 1, 3, 4, 2]:
-        sent_starts = [True, False] * n_sentences
-        doc = Doc(vocab, words=["w"] * len(sent_starts), sent_starts=sent_starts)
-        examples.append(Example(doc, doc))
-    return examples
-
-
-def test_batches_hold_a_number_of_sentences_on_average(joined):
-    batches = list(batch_by_sentences(size=4)(joined))
-    counts = [[len(list(eg.predicted.sents)) for eg in batch] for batch in batches]
-    assert counts == [[1, 4], [2, 1], [1, 3], [4], [2]]
-
-
-def test_batches_of_single_sentences_have_the_given_size(vocab):
-    docs = [Doc(vocab, words=["w"]) for _ in range(10)]
-    batches = batch_by_sentences(size=4)([Example(doc, doc) for doc in docs])
-    assert [len(batch) for batch in batches] == [4, 4, 2]
-
-
-def test_a_batch_size_below_one_sentence_is_refused():
-    with pytest.raises(ValueError, match="size is 0"):
-        batch_by_sentences(size=0)

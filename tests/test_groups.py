@@ -2,11 +2,11 @@ import random
 
 import pytest
 
-from spacy_tabcnn.corpora.joining import group_docs
+from spacy_tabcnn.groups import group_items
 
 
 def group(docs, seed=0, **options):
-    return list(group_docs(docs, random.Random(seed), **options))
+    return list(group_items(docs, random.Random(seed), **options))
 
 
 @pytest.mark.parametrize("joined", [0.0, 0.3, 1.0])
