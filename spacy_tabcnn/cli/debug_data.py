@@ -105,8 +105,8 @@ def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:
     _print_lengths(corpora)
     if not columns[0].has_running_text:
         msg.info(
-            "train has single sentences only. For running text keep `joined` above 0 in its "
-            "reader, as in the shipped configs, and measure with `spacy tabcnn evaluate --join 5`"
+            "train has single sentences only. For running text keep the component `senter` of the "
+            "shipped configs, and measure with `spacy tabcnn evaluate --join 5`"
         )
 
 
