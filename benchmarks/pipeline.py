@@ -46,6 +46,9 @@ from .pipelines import (
 
 # Sequences of a batch of the encoder that is converted to bfloat16.
 CONVERTED_SIZE = 32
+# Documents of a paragraph.
+PARAGRAPH_SIZE = 5
+PARAGRAPHS = f"paragraphs of {PARAGRAPH_SIZE}"
 
 
 def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
@@ -63,6 +66,16 @@ def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
         )
         for doc in docs
     ]
+
+
+def join_texts(texts: list[str]) -> list[str]:
+    """Join neighbouring texts to paragraphs.
+
+    texts (list[str]): The texts.
+    RETURNS (list[str]): Paragraphs of `PARAGRAPH_SIZE` texts each; the last may have fewer.
+    """
+    starts = range(0, len(texts), PARAGRAPH_SIZE)
+    return [" ".join(texts[start : start + PARAGRAPH_SIZE]) for start in starts]
 
 
 def consume(nlp: Language, inputs: list[str] | list[Doc]) -> None:
@@ -195,7 +208,12 @@ def benchmark_pipeline(
     RETURNS (Report): The result.
     """
     texts, gold = [doc.text for doc in docs], copy_words(nlp, docs)
-    n_words = {"raw text": count_words(map(nlp.make_doc, texts)), "gold tokens": count_words(gold)}
+    paragraphs = join_texts(texts)
+    n_words = {
+        "raw text": count_words(map(nlp.make_doc, texts)),
+        PARAGRAPHS: count_words(map(nlp.make_doc, paragraphs)),
+        "gold tokens": count_words(gold),
+    }
 
     def annotate(inputs: list[str] | list[Doc], use_bfloat16: bool = False) -> None:
         with mixed_precision(nlp, use_bfloat16):
@@ -203,6 +221,7 @@ def benchmark_pipeline(
 
     contenders: dict[str, Callable[[], object]] = {
         "raw text": lambda: annotate(texts),
+        PARAGRAPHS: lambda: annotate(paragraphs),
         "gold tokens": lambda: annotate(gold),
     }
     if with_bfloat16:
@@ -247,12 +266,18 @@ def benchmark_pipeline(
         if not name.startswith("limit"):
             headline[f"words/s, {name}"] = words / median
             headline[f"time/limit, {name}"] = ratio
+    per_word = n_words["raw text"] / n_words[PARAGRAPHS]
+    headline["words/s, paragraphs/raw text"] = (
+        median_ratio(seconds["raw text"], seconds[PARAGRAPHS]) / per_word
+    )
     if "limit, converted" in seconds:
         headline["converted encoder/gold tokens, bfloat16"] = median_ratio(
             seconds["limit, converted"], seconds["gold tokens, bfloat16"]
         )
     tables = {f"Speed on {len(docs)} documents": rows}
-    for name in (name for name in contenders if not name.startswith("limit")):
+    for name in contenders:
+        if name == PARAGRAPHS or name.startswith("limit"):
+            continue
         with profiled(nlp) as timer:
             contenders[name]()
         tables[f"Parts of one profiled pass, {name}"] = share_rows(timer.seconds)

@@ -7,6 +7,7 @@ from transformers import AutoTokenizer
 from benchmarks.pipeline import (
     copy_words,
     encoded_subwords,
+    join_texts,
     length_sorted_batches,
     make_limit,
     pipeline_cli,
@@ -64,6 +65,10 @@ def test_the_limit_runs_the_encoder_over_all_batches():
     assert shapes == [((1, 1), 1), ((1, 3), 3)]
 
 
+def test_neighbouring_texts_make_a_paragraph():
+    assert join_texts(["a", "b", "c", "d", "e", "f"]) == ["a b c d e", "f"]
+
+
 def test_copies_have_the_words_and_no_annotation(transformer_nlp, tiny_corpus):
     docs = read_corpus(tiny_corpus)
     copies = copy_words(transformer_nlp, docs)
@@ -78,9 +83,15 @@ def test_the_command_reports_speed_against_the_limit_and_by_part(
 ):
     saved = run_benchmark(pipeline_cli, *transformer_options, "--data", tiny_corpus)
     speed, raw_parts, gold_parts = saved["tables"].values()
-    assert [row["input"] for row in speed] == ["raw text", "gold tokens", "limit"]
-    assert speed[2]["time/limit"] == 1
-    assert saved["headline"]["time/limit, gold tokens"] == speed[1]["time/limit"]
+    assert [row["input"] for row in speed] == [
+        "raw text",
+        "paragraphs of 5",
+        "gold tokens",
+        "limit",
+    ]
+    assert speed[3]["time/limit"] == 1
+    assert saved["headline"]["time/limit, gold tokens"] == speed[2]["time/limit"]
+    assert saved["headline"]["words/s, paragraphs/raw text"] > 0
     assert {row["part"] for row in raw_parts} == PARTS | ENCODER_PARTS | {"tokeniser"}
     assert {row["part"] for row in gold_parts} == PARTS | ENCODER_PARTS
     assert sum(row["percent"] for row in gold_parts) == pytest.approx(100)
@@ -89,11 +100,13 @@ def test_the_command_reports_speed_against_the_limit_and_by_part(
     )
 
 
+@pytest.mark.filterwarnings("ignore:.* was trained on single sentences")
 def test_without_a_transformer_there_is_no_limit(run_benchmark, tiny_run, tiny_corpus):
     saved = run_benchmark(pipeline_cli, "--model", tiny_run / "model-last", "--data", tiny_corpus)
     speed, raw_parts, _ = saved["tables"].values()
     assert [(row["input"], row["time/limit"]) for row in speed] == [
         ("raw text", None),
+        ("paragraphs of 5", None),
         ("gold tokens", None),
     ]
     assert {row["part"] for row in raw_parts} == PARTS | {"tokeniser"}
@@ -106,8 +119,8 @@ def test_the_command_times_mixed_precision(run_benchmark, transformer_options, t
     saved = run_benchmark(
         pipeline_cli, *transformer_options, "--data", tiny_corpus, "--mixed-precision"
     )
-    names = ["raw text", "gold tokens", "gold tokens, bfloat16", "limit", "limit, bfloat16"]
-    names.append("limit, converted")
+    names = ["raw text", "paragraphs of 5", "gold tokens", "gold tokens, bfloat16", "limit"]
+    names += ["limit, bfloat16", "limit, converted"]
     assert [row["input"] for row in next(iter(saved["tables"].values()))] == names
     assert saved["headline"]["words/s, gold tokens, bfloat16"] > 0
     assert saved["headline"]["converted encoder/gold tokens, bfloat16"] > 0
