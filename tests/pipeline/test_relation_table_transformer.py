@@ -299,3 +299,22 @@ def test_words_without_sub_words(make_nlp, make_examples, make_doc, tok2vec_conf
     assert np.isfinite(
         nlp.update([Example(nlp.make_doc(text), reference)], sgd=Adam(0.01))["tabcnn"]
     )
+
+
+def test_a_sentence_has_the_same_logits_in_a_paragraph_as_alone(
+    make_nlp, make_examples, tok2vec_config
+):
+    span_getter = "components.transformer.model.get_spans.@span_getters"
+    nlp = make_nlp(tok2vec_config, **{span_getter: "spacy-tabcnn.sentence_spans.v1"})
+    train(nlp, make_examples(nlp))
+    words, starts = [], []
+    for text in TEXTS:
+        starts += [True] + [False] * (len(text.split()) - 1)
+        words += text.split()
+    paragraph = Doc(nlp.vocab, words=words, sent_starts=starts)
+    alone = [Doc(nlp.vocab, words=text.split()) for text in TEXTS]
+    transformer, component = nlp.get_pipe("transformer"), nlp.get_pipe("tabcnn")
+    together = component.predict([transformer(paragraph)])
+    apart = component.predict([transformer(doc) for doc in alone])
+    np.testing.assert_allclose(together.tags, apart.tags, atol=1e-5)
+    np.testing.assert_allclose(together.relations, apart.relations, atol=1e-5)
