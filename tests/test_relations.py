@@ -1,11 +1,10 @@
-import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import DocBin, Span
 
 from spacy_tabcnn import Relation, doc_to_annotation
 from spacy_tabcnn.relations import (
@@ -13,6 +12,8 @@ from spacy_tabcnn.relations import (
     has_relations,
     set_entity_scores,
 )
+
+from .copies import COPIES
 
 WORDS = "Ada Lovelace lived in London ."
 
@@ -259,20 +260,7 @@ def test_entity_score_of_an_annotated_entity_is_none(doc):
 # Storage
 
 
-def through_bytes(doc):
-    return Doc(doc.vocab).from_bytes(doc.to_bytes())
-
-
-def through_docbin(doc):
-    docbin = DocBin(docs=[doc], store_user_data=True)
-    return next(iter(DocBin().from_bytes(docbin.to_bytes()).get_docs(doc.vocab)))
-
-
-def through_pickle(doc):
-    return pickle.loads(pickle.dumps(doc))
-
-
-@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+@pytest.mark.parametrize("through", COPIES)
 def test_annotation_survives(doc, through):
     doc._.relations = [(doc[0:2], doc[4:5], "LiveIn", 0.5)]
     set_entity_scores(doc, doc.ents, [0.75, 0.5])
@@ -282,7 +270,7 @@ def test_annotation_survives(doc, through):
     assert [ent._.entity_score for ent in other.ents] == [0.75, 0.5]
 
 
-@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+@pytest.mark.parametrize("through", COPIES)
 def test_empty_and_missing_annotation_survive(doc, through):
     assert not has_relations(through(doc))
     doc._.relations = []

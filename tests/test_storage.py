@@ -1,15 +1,15 @@
 """Relations and scores follow the characters on which they were set."""
 
-import pickle
-
 import pytest
 import spacy
 from spacy.pipeline.functions import merge_entities
-from spacy.tokens import Doc, DocBin, Span
+from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from spacy_tabcnn import doc_to_annotation, join_docs
 from spacy_tabcnn.relations import has_relations, list_entity_scores, set_entity_scores
+
+from .copies import COPIES, through_bytes, through_docbin
 
 TEXT = "Ada Lovelace Byron moved to New York City . It rained in Rome all day ."
 
@@ -116,27 +116,14 @@ def test_relations_can_be_set_after_words_were_merged(doc):
     assert as_texts(doc) == [("Ada Lovelace Byron", "PER", "MoveTo", "to New York City", "")]
 
 
-def through_bytes(doc):
-    return Doc(doc.vocab).from_bytes(doc.to_bytes())
-
-
-def through_docbin(doc):
-    docbin = DocBin(docs=[doc], store_user_data=True)
-    return next(iter(DocBin().from_bytes(docbin.to_bytes()).get_docs(doc.vocab)))
-
-
-def through_pickle(doc):
-    return pickle.loads(pickle.dumps(doc))
-
-
-@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+@pytest.mark.parametrize("through", COPIES)
 def test_relations_follow_words_merged_after_storage(doc, through):
     other = merge_entities(through(doc))
     assert as_texts(other) == [MOVED, FAR]
     assert scores_of(other) == SCORES
 
 
-@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+@pytest.mark.parametrize("through", COPIES)
 def test_relations_follow_words_merged_before_storage(doc, through):
     other = through(merge_entities(doc))
     assert as_texts(other) == [MOVED, FAR]
@@ -312,7 +299,7 @@ def set_old_form(doc):
     }
 
 
-@pytest.mark.parametrize("through", [through_bytes, through_docbin, through_pickle, Doc.copy])
+@pytest.mark.parametrize("through", COPIES)
 def test_the_old_form_is_read(doc, through):
     set_old_form(doc)
     other = through(doc)
