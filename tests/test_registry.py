@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import spacy
 from spacy.training import Example
-from spacy.util import load_config, load_model_from_config, registry
+from spacy.util import load_config, load_model_from_config
+from spacy_transformers.util import registry
 from thinc.api import Config
 
 from spacy_tabcnn.pipeline.base import RelationPipe
@@ -79,8 +80,6 @@ def test_the_installed_entry_points_are_those_of_the_source():
 
 @pytest.mark.parametrize("entry_point", FUNCTIONS, ids=name_of)
 def test_registered_functions_resolve_through_spacy(entry_point):
-    import spacy_transformers  # noqa: F401, makes the registry of span getters
-
     package, group = entry_point.group.split("_", maxsplit=1)
     assert package in ("spacy", "thinc")
     assert registry.get(group, entry_point.name) is entry_point.load()

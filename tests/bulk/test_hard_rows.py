@@ -125,8 +125,6 @@ def test_a_value_of_parquet_that_python_cannot_hold_rejects_its_row(
 
 def test_types_that_arrow_cannot_take_are_copied(model, tmp_path):
     pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    if not hasattr(pa, "string_view"):
-        pytest.skip("needs a newer pyarrow")
     texts = pa.array([TEXT, None, "", "b"], pa.string_view())
     parquet.write_table(pa.table({"text": texts}), tmp_path / "in.parquet")
     assert annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.parquet") == (3, 1, 0)

@@ -1,6 +1,6 @@
 import pytest
-from spacy import registry
 from spacy.tokens import Doc
+from spacy_transformers.util import registry
 
 from spacy_tabcnn.models.span_getters import build_sentence_spans
 
@@ -18,8 +18,6 @@ def make(vocab, length, starts=None):
 
 
 def test_it_is_registered():
-    import spacy_transformers.util  # noqa: F401, makes the registry
-
     getter = registry.span_getters.get("spacy-tabcnn.sentence_spans.v1")
     assert getter is build_sentence_spans
 
