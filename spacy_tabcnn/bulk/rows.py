@@ -30,7 +30,7 @@ _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 256
 _STRING_TYPES = ("string", "large_string", "string_view")
 # The errors of values that Python cannot hold: dates out of range, unknown time zones, bytes that
-# are not UTF-8.
+# are not UTF-8. NotImplementedError is pyarrow's, for structs with two fields of one name.
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError)
 
 

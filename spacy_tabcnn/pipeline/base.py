@@ -69,7 +69,7 @@ LEARNT = ("labels", "trained_on")
 OTHER_TEXTS = "other texts"
 # Key of the warning about entities of earlier components.
 REPLACED = "replaced entities"
-# Key of doc.user_data: the entities are those of the annotation, for components that keep them.
+# Key of doc.user_data: `doc.ents` are gold entities, to be replaced without a warning.
 GOLD_ENTITIES = "spacy_tabcnn.gold_entities"
 
 InputT = TypeVar("InputT")
