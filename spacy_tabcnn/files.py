@@ -115,12 +115,37 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         yield temporary
         _copy_mode(target, temporary)
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _sync(Path(folder, name))
-            sync_folder(Path(folder))
+        _sync_tree(temporary)
         _swap(temporary, target)
         sync_folder(target.parent)
+
+
+@contextmanager
+def fill_folder(path: str | Path) -> Iterator[Path]:
+    """Write files into a folder that get their names only once all of them are complete.
+
+    Other files in the folder stay as they are, and an error leaves the old files. A kill while the
+    files get their names can leave some old and some new ones, each of them complete.
+
+    path (str | Path): The folder; made if needed. It may hold a mounted disk.
+    YIELDS (Path): The folder to write to: an empty one within the target.
+    RAISES (OSError): If a file cannot be written. The message names the folder.
+    """
+    target = _resolve(path)
+    with (
+        _name_target(Path(path), target),
+        _removing_if_empty(target),
+        _reserve(target / "new", is_folder=True) as temporary,
+    ):
+        yield temporary
+        _sync_tree(temporary)
+        files = _list_files(temporary)
+        for name in files:
+            with _name_target(target / name, target / name):
+                _check_writable(target / name)
+        for name in files:
+            _move(temporary / name, target / name)
+        _sync_names(target, files)
 
 
 def restore_folder(path: str | Path) -> None:
@@ -176,6 +201,17 @@ def is_same(path: str | Path, other: str | Path) -> bool:
         return False
 
 
+def is_temporary(path: Path) -> bool:
+    """Check whether a path lies in a temporary folder of this module, or is a temporary file.
+
+    A killed command can leave one next to its output. Whoever searches a folder skips it.
+
+    path (Path): The path.
+    RETURNS (bool): Whether it does.
+    """
+    return any(part.startswith(".") and _MARK in part for part in path.parts)
+
+
 def sync_folder(folder: Path) -> None:
     """Bring the names in a folder to the disk, where the system can.
 
@@ -193,9 +229,7 @@ def sync_folder(folder: Path) -> None:
 def _check_apart(output: str | Path, source: str | Path) -> None:
     """Check that an output is neither an input nor a folder around it."""
     if is_same(output, source):
-        raise ValueError(
-            f"{output}: is the input {source} too, and would replace it. Name another output"
-        )
+        raise ValueError(f"{output}: is the input too ({source}). Name another file for the output")
     inner = Path(os.path.realpath(source))
     if Path(os.path.realpath(output)) in inner.parents:
         raise ValueError(
@@ -220,7 +254,7 @@ def _resolve(path: str | Path) -> Path:
 
 
 def _check_writable(target: Path) -> None:
-    """Refuse a folder, and a file that its owner protects; a rename would replace the file."""
+    """Refuse a folder, and a file that its owner has protected; a rename would replace it."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not os.access(target, os.W_OK):
@@ -346,6 +380,56 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def _removing_if_empty(folder: Path) -> Iterator[None]:
+    """Remove a folder that did not exist before and is empty after an error."""
+    is_new = not os.path.lexists(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """List the files in a folder and in the folders below it, by their paths within it."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            files.append(path.relative_to(folder))
+    return files
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file to its place on the same disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():  # it may lead to another disk
+        with replace_file(target) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        _copy_mode(target, source)
+        os.replace(source, target)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring the files in a folder, and in the folders below it, to the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(parent, name))
+        sync_folder(Path(parent))
+
+
+def _sync_names(folder: Path, files: Iterable[Path]) -> None:
+    """Bring the names of files in a folder to the disk."""
+    parents = {folder}
+    for name in files:
+        parents.add((folder / name).parent)
+    for parent in sorted(parents):
+        sync_folder(parent)
 
 
 def _sync(path: Path) -> None:

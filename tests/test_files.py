@@ -8,6 +8,8 @@ import pytest
 from spacy_tabcnn import files
 from spacy_tabcnn.files import (
     check_outputs,
+    fill_folder,
+    is_temporary,
     open_output,
     replace_file,
     replace_folder,
@@ -151,6 +153,51 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     write_folder(path, "new")
     assert read_folder(path) == {"a": "new", "b": "new"}
     assert list_names(path.parent) == ["out"]
+
+
+def fill(path, text):
+    with fill_folder(path) as temporary:
+        (temporary / "a").write_text(text)
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "b").write_text(text)
+
+
+def test_files_get_their_names_together(tmp_path):
+    path = tmp_path / "new" / "out"
+    fill(path, "old")
+    (path / "mine").touch()
+    with pytest.raises(KeyboardInterrupt), fill_folder(path) as temporary:
+        assert is_temporary(temporary / "a") and not is_temporary(path / "a")
+        (temporary / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert read_folder(path) == {"a": "old", "b": "old", "mine": ""}
+    fill(path, "new")
+    assert read_folder(path) == {"a": "new", "b": "new", "mine": ""}
+    assert list_names(path) == ["a", "mine", "sub"]
+
+
+def test_no_file_gets_its_name_if_one_cannot(tmp_path):
+    (tmp_path / "out" / "sub" / "b").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match="b: cannot be written"):
+        fill(tmp_path / "out", "new")
+    assert list_names(tmp_path / "out") == ["sub"]
+
+
+def test_a_folder_that_was_not_filled_does_not_stay(tmp_path):
+    with pytest.raises(KeyboardInterrupt), fill_folder(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "out").exists()
+
+
+@needs_kills
+def test_the_files_of_a_folder_are_complete_after_a_kill_at_any_step(tmp_path):
+    path = tmp_path / "out"
+    fill(path, "old")
+    for place in kill_at_steps(fill, path, "new"):
+        assert set(read_folder(path).values()) <= {"old", "new"}, place
+        fill(path, "old")
+        assert list_names(path) == ["a", "sub"], place
+    assert read_folder(path) == {"a": "new", "b": "new"}
 
 
 @needs_kills
