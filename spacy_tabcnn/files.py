@@ -14,11 +14,17 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING, TypeAlias
 
 if sys.platform != "win32":
     import fcntl
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# The name of a file without links, or the numbers of its disk and of the file.
+_Identity: TypeAlias = str | tuple[int, int]
 
 # Marks of temporary names. They say to whom a file belongs that a kill left behind.
 _MARK = ".tabcnn-"
@@ -27,6 +33,7 @@ _OLD = ".old"
 # has 255 bytes at most on common file systems.
 _MAX_STEM = 100
 _MAX_SUFFIX = 20
+_BUFFER = 2**18
 # Names of open files; the shell may have opened a file for /dev/stdout.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 # `renameat2` and `renamex_np` exchange two folders in one step.
@@ -34,6 +41,23 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # The errors of file systems that cannot bring a folder to the disk by itself.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+
+
+class _NamedFile(FileIO):
+    """A file with its name in each error of writing."""
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write bytes.
+
+        data (ReadableBuffer): The bytes.
+        RETURNS (int): The number of written bytes.
+        RAISES (OSError): If the disk is full, for example.
+        """
+        try:
+            return super().write(data)
+        except OSError as err:
+            err.filename = str(self.name)
+            raise
 
 
 @contextmanager
@@ -61,15 +85,24 @@ def replace_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def open_output(path: str | Path) -> Iterator[IO[bytes]]:
+def open_output(path: str | Path) -> Iterator[BufferedWriter]:
     """Open a file for writing that gets its name only once it is complete, as in `replace_file`.
 
     path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
-    YIELDS (IO[bytes]): The file, open.
+    YIELDS (BufferedWriter): The file, open.
     RAISES (OSError): If the file cannot be written.
     """
-    with replace_file(path) as temporary, temporary.open("wb") as file_:
+    with replace_file(path) as temporary, open_new(temporary) as file_:
         yield file_
+
+
+def open_new(path: Path) -> BufferedWriter:
+    """Open the file of `replace_file` for writing; an error of the disk then names it.
+
+    path (Path): The path that `replace_file` yields.
+    RETURNS (BufferedWriter): The file, open.
+    """
+    return BufferedWriter(_NamedFile(path, "wb"), _BUFFER)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -162,7 +195,12 @@ def restore_folder(path: str | Path) -> None:
             return
 
 
-def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+def check_outputs(
+    outputs: Iterable[str | Path],
+    inputs: Iterable[str | Path],
+    *,
+    replaced: Iterable[str | Path] = (),
+) -> None:
     """Check that no output is an input or contains one, and that no two outputs are the same.
 
     Links, hard links and names that differ only for people (`a/../b`, other case where the disk
@@ -171,34 +209,29 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -
     outputs (Iterable[str | Path]): All files and folders that a command writes or removes,
         temporary ones included.
     inputs (Iterable[str | Path]): All files and folders that it reads.
-    RAISES (ValueError): If an output is an input, contains one, or is given twice.
+    replaced (Iterable[str | Path]): Folders that it replaces with all their content.
+    RAISES (ValueError): If an output is an input or is given twice, or if an input is in a folder
+        that is replaced.
     """
-    inputs = list(inputs)
-    checked: list[str | Path] = []
-    for output in outputs:
-        for source in inputs:
-            _check_apart(output, source)
-        for other in checked:
-            if is_same(output, other):
+    inputs, replaced = list(inputs), list(replaced)
+    names: dict[_Identity, str | Path] = {}
+    for source in inputs:
+        for identity in _identify(source):
+            names[identity] = source
+    written: dict[_Identity, str | Path] = {}
+    for output in (*outputs, *replaced):
+        for identity in _identify(output):
+            if identity in names:
                 raise ValueError(
-                    f"{output}: is the output {other} too. Name another file for one of them"
+                    f"{output}: is the input too ({names[identity]}). Name another file for the "
+                    "output"
                 )
-        checked.append(output)
-
-
-def is_same(path: str | Path, other: str | Path) -> bool:
-    """Check whether two paths name the same file or folder, through links and hard links.
-
-    path (str | Path): A path; it need not exist.
-    other (str | Path): The other path.
-    RETURNS (bool): Whether they are the same.
-    """
-    if os.path.realpath(path) == os.path.realpath(other):
-        return True
-    try:
-        return os.path.samefile(path, other)
-    except (OSError, ValueError):  # one of them does not exist, or is no path
-        return False
+            if written.setdefault(identity, output) is not output:
+                raise ValueError(
+                    f"{output}: is the output {written[identity]} too. Name another file for one"
+                )
+    for folder in replaced:
+        _check_empty_of(folder, inputs)
 
 
 def is_temporary(path: Path) -> bool:
@@ -226,16 +259,24 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def _check_apart(output: str | Path, source: str | Path) -> None:
-    """Check that an output is neither an input nor a folder around it."""
-    if is_same(output, source):
-        raise ValueError(f"{output}: is the input too ({source}). Name another file for the output")
-    inner = Path(os.path.realpath(source))
-    if Path(os.path.realpath(output)) in inner.parents:
-        raise ValueError(
-            f"{output}: the input {source} is in this folder, which the output would replace. Name "
-            "another output"
-        )
+def _identify(path: str | Path) -> Iterator[_Identity]:
+    """Yield the name of a file without links and, if it exists, the numbers of disk and file."""
+    yield os.path.realpath(path)
+    with suppress(OSError, ValueError):
+        status = os.stat(path)
+        if not _is_device(Path(path)):
+            yield status.st_dev, status.st_ino
+
+
+def _check_empty_of(folder: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Check that no input is in a folder that is replaced."""
+    target = _resolve(folder)
+    for source in inputs:
+        if target in _resolve(source).parents:
+            raise ValueError(
+                f"{folder}: the input {source} is in this folder, which the output would replace. "
+                "Name another output"
+            )
 
 
 def _is_device(path: Path) -> bool:

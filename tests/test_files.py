@@ -260,14 +260,20 @@ def names(tmp_path):
         ("folder/file", "link"),
         ("hard", "folder/file"),
         ("around/file", "hard"),
-        ("folder", "folder/file"),
-        ("around", "link"),
         ("around/new", "folder/new"),
     ],
 )
 def test_an_output_is_no_input(names, output, source):
     with pytest.raises(ValueError, match=f"{output}: .* Name another"):
         check_outputs([names / output], [names / source])
+
+
+@needs_posix
+@pytest.mark.parametrize("folder", ["folder", "around"])
+def test_a_folder_that_is_replaced_holds_no_input(names, folder):
+    with pytest.raises(ValueError, match=r"the input .*link is in this folder"):
+        check_outputs([], [names / "link"], replaced=[names / folder])
+    check_outputs([names / folder], [names / "link"])
 
 
 @needs_posix

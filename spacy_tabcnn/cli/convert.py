@@ -26,7 +26,7 @@ from ..corpora.tokenizer import (
     write_tokenizer,
 )
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_direction, find_kind
+from ._arguments import BRAT_SUFFIXES, Kind, check_direction, check_written, find_kind
 
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
@@ -279,9 +279,12 @@ def convert(
         documents get its tokens.
     options (ReadingOptions): The other choices of reading; `align` replaces its rule.
     RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
-    RAISES (ValueError): If an input or an option is malformed, or in strict mode.
+    RAISES (OSError): If the output cannot be written; an old one is kept.
+    RAISES (ValueError): If an input or an option is malformed, an output is an input, or in strict
+        mode.
     """
     expected = _parse_expected(expect)
+    _check_written(inputs, output, model=model, folds=folds, tokenizer=tokenizer)
     options = replace(options, align=align or _choose_alignment(strict))
     reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
     if tokenizer is not None:
@@ -310,6 +313,22 @@ def _check_inputs(inputs: Sequence[Path], output: Path) -> None:
                 "whose tokenizer splits raw text with --model"
             )
     check_direction(inputs, output)
+
+
+def _check_written(
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    model: str | None,
+    folds: str | Path | int | None,
+    tokenizer: Path | None,
+) -> None:
+    """Check that nothing that is read is replaced."""
+    outputs = [output]
+    if output.suffix in BRAT_SUFFIXES:
+        outputs = [output.with_suffix(suffix) for suffix in BRAT_SUFFIXES]
+    replaced = list(filter(None, [tokenizer]))
+    check_written(outputs, [*inputs, model, Path(str(folds))], replaced=replaced)
 
 
 def _choose_alignment(strict: bool) -> Alignment:
