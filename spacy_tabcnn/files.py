@@ -234,6 +234,16 @@ def check_outputs(
         _check_empty_of(folder, inputs)
 
 
+def is_same(path: str | Path, other: str | Path) -> bool:
+    """Check whether two paths name the same file or folder, through links and hard links.
+
+    path (str | Path): A path; it need not exist.
+    other (str | Path): The other path.
+    RETURNS (bool): Whether they are the same.
+    """
+    return not set(_identify(path)).isdisjoint(_identify(other))
+
+
 def is_temporary(path: Path) -> bool:
     """Check whether a path lies in a temporary folder of this module, or is a temporary file.
 

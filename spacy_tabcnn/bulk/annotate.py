@@ -17,11 +17,12 @@ from spacy.util import minibatch
 
 from ..files import check_outputs, open_new, open_output, replace_file
 from ..pipeline.loading import check_pipeline
-from .output import write_output
+from .output import Columns, find_columns, write_output
 from .parts import Parts, Settings, get_lock_path, get_parts_path, lock_output
 from .rows import (
     Row,
     RowResult,
+    check_content,
     check_source,
     count_rows,
     get_format,
@@ -102,6 +103,7 @@ def annotate_file(
         parts = Parts(output)
         if not parts.open(settings, overwrite=overwrite, others=[get_rejects_path(output)]):
             return None
+        columns = find_columns(source, text_field=text_field, to=get_format(output))
         n_total = count_rows(source, text_field=text_field)
         n_resumed = min(parts.count() * part_size, n_total)
         rows = islice(read_rows(source, text_field=text_field, only_text=True), n_resumed, None)
@@ -114,7 +116,7 @@ def annotate_file(
         for number, part in enumerate(minibatch(results, part_size), parts.count()):
             parts.write(number, part)
         _check_unchanged(source, settings)
-        n_rows, n_rejected = _write_files(source, parts, text_field)
+        n_rows, n_rejected = _write_files(source, parts, text_field, columns)
         parts.remove()
         return BulkSummary(n_rows, n_rejected, n_resumed)
 
@@ -162,7 +164,10 @@ def _check_files(model: str | Path, source: Path, output: Path, text_field: str)
     for path in files[:2]:
         if path.is_dir():
             raise ValueError(f"{path}: is a folder. Name another file for the output")
+    if source.exists() and not source.is_file():
+        raise ValueError(f"{source}: is no file. The command reads its input twice; name a file")
     check_source(source, text_field)
+    check_content(source)
 
 
 def _describe_input(path: Path) -> Settings:
@@ -188,7 +193,7 @@ def _make_batches(rows: Iterable[Row], part_size: int, batch_size: int) -> Itera
         yield from minibatch(part, batch_size)
 
 
-def _write_files(source: Path, parts: Parts, text_field: str) -> tuple[int, int]:
+def _write_files(source: Path, parts: Parts, text_field: str, columns: Columns) -> tuple[int, int]:
     """Write the output and, if any row was rejected, the rejects. Return the numbers of both."""
     output = parts.output
     rejects = get_rejects_path(output)
@@ -201,6 +206,7 @@ def _write_files(source: Path, parts: Parts, text_field: str) -> tuple[int, int]
                 rejects_file,
                 text_field=text_field,
                 to=get_format(output),
+                columns=columns,
             )
         if not n_rejected:
             rejects.unlink()

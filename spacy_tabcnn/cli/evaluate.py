@@ -5,6 +5,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Annotated
 
+import srsly
 import typer
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
@@ -12,7 +13,7 @@ from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
 from ..evaluation.scoring import Scores
-from ..files import write_json
+from ..files import write_text
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
@@ -131,7 +132,7 @@ def save_scores(path: Path, scores: Mapping[str, object]) -> None:
     scores (Mapping[str, object]): The scores.
     RAISES (OSError): If the file cannot be written; an old one is kept.
     """
-    write_json(path, dict(scores))
+    write_text(path, srsly.json_dumps(dict(scores), indent=2))
     msg.good(f"Saved the scores to {path}")
 
 
