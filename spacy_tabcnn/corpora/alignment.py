@@ -105,8 +105,9 @@ class TokenEdges:
     """
 
     def __init__(self, doc: Doc) -> None:
-        self.starts = [token.idx for token in doc]
-        self.ends = [token.idx + len(token) for token in doc]
+        starts, lengths = doc.to_array("IDX"), doc.to_array("LENGTH")
+        self.starts: list[int] = starts.tolist()
+        self.ends: list[int] = (starts + lengths).tolist()
 
     def touch(self, start: int, end: int) -> tuple[int, int] | None:
         """Return the tokens that have a character of a span.
