@@ -22,6 +22,7 @@ them are one entity. Any other discontinuous entity is left out.
 
 import operator
 import re
+import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import accumulate, pairwise
@@ -44,7 +45,8 @@ TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
 _SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
-_ENTITY = re.compile(r"(T\S+)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)", re.DOTALL)
+_ENTITY = re.compile(r"(T\S+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(.*)", re.DOTALL)
+_MAX_DIGITS = 18  # of an offset
 _RELATION = re.compile(r"R\S+\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
 _EVENT = re.compile(r"(E\S+)\t(\S+?:\S+(?: \S+?:\S+)*)\s*")
 _NUMBERED_ROLE = re.compile(r"(.*?\D)\d+")
@@ -57,6 +59,10 @@ _OTHER_LINES = {
     "*": "equivalences",
 }
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
+_MAX_NAME = 200  # bytes; file systems take 255, with an ending and a number
+# Names that Windows keeps for devices, with any ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+RENAMED = "documents whose id cannot name a file of their own; their number is in the name"
 
 
 class BratDocument(NamedTuple):
@@ -321,7 +327,9 @@ def docs_to_brat(
     for gold in get_gold_spans(docs, report=report, source=source):
         lines = _render_lines(gold, f"{source}, document {gold.position}")
         name = _choose_name(gold, taken)
-        taken.add(name.casefold())
+        taken.add(_fold_name(name))
+        if gold.doc.user_data.get(ORIG_ID) not in (None, name):
+            report.noted[RENAMED] += 1
         documents.append(BratDocument(name, gold.doc.text, lines))
     return documents, report
 
@@ -388,9 +396,9 @@ def _parse_lines(lines: Iterable[str], report: ConversionReport, where: str) -> 
             report.ignored[_OTHER_LINES[line[0]]] += 1
         else:
             raise ValueError(
-                f"{here}: cannot read {line!r}; expected T1<TAB>Type start end<TAB>text, "
-                "R1<TAB>Type Arg1:T1 Arg2:T2 or E1<TAB>Type:T1 Role:T2, with single spaces. "
-                "Correct the line"
+                f"{here}: cannot read {shorten(line, MAX_SHOWN)!r}; expected "
+                "T1<TAB>Type start end<TAB>text, R1<TAB>Type Arg1:T1 Arg2:T2 or "
+                "E1<TAB>Type:T1 Role:T2, with single spaces. Correct the line"
             )
     return parsed
 
@@ -399,7 +407,12 @@ def _parse_entity(match: re.Match[str], where: str) -> _EntityLine:
     item_id, label, offsets, quoted = match.groups()
     pieces = []
     for piece in offsets.split(";"):
-        start, end = piece.split()
+        start, end = piece.split(" ")
+        if max(len(start), len(end)) > _MAX_DIGITS:
+            raise ValueError(
+                f"{where}: the offsets {shorten(piece)} have more than {_MAX_DIGITS} digits. "
+                "Correct them"
+            )
         pieces.append((int(start), int(end)))
     return _EntityLine(where, item_id, label, sorted(pieces), quoted)
 
@@ -553,8 +566,11 @@ def _count_arguments(events: Iterable[_EventLine], report: ConversionReport) -> 
 def _write_pair(base: Path, document: BratDocument) -> None:
     """Write the two files of a document; `base` is their path without ending."""
     write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
+    text = document.text
+    if text.startswith(BYTE_ORDER_MARK):
+        text = BYTE_ORDER_MARK + text  # a mark of its own; otherwise the text would lose its own
     # As bytes: line ends stay as the offsets count them.
-    Path(f"{base}{TEXT_SUFFIX}").write_bytes(document.text.encode("utf-8"))
+    Path(f"{base}{TEXT_SUFFIX}").write_bytes(text.encode("utf-8"))
 
 
 def _render_lines(gold: GoldSpans, where: str) -> list[str]:
@@ -575,17 +591,26 @@ def _check_label(label: str, where: str) -> None:
         )
 
 
-def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
-    """Return a name for the files of a document, which differs from the taken ones.
-
-    Some file systems do not distinguish upper and lower case, so the taken ones are folded.
-    """
+def _choose_name(gold: GoldSpans, taken: Container[str]) -> str:
+    """Return a name for the files of a document, which differs from the taken ones."""
     name = str(gold.doc.user_data.get(ORIG_ID, ""))
-    if not _FILE_NAME.fullmatch(name):
+    if not _can_name_file(name):
         name = f"doc{gold.position}"
-    while name.casefold() in taken:
+    while _fold_name(name) in taken:
         name += f"_{gold.position}"
     return name
+
+
+def _can_name_file(name: str) -> bool:
+    """Check whether a name is valid for a file on all systems, and stays in its folder."""
+    if not _FILE_NAME.fullmatch(name) or _DEVICES.fullmatch(name):
+        return False
+    return len(name.encode("utf-8")) <= _MAX_NAME
+
+
+def _fold_name(name: str) -> str:
+    """Return the same value for all names that some file systems do not distinguish."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _render_pieces(span: Span) -> str:

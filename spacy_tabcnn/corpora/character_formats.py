@@ -17,7 +17,7 @@ from .alignment import (
     keeps_white_space,
 )
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets
+from .fields import check_offsets, shorten
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
 from .options import DEFAULT_OPTIONS, ReadingOptions
@@ -158,8 +158,8 @@ class CharacterEntities:
         """
         if item_id not in self.index_of:
             raise ValueError(
-                f"{where}: {key} is {item_id!r}, the id of no entity of this document. "
-                "Correct the id"
+                f"{where}: {key} is {shorten(repr(item_id))}, the id of no entity of this "
+                "document. Correct the id"
             )
         return self.index_of[item_id]
 
@@ -197,7 +197,8 @@ class CharacterEntities:
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:
             raise ValueError(
-                f"{where}: the id {item_id!r} is also the id of entity {self.index_of[item_id]}. "
+                f"{where}: the id {shorten(repr(item_id))} is also the id of entity "
+                f"{self.index_of[item_id]}. "
                 "Give each entity its own id"
             )
         if item_id is not None:

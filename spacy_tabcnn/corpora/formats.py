@@ -13,7 +13,7 @@ from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .fields import get_optional, has_any_field, has_field
-from .files import JsonValue, write_json, write_lines
+from .files import JsonValue, check_json_file, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
@@ -100,6 +100,7 @@ def guess_format(path: str | Path) -> str:
     if path.is_dir() or is_brat_file(path):
         name = "brat"
     elif path.suffix in _JSON_SUFFIXES:
+        _check_content(path)
         first = find_first_object(path)
         _check_export(first, path)
         name = _guess_from_object(first)
@@ -166,6 +167,12 @@ def write_annotations(
     content, report = format_.render(docs, source=source, strict=strict)
     format_.write(Path(path), content)
     return report
+
+
+def _check_content(path: Path) -> None:
+    """Check that a file is not empty."""
+    if not check_json_file(path).read_bytes().strip():
+        raise ValueError(f"{path}: the file is empty. Export it again, or check the path")
 
 
 def _guess_from_object(first: JsonValue) -> str | None:

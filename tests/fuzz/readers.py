@@ -29,7 +29,7 @@ _RECORD = re.compile(r"\b(line|document|sentence|task|record|byte|column) \d+")
 # The problems of a whole file.
 _WHOLE_FILE = re.compile(
     "cannot detect the annotation format|at its top level|not UTF-8 text, but|no such file|"
-    "holds no relations|not a .spacy file|holds no documents"
+    "holds no relations|not a .spacy file|holds no documents|the file is empty"
 )
 
 
@@ -150,7 +150,7 @@ def check_message(err: ValueError, path: Path) -> None:
         raise Finding(f"no file named, from {origin}", message[:500]) from err
     if not _RECORD.search(message) and not _WHOLE_FILE.search(message) and ".ann" not in message:
         raise Finding(f"no record named, from {origin}", message[:500]) from err
-    if len(message) > 200_000:
+    if max(map(len, message.split("\n"))) > 2_000:
         raise Finding(f"endless message, from {origin}", f"{len(message)} characters") from err
     try:
         message.encode("utf-8")
