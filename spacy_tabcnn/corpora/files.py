@@ -33,17 +33,23 @@ def check_file(path: str | Path) -> Path:
 
 
 def check_json_file(path: str | Path) -> Path:
-    """Check that a file of JSON exists and is not in UTF-16.
+    """Check that a file of JSON exists and is not in UTF-16 or UTF-32.
 
     path (str | Path): The file.
     RETURNS (Path): The same path.
-    RAISES (ValueError): If there is no such file, or it begins with a mark of UTF-16.
+    RAISES (ValueError): If there is no such file, or its first bytes are none of UTF-8.
     """
     path = check_file(path)
     with path.open("rb") as file_:
-        mark = file_.read(2)
-    if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise ValueError(f"{path}: not UTF-8 text, but UTF-16. Save the file in UTF-8")
+        first = file_.read(4)
+    # JSON begins with a character of ASCII. UTF-16 gives it a byte of 0, and UTF-32 three of them.
+    encoding = ""
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or first.count(0) == 3:
+        encoding = "UTF-32"
+    elif first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in first:
+        encoding = "UTF-16"
+    if encoding:
+        raise ValueError(f"{path}: not UTF-8 text, but {encoding}. Save the file in UTF-8")
     return path
 
 

@@ -32,6 +32,7 @@ from .fields import (
     get_orig_id,
     has_field,
     locate,
+    shorten,
 )
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, RelationIndices
@@ -302,9 +303,9 @@ def _get_relations(
         result, found.find(from_id, "from_id", where), found.find(to_id, "to_id", where)
     )
     if not pairs:
+        direction = shorten(repr(get_optional(result, "direction")))
         raise ValueError(
-            f"{where}: the direction is {get_optional(result, 'direction')!r}; expected one of "
-            f"{', '.join(_DIRECTIONS)}"
+            f"{where}: the direction is {direction}; expected one of {', '.join(_DIRECTIONS)}"
         )
     labels = _get_labels(result, "labels", where)
     if not labels:
@@ -330,7 +331,9 @@ def _get_labels(record: JsonValue, field: str, where: str) -> list[str]:
     """Return the labels in a field that is named after the type of the region, or in `labels`."""
     labels = get_optional(record, field) or get_optional(record, "labels") or []
     if not isinstance(labels, list) or not all(map(_is_label, labels)):
-        raise ValueError(f"{where}: the field {field!r} is {labels!r}; expected a list of labels")
+        raise ValueError(
+            f"{where}: the field {field!r} is {shorten(repr(labels))}; expected a list of labels"
+        )
     return [str(label) for label in labels]
 
 

@@ -16,7 +16,15 @@ from html.parser import HTMLParser
 from typing import Protocol
 
 from .character_formats import Offsets
-from .fields import describe, find_text_field, get_field, get_items, get_optional, has_field
+from .fields import (
+    describe,
+    find_text_field,
+    get_field,
+    get_items,
+    get_optional,
+    has_field,
+    shorten,
+)
 from .files import JsonValue
 
 # Elements that begin and end a line.
@@ -122,8 +130,8 @@ class Paragraphs:
             )
         if int(number) >= len(self.paragraphs):
             raise ValueError(
-                f"{where}: the field {side!r} is paragraph {number}, but the text has "
-                f"{len(self.paragraphs)} paragraphs, counted from 0"
+                f"{where}: the field {side!r} is paragraph {shorten(str(number))}, but the text "
+                f"has {len(self.paragraphs)} paragraphs, counted from 0"
             )
         first, offsets = self.paragraphs[int(number)]
         return first + offsets.find_start(get_field(value, f"{side}Offset", int, where), where)
@@ -233,8 +241,9 @@ def _check_quote(value: JsonValue, marked: str, where: str) -> None:
     quoted = get_optional(value, "text")
     if isinstance(quoted, str) and _get_letters(quoted) != _get_letters(marked):
         raise ValueError(
-            f"{where}: its offsets mark {marked!r}, but it quotes {quoted!r}. Correct the offsets, "
-            "or read the file with --utf16 if they count UTF-16 code units"
+            f"{where}: its offsets mark {shorten(marked)!r}, but it quotes "
+            f"{shorten(quoted)!r}. Correct the offsets, or read the file with --utf16 if they "
+            "count UTF-16 code units"
         )
 
 
