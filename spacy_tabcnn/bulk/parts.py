@@ -204,7 +204,7 @@ class Parts:
             return
         for path in sorted(self.folder.iterdir()):
             # The settings go last: a run that is stopped before can be resumed.
-            if _OWN.fullmatch(path.name) and path.name != RUN:
+            if _is_own(path) and path.name != RUN:
                 path.unlink()
         (self.folder / RUN).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files of someone else
@@ -216,6 +216,7 @@ class Parts:
     def _start(self, settings: Settings, overwrite: bool, others: Iterable[Path]) -> bool:
         """Start a run that has no file yet; return False if it is complete."""
         if not overwrite:
+            self._check_no_parts()
             if self.output.exists():
                 return self._tidy()
             self._check_new(others)
@@ -230,6 +231,14 @@ class Parts:
             return False
         raise ValueError(f"{self.output}: exists and is complete. Annotate again with --overwrite")
 
+    def _check_no_parts(self) -> None:
+        """Check that there are no parts without the file of their run."""
+        if self.folder.is_dir() and any(map(_is_own, self.folder.iterdir())):
+            raise ValueError(
+                f"{self.folder}: holds parts, but not the settings of their run, {RUN}. Start over "
+                "with --overwrite"
+            )
+
     def _check_new(self, others: Iterable[Path]) -> None:
         """Check that a new run replaces nothing."""
         for path in others:
@@ -238,11 +247,6 @@ class Parts:
                     f"{path}: exists, but {self.output} does not. Move it, or replace it with "
                     "--overwrite"
                 )
-        if self.count():
-            raise ValueError(
-                f"{self.folder}: holds parts, but not the settings of their run, {RUN}. Start over "
-                "with --overwrite"
-            )
 
     def _read_run(self) -> _Run | None:
         """Read the file of the run; return None if there is none."""
@@ -293,6 +297,11 @@ class Parts:
             f"{self.folder}: these parts were made with other settings ({'; '.join(changes)}). "
             "Go on with the same settings, or start over with --overwrite"
         )
+
+
+def _is_own(path: Path) -> bool:
+    """Check whether a file has a name that runs give to their files."""
+    return _OWN.fullmatch(path.name) is not None
 
 
 def _render_run(run: _Run) -> bytes:

@@ -166,8 +166,10 @@ def _check(files: Files, folder: Path) -> str:
         (folder / "in.jsonl").write_text("".join(rows))
         _run(folder)
         expected = _read_results(folder)
+        for path in folder.glob("out.jsonl*"):
+            path.unlink()
         with pytest.raises(KeyboardInterrupt):
-            _run(folder, overwrite=True, progress=_stop)
+            _run(folder, progress=_stop)
         return _damage_and_resume(json.loads(files["recipe"]), folder, expected)
 
 
