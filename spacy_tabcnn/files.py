@@ -29,6 +29,8 @@ _Identity: TypeAlias = str | tuple[int, int]
 # Marks of temporary names. They say to whom a file belongs that a kill left behind.
 _MARK = ".tabcnn-"
 _OLD = ".old"
+# The stem of a temporary folder within its target.
+_NEW = "new"
 # The maximum length of the part of a temporary name that comes from the target, in bytes. A name
 # has 255 bytes at most on common file systems.
 _MAX_STEM = 100
@@ -75,7 +77,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
         yield Path(path)
         return
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=False) as temporary:
+    with name_output(path), _reserve(target, is_folder=False) as temporary:
         _check_writable(target)
         yield temporary
         _copy_mode(target, temporary)
@@ -142,7 +144,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     RAISES (OSError): If the folder cannot be written. The message names it, and an old one is kept.
     """
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=True) as temporary:
+    with name_output(path), _reserve(target, is_folder=True) as temporary:
         restore_folder(target)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
@@ -166,15 +168,15 @@ def fill_folder(path: str | Path) -> Iterator[Path]:
     """
     target = _resolve(path)
     with (
-        _name_target(Path(path), target),
+        name_output(path),
         _removing_if_empty(target),
-        _reserve(target / "new", is_folder=True) as temporary,
+        _reserve(target / _NEW, is_folder=True) as temporary,
     ):
         yield temporary
         _sync_tree(temporary)
         files = _list_files(temporary)
         for name in files:
-            with _name_target(target / name, target / name):
+            with name_output(target / name):
                 _check_writable(target / name)
         for name in files:
             _move(temporary / name, target / name)
@@ -193,6 +195,31 @@ def restore_folder(path: str | Path) -> None:
         if old.name.endswith(_OLD):
             os.rename(old, target)
             return
+
+
+@contextmanager
+def name_output(path: str | Path, *, also: Iterable[Path] = ()) -> Iterator[None]:
+    """Name an output in an error of the disk, in place of a temporary file, a folder or nothing.
+
+    path (str | Path): The output.
+    also (Iterable[Path]): Other files that it needs.
+    RAISES (OSError): With a message that names the output, if it cannot be written.
+    """
+    target = _resolve(path)
+    try:
+        yield
+    except OSError as err:
+        named = str(err.filename or target)
+        if err.errno is None or not (_belongs_to(named, target) or Path(named) in also):
+            raise  # another file, such as an input
+        shown = _remove_marks(Path(path))
+        end = "No file was made"
+        if os.path.exists(shown):
+            end = "The old one is kept"
+        raise type(err)(
+            f"{shown}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
+            "permissions, or name another output"
+        ) from err
 
 
 def check_outputs(
@@ -317,28 +344,23 @@ def _copy_mode(target: Path, temporary: Path) -> None:
         shutil.copymode(target, temporary)
 
 
-@contextmanager
-def _name_target(path: Path, target: Path) -> Iterator[None]:
-    """Name the output in an error of the disk, in place of a temporary file or nothing."""
-    try:
-        yield
-    except OSError as err:
-        named = str(err.filename or "")
-        if err.errno is None or (named and not _belongs_to(named, target)):
-            raise  # another file, such as an input
-        end = "No file was made"
-        if os.path.exists(target):
-            end = "The old one is kept"
-        raise type(err)(
-            f"{path}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
-            "permissions, or name another output"
-        ) from err
-
-
 def _belongs_to(named: str, target: Path) -> bool:
     """Check whether an error's file is a target, a folder around it, or its temporary file."""
     path = Path(named)
-    return path == target or path in target.parents or _get_stem(target) in named
+    is_within = target in path.parents and is_temporary(path.relative_to(target))
+    return path == target or path in target.parents or is_within or _get_stem(target) in named
+
+
+def _remove_marks(path: Path) -> Path:
+    """Return the final name of a file in a temporary folder, for messages."""
+    parts = []
+    for part in path.parts:
+        name, mark, _ = part.partition(_MARK)
+        if not (mark and part.startswith(".")):
+            parts.append(part)
+        elif name != f".{_NEW}":
+            parts.append(name.removeprefix("."))
+    return Path(*parts)
 
 
 def _get_stem(target: Path) -> str:

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -181,6 +182,15 @@ def test_no_file_gets_its_name_if_one_cannot(tmp_path):
     with pytest.raises(IsADirectoryError, match="b: cannot be written"):
         fill(tmp_path / "out", "new")
     assert list_names(tmp_path / "out") == ["sub"]
+
+
+@pytest.mark.parametrize("write", [fill_folder, replace_folder])
+def test_an_error_within_a_folder_names_the_file_that_it_would_be(tmp_path, write):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    with pytest.raises(OSError, match=f"^{tmp_path}/out/a: cannot .* The old one is kept"):
+        with write(tmp_path / "out") as folder, open_output(folder / "a"):
+            raise OSError(errno.ENOSPC, "No space left")
 
 
 def test_a_folder_that_was_not_filled_does_not_stay(tmp_path):

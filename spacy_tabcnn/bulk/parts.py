@@ -7,6 +7,7 @@ files with names of its own only.
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from ..files import open_output, write_text
+from ..files import name_output, open_output, write_text
 from .json_rows import encode_line
 from .rows import RowResult
 
@@ -26,7 +27,8 @@ Settings: TypeAlias = dict[str, str | int]
 
 # The file with the settings of a run.
 RUN = "tabcnn-run.json"
-# The names of the files that a run writes, and of their temporary files.
+# The names of parts, and of all files that a run writes, temporary ones included.
+_PART = re.compile(r"tabcnn-[0-9]{6,}\.jsonl")
 _OWN = re.compile(r"\.?tabcnn-(run\.json|[0-9]{6,}\.jsonl)(\.tabcnn-.*)?")
 _WAY_OUT = (
     "Remove this file to annotate its documents and all following ones again, or start over with "
@@ -44,7 +46,6 @@ def lock_output(output: Path) -> Iterator[None]:
     RAISES (BlockingIOError): If another run has the lock.
     RAISES (ValueError): If OUT.lock is a file of someone else.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     path = get_lock_path(output)
     if path.is_dir() or (path.exists() and path.stat().st_size):
         raise ValueError(
@@ -52,7 +53,9 @@ def lock_output(output: Path) -> Iterator[None]:
         )
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        with name_output(output, also=[path]):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as err:
         raise BlockingIOError(
             f"{output}: another run is writing it. Wait until it has ended, or name another file "
@@ -204,7 +207,7 @@ class Parts:
             return
         for path in sorted(self.folder.iterdir()):
             # The settings go last: a run that is stopped before can be resumed.
-            if _is_own(path) and path.name != RUN:
+            if _OWN.fullmatch(path.name) and path.name != RUN:
                 path.unlink()
         (self.folder / RUN).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files of someone else
@@ -233,7 +236,7 @@ class Parts:
 
     def _check_no_parts(self) -> None:
         """Check that there are no parts without the file of their run."""
-        if self.folder.is_dir() and any(map(_is_own, self.folder.iterdir())):
+        if self.folder.is_dir() and any(map(_PART.fullmatch, os.listdir(self.folder))):
             raise ValueError(
                 f"{self.folder}: holds parts, but not the settings of their run, {RUN}. Start over "
                 "with --overwrite"
@@ -297,11 +300,6 @@ class Parts:
             f"{self.folder}: these parts were made with other settings ({'; '.join(changes)}). "
             "Go on with the same settings, or start over with --overwrite"
         )
-
-
-def _is_own(path: Path) -> bool:
-    """Check whether a file has a name that runs give to their files."""
-    return _OWN.fullmatch(path.name) is not None
 
 
 def _render_run(run: _Run) -> bytes:
