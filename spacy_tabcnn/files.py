@@ -99,9 +99,10 @@ def open_output(path: str | Path) -> Iterator[BufferedWriter]:
 
 
 def open_new(path: Path) -> BufferedWriter:
-    """Open the file of `replace_file` for writing; an error of the disk then names it.
+    """Open a temporary file for writing; an error of the disk then names its output.
 
-    path (Path): The path that `replace_file` yields.
+    path (Path): The path that `replace_file` yields, or a path in the folder of `fill_folder` or
+        `replace_folder`.
     RETURNS (BufferedWriter): The file, open.
     """
     return BufferedWriter(_NamedFile(path, "wb"), _BUFFER)
@@ -213,6 +214,8 @@ def name_output(path: str | Path, *, also: Iterable[Path] = ()) -> Iterator[None
         if err.errno is None or not (_belongs_to(named, target) or Path(named) in also):
             raise  # another file, such as an input
         shown = _remove_marks(Path(path))
+        if is_temporary(Path(named).parent):  # a file in a temporary folder
+            shown = _remove_marks(Path(named))
         end = "No file was made"
         if os.path.exists(shown):
             end = "The old one is kept"

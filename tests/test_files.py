@@ -188,9 +188,9 @@ def test_no_file_gets_its_name_if_one_cannot(tmp_path):
 def test_an_error_within_a_folder_names_the_file_that_it_would_be(tmp_path, write):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a").touch()
-    with pytest.raises(OSError, match=f"^{tmp_path}/out/a: cannot .* The old one is kept"):
-        with write(tmp_path / "out") as folder, open_output(folder / "a"):
-            raise OSError(errno.ENOSPC, "No space left")
+    caught = pytest.raises(OSError, match=f"^{tmp_path}/out/a: cannot .* The old one is kept")
+    with caught, write(tmp_path / "out") as folder, open_output(folder / "a"):
+        raise OSError(errno.ENOSPC, "No space left")
 
 
 def test_a_folder_that_was_not_filled_does_not_stay(tmp_path):
