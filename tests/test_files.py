@@ -20,6 +20,7 @@ from spacy_tabcnn.files import (
 )
 
 from .faults.kills import kill_at_steps, needs_kills
+from .faults.limits import call_limited, make_open_folder, needs_limits
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -119,17 +120,20 @@ def test_a_folder_is_no_file(tmp_path):
         write_text(tmp_path / "file" / "x", "text")
 
 
-@needs_posix
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
-def test_protected_files_and_folders_are_named(tmp_path):
-    write_text(tmp_path / "out", "old")
-    (tmp_path / "out").chmod(0o444)
-    with pytest.raises(PermissionError, match=r"out: cannot be written .* The old one is kept"):
-        write_text(tmp_path / "out", "new")
-    tmp_path.chmod(0o555)
-    with pytest.raises(PermissionError, match=r"new: cannot be written .* No file was made"):
-        write_text(tmp_path / "new", "new")
-    tmp_path.chmod(0o755)
+@needs_limits
+def test_protected_files_and_folders_are_named():
+    for folder in make_open_folder():
+        (folder / "there").mkdir()
+        write_text(folder / "there" / "old", "old")
+        (folder / "there").chmod(0o555)
+        message = call_limited(write_text, folder / "there" / "old", "new", as_nobody=True)
+        assert "old: cannot be written (Permission denied). The old one is kept" in message
+        message = call_limited(write_text, folder / "there" / "new", "new", as_nobody=True)
+        assert "new: cannot be written (Permission denied). No file was made" in message
+        (folder / "there").chmod(0o777)
+        message = call_limited(write_text, folder / "there" / "old", "new", as_nobody=True)
+        assert "old: cannot be written (Permission denied). The old one is kept" in message
+        assert (folder / "there" / "old").read_text() == "old"
 
 
 def write_folder(path, text):
@@ -184,6 +188,7 @@ def test_no_file_gets_its_name_if_one_cannot(tmp_path):
     assert list_names(tmp_path / "out") == ["sub"]
 
 
+@needs_posix
 @pytest.mark.parametrize("write", [fill_folder, replace_folder])
 def test_an_error_within_a_folder_names_the_file_that_it_would_be(tmp_path, write):
     (tmp_path / "out").mkdir()

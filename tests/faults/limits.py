@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .kills import fork
+
 try:
     import resource
 except ImportError:
@@ -39,10 +41,7 @@ def call_limited(
     RETURNS (str): The result, or the last line of the traceback.
     """
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(
-        target=_call, args=(sender, function, arguments, max_bytes, as_nobody)
-    )
-    process.start()
+    process = fork(_call, sender, function, arguments, max_bytes, as_nobody)
     sender.close()
     text = receiver.recv()
     process.join()

@@ -75,11 +75,9 @@ def test_kills_at_random_moments(source, folder, n_kills, suffix):
     if suffix == "parquet":
         pytest.importorskip("pyarrow.parquet")
     whole = folder / f"whole.{suffix}"
-    start = time.monotonic()
     annotate(source, whole)
-    duration = time.monotonic() - start
     n_killed = 0
-    for number, moment in enumerate(draw_moments(suffix, n_kills, 0.8 * duration)):
+    for number, moment in enumerate(draw_moments(suffix, n_kills, N_ROWS * DELAY)):
         output = folder / str(number) / f"out.{suffix}"
         for _ in range(3):
             n_killed += call_and_kill(annotate, source, output, kill_after=moment)
