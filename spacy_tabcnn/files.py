@@ -80,7 +80,7 @@ def replace_file(path: str | Path) -> Iterator[Path]:
     with name_output(path), _reserve(target, is_folder=False) as temporary:
         _check_writable(target)
         yield temporary
-        _copy_mode(target, temporary)
+        _copy_rights(target, temporary)
         _sync(temporary)
         os.replace(temporary, target)
         sync_folder(target.parent)
@@ -150,7 +150,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         yield temporary
-        _copy_mode(target, temporary)
+        _copy_rights(target, temporary)
         _sync_tree(temporary)
         _swap(temporary, target)
         sync_folder(target.parent)
@@ -342,9 +342,14 @@ def _check_writable(target: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
-def _copy_mode(target: Path, temporary: Path) -> None:
+def _copy_rights(target: Path, temporary: Path) -> None:
+    """Give a temporary file the permissions and, if this user may, the owner of its target."""
     with suppress(FileNotFoundError):
+        status = target.stat()
         shutil.copymode(target, temporary)
+        if os.name == "posix":
+            with suppress(PermissionError):
+                os.chown(temporary, status.st_uid, status.st_gid)
 
 
 def _belongs_to(named: str, target: Path) -> bool:
@@ -487,7 +492,7 @@ def _move(source: Path, target: Path) -> None:
         with replace_file(target) as temporary:
             shutil.copyfile(source, temporary)
     else:
-        _copy_mode(target, source)
+        _copy_rights(target, source)
         os.replace(source, target)
 
 

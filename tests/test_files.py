@@ -85,6 +85,15 @@ def test_permissions_stay(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_the_owner_stays(tmp_path):
+    path = tmp_path / "out"
+    write_text(path, "old")
+    os.chown(path, 4321, 1234)
+    write_text(path, "new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (4321, 1234)
+
+
 @needs_posix
 @pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout"])
 def test_a_device_is_not_replaced(name):

@@ -149,8 +149,10 @@ class Parts:
                 f"{self.output}: exists, but not as the run wrote it whose parts are in "
                 f"{self.folder}. Move it to go on with the run, or start over with --overwrite"
             )
-        for number in range(self.count()):
+        n_parts = self.count()
+        for number in range(n_parts):
             self._check(number)
+        self._remove_files(after=n_parts)
         return True
 
     def count(self) -> int:
@@ -205,13 +207,20 @@ class Parts:
         """Remove the files of the run, and the folder if it holds nothing else."""
         if not self.folder.is_dir():
             return
-        for path in sorted(self.folder.iterdir()):
-            # The settings go last: a run that is stopped before can be resumed.
-            if _OWN.fullmatch(path.name) and path.name != RUN:
-                path.unlink()
+        self._remove_files()
+        # The settings go last: a run that is stopped before can be resumed.
         (self.folder / RUN).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files of someone else
             self.folder.rmdir()
+
+    def _remove_files(self, after: int = 0) -> None:
+        """Remove the parts from a number on, and temporary files."""
+        kept = {RUN}
+        for number in range(after):
+            kept.add(self._get_path(number).name)
+        for path in sorted(self.folder.iterdir()):
+            if _OWN.fullmatch(path.name) and path.name not in kept:
+                path.unlink()
 
     def _get_path(self, number: int) -> Path:
         return self.folder / f"tabcnn-{number:06}.jsonl"
