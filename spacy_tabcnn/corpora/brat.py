@@ -32,11 +32,12 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..files import fill_folder, is_temporary, replace_folder
 from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets, shorten
-from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text, write_lines
+from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text
 from .gold import ORIG_ID, RelationIndices
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .records import collect_docs
@@ -269,14 +270,19 @@ def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
             raise ValueError(
                 f"{path}: a pair of files holds one document, not {len(documents)}. Name a folder"
             )
-        _write_pair(path.with_suffix(""), documents[0])
+        with fill_folder(path.parent) as folder:
+            _write_pair(folder / path.stem, documents[0])
         return
     if path.is_dir() and _find_texts(path):
         raise ValueError(
             f"{path}: the folder holds other texts or annotations. Name a new or an empty folder"
         )
-    for document in documents:
-        _write_pair(path / document.name, document)
+    write = fill_folder
+    if not path.exists():
+        write = replace_folder  # in one step
+    with write(path) as folder:
+        for document in documents:
+            _write_pair(folder / document.name, document)
 
 
 def brat_to_docs(
@@ -338,6 +344,8 @@ def _find_texts(folder: Path) -> list[Path]:
     """Return the path of the text of each pair in a folder, also if the text itself is missing."""
     found = set()
     for path in folder.rglob("*"):
+        if is_temporary(path.relative_to(folder)):
+            continue  # of a killed command
         if path.suffix in _SUFFIXES and path.is_file() and not path.name.startswith("."):
             found.add(path.with_suffix(TEXT_SUFFIX))
     return sorted(found)
@@ -564,12 +572,13 @@ def _count_arguments(events: Iterable[_EventLine], report: ConversionReport) -> 
 
 
 def _write_pair(base: Path, document: BratDocument) -> None:
-    """Write the two files of a document; `base` is their path without ending."""
-    write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
+    """Write the two files of a document into a new folder; `base` is their path without ending."""
+    lines = [f"{line}\n" for line in document.lines or []]
     text = document.text
     if text.startswith(BYTE_ORDER_MARK):
         text = BYTE_ORDER_MARK + text  # a mark of its own; otherwise the text would lose its own
     # As bytes: line ends stay as the offsets count them.
+    Path(f"{base}{ANNOTATION_SUFFIX}").write_bytes("".join(lines).encode("utf-8"))
     Path(f"{base}{TEXT_SUFFIX}").write_bytes(text.encode("utf-8"))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from ..files import open_output
 from ..relations import get_relations
 from .files import check_file
 
@@ -75,11 +76,12 @@ def _check_annotation(doc: Doc, where: str) -> None:
 
 
 def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:
-    """Write documents with their user data to a .spacy file and make its folder if needed.
+    """Write documents with their user data to a .spacy file, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     docs (Iterable[Doc]): The documents.
+    RAISES (OSError): If the file cannot be written; an old one is kept.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    DocBin(docs=docs, store_user_data=True).to_disk(path)
+    data = DocBin(docs=docs, store_user_data=True).to_bytes()
+    with open_output(path) as file_:
+        file_.write(data)

@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
+from ..files import open_output
+
 BYTE_ORDER_MARK = "\ufeff"
 
 # A decoded JSON value. The functions of `fields` check its type.
@@ -106,25 +108,24 @@ def render_line(value: object) -> str:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write a JSON file in UTF-8 and make its folder if needed.
+    """Write a JSON file in UTF-8, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     value (object): The value to write: strings, numbers, lists and dicts.
     """
     write_lines(path, [render_line(value)])
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write lines of text in UTF-8 and make the folder if needed.
+    """Write lines of text in UTF-8, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     lines (Iterable[str]): The lines, without their ends.
+    RAISES (OSError): If the file cannot be written; an old one is kept.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file_:
+    with open_output(path) as file_:
         for line in lines:
-            file_.write(f"{line}\n")
+            file_.write(f"{line}\n".encode())
 
 
 def _decode(data: bytes, where: str) -> str:
