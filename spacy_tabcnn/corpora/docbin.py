@@ -11,8 +11,8 @@ from spacy.attrs import ORTH
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..files import open_output
 from ..documents import ORIG_ID
+from ..files import open_output
 from ..relations import get_entity_scores, get_relations
 from .files import check_file
 
@@ -144,9 +144,10 @@ def _check_annotation(doc: Doc, where: str) -> None:
         ) from err
     orig_id = doc.user_data.get(ORIG_ID)
     if not isinstance(orig_id, str | int | float | None):
+        kind = type(orig_id).__name__
         raise ValueError(
-            f"{where}: doc.user_data[{ORIG_ID!r}] is of the type {type(orig_id).__name__}; expected "
-            "a string or a number. Set it again, and save the document"
+            f"{where}: doc.user_data[{ORIG_ID!r}] is of the type {kind}; expected a string or a "
+            "number. Set it again, and save the document"
         )
 
 
