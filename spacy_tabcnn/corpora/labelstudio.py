@@ -99,10 +99,23 @@ def docs_to_labelstudio(
 def _has_html(records: Iterable[Record]) -> bool:
     """Check whether a file has a region of HTML. Then the texts without regions are HTML, too."""
     for record in records:
+        if record.problem:
+            continue
         for annotation in _list_items(record.value, "annotations", "completions", "predictions"):
-            if any(map(is_html_region, _list_items(annotation, "result"))):
+            if _marks_html(annotation, is_html=False):
                 return True
     return False
+
+
+def _marks_html(annotation: JsonValue, is_html: bool) -> bool:
+    """Check whether the text of an annotation is HTML; `is_html` is the answer without a region."""
+    regions = []
+    for result in _list_items(annotation, "result"):
+        if get_optional(result, "type") in _TEXT_LABELS:
+            regions.append(result)
+    if not regions:
+        return is_html
+    return any(map(is_html_region, regions))
 
 
 def _list_items(record: JsonValue, *keys: str) -> Iterator[JsonValue]:
@@ -131,7 +144,7 @@ def _read_task(
             data,
             _find_tags(annotation),
             text_field=options.text_field,
-            is_html=is_html,
+            is_html=_marks_html(annotation, is_html),
             utf16=options.utf16,
             where=where,
         )

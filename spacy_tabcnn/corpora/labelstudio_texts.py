@@ -189,7 +189,7 @@ def is_html_region(result: JsonValue) -> bool:
     """
     value = get_optional(result, "value")
     start = get_optional(value, "start")
-    is_path = isinstance(start, str) and not start.isdecimal()
+    is_path = isinstance(start, str) and bool(start.strip()) and not start.isdecimal()
     return get_optional(result, "type") == "hypertextlabels" or is_path
 
 
