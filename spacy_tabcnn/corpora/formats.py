@@ -1,5 +1,6 @@
 """The annotation formats by name, and reading and writing a file in any of them."""
 
+import codecs
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -171,7 +172,8 @@ def write_annotations(
 
 def _check_content(path: Path) -> None:
     """Check that a file is not empty."""
-    if not check_json_file(path).read_bytes().strip():
+    content = check_json_file(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    if not content.strip():
         raise ValueError(f"{path}: the file is empty. Export it again, or check the path")
 
 

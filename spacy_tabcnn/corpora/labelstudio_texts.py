@@ -76,9 +76,12 @@ class HyperText:
 
     def __init__(self, html: str, *, utf16: bool) -> None:
         parser = _TextParser()
-        # Browsers read all line ends as one character.
-        parser.feed(html.replace("\r\n", "\n").replace("\r", "\n"))
-        parser.close()
+        try:
+            # Browsers read all line ends as one character.
+            parser.feed(html.replace("\r\n", "\n").replace("\r", "\n"))
+            parser.close()
+        except AssertionError as err:  # Python's parser refuses some mark-up, such as "<![x["
+            raise ValueError(f"its HTML cannot be read ({err}). Correct the mark-up") from err
         self.text = "".join(parser.pieces)
         self.bare = "".join(parser.bare)
         self.positions = parser.positions
@@ -189,7 +192,7 @@ def is_html_region(result: JsonValue) -> bool:
     """
     value = get_optional(result, "value")
     start = get_optional(value, "start")
-    is_path = isinstance(start, str) and not start.isdecimal()
+    is_path = isinstance(start, str) and bool(start.strip()) and not start.isdecimal()
     return get_optional(result, "type") == "hypertextlabels" or is_path
 
 

@@ -352,7 +352,7 @@ def _find_values(text: str) -> Iterator[tuple[int, int]]:
     """Return the start and end of each item of an array, or of each value outside arrays.
 
     Values may be blank. One that begins at the end of the text means that an array is not closed.
-    For example, the text `[{}, 1` has the values `{}`, ` 1` and an empty one.
+    For example, the text `[{}, 1` has the values ``, `{}`, ` 1` and an empty one.
     """
     depth = start = 0
     in_array = False
@@ -360,6 +360,7 @@ def _find_values(text: str) -> Iterator[tuple[int, int]]:
         token, before = match.group(), depth
         depth = max(depth + _STEPS.get(token, 0), 0)
         if token == "[" and before == 0:
+            yield start, match.start()  # blank, unless something precedes the array
             in_array, start = True, match.end()
         elif _ends_value(token, before, depth, in_array):
             yield start, _find_end(match, in_array)

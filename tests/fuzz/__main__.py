@@ -20,7 +20,7 @@ def main() -> int:
         "--reader", action="append", choices=list_targets(), help="a target; may be repeated"
     )
     parser.add_argument("--seed", type=int, help="the first seed; drawn from the time by default")
-    parser.add_argument("--dry", action="store_true", help="store no findings")
+    parser.add_argument("--dry", action="store_true", help="print the inputs of findings, and store none")
     arguments = parser.parse_args()
     seed = arguments.seed
     if seed is None:
@@ -51,7 +51,9 @@ def run_target(name: str, minutes: float, seed: int, *, dry: bool) -> int:
     for place, count in campaign.places.most_common():
         found = campaign.found[place]
         print(f"  {count} x {place}\n    {found.detail[-1500:]}")
-        if not dry and sum(map(len, found.files.values())) <= _MAX_STORED:
+        if dry:
+            print(f"    {dict(found.files)!r}"[:5_000], flush=True)
+        elif sum(map(len, found.files.values())) <= _MAX_STORED:
             print(f"    {store_input(name, found.files, place)}", flush=True)
     return len(campaign.places)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import os
 import resource
 import signal
 import sys
@@ -24,6 +25,10 @@ from .target import Files, Finding, Target
 PACKAGE = Path(__file__).parents[2] / "spacy_tabcnn"
 _ROUND = 500  # inputs with one seed
 _MEGABYTE = 2**20
+# Files in memory, where the system has such a folder: an input takes half the time there.
+_MEMORY_DISK = None
+if os.access("/dev/shm", os.W_OK):
+    _MEMORY_DISK = "/dev/shm"
 
 
 class TimeUpError(BaseException):
@@ -104,7 +109,11 @@ def try_input(target: Target, files: Files) -> Verdict:
     before = _measure_memory()
     start = time.monotonic()
     try:
-        with _silence(), tempfile.TemporaryDirectory() as folder, _limit_time(target.seconds):
+        with (
+            _silence(),
+            tempfile.TemporaryDirectory(dir=_MEMORY_DISK) as folder,
+            _limit_time(target.seconds),
+        ):
             outcome = target.check(files, Path(folder))
     except Finding as err:
         return Verdict("finding", err.kind, str(err))

@@ -6,6 +6,18 @@ from ..annotated import Annotated, texts
 from ..readers import Counts, json_target
 
 _DIRECTIONS = st.sampled_from(["right", "left", "bi"])
+_MARKUP = ["", "", "", "", "<p>", "</p>", "<br>", "<![x[", "<!", "<!--", "<?", "&", "&#x110000;"]
+_MARKUP += [
+    "&#0;",
+    "&#xd800;",
+    "<script>",
+    "<style>",
+    "</script",
+    "<a b=",
+    "<" * 50,
+    "&" * 50,
+    "&nbsp",
+]
 _TEXT_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
 
 
@@ -31,6 +43,8 @@ def _make_record(draw, text: Annotated, kind: str) -> dict:
         result.append({"id": "c", "type": "choices", "value": {"choices": ["x"]}})
     annotation = {"result": result, "was_cancelled": False, "completed_by": 1}
     content = text.text
+    if kind == "hypertextlabels":
+        content = draw(st.sampled_from(_MARKUP)) + content + draw(st.sampled_from(_MARKUP))
     if kind == "paragraphlabels":
         content = [{"author": "a", "text": text.text}]
     field = draw(st.sampled_from(["text", "text", "body"]))
@@ -62,8 +76,6 @@ def _count(records, options) -> Counts:
                     n_entities += _count_labels(result, kind)
                 elif kind == "relation":
                     n_relations += _count_pairs(result)
-    if n_entities is not None and any(map(_has_other, records)):
-        return Counts(n_docs, n_entities, None)
     return Counts(n_docs, n_entities, n_relations)
 
 
@@ -91,11 +103,6 @@ def _count_pairs(result: dict) -> int:
     n_pairs = 2 if result.get("direction") == "bi" else 1
     labels = result.get("labels") or []
     return max(1, n_pairs * len(labels))
-
-
-def _has_other(record: dict) -> bool:
-    """Check whether relations may be counted once for all their labels."""
-    return "other" in record
 
 
 TARGET = json_target("labelstudio", _records(), _count)
