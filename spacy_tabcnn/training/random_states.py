@@ -53,27 +53,6 @@ class HostStates(NamedTuple):
         return cls(python, tuple(cast(list[object], numpy_state)), cast(bytes, torch_state))
 
 
-def get_generator_data(generator: random.Random) -> StateData:
-    """Return the state of a generator of Python as plain data.
-
-    generator (Random): The generator.
-    RETURNS (list): Its state.
-    """
-    version, numbers, gauss = generator.getstate()
-    return [version, np.array(numbers, dtype=np.uint32).tobytes(), gauss]
-
-
-def set_generator_data(generator: random.Random, data: StateData) -> None:
-    """Set the state of a generator of Python.
-
-    generator (Random): The generator.
-    data (list): Its state, as `get_generator_data` returned it.
-    """
-    version, words, gauss = data
-    numbers = np.frombuffer(cast(bytes, words), dtype=np.uint32).tolist()
-    generator.setstate((version, tuple(numbers), gauss))
-
-
 def get_device_states() -> list[bytes]:
     """Return the states of torch's generators for GPUs; empty without a GPU.
 
