@@ -16,6 +16,7 @@ from spacy.util import load_config, logger
 from wasabi import msg
 
 from ..training.loop import train as train_pipeline
+from ..training.loop import train_or_go_on
 from ._app import tabcnn_cli
 
 
@@ -73,6 +74,7 @@ def train(
     output: Path,
     *,
     resume: bool = False,
+    restart: bool = False,
     code: Path | None = None,
     gpu_id: int = -1,
     overrides: Mapping[str, object] | None = None,
@@ -82,6 +84,7 @@ def train(
     config (Path): The config file; `-` for standard input.
     output (Path): The folder of the training.
     resume (bool): Go on from the checkpoint in the folder, if there is one.
+    restart (bool): Train from the beginning if the checkpoint cannot be used.
     code (Path | None): The Python file that was imported for the config.
     gpu_id (int): The GPU, or -1 for the CPU.
     overrides (Mapping[str, object] | None): Settings of the config to replace, by dotted name.
@@ -93,4 +96,6 @@ def train(
     with show_validation_error(config):
         loaded = load_config(config, overrides=dict(overrides or {}), interpolate=False)
     with show_validation_error(config, hint_fill=False):
+        if resume and restart:
+            return train_or_go_on(loaded, output, code=code, gpu_id=gpu_id)
         return train_pipeline(loaded, output, resume=resume, code=code, gpu_id=gpu_id)

@@ -70,7 +70,7 @@ class OutputCache:
         key (bytes): The key of the sequence.
         outputs (Outputs): Its outputs; see `get_outputs`.
         """
-        self._keep(key, _Entry(outputs, _count_bytes(outputs)))
+        self._keep(key, _Entry(dict(outputs), _count_bytes(outputs)))
 
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, "_Entry"]:
         found = {}

@@ -3,11 +3,12 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import IO, NamedTuple, TypedDict, cast
 
 import numpy as np
+from filelock import FileLock, Timeout
 from spacy.language import Language
 from spacy.schemas import ConfigSchemaTraining
 from spacy.training import Example
@@ -25,10 +26,11 @@ from spacy.util import registry, resolve_dot_names
 from thinc.api import Config, Optimizer, fix_random_seed, set_gpu_allocator
 from wasabi import Printer
 
-from ..files import replace_folder, restore_folder
+from ..files import check_outputs, replace_folder, restore_folder
 from ..pipeline.divergence import WHAT_TO_CHANGE, DivergenceError
 from .batches import EpochBatch, RepeatableBatches
 from .checkpoint import (
+    FOLDER,
     Checkpoint,
     CheckpointWriter,
     DamagedCheckpointError,
@@ -51,6 +53,7 @@ from .state import WEIGHTS, TrainingState
 # Keys of the state of a checkpoint, besides the ones of `TrainingState`.
 ROWS = "rows"
 DRAWN = "drawn"
+LOCK = "training.lock"
 
 Info = dict[str, object]
 Log = tuple[Callable[[Info | None], None], Callable[[], None]]
@@ -92,27 +95,110 @@ def train(
     RAISES (CannotResumeError): If a part of the pipeline cannot go on.
     RAISES (DivergenceError): If a loss, a gradient or a weight is not finite any more, or the loss
         is out of all proportion. The pipelines of the last evaluation are kept.
-    RAISES (OSError): If a file cannot be written.
+    RAISES (OSError): If a file cannot be written, or another training writes to the folder.
+    RAISES (ValueError): If the training would replace a file or folder that it reads.
     """
     messages = _Messages(stdout)
     settings = describe_training(config, code)
-    checkpoint = None
+    _check_paths(output, settings, code)
+    with _lock(output):
+        return _train(config, output, settings, resume, gpu_id, messages, (stdout, stderr))
+
+
+def train_or_go_on(
+    config: Config,
+    output: Path,
+    *,
+    code: Path | None = None,
+    gpu_id: int = -1,
+    stdout: IO[str] = sys.stdout,
+    stderr: IO[str] = sys.stderr,
+) -> Path:
+    """Go on with a training; if its checkpoint cannot be used, train from the beginning.
+
+    config (Config): See `train`, as for the arguments that follow.
+    output (Path): The folder of the training.
+    code (Path | None): The Python file that registers functions of the config.
+    gpu_id (int): The GPU, or -1 for the CPU.
+    stdout (IO[str]): For messages and the training log.
+    stderr (IO[str]): For progress bars.
+    RETURNS (Path): The folder of the pipeline with the last weights.
+    """
+    options: _Options = {"code": code, "gpu_id": gpu_id, "stdout": stdout, "stderr": stderr}
+    try:
+        return train(config, output, resume=True, **options)
+    except (OtherTrainingError, DamagedCheckpointError, CannotResumeError) as err:
+        _Messages(stdout).warn(f"Training from the beginning: {err}")
+        return train(config, output, **options)
+
+
+class _Options(TypedDict):
+    """The options that `train` and `train_or_go_on` share."""
+
+    code: Path | None
+    gpu_id: int
+    stdout: IO[str]
+    stderr: IO[str]
+
+
+def _train(
+    config: Config,
+    output: Path,
+    settings: TrainingSettings,
+    resume: bool,
+    gpu_id: int,
+    messages: "_Messages",
+    streams: tuple[IO[str], IO[str]],
+) -> Path:
+    """Train; see `train`."""
     for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
         restore_folder(output / name)
+    checkpoint = None
     if resume:
         checkpoint = _find_checkpoint(output, settings, messages)
-        if checkpoint is not None and checkpoint.record["is_complete"]:
-            messages.good(f"The training in {output} is complete")
-            return output / DIR_MODEL_LAST
-        _clear_logs(config, checkpoint)
     if checkpoint is None:
         remove_checkpoint(output)
+    elif checkpoint.record["is_complete"]:
+        messages.good(f"The training in {output} is complete")
+        return output / DIR_MODEL_LAST
+    else:
+        checkpoint.check()
+        _set_logs_aside(checkpoint)
     messages.write(messages.printer.divider("Initializing pipeline"))
     nlp = init_nlp(config, use_gpu=gpu_id)
     messages.good("Initialized pipeline")
     messages.write(messages.printer.divider("Training pipeline"))
     training = _Training(nlp, output, settings, gpu_id=gpu_id, messages=messages)
-    return training.run(checkpoint, stdout, stderr)
+    return training.run(checkpoint, *streams)
+
+
+def _check_paths(output: Path, settings: TrainingSettings, code: Path | None) -> None:
+    """Refuse to replace a file or folder that the training reads, such as a source."""
+    inputs = [*settings["files"]]
+    if code is not None:
+        inputs.append(str(code))
+    check_outputs(map(output.joinpath, (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER)), inputs)
+
+
+@contextmanager
+def _lock(output: Path) -> Iterator[None]:
+    """Keep other trainings off a folder. The lock ends with this process, however it ends."""
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / LOCK
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as err:
+        raise BlockingIOError(
+            f"{output}: another training is writing to this folder. Wait until it has ended, or "
+            "name another folder"
+        ) from err
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps open files
+            path.unlink()
+        lock.release()
 
 
 class _Messages:
@@ -140,7 +226,7 @@ class _Corpora(NamedTuple):
 
     batches: RepeatableBatches
     read_dev: Callable[[Language], Iterator[Example]]
-    evaluate: Callable[[], tuple[float, dict[str, object]]]
+    evaluate: Callable[[], tuple[float, dict[str, float]]]
 
 
 class _Training:
@@ -221,9 +307,7 @@ class _Training:
         batches = create_train_batches(
             self.nlp, train_corpus, self._options["batcher"], self._options["max_epochs"]
         )
-        evaluate = create_evaluation_callback(
-            self.nlp, dev_corpus, self._options["score_weights"]
-        )
+        evaluate = create_evaluation_callback(self.nlp, dev_corpus, self._options["score_weights"])
         return _Corpora(RepeatableBatches(batches, start.drawn), dev_corpus, evaluate)
 
     def _announce(self, start: "_Start") -> None:
@@ -236,7 +320,9 @@ class _Training:
             self.messages.info(f"Set annotations on update for: {components}")
         self.messages.info(f"Initial learn rate: {self._optimizer.learn_rate}")
         if start.n_steps:
-            self.messages.info(f"Going on after step {start.n_steps - 1}, from {self._writer.folder}")
+            self.messages.info(
+                f"Going on after step {start.n_steps - 1}, from {self._writer.folder}"
+            )
 
     def _loop(
         self,
@@ -415,7 +501,6 @@ class _Start(NamedTuple):
         """Read the steps of a checkpoint; without one, there are none."""
         if checkpoint is None:
             return cls(0, [], {}, {})
-        checkpoint.check()
         data = checkpoint.read_state()
         drawn = {}
         for number, states in cast(list[tuple[int, StateData]], data[DRAWN]):
@@ -457,13 +542,11 @@ def _find_checkpoint(
     return checkpoint
 
 
-def _clear_logs(config: Config, checkpoint: Checkpoint | None) -> None:
-    """Put the log of a stopped training aside. The new one has all of its rows.
+def _set_logs_aside(checkpoint: Checkpoint) -> None:
+    """Put the log files of a stopped training aside, since the new ones get all rows.
 
-    spaCy's logger refuses a file that exists.
+    spaCy's logger writes nothing to a file that exists.
     """
-    if checkpoint is None:
-        return
     for name, value in checkpoint.record["settings"]["config"].items():
         if name.startswith("training.logger.") and name.endswith(".output_file") and value:
             path = Path(str(value))
@@ -493,6 +576,3 @@ def _make_plain(value: object) -> object:
     if value is None or isinstance(value, str | int | float):
         return value
     return str(value)
-
-
-__all__ = ["DamagedCheckpointError", "OtherTrainingError", "train"]

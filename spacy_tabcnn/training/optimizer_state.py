@@ -43,12 +43,12 @@ def set_state(optimizer: Optimizer, state: OptimizerState) -> None:
     check_optimizer(optimizer)
     kept = [optimizer.mom1, optimizer.mom2]
     if optimizer.averages is not None:
-        kept.append(cast(dict[KeyT, FloatsXd], optimizer.averages))
+        kept.append(optimizer.averages)
     for kind, by_key in zip((*MOMENTS, AVERAGE), kept, strict=False):
         for key, values in state.arrays[kind].items():
             # The arrays lie in memory as thinc has laid them out.
-            array = get_current_ops().alloc(tuple(values.shape))
-            array[...] = get_current_ops().asarray(values.cpu().numpy())
+            array = cast(FloatsXd, get_current_ops().alloc(tuple(values.shape)))
+            xp2torch(array).copy_(values)
             by_key[key] = array
     optimizer.nr_update.update(state.counts)
 

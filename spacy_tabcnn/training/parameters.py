@@ -42,7 +42,7 @@ class LayerParameter(NamedTuple):
     def write(self, values: Tensor) -> None:
         """Set its values in place."""
         array = self.layer.get_param(self.name)
-        array[...] = self.layer.ops.asarray(values.numpy())
+        xp2torch(array).copy_(values)
         self.layer.set_param(self.name, array)
 
     def clear_gradient(self) -> None:

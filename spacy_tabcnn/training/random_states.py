@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from thinc.api import CupyOps, get_current_ops
 
+NumpyState = tuple[str, "np.ndarray[tuple[int], np.dtype[np.uint32]]", int, int, float]
 # Plain data: the state of a generator in a checkpoint.
 StateData = list[object]
 
@@ -26,7 +27,8 @@ class HostStates(NamedTuple):
     @classmethod
     def get(cls) -> "HostStates":
         """Return the current states."""
-        name, keys, *rest = np.random.get_state(legacy=True)
+        # thinc draws from numpy's global generator.
+        name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002
         numpy_state = (name, cast(np.ndarray, keys).tobytes(), *rest)
         return cls(random.getstate(), numpy_state, torch.get_rng_state().numpy().tobytes())
 
@@ -35,7 +37,7 @@ class HostStates(NamedTuple):
         random.setstate(self.python)
         name, keys, *rest = self.numpy
         array = np.frombuffer(cast(bytes, keys), dtype=np.uint32)
-        np.random.set_state((name, array, *rest))
+        np.random.set_state(cast(NumpyState, (name, array, *rest)))  # noqa: NPY002
         torch.set_rng_state(torch.frombuffer(bytearray(self.torch), dtype=torch.uint8))
 
     def to_data(self) -> StateData:

@@ -12,7 +12,15 @@ from thinc.api import Config, get_current_ops
 
 # Settings of a config that name files or folders, besides the section [paths].
 PATHS = ("path", "source", "vectors", "init_tok2vec", "vocab_data", "lookups")
-PACKAGES = ("spacy", "spacy-tabcnn", "spacy-transformers", "transformers", "thinc", "torch", "numpy")
+PACKAGES = (
+    "spacy",
+    "spacy-tabcnn",
+    "spacy-transformers",
+    "transformers",
+    "thinc",
+    "torch",
+    "numpy",
+)
 # Number of differences that a message names.
 MAX_NAMED = 5
 

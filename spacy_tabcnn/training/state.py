@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar, cast, runtime_c
 
 import torch
 from spacy.language import Language
+from spacy.pipeline import TrainablePipe
 from thinc.api import Optimizer, PyTorchShim
 from thinc.optimizers import KeyT
 from torch import Tensor
@@ -178,7 +179,7 @@ class TrainingState:
             if is_updated or _compute_checksum(parameter) != checksum:
                 changed[name] = parameter.read()
             else:
-                unchanged[name] = cast(int, checksum)
+                unchanged[name] = checksum
         return changed, unchanged
 
     def _list_gradients(self) -> list[str]:
@@ -226,15 +227,22 @@ class TrainingState:
     def _save_components(self) -> dict[str, bytes]:
         """Return the settings that components have learnt, without their models."""
         saved = {}
-        for name, pipe in self.nlp.components:
-            if hasattr(pipe, "to_bytes") and hasattr(pipe, "from_bytes"):
-                saved[name] = pipe.to_bytes(exclude=EXCLUDED)
+        for name, pipe in self._find_saveable().items():
+            saved[name] = pipe.to_bytes(exclude=EXCLUDED)
         return saved
 
     def _load_components(self, saved: Mapping[str, bytes]) -> None:
-        for name, pipe in self.nlp.components:
-            if name in saved and pipe.to_bytes(exclude=EXCLUDED) != saved[name]:
+        for name, pipe in self._find_saveable().items():
+            if pipe.to_bytes(exclude=EXCLUDED) != saved[name]:
                 pipe.from_bytes(saved[name], exclude=EXCLUDED)
+
+    def _find_saveable(self) -> dict[str, TrainablePipe]:
+        """Find the components that can be saved, by name."""
+        found = {}
+        for name, pipe in self.nlp.components:
+            if hasattr(pipe, "to_bytes") and hasattr(pipe, "from_bytes"):
+                found[name] = cast(TrainablePipe, pipe)
+        return found
 
     def _find_own_states(self) -> dict[str, HasTrainingState]:
         found: dict[str, HasTrainingState] = {}
@@ -266,7 +274,7 @@ class TrainingState:
     def _set_scalers(self, scalers: Mapping[str, list[float]]) -> None:
         shims = find_shims(self.nlp)
         for name, (scale, growth) in scalers.items():
-            scaler = shims[name]._grad_scaler
+            scaler = cast(PyTorchShim, shims[name])._grad_scaler
             scaler._scale.fill_(scale)
             scaler._growth_tracker.fill_(growth)
 
@@ -290,4 +298,4 @@ def _rename(values: Mapping[KeyT, Value], names: Mapping[KeyT, str]) -> dict[str
 
 def _compute_checksum(parameter: Parameter) -> int:
     values = parameter.read().detach().cpu().contiguous()
-    return zlib.crc32(values.reshape(-1).view(torch.uint8).numpy())
+    return zlib.crc32(values.reshape(-1).view(torch.uint8).numpy().data)
