@@ -70,8 +70,8 @@ def train(
     resume: bool = False,
     code: Path | None = None,
     gpu_id: int = -1,
-    stdout: IO[str] = sys.stdout,
-    stderr: IO[str] = sys.stderr,
+    stdout: IO[str] | None = None,
+    stderr: IO[str] | None = None,
 ) -> Path:
     """Train a pipeline as `spacy train` does, with checkpoints.
 
@@ -87,8 +87,8 @@ def train(
     code (Path | None): The Python file that registers functions of the config. It is not run, only
         compared with the file of the checkpoint.
     gpu_id (int): The GPU, or -1 for the CPU; see `spacy.cli._util.setup_gpu`.
-    stdout (IO[str]): For messages and the training log.
-    stderr (IO[str]): For progress bars.
+    stdout (IO[str] | None): For messages and the training log; None for `sys.stdout`.
+    stderr (IO[str] | None): For progress bars; None for `sys.stderr`.
     RETURNS (Path): The folder of the pipeline with the last weights.
     RAISES (OtherTrainingError): If the checkpoint comes from other settings or another corpus.
     RAISES (DamagedCheckpointError): If the checkpoint cannot be read.
@@ -98,6 +98,7 @@ def train(
     RAISES (OSError): If a file cannot be written, or another training writes to the folder.
     RAISES (ValueError): If the training would replace a file or folder that it reads.
     """
+    stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
     messages = _Messages(stdout)
     settings = describe_training(config, code)
     _check_paths(output, settings, code)
@@ -111,8 +112,8 @@ def train_or_go_on(
     *,
     code: Path | None = None,
     gpu_id: int = -1,
-    stdout: IO[str] = sys.stdout,
-    stderr: IO[str] = sys.stderr,
+    stdout: IO[str] | None = None,
+    stderr: IO[str] | None = None,
 ) -> Path:
     """Go on with a training; if its checkpoint cannot be used, train from the beginning.
 
@@ -120,15 +121,15 @@ def train_or_go_on(
     output (Path): The folder of the training.
     code (Path | None): The Python file that registers functions of the config.
     gpu_id (int): The GPU, or -1 for the CPU.
-    stdout (IO[str]): For messages and the training log.
-    stderr (IO[str]): For progress bars.
+    stdout (IO[str] | None): For messages and the training log; None for `sys.stdout`.
+    stderr (IO[str] | None): For progress bars; None for `sys.stderr`.
     RETURNS (Path): The folder of the pipeline with the last weights.
     """
     options: _Options = {"code": code, "gpu_id": gpu_id, "stdout": stdout, "stderr": stderr}
     try:
         return train(config, output, resume=True, **options)
     except (OtherTrainingError, DamagedCheckpointError, CannotResumeError) as err:
-        _Messages(stdout).warn(f"Training from the beginning: {err}")
+        _Messages(stdout or sys.stdout).warn(f"Training from the beginning: {err}")
         return train(config, output, **options)
 
 
@@ -137,8 +138,8 @@ class _Options(TypedDict):
 
     code: Path | None
     gpu_id: int
-    stdout: IO[str]
-    stderr: IO[str]
+    stdout: IO[str] | None
+    stderr: IO[str] | None
 
 
 def _train(

@@ -11,6 +11,10 @@ from thinc.shims.shim import Shim
 from torch import Tensor
 
 
+# The attribute of a layer that thinc's `set_dropout_rate` sets.
+DROPOUT = "dropout_rate"
+
+
 class CannotResumeError(ValueError):
     """A part of a training whose state cannot be saved, or not be set."""
 
@@ -111,6 +115,19 @@ def find_parameters(nlp: Language) -> dict[str, Parameter]:
             for parameter in _find_in_shim(shim, component):
                 found[f"{place}/torch{number}/{parameter.name}"] = parameter
     return found
+
+
+def find_dropout_layers(nlp: Language) -> dict[str, Model]:
+    """Find the layers with a rate of dropout, which each update sets and which is saved with them.
+
+    nlp (Language): The pipeline.
+    RETURNS (dict[str, Model]): The layers by the name of the component and their number.
+    """
+    layers: dict[str, Model] = {}
+    for _, layer, place in _find_layers(nlp):
+        if DROPOUT in layer.attrs:
+            layers[place] = layer
+    return layers
 
 
 def find_shims(nlp: Language) -> dict[str, Shim]:

@@ -15,7 +15,14 @@ from torch import Tensor
 from .cache_files import CacheFiles
 from .optimizer import AVERAGE, MOMENTS, OptimizerState
 from .optimizer_state import check_optimizer, get_state, set_state
-from .parameters import CannotResumeError, Parameter, find_parameters, find_shims
+from .parameters import (
+    DROPOUT,
+    CannotResumeError,
+    Parameter,
+    find_dropout_layers,
+    find_parameters,
+    find_shims,
+)
 from .random_states import (
     HostStates,
     StateData,
@@ -128,6 +135,7 @@ class TrainingState:
             "numbers": state.numbers,
             "gradients": self._list_gradients(),
             "unchanged": unchanged,
+            "dropout": self._get_dropout(),
             "components": self._save_components(),
             "own_states": self._get_own_states(),
             "scalers": self._get_scalers(),
@@ -154,6 +162,8 @@ class TrainingState:
         for shim in find_shims(self.nlp).values():
             if hasattr(shim, "weights_changed"):
                 shim.weights_changed()
+        for place, layer in find_dropout_layers(self.nlp).items():
+            layer.attrs[DROPOUT] = cast(dict[str, object], data["dropout"])[place]
         self._load_components(cast(dict[str, bytes], data["components"]))
         self._set_own_states(cast(dict[str, object], data["own_states"]))
         self._set_scalers(cast(dict[str, list[float]], data["scalers"]))
@@ -188,6 +198,12 @@ class TrainingState:
             if parameter.has_gradient:
                 names.append(name)
         return names
+
+    def _get_dropout(self) -> dict[str, object]:
+        rates = {}
+        for place, layer in find_dropout_layers(self.nlp).items():
+            rates[place] = layer.attrs[DROPOUT]
+        return rates
 
     def _check_names(
         self, data: Mapping[str, object], tensors: Mapping[str, Mapping[str, Tensor]]
