@@ -142,6 +142,8 @@ def linked(folder):
         "calibration model dev.spacy dev.json",
         "calibration model dev.spacy scores.json",
         "debug-data test.spacy dev.spacy --output dev.json",
+        "cross-validate model/config.cfg folds new --output config.html",
+        "cross-validate model/config.cfg folds folds",
         "init-config train.spacy --frozen --dev dev.spacy --force",
     ],
 )
