@@ -20,7 +20,9 @@ def main() -> int:
         "--reader", action="append", choices=list_targets(), help="a target; may be repeated"
     )
     parser.add_argument("--seed", type=int, help="the first seed; drawn from the time by default")
-    parser.add_argument("--dry", action="store_true", help="print the inputs of findings, and store none")
+    parser.add_argument(
+        "--dry", action="store_true", help="print the inputs of findings, and store none"
+    )
     arguments = parser.parse_args()
     seed = arguments.seed
     if seed is None:

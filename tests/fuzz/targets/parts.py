@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from spacy_tabcnn.bulk import annotate as bulk
 from spacy_tabcnn.bulk.annotate import annotate_file
-from spacy_tabcnn.bulk.rows import Row, RowResult
+from spacy_tabcnn.bulk.rows import RowResult
 
+from ..bulk import no_pipeline
 from ..target import READ, REFUSED, Files, Finding, Target
 
 N_ROWS, PART_SIZE, N_DONE = 14, 3, 11
@@ -123,20 +123,6 @@ def _choose(folder: Path, draw: random.Random) -> Path:
     return draw.choice(paths)
 
 
-def _annotate(
-    model: object, batches: Iterable[list[Row]], **options: object
-) -> Iterator[RowResult]:
-    """Annotate rows without a pipeline: each result shows its row."""
-    for rows in batches:
-        for row in rows:
-            number = row.line
-            if number % 5 == 0:
-                yield {"reason": f"reason {number}"}
-            else:
-                entity = {"start": 0, "end": number, "label": "LOC", "score": 0.5}
-                yield {"entities": [entity], "relations": []}
-
-
 def _stop(results: Iterable[RowResult], n_total: int, n_done: int) -> Iterator[RowResult]:
     yield from islice(results, N_DONE)
     raise KeyboardInterrupt
@@ -158,10 +144,7 @@ def _read_foreign(parts: Path) -> dict[str, str]:
 
 
 def _check(files: Files, folder: Path) -> str:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bulk, "check_pipeline", lambda model: None)
-        patch.setattr(bulk, "describe_model", lambda model: {"model": "model"})
-        patch.setattr(bulk, "annotate_batches", _annotate)
+    with no_pipeline():
         rows = [f'{{"id": {number}, "text": "{"a" * 20}"}}\n' for number in range(N_ROWS)]
         (folder / "in.jsonl").write_text("".join(rows))
         _run(folder)
