@@ -5,6 +5,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -156,6 +157,7 @@ def test_a_kill_at_a_step_on_disk(inputs, run_spacy, n_kills, name):
     assert call(run_spacy, command) == ""
     new, names = read_outputs(command), list_all()
     n_killed = 0
+    put_old(command, new)
     for place in kill_at_steps(call, run_spacy, command):
         n_killed += 1
         for path, content in read_outputs(command).items():
@@ -168,6 +170,7 @@ def test_a_kill_at_a_step_on_disk(inputs, run_spacy, n_kills, name):
     assert call(run_spacy, command) == ""
     assert read_outputs(command) == new and list_all() == names
     print(f"{n_killed} kills")
+    assert n_killed
 
 
 def put_old(command: Command, new: dict[str, bytes]) -> None:
@@ -183,10 +186,12 @@ def put_old(command: Command, new: dict[str, bytes]) -> None:
 @pytest.mark.parametrize("name", ["spacy", "folds", "brat"])
 def test_kills_at_random_moments(inputs, run_spacy, n_kills, name):
     command = COMMANDS[name]
+    start = time.monotonic()
     assert call(run_spacy, command) == ""
+    duration = time.monotonic() - start
     new = read_outputs(command)
     n_killed = 0
-    for moment in draw_moments(name, n_kills, 0.05):
+    for moment in draw_moments(name, n_kills, duration):
         if name == "brat":
             shutil.rmtree("out/brat")
         n_killed += call_and_kill(call, run_spacy, command, kill_after=moment)
@@ -195,5 +200,5 @@ def test_kills_at_random_moments(inputs, run_spacy, n_kills, name):
             shutil.rmtree("out/brat", ignore_errors=True)
         assert call(run_spacy, command) == "" and read_outputs(command) == new
     print(f"{n_killed} kills")
-    assert n_killed
+    assert n_killed or n_kills < 10  # a single one may come too late
     assert len(list(read_docbin("all.spacy", spacy.blank("en").vocab))) == 6
