@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import srsly
-from spacy.attrs import ORTH
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -27,6 +26,8 @@ _INT_SIZE = 8  # bytes of an attribute of a token
 # The parts of a file with an item for each document. Older versions of spaCy write some of them.
 _PER_DOC = ("cats", "flags", "span_groups", "user_data")
 
+# The attribute with the words, which spaCy puts first.
+_ORTH = DocBin().attrs[0]
 # The attributes of tokens that hold the key of a string.
 _STRINGS: list[int | str] = []
 _STRINGS += ["ORTH", "NORM", "LEMMA", "TAG", "POS", "DEP", "MORPH"]
@@ -99,7 +100,7 @@ def _check_message(message: object) -> None:
     if not isinstance(message, dict):
         raise ValueError("its content is no DocBin")
     attrs = message["attrs"]
-    if ORTH not in attrs or len(set(attrs)) != len(attrs):
+    if _ORTH not in attrs or len(set(attrs)) != len(attrs):
         raise ValueError("its attributes are damaged")
     lengths = np.frombuffer(message["lengths"], dtype="int32").astype(np.int64)
     n_tokens = int(lengths.sum())

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase
 from .target import Files, Finding, Target
 
 PACKAGE = Path(__file__).parents[2] / "spacy_tabcnn"
-_ROUND = 500  # inputs with one seed
+_ROUND = 200  # inputs with one seed
 _MEGABYTE = 2**20
 # Files in memory, where the system has such a folder: an input takes half the time there.
 _MEMORY_DISK = None
