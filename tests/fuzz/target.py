@@ -25,7 +25,7 @@ class Target(NamedTuple):
     check (Callable): Gives an input to the program, with an empty folder for its files, and
         returns READ or REFUSED. It raises a Finding for a wrong answer. Any other exception that
         gets through is a finding, too.
-    seconds (float): The time limit of one input.
+    seconds (float): The limit of CPU time of one input.
     megabytes (int): The limit to which one input may raise the memory in use.
     n_short (int): The number of inputs in the test run.
     """
