@@ -34,7 +34,7 @@ class Target(NamedTuple):
     check: Callable[[Files, Path], str]
     seconds: float = 10.0
     megabytes: int = 500
-    n_short: int = 100
+    n_short: int = 60
 
 
 class Finding(AssertionError):
