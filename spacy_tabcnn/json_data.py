@@ -5,8 +5,8 @@ and `Doc.from_json` write and read them; `doc._.relations` cannot be written, si
 place for spans.
 """
 
-from collections.abc import Sequence
-from typing import TypedDict
+from collections.abc import Iterable, Sequence
+from typing import TypedDict, TypeVar
 
 from spacy.tokens import Doc, Span
 
@@ -14,10 +14,15 @@ from .relations import (
     Relation,
     get_relations,
     has_relations,
+    is_text,
     list_entity_scores,
     set_entity_scores,
     set_relations,
 )
+from .storage import count_characters
+
+_ItemT = TypeVar("_ItemT")
+_MAX_SHOWN = 200  # characters of a value in a message
 
 
 class SpanJson(TypedDict):
@@ -78,13 +83,11 @@ def set_relations_json(doc: Doc, relations: Sequence[RelationJson] | None) -> No
     if relations is None:
         return
     found = []
-    try:
-        for relation in relations:
-            head = _find_span(doc, relation["head"], "relations_json")
-            tail = _find_span(doc, relation["tail"], "relations_json")
-            found.append(Relation(head, tail, relation["label"], relation["score"]))
-    except (KeyError, TypeError) as err:
-        raise ValueError(_describe_form("relations_json", relations)) from err
+    for relation in _check_items(relations, "relations_json"):
+        _check_keys(relation, RelationJson, "relations_json")
+        head = _find_span(doc, relation["head"], "relations_json")
+        tail = _find_span(doc, relation["tail"], "relations_json")
+        found.append(Relation(head, tail, relation["label"], relation["score"]))
     set_relations(doc, found)
 
 
@@ -107,11 +110,15 @@ def set_entity_scores_json(doc: Doc, scores: Sequence[EntityScoreJson]) -> None:
     scores (Sequence[EntityScoreJson]): The entities with their scores.
     RAISES (ValueError): If the value has another form, or characters are no words of the document.
     """
-    try:
-        spans = [_find_span(doc, entity, "entity_scores_json") for entity in scores]
-        set_entity_scores(doc, spans, [entity["score"] for entity in scores])
-    except (KeyError, TypeError) as err:
-        raise ValueError(_describe_form("entity_scores_json", scores)) from err
+    spans: list[Span] = []
+    values: list[float] = []
+    for entity in _check_items(scores, "entity_scores_json"):
+        spans.append(_find_span(doc, entity, "entity_scores_json"))
+        _check_keys(entity, EntityScoreJson, "entity_scores_json")
+        values.append(entity["score"])
+        if not isinstance(values[-1], int | float) or not 0.0 <= values[-1] <= 1.0:
+            raise ValueError(_describe_form("entity_scores_json", entity))
+    set_entity_scores(doc, spans, values)
 
 
 def _relation_to_json(relation: Relation) -> RelationJson:
@@ -128,9 +135,28 @@ def _span_to_json(span: Span) -> SpanJson:
     return {"start": span.start_char, "end": span.end_char, "label": span.label_}
 
 
+def _check_items(items: Iterable[_ItemT], name: str) -> Iterable[_ItemT]:
+    """Check that a value is a list, or a tuple after it was read from a .spacy file."""
+    if not isinstance(items, list | tuple):
+        raise ValueError(_describe_form(name, items))
+    return items
+
+
+def _check_keys(data: object, kind: type, name: str) -> None:
+    """Check that a value is an object with the keys of its kind."""
+    if not isinstance(data, dict) or not data.keys() >= kind.__annotations__.keys():
+        raise ValueError(_describe_form(name, data))
+
+
 def _find_span(doc: Doc, data: SpanJson | EntityScoreJson, name: str) -> Span:
-    start, end = data["start"], data["end"]
-    span = doc.char_span(start, end, label=data["label"])
+    _check_keys(data, SpanJson, name)
+    start, end, label = data["start"], data["end"], data["label"]
+    # spaCy takes true and fractions for offsets, and numbers for labels.
+    if type(start) is not int or type(end) is not int or not is_text(label):
+        raise ValueError(_describe_form(name, data))
+    span = None
+    if 0 <= start < end <= count_characters(doc):
+        span = doc.char_span(start, end, label=label)
     if span is None:
         raise ValueError(
             f"doc._.{name}: the characters {start} to {end} are {doc.text[start:end]!r} in this "
@@ -140,4 +166,7 @@ def _find_span(doc: Doc, data: SpanJson | EntityScoreJson, name: str) -> Span:
 
 
 def _describe_form(name: str, value: object) -> str:
-    return f"doc._.{name}: {value!r} has another form; expected the value that Doc.to_json wrote"
+    shown = ascii(value)
+    if len(shown) > _MAX_SHOWN:
+        shown = f"{shown[:_MAX_SHOWN]}…"
+    return f"doc._.{name}: {shown} has another form; expected the value that Doc.to_json wrote"

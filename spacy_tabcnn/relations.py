@@ -15,7 +15,7 @@ hence no relations; `documents.span_to_doc` does. `Doc.to_json` has no place for
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeGuard
 
 from spacy.tokens import Doc, Span
 
@@ -500,8 +500,24 @@ def _pack_argument(doc: Doc, index: int, role: str, span: object) -> PackedSpan:
     return pack_span(span)
 
 
+def is_text(value: object) -> TypeGuard[str]:
+    """Check whether a value is a string that can be saved.
+
+    value (object): The value.
+    RETURNS (bool): False for other values, and for strings with one half of a character: a lone
+        surrogate, which UTF-8 has no place for.
+    """
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_label(index: int, label: object) -> str:
-    if not isinstance(label, str) or not label:
+    if not is_text(label) or not label:
         raise ValueError(
             f"doc._.relations: the label of item {index} is {label!r}; expected a non-empty string"
         )
@@ -511,7 +527,7 @@ def _check_label(index: int, label: object) -> str:
 def _check_score(index: int, score: Any = 1.0) -> float:
     try:
         value = float(score)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         value = math.nan
     if not 0.0 <= value <= 1.0:
         raise ValueError(

@@ -233,6 +233,11 @@ def _find_keys(doc: Doc, name: str) -> list[tuple[str, str, int, int]]:
     keys = []
     for key in get_user_data(doc):
         if isinstance(key, tuple) and key[:2] == ("._.", name):
+            if not _has_types(key, (str, str, int, int)):
+                raise ValueError(
+                    f"doc.user_data: the key {key!r} has not the form that this package writes. "
+                    "Delete it, and set doc._.relations again"
+                )
             keys.append(key)
     return keys
 

@@ -97,3 +97,39 @@ def test_plain_data_of_another_text_is_an_error(doc, make_doc, name):
 def test_another_form_is_an_error(doc, name, value):
     with pytest.raises(ValueError, match=f"doc._.{name}: .* has another form"):
         setattr(doc._, name, value)
+
+
+ODD_VALUES = [None, -1, 10**30, 10**400, 1.5, float("nan"), "\ud800", [], {}, True]
+
+
+@pytest.mark.parametrize("value", [5, "abc", {"a": 1}, [5], ["x"], [[]], [{}], [None], 1.5])
+@pytest.mark.parametrize("name", JSON)
+def test_values_of_another_form_are_refused(doc, name, value):
+    with pytest.raises(ValueError, match=rf"doc\._\.{name}: .* has another form"):
+        setattr(doc._, name, value)
+
+
+@pytest.mark.parametrize("key", ["start", "end", "label", "score"])
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_odd_values_of_an_entity_are_refused(doc, key, value):
+    if (key, value) == ("score", True):
+        return  # a number, as everywhere in Python
+    entity = {"start": 0, "end": 12, "label": "PER", "score": 1.0, key: value}
+    with pytest.raises(ValueError, match=r"doc\._\.entity_scores_json"):
+        doc._.entity_scores_json = [entity]
+
+
+@pytest.mark.parametrize("key", ["head", "tail", "label", "score"])
+@pytest.mark.parametrize("value", ODD_VALUES)
+def test_odd_values_of_a_relation_are_refused(doc, key, value):
+    if (key, value) == ("score", True):
+        return
+    [relation] = doc._.relations_json
+    with pytest.raises(ValueError, match=r"doc\._\.relations"):
+        doc._.relations_json = [{**relation, key: value}]
+
+
+def test_a_message_shows_the_beginning_of_a_value_of_another_form(doc):
+    with pytest.raises(ValueError) as caught:
+        doc._.relations_json = ["x" * 100_000]
+    assert len(str(caught.value)) < 400

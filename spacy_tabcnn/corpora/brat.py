@@ -33,12 +33,13 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..files import fill_folder, is_temporary, open_new, replace_folder
+from ..relations import is_text
 from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets, shorten
 from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text
-from .gold import ORIG_ID, RelationIndices
+from .gold import RelationIndices
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .records import collect_docs
 
@@ -334,7 +335,7 @@ def docs_to_brat(
         lines = _render_lines(gold, f"{source}, document {gold.position}")
         name = _choose_name(gold, taken)
         taken.add(_fold_name(name))
-        if gold.doc.user_data.get(ORIG_ID) not in (None, name):
+        if gold.orig_id is not None and str(gold.orig_id) != name:
             report.noted[RENAMED] += 1
         documents.append(BratDocument(name, gold.doc.text, lines))
     return documents, report
@@ -356,7 +357,9 @@ def _locate(
 ) -> tuple[str, BratDocument | BratFiles]:
     """Return the place of a document, for messages, and the document."""
     if isinstance(document, BratFiles):
-        return str(document.annotations), document
+        # The bytes of a name that is no UTF-8 cannot be printed.
+        place = str(document.annotations).encode("utf-8", "backslashreplace")
+        return place.decode("utf-8"), document
     return document.path or f"{source}, {document.name}{ANNOTATION_SUFFIX}", document
 
 
@@ -367,6 +370,8 @@ def _read_document(
     report: ConversionReport,
     where: str,
 ) -> list[Doc]:
+    if not is_text(document.name):
+        raise ValueError(f"{where}: the name of the file is not UTF-8. Rename both files")
     if isinstance(document, BratFiles):
         document = document.read()
     if document.lines is None:
@@ -603,8 +608,8 @@ def _check_label(label: str, where: str) -> None:
 
 def _choose_name(gold: GoldSpans, taken: Container[str]) -> str:
     """Return a name for the files of a document, which differs from the taken ones."""
-    name = str(gold.doc.user_data.get(ORIG_ID, ""))
-    if not _can_name_file(name):
+    name = str(gold.orig_id)
+    if gold.orig_id is None or not _can_name_file(name):
         name = f"doc{gold.position}"
     while _fold_name(name) in taken:
         name += f"_{gold.position}"

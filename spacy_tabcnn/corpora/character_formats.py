@@ -19,7 +19,7 @@ from .alignment import (
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets, shorten
 from .files import JsonValue
-from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
+from .gold import EntityOffsets, RelationIndices, get_doc_id, get_gold, set_gold
 from .options import DEFAULT_OPTIONS, ReadingOptions
 
 
@@ -30,12 +30,24 @@ class GoldSpans(NamedTuple):
     doc (Doc): The document.
     spans (list[Span]): Its entities, in text order.
     relations (list[RelationIndices]): Its relations; their arguments are positions in `spans`.
+    orig_id (str | int | float | None): The id that the document has in its corpus.
     """
 
     position: int
     doc: Doc
     spans: list[Span]
     relations: list[RelationIndices]
+    orig_id: str | int | float | None
+
+    @property
+    def any_id(self) -> str | int | float:
+        """Return the id of the document, or its place among the documents if it has none.
+
+        RETURNS (str | int | float): The id.
+        """
+        if self.orig_id is None:
+            return self.position
+        return self.orig_id
 
 
 class Offsets:
@@ -221,7 +233,7 @@ def get_gold_spans(
         where = f"{source}, document {position}"
         entities, relations = get_gold(doc, report=report, where=where)
         spans = [Span(doc, *entity) for entity in entities]
-        yield GoldSpans(position, doc, spans, relations)
+        yield GoldSpans(position, doc, spans, relations, get_doc_id(doc, where))
 
 
 def _count_utf16(text: str) -> list[int]:

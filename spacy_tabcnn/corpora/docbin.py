@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import srsly
-from spacy.attrs import ORTH
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
@@ -22,11 +21,14 @@ DOCBIN_SUFFIX = ".spacy"
 # size. A file of few bytes could fill the memory otherwise: zlib shrinks up to 1,000 times.
 MAX_BYTES = 2**28
 MAX_RATIO = 200
+MAX_ITEMS = 2**20  # documents, or different strings
 _CHUNK = 2**24  # bytes to expand at a time
 _INT_SIZE = 8  # bytes of an attribute of a token
 # The parts of a file with an item for each document. Older versions of spaCy write some of them.
 _PER_DOC = ("cats", "flags", "span_groups", "user_data")
 
+# The attribute with the words, which spaCy puts first.
+_ORTH = DocBin().attrs[0]
 # The attributes of tokens that hold the key of a string.
 _STRINGS: list[int | str] = []
 _STRINGS += ["ORTH", "NORM", "LEMMA", "TAG", "POS", "DEP", "MORPH"]
@@ -54,7 +56,7 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
             len(doc.ents)  # refuses entities that overlap
         except Exception as err:
             raise ValueError(
-                f"{where}: cannot be read ({err}). The file is damaged; make it again"
+                f"{where}: cannot be read ({_describe(err)}). The file is damaged; make it again"
             ) from err
         _check_annotation(doc, where)
         yield doc
@@ -64,14 +66,30 @@ def _load(path: Path) -> DocBin:
     """Load a file whose parts fit together."""
     data = path.read_bytes()
     try:
-        _check_message(srsly.msgpack_loads(_expand(data)))
+        content = _expand(data)
+        _check_message(_unpack(content))
         return DocBin().from_bytes(data)
     # zlib, msgpack and numpy raise many kinds of errors on bytes of another format.
     except Exception as err:
         raise ValueError(
-            f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or "
-            "DocBin.to_disk"
+            f"{path}: not a .spacy file ({_describe(err)}). Make one with `spacy tabcnn convert` "
+            "or DocBin.to_disk"
         ) from err
+
+
+def _unpack(content: bytes) -> object:
+    """Decode the message of a file.
+
+    msgpack makes room for a list as soon as it reads the length. So lengths are limited: lists
+    inside lists that claim to be long would take much time.
+    """
+    limit = min(len(content), MAX_ITEMS)
+    return srsly.msgpack.unpackb(content, raw=False, max_array_len=limit, max_map_len=limit)
+
+
+def _describe(err: Exception) -> str:
+    """Return the message of an error, or its name if it has none."""
+    return str(err) or type(err).__name__
 
 
 def _expand(data: bytes) -> bytes:
@@ -99,7 +117,7 @@ def _check_message(message: object) -> None:
     if not isinstance(message, dict):
         raise ValueError("its content is no DocBin")
     attrs = message["attrs"]
-    if ORTH not in attrs or len(set(attrs)) != len(attrs):
+    if _ORTH not in attrs or len(set(attrs)) != len(attrs):
         raise ValueError("its attributes are damaged")
     lengths = np.frombuffer(message["lengths"], dtype="int32").astype(np.int64)
     n_tokens = int(lengths.sum())

@@ -28,7 +28,7 @@ from .fields import (
     has_field,
 )
 from .files import JsonObject, JsonValue, render_line
-from .gold import ORIG_ID, RelationIndices
+from .gold import RelationIndices
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .records import Content, collect_record_docs, to_records
 
@@ -135,7 +135,7 @@ def _get_id(record: JsonValue, key: str, where: str) -> int | str:
 
 def _render_document(gold: GoldSpans, first_entity: int, first_relation: int) -> JsonObject:
     return {
-        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "id": gold.any_id,
         "text": gold.doc.text,
         "entities": _render_entities(gold.spans, first_entity),
         "relations": _render_relations(gold.relations, first_relation, first_entity),

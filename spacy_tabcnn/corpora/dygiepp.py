@@ -31,9 +31,9 @@ from .fields import (
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import (
-    ORIG_ID,
     EntityOffsets,
     RelationIndices,
+    get_doc_id,
     get_gold,
     number_sentences,
     set_gold,
@@ -266,8 +266,9 @@ def _render_document(doc: Doc, report: ConversionReport, where: str) -> JsonObje
     entities, relations = get_gold(doc, report=report, where=where, sentence_of=sentence_of)
     sentences = _render_sentences(doc)
     record: JsonObject = {}
-    if ORIG_ID in doc.user_data:
-        record[DOC_KEY] = doc.user_data[ORIG_ID]
+    orig_id = get_doc_id(doc, where)
+    if orig_id is not None:
+        record[DOC_KEY] = orig_id
     record["sentences"] = sentences
     record["ner"] = _render_entities(entities, sentence_of, len(sentences))
     record["relations"] = _render_relations(relations, entities, sentence_of, len(sentences))

@@ -81,6 +81,8 @@ def read_json(path: str | Path) -> JsonValue:
         ) from err
     except RecursionError as err:
         raise ValueError(f"{path}: its JSON is nested too deeply. Remove the nested value") from err
+    except ValueError as err:  # Python's limit
+        raise ValueError(f"{path}: an integer has too many digits. Correct it") from err
 
 
 def read_lines(path: str | Path) -> Iterator[str]:

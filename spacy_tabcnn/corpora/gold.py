@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..documents import ORIG_ID
-from ..relations import Relation, get_relations, has_relations, set_relations
+from ..relations import Relation, get_relations, has_relations, is_text, set_relations
 from ..sentences import Sentences
 from .conversion import ConversionReport, Reason
 from .fields import shorten
@@ -126,6 +126,27 @@ def get_gold(
             report.drop(reason, where, text)
     report.n_docs += 1
     return PlainAnnotation(entities, list(found))
+
+
+def get_doc_id(doc: Doc, where: str) -> str | int | float | None:
+    """Return the id that a document has in its corpus, for writing.
+
+    doc (Doc): The document.
+    where (str): File and document, for messages.
+    RETURNS (str | int | float | None): The value of `doc.user_data["orig_id"]`; None if there is
+        none.
+    RAISES (ValueError): If it is neither a string nor a finite number of at most 64 bits.
+    """
+    orig_id = doc.user_data.get(ORIG_ID)
+    if orig_id is None or is_text(orig_id):
+        return orig_id
+    is_number = isinstance(orig_id, int | float) and not isinstance(orig_id, bool)
+    if is_number and -(2**63) <= orig_id < 2**63:
+        return orig_id
+    raise ValueError(
+        f"{where}: doc.user_data[{ORIG_ID!r}] is {shorten(ascii(orig_id))}; expected a string or a "
+        "number, finite and of at most 64 bits. Set it again"
+    )
 
 
 def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:

@@ -35,7 +35,7 @@ from .fields import (
     shorten,
 )
 from .files import JsonObject, JsonValue
-from .gold import ORIG_ID, RelationIndices
+from .gold import RelationIndices
 from .labelstudio_texts import TaskText, is_html_region, read_text
 from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
 from .records import Content, Record, collect_record_docs, to_records
@@ -355,7 +355,7 @@ def _render_document(gold: GoldSpans) -> JsonObject:
         *map(_render_relation, gold.relations),
     ]
     return {
-        "id": gold.doc.user_data.get(ORIG_ID, gold.position),
+        "id": gold.any_id,
         "data": {"text": gold.doc.text},
         "annotations": [{"result": results}],
     }

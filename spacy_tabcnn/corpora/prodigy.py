@@ -35,7 +35,7 @@ from .fields import (
     shorten,
 )
 from .files import JsonObject, JsonValue, render_line
-from .gold import ORIG_ID, RelationIndices
+from .gold import RelationIndices
 from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
 from .records import Content, collect_record_docs, to_records
 
@@ -287,8 +287,8 @@ def _render_document(gold: GoldSpans) -> JsonObject:
         "relations": [_render_relation(relation, spans) for relation in gold.relations],
         "answer": ACCEPT,
     }
-    if ORIG_ID in gold.doc.user_data:
-        task["meta"] = {"id": gold.doc.user_data[ORIG_ID]}
+    if gold.orig_id is not None:
+        task["meta"] = {"id": gold.orig_id}
     return task
 
 

@@ -21,7 +21,7 @@ from .fields import (
     locate,
 )
 from .files import JsonObject, JsonValue
-from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_gold, set_gold
+from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_doc_id, get_gold, set_gold
 from .options import ReadingOptions
 from .records import Content, collect_record_docs, to_records
 
@@ -93,15 +93,17 @@ def docs_to_sentences(
     report = ConversionReport(source, strict)
     sentences = []
     for index, doc in enumerate(docs):
-        where = locate(f"{source}, sentence {index}", ORIG_ID, doc.user_data.get(ORIG_ID))
+        where = f"{source}, sentence {index}"
+        orig_id = get_doc_id(doc, where)
+        where = locate(where, ORIG_ID, orig_id)
         entities, relations = get_gold(doc, report=report, where=where)
         sentence: JsonObject = {
             "tokens": [token.text for token in doc],
             **get_entity_field(doc, entities),
             "relations": list(map(_render_relation, relations)),
         }
-        if ORIG_ID in doc.user_data:
-            sentence[ORIG_ID] = doc.user_data[ORIG_ID]
+        if orig_id is not None:
+            sentence[ORIG_ID] = orig_id
         sentences.append(sentence)
     return sentences, report
 

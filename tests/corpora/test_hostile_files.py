@@ -1,6 +1,8 @@
 """Files that no tool should write: each is refused with its place, or read without any loss."""
 
 import json
+import os
+import sys
 
 import pytest
 from spacy.tokens import Doc, Span
@@ -269,6 +271,27 @@ def test_lines_of_brat_name_their_place(nlp, tmp_path, line):
     with pytest.raises(ValueError, match=r"a\.ann, line 2") as caught:
         read_annotations(tmp_path, nlp)
     assert len(str(caught.value)) < 600
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_of_brat_that_is_not_utf_8_is_refused(nlp, tmp_path):
+    for suffix in (".txt", ".ann"):
+        with open(os.fsencode(tmp_path / "a") + b"\xff" + suffix.encode(), "wb"):
+            pass
+    with pytest.raises(ValueError, match=r"a.*udcff\.ann: the name .* is not UTF-8") as caught:
+        read_annotations(tmp_path, nlp)
+    str(caught.value).encode("utf-8")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize(
+    "orig_id", [2**64, -(2**63) - 1, float("nan"), float("inf"), True, b"x", [1], {}, "\ud800"]
+)
+def test_an_id_that_no_reader_takes_is_not_written(nlp, tmp_path, name, orig_id):
+    docs = [make_doc(nlp, 1), make_doc(nlp, orig_id)]
+    with pytest.raises(ValueError, match=r"in\.spacy, (document|sentence) 1: doc\.user_data"):
+        write_annotations(tmp_path / "out", docs, format_name=name, source="in.spacy")
+    assert list(tmp_path.iterdir()) == []
 
 
 def make_doc(nlp, orig_id):

@@ -41,13 +41,13 @@ def run_target(name: str, minutes: float, seed: int, *, dry: bool) -> int:
         files = load_input(path)
         campaign.add(files, try_input(target, files))
     n_replayed = campaign.outcomes.total()
-    start = time.monotonic()
+    start, busy = time.monotonic(), time.process_time()
     run_for(target, minutes * 60, seed, campaign)
-    spent = (time.monotonic() - start) / 60
+    spent, busy = (time.monotonic() - start) / 60, (time.process_time() - busy) / 60
     counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(campaign.outcomes.items()))
     print(
         f"{name}: {campaign.outcomes.total()} inputs ({n_replayed} past ones) in {spent:.1f} "
-        f"minutes from seed {seed}: {counts}",
+        f"minutes ({busy:.1f} of CPU time) from seed {seed}: {counts}",
         flush=True,
     )
     for place, count in campaign.places.most_common():

@@ -32,6 +32,8 @@ _WHOLE_FILE = re.compile(
     "holds no relations|not a .spacy file|holds no documents|the file is empty"
 )
 
+_ONE_DOC_A_RECORD = ("doccano", "dygiepp", "spert", "tablert")
+
 
 class Counts(NamedTuple):
     """The numbers of a file's parts, counted without the reader; None where it is not known."""
@@ -115,6 +117,8 @@ def check_reader(
     check_counts(docs, report)
     if name is not None:
         compare_counts(count(path, options), report)
+        if options.skip_bad and name in _ONE_DOC_A_RECORD:
+            check_skipped(path, report)
     check_strict(path, name, options, report)
     check_docbin(docs, folder)
     if written is not None:
@@ -174,6 +178,17 @@ def compare_counts(expected: Counts, report: ConversionReport) -> None:
     for name, there, read in zip(names, expected, counted, strict=True):
         if there is not None and there != read:
             raise Finding(f"silent loss of {name}", f"{there} in the file, {read} in the report")
+
+
+def check_skipped(path: Path, report: ConversionReport) -> None:
+    """Check that each record of a file was read or reported as bad."""
+    try:
+        n_records = len(decode(path.read_bytes()))
+    except (AssertionError, ValueError, RecursionError):
+        return  # other bad records hide their number
+    n_reported = report.n_docs + len(report.bad_records)
+    if n_records != n_reported:
+        raise Finding("silent loss of records", f"{n_records} in the file, {n_reported} reported")
 
 
 def check_strict(

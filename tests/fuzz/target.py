@@ -25,7 +25,7 @@ class Target(NamedTuple):
     check (Callable): Gives an input to the program, with an empty folder for its files, and
         returns READ or REFUSED. It raises a Finding for a wrong answer. Any other exception that
         gets through is a finding, too.
-    seconds (float): The time limit of one input.
+    seconds (float): The limit of CPU time of one input.
     megabytes (int): The limit to which one input may raise the memory in use.
     n_short (int): The number of inputs in the test run.
     """
@@ -34,7 +34,7 @@ class Target(NamedTuple):
     check: Callable[[Files, Path], str]
     seconds: float = 10.0
     megabytes: int = 500
-    n_short: int = 100
+    n_short: int = 60
 
 
 class Finding(AssertionError):
