@@ -386,6 +386,26 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             read_part(Path(path) / "cfg", lambda _: self._check_labels_fit())
         return self
 
+    def try_out(self, doc: Doc) -> None:
+        """Annotate a document to check that scores can be computed and decoded.
+
+        The document counts for no warning.
+
+        doc (Doc): A document that is of no further use.
+        RAISES (ValueError): If the scores are not finite. Other errors show that the model does not
+            fit its input.
+        """
+        if not self._is_initialized():
+            return
+        reported, used_on = set(self._reported), self._used_on
+        logits = self.predict([doc])
+        xp = self.model.ops.xp
+        for scores in cast(tuple[object, ...], logits):
+            if isinstance(scores, xp.ndarray) and not xp.isfinite(scores).all():
+                raise ValueError("its scores are not finite (NaN or inf)")
+        self.set_annotations([doc], logits)
+        self._reported, self._used_on = reported, used_on
+
     def _load_settings(self, content: bytes) -> None:
         # Saved settings other than the learnt ones would silently override
         # spacy.load(..., config=...) and an edited config.cfg.

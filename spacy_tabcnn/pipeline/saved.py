@@ -8,6 +8,7 @@ from ..runtime.plain_data import check_mapping, read_json
 from .training_texts import TextCounts
 
 ADVICE = "Get the pipeline from its author again, or train it again"
+MAX_BYTES = 2**33  # of a file
 Part = Callable[[bytes], None]
 
 
@@ -35,8 +36,10 @@ def read_part(path: Path, load: Part) -> None:
     try:
         if not path.is_file():
             raise ValueError("no such file")
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it has more than {MAX_BYTES} bytes")
         content = path.read_bytes()
-    except (OSError, ValueError) as err:
+    except (OSError, ValueError, MemoryError) as err:
         raise ValueError(f"{path}: cannot be read ({err}). {ADVICE}") from err
     try:
         load(content)

@@ -3,7 +3,9 @@
 import math
 import re
 from collections.abc import Mapping
+from io import BytesIO
 from typing import cast
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import srsly
 import torch
@@ -21,7 +23,7 @@ from transformers.modeling_utils import no_init_weights
 
 from ..heads.tensors import check_fit, dump_tensors, load_tensors, parse_tensors
 from .plain_data import check_mapping, describe, read_msgpack
-from .tokenizer_files import load_tokenizer, save_tokenizer
+from .tokenizer_files import check_tokenizer, load_tokenizer, save_tokenizer
 
 _WHERE = "The encoder (the file `model` in the folder of its component)"
 _ADVICE = "Get the pipeline from its author again, or train it again"
@@ -45,8 +47,6 @@ _COUNTS = re.compile(r".*(layers|groups|blocks|heads|experts|stages|depth).*")
 _MAX_COUNT = 1000  # of layers, heads and the like
 _MAX_SIZE = 2**20  # of a dimension that no weight has
 _MAX_DEPTH = 6
-# transformers' model_max_length of a tokenizer that states none is larger.
-_UNLIMITED = 10**9
 
 
 def save_encoder(objects: HFObjects, module: nn.Module | None) -> bytes:
@@ -79,6 +79,60 @@ def load_encoder(data: bytes) -> HFObjects | None:
         return _load(data)
     except ValueError as err:
         raise ValueError(f"{_WHERE} cannot be loaded: {err}. {_ADVICE}") from err
+
+
+def check_module_data(data: bytes) -> None:
+    """Check the data of a module before spacy-transformers or thinc loads it.
+
+    Its encoders write each file of their tokenizer, run code that a setting names, and take as much
+    memory as a config says. Encoders and heads of this package check their data themselves.
+
+    data (bytes): The saved module, which is not trusted.
+    RAISES (ValueError): If it names code, paths or unknown files, or says more than it holds.
+    """
+    message = check_mapping(read_msgpack(data), "a module")
+    state = message.get("state")
+    if isinstance(state, bytes) and state.startswith(b"PK"):
+        _check_archive(state)
+    for name in ("_init_tokenizer_config", "_init_transformer_config"):
+        settings = check_mapping(message.get(name, {}), f"{name!r} of an encoder")
+        _check_values(settings, set(), depth=0)
+    if "tokenizer" not in message or not message.get("config"):
+        return
+    settings = check_config(check_mapping(message["config"], "the config of an encoder"), {})
+    check_tokenizer(check_mapping(message["tokenizer"], "the tokenizer of an encoder"))
+    if isinstance(state, bytes):
+        _check_memory(settings, len(state))
+
+
+def _check_archive(state: bytes) -> None:
+    """Check that an archive of torch.save is no larger than its data."""
+    try:
+        with ZipFile(BytesIO(state)) as archive:
+            entries = archive.infolist()
+    except (BadZipFile, ValueError, OSError, NotImplementedError) as err:
+        raise ValueError(f"the weights of a module are a damaged archive ({err})") from err
+    for entry in entries:
+        if entry.compress_type != ZIP_STORED or entry.file_size > len(state):
+            raise ValueError(
+                "the weights of a module are in a compressed archive, which torch.save does not "
+                "write"
+            )
+
+
+def _check_memory(settings: dict[str, object], n_bytes: int) -> None:
+    """Check that an encoder needs no more memory than its saved weights."""
+    try:
+        config = CONFIG_MAPPING[str(settings["model_type"])].from_dict(settings)
+        with torch.device("meta"), no_init_weights():
+            module = AutoModel.from_config(config, trust_remote_code=False)
+    except Exception as err:  # transformers' classes check few of their settings
+        raise ValueError(f"no encoder can be made of its config ({describe(err)})") from err
+    needed = 0
+    for parameter in module.parameters():
+        needed += parameter.nbytes
+    if needed > 4 * n_bytes:  # weights in float16 of an encoder in float32 take half
+        raise ValueError(f"an encoder of its config has {needed} bytes, but {n_bytes} are saved")
 
 
 def check_length(tokenizer: PreTrainedTokenizerBase, module: nn.Module) -> None:
