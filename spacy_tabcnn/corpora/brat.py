@@ -24,16 +24,17 @@ import operator
 import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets
+from .fields import check_offsets, shorten
 from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text, write_lines
 from .gold import ORIG_ID, RelationIndices
 from .options import DEFAULT_OPTIONS, ReadingOptions
@@ -147,6 +148,49 @@ class _EventLine(NamedTuple):
     event_id: str
     trigger: str
     arguments: list[tuple[str, str]]
+
+
+class _MarkedText:
+    """A text, and the comparison of its parts with the texts that lines quote.
+
+    text (str): The text, without a byte order mark.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # Number of characters before each position, without white space. By it, most wrong offsets
+        # are seen without a copy of the marked text, which may be long.
+        self._n_letters = [0, *accumulate(map(_is_letter, text))]
+
+    def agrees(self, positions: Sequence[int], entity: _EntityLine) -> bool:
+        """Check whether the offsets of an entity mark the text that its line quotes.
+
+        positions (Sequence[int]): The position in the text of each offset.
+        entity (_EntityLine): The entity.
+        RETURNS (bool): True if both texts have the same characters, except for white space.
+        """
+        n_letters = 0
+        for start, end in entity.pieces:
+            if max(start, end) >= len(positions):
+                return False
+            n_letters += self._n_letters[positions[end]] - self._n_letters[positions[start]]
+        # Line breaks and tabs are quoted as spaces.
+        quoted = "".join(entity.quoted.split())
+        if n_letters != len(quoted):
+            return False
+        return "".join(self.show(positions, entity).split()) == quoted
+
+    def show(self, positions: Sequence[int], entity: _EntityLine) -> str:
+        """Return the text that the offsets of an entity mark.
+
+        positions (Sequence[int]): The position in the text of each offset.
+        entity (_EntityLine): The entity.
+        RETURNS (str): Its pieces with spaces between them.
+        """
+        pieces = []
+        for start, end in entity.pieces:
+            pieces.append(self.text[positions[start] : positions[end]])
+        return " ".join(pieces)
 
 
 class _Lines(NamedTuple):
@@ -313,11 +357,11 @@ def _read_document(
         report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
         return []
     lines = _parse_lines(document.lines, report, where)
-    doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
-    found = CharacterEntities(doc, report, options)
-    positions = _choose_positions(document.text, lines.entities, utf16=options.utf16)
+    marked = _MarkedText(document.text.removeprefix(BYTE_ORDER_MARK))
+    found = CharacterEntities(nlp.make_doc(marked.text), report, options)
+    positions = _choose_positions(document.text, marked, lines.entities, utf16=options.utf16)
     for entity in lines.entities:
-        _add_entity(entity, positions, found)
+        _add_entity(entity, marked, positions, found)
     _name_events(lines.events, found)
     relations = _get_relations(lines.relations, found)
     if options.event_arguments:
@@ -382,13 +426,15 @@ def _parse_event(match: re.Match[str], where: str) -> _EventLine:
     return _EventLine(where, event_id, trigger, arguments[1:])
 
 
-def _choose_positions(text: str, entities: Sequence[_EntityLine], *, utf16: bool) -> Sequence[int]:
+def _choose_positions(
+    text: str, marked: _MarkedText, entities: Sequence[_EntityLine], *, utf16: bool
+) -> Sequence[int]:
     """Return the position in the text, without its byte order mark, of each offset.
 
     Offsets are counted in the first way that agrees with all quoted texts, or else as plain
     characters.
     """
-    body = text.removeprefix(BYTE_ORDER_MARK)
+    body = marked.text
     every_character = Offsets(body, utf16=utf16).positions
     ways: list[Sequence[int]] = [every_character]
     if "\r\n" in body:
@@ -396,7 +442,7 @@ def _choose_positions(text: str, entities: Sequence[_EntityLine], *, utf16: bool
     if body != text:
         ways += [[0, *way] for way in ways]
     for way in ways:
-        if all(_agrees(entity, body, way) for entity in entities):
+        if all(map(partial(marked.agrees, way), entities)):
             return way
     return every_character
 
@@ -410,30 +456,25 @@ def _count_line_ends_once(text: str, every_character: Sequence[int]) -> list[int
     return positions
 
 
-def _agrees(entity: _EntityLine, text: str, positions: Sequence[int]) -> bool:
-    """Check whether the offsets of an entity mark the text that its line quotes."""
-    for piece in entity.pieces:
-        if max(piece) >= len(positions):
-            return False
-    # Line breaks and tabs are quoted as spaces.
-    marked = _get_marked(entity, text, positions)
-    return "".join(marked.split()) == "".join(entity.quoted.split())
+def _is_letter(character: str) -> bool:
+    """Check whether a character is no white space."""
+    return not character.isspace()
 
 
-def _get_marked(entity: _EntityLine, text: str, positions: Sequence[int]) -> str:
-    """Return the text that the offsets of an entity mark."""
-    return " ".join(text[positions[start] : positions[end]] for start, end in entity.pieces)
-
-
-def _add_entity(entity: _EntityLine, positions: Sequence[int], found: CharacterEntities) -> None:
+def _add_entity(
+    entity: _EntityLine,
+    marked: _MarkedText,
+    positions: Sequence[int],
+    found: CharacterEntities,
+) -> None:
     where, item_id, label, pieces, quoted = entity
-    text = found.doc.text
+    text = found.text
     for start, end in pieces:
         check_offsets(start, end, len(positions) - 1, "characters", where)
-    if not _agrees(entity, text, positions):
-        marked = _get_marked(entity, text, positions)
+    if not marked.agrees(positions, entity):
+        shown = shorten(marked.show(positions, entity), MAX_SHOWN)
         raise ValueError(
-            f"{where}: its offsets mark {marked!r}, but it quotes {quoted!r}. "
+            f"{where}: its offsets mark {shown!r}, but it quotes {shorten(quoted, MAX_SHOWN)!r}. "
             "Correct the offsets, or restore the text that was annotated"
         )
     for (_, end), (start, _) in pairwise(pieces):

@@ -13,6 +13,7 @@ from .alignment import (
     TokenEdges,
     align_spans,
     check_characters,
+    is_blank,
     keeps_white_space,
 )
 from .conversion import ConversionReport, Reason
@@ -105,6 +106,7 @@ class CharacterEntities:
         self, doc: Doc, report: ConversionReport, options: ReadingOptions = DEFAULT_OPTIONS
     ) -> None:
         self.doc = doc
+        self.text = doc.text  # `doc.text` joins all words at each call
         self.report = report
         self.options = options
         self.entities: list[EntityOffsets | None] = []
@@ -123,11 +125,11 @@ class CharacterEntities:
         RAISES (ValueError): If the offsets are not in the text or the id is taken, or in strict
             mode.
         """
-        text = self.doc.text
+        text = self.text
         check_characters(start, end, text, where)
         span = CharacterSpan(start, end, label, where)
         tokens = self._edges.touch(start, end)
-        if tokens is None or not (text[start:end].strip() or self._keeps_blank(span)):
+        if tokens is None or (is_blank(text, start, end) and not self._keeps_blank(span)):
             self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
             return
         self._append(item_id, (*tokens, label), where)

@@ -258,7 +258,7 @@ class _ArgumentFinder:
         here = f"{where}, {key}"
         span = get_field(relation, f"{key}_span", dict, where)
         start, end = _get_offsets(span, self.offsets, here)
-        return self.found.index_of.get((start, end)), self.found.doc.text[start:end]
+        return self.found.index_of.get((start, end)), self.found.text[start:end]
 
     def _find_token(self, token: int, key: str, where: str) -> tuple[int | None, str]:
         doc = self.found.doc
