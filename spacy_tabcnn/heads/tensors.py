@@ -1,7 +1,9 @@
 """The weights of a module as bytes: numbers in safetensors, read without an unpickler."""
 
 from collections.abc import Mapping
+from io import BytesIO
 from itertools import islice
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import torch
 from safetensors import SafetensorError
@@ -27,6 +29,11 @@ def dump_tensors(module: nn.Module) -> bytes:
     return save(tensors)
 
 
+def is_archive(data: object) -> bool:
+    """Check whether bytes are an archive of torch.save."""
+    return isinstance(data, bytes) and data.startswith(_ZIP)
+
+
 def parse_tensors(data: object) -> dict[str, Tensor]:
     """Read tensors without a module.
 
@@ -37,7 +44,7 @@ def parse_tensors(data: object) -> dict[str, Tensor]:
     """
     if not isinstance(data, bytes):
         raise ValueError(f"its weights are a {type(data).__name__}; expected bytes in safetensors")
-    if data.startswith(_ZIP):
+    if is_archive(data):
         raise ValueError(
             "its weights are an archive of torch.save, which earlier versions wrote and this "
             "version does not read"
@@ -50,6 +57,25 @@ def parse_tensors(data: object) -> dict[str, Tensor]:
         if tensor.is_floating_point() and not torch.isfinite(tensor.float()).all():
             raise ValueError(f"the weight {name!r} holds numbers that are not finite (NaN or inf)")
     return tensors
+
+
+def check_archive(state: bytes) -> None:
+    """Check that an archive of torch.save is no larger than its data.
+
+    state (bytes): The archive, which is not trusted.
+    RAISES (ValueError): If it is damaged, or compressed, which torch.save never does.
+    """
+    try:
+        with ZipFile(BytesIO(state)) as archive:
+            entries = archive.infolist()
+    except (BadZipFile, ValueError, OSError, NotImplementedError) as err:
+        raise ValueError(f"the weights of a module are a damaged archive ({err})") from err
+    for entry in entries:
+        if entry.compress_type != ZIP_STORED or entry.file_size > len(state):
+            raise ValueError(
+                "the weights of a module are in a compressed archive, which torch.save does not "
+                "write"
+            )
 
 
 def check_fit(module: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -19,7 +19,7 @@ from spacy.util import (
 from thinc.api import Model
 from torch import nn
 
-from ..runtime.plain_data import describe
+from ..runtime.plain_data import ENCODER_FILE, describe
 from .base import ASSIGNS, RelationPipe
 from .model_folder import CONFIG, check_folder
 from .saved import ADVICE
@@ -60,12 +60,13 @@ def _load_folder(folder: Path) -> Language:
         warnings.filterwarnings("error", message="Error loading saved torch state_dict")
         nlp = _name_file(folder / CONFIG, lambda: _make_pipeline(folder))
         names = nlp.component_names
-        # Words and tokenizer first, since components add strings.
-        _name_file(folder, lambda: nlp.from_disk(folder, exclude=names))
+        if (folder / "vocab").exists():
+            _name_file(folder / "vocab", lambda: nlp.vocab.from_disk(folder / "vocab"))
+        _read_part(nlp.tokenizer, folder / "tokenizer")
+        others = [*names, "vocab", "tokenizer"]
+        _name_file(folder, lambda: nlp.from_disk(folder, exclude=others))
         for name, component in nlp.components:
-            path = folder / name
-            if path.exists() and hasattr(component, "from_disk"):
-                _name_file(path, partial(component.from_disk, path, exclude=["vocab"]))
+            _read_part(component, folder / name)
         nlp._link_components()
     for name, component in nlp.components:
         _name_file(folder / name, partial(_check_finite, component))
@@ -79,6 +80,13 @@ def _make_pipeline(folder: Path) -> Language:
     return load_model_from_config(load_config(folder / CONFIG), meta=get_model_meta(folder))
 
 
+def _read_part(part: object, path: Path) -> None:
+    """Load the tokenizer or a component, if it has files."""
+    from_disk = getattr(part, "from_disk", None)
+    if callable(from_disk):
+        _name_file(path, partial(from_disk, path, exclude=["vocab"]))
+
+
 def _name_file(path: Path, load: Callable[[], ResultT]) -> ResultT:
     """Load a file or folder; errors name it.
 
@@ -89,7 +97,7 @@ def _name_file(path: Path, load: Callable[[], ResultT]) -> ResultT:
     except ImportError:
         raise
     except Exception as err:  # spaCy's loaders raise errors of many kinds for damaged files
-        reason = describe(err)
+        reason = describe(err).replace(ENCODER_FILE, str(path / "model"))
         if not reason.startswith(str(path)):
             reason = f"{path}: cannot be loaded ({reason}). {ADVICE}"
         raise ValueError(reason) from err

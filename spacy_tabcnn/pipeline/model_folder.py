@@ -10,13 +10,22 @@ import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import spacy
-from spacy.util import load_config
+from spacy.util import (
+    compile_infix_regex,
+    compile_prefix_regex,
+    compile_suffix_regex,
+    get_lang_class,
+    load_config,
+    registry,
+)
 from thinc.api import Config
 
+from ..heads.tensors import check_archive, is_archive
 from ..runtime.patterns import find_slow_part, split_branches
 from ..runtime.plain_data import check_mapping, describe, read_json, read_msgpack
 from ..runtime.saved_layers import parse_layers
@@ -72,6 +81,7 @@ def check_folder(folder: Path) -> None:
     checks: dict[str, Callable[[bytes], None]] = {
         "tokenizer": partial(_check_tokenizer, lang),
         "vocab/strings.json": _check_strings,
+        "vocab/vectors.cfg": _check_mapping,
         "vocab/lookups.bin": _check_msgpack,
         "vocab/key2row": _check_msgpack,
     }
@@ -118,6 +128,8 @@ def check_config(config: Config) -> None:
     lang = nlp.get("lang")
     if not isinstance(lang, str) or not _LANGUAGE.fullmatch(lang):
         raise ValueError(f"[nlp] lang is {lang!r:.100}; expected the code of a language")
+    if not registry.has("languages", lang) and find_spec(f"spacy.lang.{lang}") is None:
+        raise ValueError(f"[nlp] lang is {lang!r:.100}, a language that spaCy does not have")
     components = check_mapping(config.get("components", {}), "[components]")
     pipeline = nlp.get("pipeline")
     if not isinstance(pipeline, list) or not all(map(components.__contains__, map(str, pipeline))):
@@ -256,6 +268,10 @@ def _check_strings(content: bytes) -> None:
             raise ValueError(f"it holds {string!r:.100}; expected texts only")
 
 
+def _check_mapping(content: bytes) -> None:
+    check_mapping(read_json(content), "its content")
+
+
 def _check_msgpack(content: bytes) -> None:
     read_msgpack(content)
 
@@ -293,19 +309,37 @@ def _check_pattern(
 
 def _list_own_branches(lang: str, name: str) -> list[str]:
     """List the alternatives of the regular expression that the language itself has."""
-    search = getattr(spacy.blank(lang).tokenizer, name, None)
-    if search is None:
+    defaults = get_lang_class(lang).Defaults
+    makers = {
+        "prefix_search": lambda: compile_prefix_regex(defaults.prefixes or ()).pattern,
+        "suffix_search": lambda: compile_suffix_regex(defaults.suffixes or ()).pattern,
+        "infix_finditer": lambda: compile_infix_regex(defaults.infixes or ()).pattern,
+    }
+    if name in makers:
+        return split_branches(makers[name]())
+    match = getattr(defaults, name)
+    if match is None:
         return []
-    return split_branches(search.__self__.pattern)
+    return split_branches(match.__self__.pattern)
 
 
 def _check_model(content: bytes) -> None:
-    # Each encoder of spacy-transformers is a module of a layer.
-    from ..runtime.saved_encoder import check_module_data
-
     for shims in parse_layers(content)["shims"]:
         for data in shims:
-            check_module_data(data)
+            _check_module(data)
+
+
+def _check_module(data: bytes) -> None:
+    """Check the data of a module before spacy-transformers or thinc may load it."""
+    message = check_mapping(read_msgpack(data), "a module")
+    state = message.get("state")
+    if is_archive(state):
+        check_archive(cast(bytes, state))
+    if "tokenizer" in message:
+        # transformers takes seconds to import.
+        from ..runtime.saved_encoder import check_encoder_data
+
+        check_encoder_data(message)
 
 
 def _check_patterns(content: bytes) -> None:
@@ -345,7 +379,7 @@ def _check_vectors(path: Path) -> None:
     try:
         # A map of the file takes no memory, and fails if the file is shorter than its header says.
         table = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError) as err:
+    except Exception as err:  # numpy's reader of headers raises errors of many kinds
         raise ValueError(f"{path}: holds no table of word vectors ({describe(err)})") from err
     if table.dtype.kind != "f" or table.ndim != 2:
         raise ValueError(f"{path}: holds {table.dtype} numbers of shape {table.shape}")

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 # Repetitions without a limit in a row: the time grows with this power of the length of a word.
 MAX_REPETITIONS = 4
+# Number of ways in which a part that is repeated may match.
+MAX_WAYS = 1000
 # A repetition of more items counts as one without a limit.
 _MANY = 16
 
@@ -27,12 +29,16 @@ class _Group(NamedTuple):
     """The repetitions of a group.
 
     unlimited (int): Repetitions without a limit in a row.
-    varies (bool): Whether there are several ways to match the group: a repetition of variable
-        length, or alternatives.
+    ways (int): Number of ways to match the group, counted up to a limit.
     """
 
     unlimited: int = 0
-    varies: bool = False
+    ways: int = 1
+
+    def join(self, other: "_Group") -> "_Group":
+        """Return the group with another one after it."""
+        ways = min(self.ways * other.ways, 2 * MAX_WAYS)
+        return _Group(self.unlimited + other.unlimited, ways)
 
 
 def find_slow_part(pattern: str) -> str | None:
@@ -49,53 +55,70 @@ def find_slow_part(pattern: str) -> str | None:
     return _Scanner(pattern).scan()
 
 
+class _Open(NamedTuple):
+    """A group that is not closed: its branch so far, the branches before, and where it begins."""
+
+    branch: _Group = _Group()
+    before: _Group = _Group(0, 0)
+    start: int = 0
+
+    def end_branch(self) -> _Group:
+        """Return the repetitions of all branches."""
+        unlimited = max(self.before.unlimited, self.branch.unlimited)
+        return _Group(unlimited, self.before.ways + self.branch.ways)
+
+
 class _Scanner:
     def __init__(self, pattern: str):
         self.pattern = pattern
-        # The groups that are open: the state so far, the maximum of the branches before, the start.
-        self.opened: list[tuple[_Group, int, int]] = [(_Group(), 0, 0)]
-        self.last = _Group()  # the item before, to which a repetition applies
+        self.opened = [_Open()]
+        self.last = _Group()  # the item before, which is joined when no repetition follows
         self.last_start = 0
 
     def scan(self) -> str | None:
         for match in _TOKEN.finditer(self.pattern):
             kind = match.lastgroup
+            if kind == "repeat":
+                if not self._repeat(match.group()):
+                    return self.pattern[self.last_start : match.end()]
+                continue
+            self._join_last()
             if kind == "open":
-                self.opened.append((_Group(), 0, match.start()))
+                self.opened.append(_Open(start=match.start()))
             elif kind == "close":
                 if len(self.opened) == 1:
                     return match.group()
-                self._close()
+                self.last_start = self.opened[-1].start
+                self.last = self.opened.pop().end_branch()
             elif kind == "branch":
-                group, before, start = self.opened[-1]
-                self.opened[-1] = _Group(0, True), max(before, group.unlimited), start
-            elif kind == "repeat":
-                if not self._repeat(match.group()):
-                    return self.pattern[self.last_start : match.end()]
+                group = self.opened[-1]
+                self.opened[-1] = _Open(_Group(), group.end_branch(), group.start)
             else:
-                self.last, self.last_start = _Group(), match.start()
+                self.last_start = match.start()
+            if self.opened[-1].branch.unlimited > MAX_REPETITIONS:
+                return self.pattern[: match.end()]
+        self._join_last()
+        if self.opened[-1].branch.unlimited > MAX_REPETITIONS:
+            return self.pattern
         return None
 
-    def _close(self) -> None:
-        group, before, start = self.opened.pop()
-        self.last = _Group(max(before, group.unlimited), group.varies)
-        self.last_start = start
-        # A group that is not repeated adds its repetitions to the group around it.
-        self._add(self.last.unlimited, varies=group.varies)
+    def _join_last(self) -> None:
+        group = self.opened[-1]
+        self.opened[-1] = group._replace(branch=group.branch.join(self.last))
+        self.last = _Group()
 
     def _repeat(self, quantifier: str) -> bool:
         """Take a repetition of the item before; return False if it may be slow."""
         lowest, highest = _read_limits(quantifier)
-        if highest > 1 and self.last.varies:
-            return False
-        self._add(int(highest > _MANY), varies=lowest != highest)
-        self.last = _Group(self.last.unlimited + int(highest > _MANY), True)
-        return self.opened[-1][0].unlimited <= MAX_REPETITIONS
-
-    def _add(self, unlimited: int, *, varies: bool) -> None:
-        group, before, start = self.opened[-1]
-        group = _Group(group.unlimited + unlimited, group.varies or varies)
-        self.opened[-1] = group, before, start
+        if self.last.ways > 1 and highest > 1:
+            ways = self.last.ways ** min(highest, _MANY)
+            if highest > _MANY or ways > MAX_WAYS:
+                return False
+            self.last = self.last._replace(ways=ways)
+        unlimited = self.last.unlimited + int(highest > _MANY)
+        ways = self.last.ways * (highest - lowest + 1)
+        self.last = _Group(unlimited, min(ways, 2 * MAX_WAYS))
+        return True
 
 
 def _read_limits(quantifier: str) -> tuple[int, int]:

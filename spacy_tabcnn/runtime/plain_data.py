@@ -5,6 +5,9 @@ from typing import TypeVar
 
 import srsly
 
+# The place of an error of an encoder, whose loader does not know its path.
+ENCODER_FILE = "The encoder (the file `model` in the folder of its component)"
+
 ValueT = TypeVar("ValueT")
 
 

@@ -3,9 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from io import BytesIO
 from typing import cast
-from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import srsly
 import torch
@@ -21,11 +19,10 @@ from transformers import (
 )
 from transformers.modeling_utils import no_init_weights
 
-from ..heads.tensors import check_fit, dump_tensors, load_tensors, parse_tensors
-from .plain_data import check_mapping, describe, read_msgpack
+from ..heads.tensors import check_fit, dump_tensors, is_archive, load_tensors, parse_tensors
+from .plain_data import ENCODER_FILE, check_mapping, describe, read_msgpack
 from .tokenizer_files import check_tokenizer, load_tokenizer, save_tokenizer
 
-_WHERE = "The encoder (the file `model` in the folder of its component)"
 _ADVICE = "Get the pipeline from its author again, or train it again"
 # Settings that name code, or files and models to read or to download.
 _CODE = (
@@ -78,46 +75,28 @@ def load_encoder(data: bytes) -> HFObjects | None:
     try:
         return _load(data)
     except ValueError as err:
-        raise ValueError(f"{_WHERE} cannot be loaded: {err}. {_ADVICE}") from err
+        raise ValueError(f"{ENCODER_FILE}: {err}. {_ADVICE}") from err
 
 
-def check_module_data(data: bytes) -> None:
-    """Check the data of a module before spacy-transformers or thinc loads it.
+def check_encoder_data(message: dict[str, object]) -> None:
+    """Check the data of an encoder before spacy-transformers may load it.
 
     Its encoders write each file of their tokenizer, run code that a setting names, and take as much
-    memory as a config says. Encoders and heads of this package check their data themselves.
+    memory as a config says. Encoders of this package check their data themselves.
 
-    data (bytes): The saved module, which is not trusted.
+    message (dict[str, object]): The data of the encoder, which is not trusted.
     RAISES (ValueError): If it names code, paths or unknown files, or says more than it holds.
     """
-    message = check_mapping(read_msgpack(data), "a module")
-    state = message.get("state")
-    if isinstance(state, bytes) and state.startswith(b"PK"):
-        _check_archive(state)
     for name in ("_init_tokenizer_config", "_init_transformer_config"):
         settings = check_mapping(message.get(name, {}), f"{name!r} of an encoder")
         _check_values(settings, set(), depth=0)
-    if "tokenizer" not in message or not message.get("config"):
+    if not message.get("config"):
         return
     settings = check_config(check_mapping(message["config"], "the config of an encoder"), {})
-    check_tokenizer(check_mapping(message["tokenizer"], "the tokenizer of an encoder"))
-    if isinstance(state, bytes):
-        _check_memory(settings, len(state))
-
-
-def _check_archive(state: bytes) -> None:
-    """Check that an archive of torch.save is no larger than its data."""
-    try:
-        with ZipFile(BytesIO(state)) as archive:
-            entries = archive.infolist()
-    except (BadZipFile, ValueError, OSError, NotImplementedError) as err:
-        raise ValueError(f"the weights of a module are a damaged archive ({err})") from err
-    for entry in entries:
-        if entry.compress_type != ZIP_STORED or entry.file_size > len(state):
-            raise ValueError(
-                "the weights of a module are in a compressed archive, which torch.save does not "
-                "write"
-            )
+    check_tokenizer(check_mapping(message.get("tokenizer"), "the tokenizer of an encoder"))
+    state = message.get("state")
+    if is_archive(state):
+        _check_memory(settings, len(cast(bytes, state)))
 
 
 def _check_memory(settings: dict[str, object], n_bytes: int) -> None:

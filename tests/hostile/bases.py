@@ -54,7 +54,7 @@ def save_encoder(folder: Path, *, max_length: int | None = 512) -> Path:
 
 def build_encoder_pipeline(encoder: Path, *, own: bool = True) -> Language:
     """Build a pipeline with sentence boundaries, an encoder and a table head."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     sentences = {"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": _SMALL}}
     nlp.add_pipe("sentence_starts", config=sentences)
     architecture = "spacy-tabcnn.TransformerModel.v1"
@@ -75,7 +75,7 @@ def build_encoder_pipeline(encoder: Path, *, own: bool = True) -> Language:
 
 def build_plain_pipeline() -> Language:
     """Build a pipeline without a transformer: a table head and spans, on spaCy's embeddings."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     table = {"@architectures": "spacy-tabcnn.TableModel.v1", "tok2vec": _SMALL, "head": _HEAD}
     nlp.add_pipe("tabcnn", config={"model": table, "min_score": 0.0})
     return _initialize(nlp)
@@ -83,7 +83,7 @@ def build_plain_pipeline() -> Language:
 
 def build_span_pipeline() -> Language:
     """Build a pipeline with SpERT."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     model = {
         "@architectures": "spacy-tabcnn.SpERT.v1",
         "tok2vec": _SMALL,

@@ -528,6 +528,7 @@ layers_case(
     lambda layers: layers["nodes"][0]["dims"].update(nO=4),
     base="encoder",
     path="transformer/model",
+    expected=(REFUSED, LOADED),
 )
 layers_case("NaN in sentences", _param(_with_nan), base="encoder", path="sentence_starts/model")
 add("plain: layers: array of objects", _object_array, base="plain", file="tabcnn/model")
@@ -646,13 +647,14 @@ def config_case(
     *,
     base: str = "plain",
     expected: tuple[str, ...] = (REFUSED,),
+    file: str = "config.cfg",
 ) -> None:
     add(
         f"config: {name}",
         lambda place: edit_config(place, lambda config: edit(place, config)),
         base=base,
         expected=expected,
-        file="config.cfg",
+        file=file,
     )
 
 
@@ -722,12 +724,14 @@ config_case("no pipeline", lambda place, config: config.pop("nlp"))
 config_case(
     "a huge head",
     lambda place, config: config["components"]["tabcnn"]["model"]["head"].update(hidden=[10**9]),
+    file="tabcnn/model",
 )
 config_case(
     "a huge embedding",
     lambda place, config: config["components"]["tabcnn"]["model"]["tok2vec"].update(
         embed_size=10**9
     ),
+    file="tabcnn/model",
 )
 config_case(
     "vectors of a path",
@@ -784,6 +788,7 @@ add(
     "config: a deep value",
     _append("\n[a]\nx = " + "[" * 10**5 + "\n"),
     base="plain",
+    expected=(REFUSED, LOADED),
     file="config.cfg",
 )
 add(

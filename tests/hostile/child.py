@@ -49,10 +49,11 @@ class Watch:
             if writes and isinstance(path, str | bytes) and not self._is_temporary(path):
                 self.seen.append(f"open {path!r} {mode!r}")
         elif event in ("os.remove", "os.rename", "os.mkdir", "os.link", "os.symlink"):
-            for path in arguments:
-                if isinstance(path, str) and not self._is_temporary(path):
-                    self.seen.append(f"{event} {path!r}")
-                    return
+            path = arguments[0]
+            if arguments[-1] not in (-1, None) and event == "os.remove":
+                path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[-1]}"), str(path))
+            if isinstance(path, str | bytes) and not self._is_temporary(path):
+                self.seen.append(f"{event} {path!r}")
 
     def _is_temporary(self, path: str | bytes) -> bool:
         full = os.path.realpath(os.fsdecode(path))
