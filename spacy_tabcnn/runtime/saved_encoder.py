@@ -56,6 +56,8 @@ def save_encoder(objects: HFObjects, module: nn.Module | None) -> bytes:
     message: dict[str, object] = {"config": {}, "state": b"", "tokenizer": {}}
     if module is not None and objects.tokenizer is not None:
         config = cast(PretrainedConfig, module.config).to_dict()
+        # The precision of the weights, which the config of a hub's encoder may not say.
+        config["torch_dtype"] = _name_precision(module)
         message["config"] = _drop(config, (*_CODE, *_ORIGIN))
         message["state"] = dump_tensors(module)
         message["tokenizer"] = save_tokenizer(objects.tokenizer, objects.vocab_file_contents)
@@ -299,6 +301,13 @@ def _count_rows(table: nn.Embedding) -> int:
     if table.padding_idx is None:
         return table.num_embeddings
     return table.num_embeddings - table.padding_idx - 1
+
+
+def _name_precision(module: nn.Module) -> str:
+    for parameter in module.parameters():
+        if parameter.is_floating_point():
+            return str(parameter.dtype).removeprefix("torch.")
+    return "float32"
 
 
 def _drop(settings: Mapping[str, object], names: tuple[str, ...]) -> dict[str, object]:
