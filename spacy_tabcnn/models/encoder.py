@@ -104,10 +104,18 @@ def build_tok2vec_encoder(
     It is the encoder of one component, which no other component shares. spaCy's `replace_listeners`
     makes it of a listener to `spacy-tabcnn.TransformerModel.v1`.
 
+    name (str): Name on the Hugging Face hub, or a local folder.
+    get_spans (Callable): Cuts documents into the spans to encode.
     pooling (Model[Ragged, Floats2d]): Makes one vector of the sub-words of a word.
     grad_factor (float): Factor of the gradient that the encoder gets; 0 trains no encoder.
+    tokenizer_config (dict | None): Settings of the tokenizer.
+    transformer_config (dict | None): Settings of the encoder.
+    mixed_precision (bool): As in `spacy-tabcnn.TransformerModel.v1`, and the following ones, too.
+    frozen (bool): Keep the weights as they are in training.
+    all_layers (bool): Pass on the outputs of all layers, side by side.
+    cache_mb (int): Maximum size of the output to keep, in megabytes; 0 for no cache.
+    onednn (bool): Let oneDNN compute matrix products on CPUs where it is faster.
     RETURNS (Model[list[Doc], list[Floats2d]]): Embeddings of words, (words, width) a document.
-        `build_encoder` describes the other arguments.
     """
     from spacy_transformers.layers import trfs2arrays
     from spacy_transformers.layers.split_trf import split_trf_batch

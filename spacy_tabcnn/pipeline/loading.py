@@ -97,9 +97,9 @@ def _name_file(path: Path, load: Callable[[], ResultT]) -> ResultT:
     except ImportError:
         raise
     except Exception as err:  # spaCy's loaders raise errors of many kinds for damaged files
-        reason = describe(err).replace(ENCODER_FILE, str(path / "model"))
+        reason = str(err).replace(ENCODER_FILE, str(path / "model"))
         if not reason.startswith(str(path)):
-            reason = f"{path}: cannot be loaded ({reason}). {ADVICE}"
+            reason = f"{path}: cannot be loaded ({describe(err)}). {ADVICE}"
         raise ValueError(reason) from err
 
 

@@ -8,6 +8,8 @@ from ..runtime.plain_data import check_mapping, read_json
 from .training_texts import TextCounts
 
 ADVICE = "Get the pipeline from its author again, or train it again"
+# Ends of messages that say how to go on.
+_ADVICE_ENDS = ("again", "do not", "without", "different pipelines", "`cp -rL`", "Remove it")
 MAX_BYTES = 2**33  # of a file
 Part = Callable[[bytes], None]
 
@@ -89,6 +91,6 @@ def read_settings(content: bytes) -> dict[str, object]:
 
 
 def _add_advice(reason: str) -> str:
-    if reason.endswith(ADVICE):
+    if reason.endswith(_ADVICE_ENDS):
         return reason
     return f"{reason}. {ADVICE}"
