@@ -22,7 +22,7 @@ from torch import nn
 from ..runtime.plain_data import ENCODER_FILE, describe
 from .base import ASSIGNS, RelationPipe
 from .model_folder import CONFIG, check_folder
-from .saved import ADVICE
+from .saved import ADVICE, read_part, read_settings
 
 ResultT = TypeVar("ResultT")
 # Attributes by which components set sentence boundaries.
@@ -66,6 +66,7 @@ def _load_folder(folder: Path) -> Language:
         others = [*names, "vocab", "tokenizer"]
         _name_file(folder, lambda: nlp.from_disk(folder, exclude=others))
         for name, component in nlp.components:
+            _check_settings(component, folder / name / "cfg")
             _read_part(component, folder / name)
         nlp._link_components()
     for name, component in nlp.components:
@@ -78,6 +79,26 @@ def _load_folder(folder: Path) -> Language:
 
 def _make_pipeline(folder: Path) -> Language:
     return load_model_from_config(load_config(folder / CONFIG), meta=get_model_meta(folder))
+
+
+def _check_settings(component: object, path: Path) -> None:
+    """Check that the saved settings of a component have the types of its settings in config.cfg.
+
+    RAISES (ValueError): If they have not.
+    """
+    known = getattr(component, "cfg", None)
+    if not isinstance(known, dict) or not path.is_file():
+        return
+
+    def check(content: bytes) -> None:
+        for name, value in read_settings(content).items():
+            default = known.get(name)
+            if isinstance(default, int | float) and not isinstance(value, int | float):
+                raise ValueError(f"the setting {name!r} is {value!r:.100}; expected a number")
+            if isinstance(default, str) and not isinstance(value, str):
+                raise ValueError(f"the setting {name!r} is {value!r:.100}; expected text")
+
+    read_part(path, check)
 
 
 def _read_part(part: object, path: Path) -> None:

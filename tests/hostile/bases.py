@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy_tabcnn.labels import LabelScheme
 
 TEXT = "Ada Lovelace lived in London with Marie."
-_SPANS = {"@span_getters": "spacy-transformers.doc_spans.v1"}
+_SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 32, "stride": 24}
 _LISTENER = {
     "@architectures": "spacy-transformers.TransformerListener.v1",
     "pooling": {"@layers": "spacy-tabcnn.reduce_max.v1"},

@@ -616,6 +616,11 @@ def labels_case(name: str, edit: Callable[[Any], object]) -> None:
     )
 
 
+add(
+    "transformer/cfg: a batch of a list",
+    lambda place: edit_json(place.model / "transformer" / "cfg", set_key("max_batch_items", [1])),
+    file="transformer/cfg",
+)
 labels_case("one more", lambda cfg: cfg["labels"]["entities"].append("ORG"))
 labels_case("one less", lambda cfg: cfg["labels"]["entities"].pop() and None)
 labels_case("another order", lambda cfg: cfg["labels"]["entities"].reverse())
