@@ -4,15 +4,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
-from thinc.api import Model
+from thinc.api import Model, chain
 
 if TYPE_CHECKING:
     from spacy_transformers.data_classes import FullTransformerBatch, HFObjects
+    from thinc.types import Floats2d, Ragged
 
     from ..runtime.encoder_shim import EncoderShim
 
 NAME = "spacy-tabcnn.TransformerModel.v1"
-OWN_SETTINGS = ("frozen", "all_layers", "cache_mb", "onednn")
+TOK2VEC_NAME = "spacy-tabcnn.Tok2VecTransformer.v1"
+# Settings by which transformers runs code from files.
+_CODE = ("trust_remote_code", "auto_map")
 
 
 def build_encoder(
@@ -52,7 +55,7 @@ def build_encoder(
         otherwise encodes the corpus in every epoch. 0 for no cache.
     onednn (bool): Let oneDNN compute matrix products on CPUs where it is faster.
     RETURNS (Model[list[Doc], FullTransformerBatch]): The encoder.
-    RAISES (ValueError): If cache_mb is negative.
+    RAISES (ValueError): If cache_mb is negative, or a setting runs code of the encoder's folder.
     """
     # spaCy may load this function only to list registered names, and these imports take seconds.
     from spacy_transformers.data_classes import HFObjects
@@ -64,6 +67,10 @@ def build_encoder(
         raise ValueError(f"{NAME}: cache_mb is {cache_mb}; expected 0 (no cache) or more")
     tokenizer_config = dict(tokenizer_config or {})
     transformer_config = dict(transformer_config or {})
+    _check_no_code({**tokenizer_config, **transformer_config})
+    # transformers would ask the user whether to run the code.
+    tokenizer_config["trust_remote_code"] = False
+    transformer_config["trust_remote_code"] = False
     model = TransformerModel(name, get_spans, tokenizer_config, transformer_config)
     shim = EncoderShim(
         HFObjects(None, None, None, tokenizer_config, transformer_config),
@@ -77,6 +84,65 @@ def build_encoder(
     model.attrs["set_transformer"] = _set_transformer
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
     return model
+
+
+def build_tok2vec_encoder(
+    name: str,
+    get_spans: Callable[[list[Doc]], list[list[Span]]],
+    pooling: "Model[Ragged, Floats2d]",
+    grad_factor: float = 1.0,
+    tokenizer_config: dict[str, Any] | None = None,
+    transformer_config: dict[str, Any] | None = None,
+    mixed_precision: bool = False,
+    frozen: bool = False,
+    all_layers: bool = False,
+    cache_mb: int = 0,
+    onednn: bool = True,
+) -> "Model[list[Doc], list[Floats2d]]":
+    """Build an encoder with pooling. Registered as `spacy-tabcnn.Tok2VecTransformer.v1`.
+
+    It is the encoder of one component, which no other component shares. spaCy's `replace_listeners`
+    makes it of a listener to `spacy-tabcnn.TransformerModel.v1`.
+
+    name (str): Name on the Hugging Face hub, or a local folder.
+    get_spans (Callable): Cuts documents into the spans to encode.
+    pooling (Model[Ragged, Floats2d]): Makes one vector of the sub-words of a word.
+    grad_factor (float): Factor of the gradient that the encoder gets; 0 trains no encoder.
+    tokenizer_config (dict | None): Settings of the tokenizer.
+    transformer_config (dict | None): Settings of the encoder.
+    mixed_precision (bool): As in `spacy-tabcnn.TransformerModel.v1`, and the following ones, too.
+    frozen (bool): Keep the weights as they are in training.
+    all_layers (bool): Pass on the outputs of all layers, side by side.
+    cache_mb (int): Maximum size of the output to keep, in megabytes; 0 for no cache.
+    onednn (bool): Let oneDNN compute matrix products on CPUs where it is faster.
+    RETURNS (Model[list[Doc], list[Floats2d]]): Embeddings of words, (words, width) a document.
+    """
+    from spacy_transformers.layers import trfs2arrays
+    from spacy_transformers.layers.split_trf import split_trf_batch
+
+    encoder = build_encoder(
+        name,
+        get_spans,
+        tokenizer_config,
+        transformer_config,
+        mixed_precision,
+        frozen,
+        all_layers,
+        cache_mb,
+        onednn,
+    )
+    # A chain in a chain, as `replace_listeners` makes it.
+    return chain(chain(encoder, split_trf_batch()), trfs2arrays(pooling, grad_factor))
+
+
+def _check_no_code(settings: dict[str, Any]) -> None:
+    for setting in _CODE:
+        if settings.get(setting):
+            raise ValueError(
+                f"{NAME}: the setting {setting} would run code from the folder of the encoder, "
+                "which this package never does. Remove it, and choose an encoder of a type that "
+                "the installed transformers knows"
+            )
 
 
 def _replace_shim(model: Model, shim: "EncoderShim") -> None:
@@ -101,28 +167,20 @@ def _set_transformer(model: Model, objects: "HFObjects") -> None:
     """Put a loaded encoder into the model, and set the width of its output."""
     from spacy_transformers.layers.transformer_model import set_pytorch_transformer
 
+    from ..runtime.saved_encoder import check_length
+
     set_pytorch_transformer(model, objects)
     shim: Any = model.layers[0].shims[0]
     shim.set_module(objects.transformer)
+    check_length(objects.tokenizer, objects.transformer)
     if shim.all_layers:
         config = objects.transformer.config
         model.set_dim("nO", config.hidden_size * (config.num_hidden_layers + 1), force=True)
 
 
 def _replace_listener_cfg(encoder: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
-    """Make the config of spacy-transformers' own model, which spaCy's `replace_listeners` builds.
-
-    RAISES (ValueError): If the encoder passes on all layers.
-    """
-    from spacy_transformers.layers._util import replace_listener_cfg
-
-    if encoder.get("all_layers"):
-        raise ValueError(
-            f"{NAME}: listeners to an encoder with all_layers = true cannot be replaced, since "
-            "spacy-transformers' own model passes on the last layer only. Keep the shared encoder"
-        )
-    settings = dict(encoder)
-    for name in OWN_SETTINGS:
-        settings.pop(name, None)
-    replaced: dict[str, Any] = replace_listener_cfg(settings, listener)
+    """Make the config of an encoder with its pooling, which spaCy's `replace_listeners` builds."""
+    replaced = {**encoder, "@architectures": TOK2VEC_NAME, "pooling": listener["pooling"]}
+    if "grad_factor" in listener:
+        replaced["grad_factor"] = listener["grad_factor"]
     return replaced

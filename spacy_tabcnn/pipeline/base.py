@@ -5,7 +5,6 @@ import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
@@ -15,7 +14,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import dot_to_object, minibatch
+from spacy.util import dot_to_object, from_bytes, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
@@ -23,9 +22,11 @@ from ..alignment import UNKNOWN_TYPE
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations
-from ..runtime.head_shim import grow_module
+from ..runtime.head_shim import check_dims, grow_module
 from ..runtime.optimizer import for_head
+from ..runtime.saved_layers import load_layers
 from .divergence import check_loss
+from .saved import read_counts, read_labels, read_part, read_parts, read_settings
 from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -64,8 +65,8 @@ UNANNOTATED = (
     "none)"
 )
 
-# Items of `cfg` that training sets, other than the settings of the config.
-LEARNT = ("labels", "trained_on")
+# The setting of the model that holds the labels of its weights.
+LABELS_ATTR = "labels"
 # Key of the warning of `find_difference` among the reported ones.
 OTHER_TEXTS = "other texts"
 # Key of the warning about entities of earlier components.
@@ -329,35 +330,122 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.model.initialize(X=cast(InputT, sample), Y=logits)
         self.is_new = True
 
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Save labels and weights.
+
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (bytes): The saved component.
+        """
+        self._note_labels()
+        data: bytes = super().to_bytes(exclude=exclude)
+        return data
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save labels and weights.
+
+        path (str | Path): The folder to write.
+        exclude (Iterable[str]): Names of parts to leave out.
+        """
+        self._note_labels()
+        super().to_disk(path, exclude=exclude)
+
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "RelationPipe":
         """Load labels and weights. The settings of the component stay as its config sets them.
 
         bytes_data (bytes): The output of `to_bytes`.
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (RelationPipe): The component.
+        RAISES (ValueError): If a part is refused; see `from_disk`.
         """
-        with self._settings_kept():
-            return super().from_bytes(bytes_data, exclude=exclude)
+        parts = {
+            "cfg": self._load_settings,
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
+            "model": self._load_model,
+        }
+        try:
+            from_bytes(bytes_data, parts, exclude)
+            if not {"cfg", "model"} & set(exclude):
+                self._check_labels_fit()
+        except ValueError as err:
+            raise ValueError(f"Component '{self.name}' cannot be loaded: {err}") from err
+        return self
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "RelationPipe":
         """Load labels and weights. The settings of the component stay as its config sets them.
 
+        The files are not trusted: nothing in them is run or used as a path.
+
         path (str | Path): The folder that `to_disk` wrote.
         exclude (Iterable[str]): Names of parts to leave out.
         RETURNS (RelationPipe): The component.
+        RAISES (ValueError): If a file is damaged, if its weights are not finite or do not fit the
+            config, or if labels and weights do not fit. The message names the file.
         """
-        with self._settings_kept():
-            return super().from_disk(path, exclude=exclude)
+        left_out = set(exclude)
+        if "vocab" not in left_out:
+            self.vocab.from_disk(Path(path) / "vocab", exclude=exclude)
+        read_parts(path, {"cfg": self._load_settings, "model": self._load_model}, left_out)
+        if not {"cfg", "model"} & left_out:
+            read_part(Path(path) / "cfg", lambda _: self._check_labels_fit())
+        return self
 
-    @contextmanager
-    def _settings_kept(self) -> Iterator[None]:
-        # Saved settings would silently override spacy.load(..., config=...) and an edited
-        # config.cfg.
-        settings = dict(self.cfg)
-        for learnt in LEARNT:
-            del settings[learnt]
-        yield
-        self.cfg.update(settings)
+    def try_out(self, doc: Doc) -> None:
+        """Annotate a document to check that scores can be computed and decoded.
+
+        The document counts for no warning.
+
+        doc (Doc): A document that is of no further use.
+        RAISES (ValueError): If the scores are not finite. Other errors show that the model does not
+            fit its input.
+        """
+        if not self._is_initialized():
+            return
+        reported, used_on = set(self._reported), self._used_on
+        logits = self.predict([doc])
+        xp = self.model.ops.xp
+        for scores in cast(tuple[object, ...], logits):
+            if isinstance(scores, xp.ndarray) and not xp.isfinite(scores).all():
+                raise ValueError("its scores are not finite (NaN or inf)")
+        self.set_annotations([doc], logits)
+        self._reported, self._used_on = reported, used_on
+
+    def _load_settings(self, content: bytes) -> None:
+        # Saved settings other than the learnt ones would silently override
+        # spacy.load(..., config=...) and an edited config.cfg.
+        settings = read_settings(content)
+        self.cfg["labels"] = read_labels(settings.get("labels"))
+        self.cfg["trained_on"] = read_counts(settings.get("trained_on"))._asdict()
+
+    def _load_model(self, content: bytes) -> None:
+        load_layers(self.model, content)
+        check_dims(self.model.get_ref("head"))
+
+    def _note_labels(self) -> None:
+        """Write the labels next to the weights, so that labels of other weights are noticed."""
+        self.model.attrs[LABELS_ATTR] = self._list_labels()
+
+    def _list_labels(self) -> list[list[str]]:
+        return [list(self.label_scheme.entities), list(self.label_scheme.relations)]
+
+    def _check_labels_fit(self) -> None:
+        """Check that the weights were learned for the labels.
+
+        RAISES (ValueError): If they were not.
+        """
+        head = self.model.get_ref("head")
+        for name, size in self._count_outputs(self.label_scheme).items():
+            if head.has_dim(name) and head.get_dim(name) != size:
+                raise ValueError(
+                    f"its labels need {name} = {size}, but the file `model` beside it has weights "
+                    f"for {head.get_dim(name)}. The two files are of different pipelines"
+                )
+        noted = self.model.attrs.get(LABELS_ATTR)
+        if noted is not None and noted != self._list_labels():
+            raise ValueError(
+                f"its labels are {self._list_labels()!r:.300}, but the weights in the file `model` "
+                f"beside it were learned for {noted!r:.300}. The two files are of different "
+                "pipelines"
+            )
 
     def _is_initialized(self) -> bool:
         head = self.model.get_ref("head")

@@ -1,15 +1,30 @@
 """Loading of pipelines that predict relations, and the refusal of other pipelines."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import spacy
+import torch
 from spacy.language import Language
-from spacy.util import get_package_path, is_package, load_config
+from spacy.util import (
+    get_model_meta,
+    get_package_path,
+    is_package,
+    load_config,
+    load_model_from_config,
+)
+from thinc.api import Model
+from torch import nn
 
+from ..runtime.plain_data import ENCODER_FILE, describe
 from .base import ASSIGNS, RelationPipe
+from .model_folder import CONFIG, check_folder
+from .saved import ADVICE, read_part, read_settings
 
-_CONFIG = "config.cfg"
+ResultT = TypeVar("ResultT")
 # Attributes by which components set sentence boundaries.
 _SENTENCE_STARTS = {"token.is_sent_start", "doc.sents"}
 
@@ -17,15 +32,134 @@ _SENTENCE_STARTS = {"token.is_sent_start", "doc.sents"}
 def load_pipeline(model: str | Path) -> Language:
     """Load a pipeline that predicts relations.
 
+    A folder is not trusted: nothing in it is run or used as a path, and files that are damaged or
+    do not fit together are refused. `spacy.load` checks less; see `model_folder`. An installed
+    package is code that the user trusts.
+
     model (str | Path): Name or folder of the pipeline.
     RETURNS (Language): The pipeline.
     RAISES (OSError): If there is no such pipeline.
-    RAISES (ValueError): If it has no component of this package, or the component is disabled.
+    RAISES (ValueError): If it has no component of this package, or the component is disabled, or
+        its folder is refused. The message names the file.
     """
-    nlp = spacy.load(model)
+    folder = Path(model)
+    if is_package(str(model)) or not folder.exists():
+        nlp = spacy.load(model)
+    else:
+        nlp = _load_folder(folder)
     if not any(isinstance(component, RelationPipe) for _, component in nlp.pipeline):
         raise ValueError(_describe_lack(model, nlp.component_names, nlp.disabled))
     return nlp
+
+
+def _load_folder(folder: Path) -> Language:
+    """Load a pipeline from a folder that is not trusted."""
+    check_folder(folder)
+    with warnings.catch_warnings():
+        # spacy-transformers goes on with random weights.
+        warnings.filterwarnings("error", message="Error loading saved torch state_dict")
+        nlp = _name_file(folder / CONFIG, lambda: _make_pipeline(folder))
+        names = nlp.component_names
+        if (folder / "vocab").exists():
+            _name_file(folder / "vocab", lambda: nlp.vocab.from_disk(folder / "vocab"))
+        _read_part(nlp.tokenizer, folder / "tokenizer")
+        others = [*names, "vocab", "tokenizer"]
+        _name_file(folder, lambda: nlp.from_disk(folder, exclude=others))
+        for name, component in nlp.components:
+            _check_settings(component, folder / name / "cfg")
+            _read_part(component, folder / name)
+        nlp._link_components()
+    for name, component in nlp.components:
+        _name_file(folder / name, partial(_check_finite, component))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _name_file(folder, lambda: _try(nlp))
+    return nlp
+
+
+def _make_pipeline(folder: Path) -> Language:
+    return load_model_from_config(load_config(folder / CONFIG), meta=get_model_meta(folder))
+
+
+def _check_settings(component: object, path: Path) -> None:
+    """Check that the saved settings of a component have the types of its settings in config.cfg.
+
+    RAISES (ValueError): If they have not.
+    """
+    known = getattr(component, "cfg", None)
+    if not isinstance(known, dict) or not path.is_file():
+        return
+
+    def check(content: bytes) -> None:
+        for name, value in read_settings(content).items():
+            default = known.get(name)
+            if isinstance(default, int | float) and not isinstance(value, int | float):
+                raise ValueError(f"the setting {name!r} is {value!r:.100}; expected a number")
+            if isinstance(default, str) and not isinstance(value, str):
+                raise ValueError(f"the setting {name!r} is {value!r:.100}; expected text")
+
+    read_part(path, check)
+
+
+def _read_part(part: object, path: Path) -> None:
+    """Load the tokenizer or a component, if it has files."""
+    from_disk = getattr(part, "from_disk", None)
+    if callable(from_disk):
+        _name_file(path, partial(from_disk, path, exclude=["vocab"]))
+
+
+def _name_file(path: Path, load: Callable[[], ResultT]) -> ResultT:
+    """Load a file or folder; errors name it.
+
+    RAISES (ValueError): If it cannot be loaded.
+    """
+    try:
+        return load()
+    except ImportError:
+        raise
+    except Exception as err:  # spaCy's loaders raise errors of many kinds for damaged files
+        reason = str(err).replace(ENCODER_FILE, str(path / "model"))
+        if not reason.startswith(str(path)):
+            reason = f"{path}: cannot be loaded ({describe(err)}). {ADVICE}"
+        raise ValueError(reason) from err
+
+
+def _check_finite(component: object) -> None:
+    """Check that the weights of a component's modules are finite."""
+    model = getattr(component, "model", None)
+    if not isinstance(model, Model):
+        return
+    for node in model.walk():
+        for shim in node.shims:
+            module = shim._model
+            if not isinstance(module, nn.Module):
+                continue
+            for name, parameter in module.named_parameters():
+                if not torch.isfinite(parameter).all():
+                    raise ValueError(
+                        f"the weight {name!r} holds numbers that are not finite (NaN or inf)"
+                    )
+
+
+def _try(nlp: Language) -> None:
+    """Annotate a short text, so that files that do not fit together are refused before use.
+
+    RAISES (ValueError): If a component fails, or its scores are not finite.
+    """
+    doc = nlp.make_doc("A text.")
+    for name, component in nlp.pipeline:
+        try:
+            if isinstance(component, RelationPipe):
+                component.try_out(doc)
+            else:
+                doc = component(doc)
+        except (ImportError, OSError):
+            raise
+        except Exception as err:  # of any kind, since files that do not fit cause them
+            raise ValueError(
+                f"component {name!r} fails on a first text ({describe(err)}): its files, or the "
+                "files of the components before it, do not fit together"
+            ) from err
 
 
 def split_sentences(nlp: Language) -> None:
@@ -86,7 +220,7 @@ def _find_config(model: str | Path) -> Path:
     if is_package(str(model)):
         folder = get_package_path(str(model))
     # An installed package holds the pipeline in a folder with its version.
-    for path in (folder / _CONFIG, *sorted(folder.glob(f"*/{_CONFIG}"))):
+    for path in (folder / CONFIG, *sorted(folder.glob(f"*/{CONFIG}"))):
         if path.is_file():
             return path
     raise ValueError(

@@ -2,19 +2,23 @@
 
 import random
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import cast
 
 from spacy.language import Language
 from spacy.pipeline.senter import SentenceRecognizer
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
+from spacy.util import from_bytes
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer
 from thinc.types import Floats2d
 
 from ..groups import group_items
 from ..runtime.optimizer import for_head
+from ..runtime.saved_layers import load_layers
 from ..sentences import sentence_bounds
+from .saved import read_parts, read_settings
 
 # Larger than the default of spaCy's `senter`, which finds 12 % fewer boundaries in joined sentences
 # of CoNLL04. Its time is small next to the time of a small encoder.
@@ -171,6 +175,54 @@ class SentenceStarts(SentenceRecognizer):
         """
         version, numbers, gauss = state
         self._rng.setstate((version, tuple(cast(list[int], numbers)), gauss))
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "SentenceStarts":
+        """Load the weights.
+
+        bytes_data (bytes): The output of `to_bytes`, which is not trusted.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (SentenceStarts): The component.
+        RAISES (ValueError): If a part is refused; see `from_disk`.
+        """
+        parts = {
+            "cfg": self._load_settings,
+            "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
+            "model": self._load_model,
+        }
+        try:
+            from_bytes(bytes_data, parts, exclude)
+        except ValueError as err:
+            raise ValueError(f"Component '{self.name}' cannot be loaded: {err}") from err
+        return self
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "SentenceStarts":
+        """Load the weights.
+
+        The files are not trusted: nothing in them is run or used as a path.
+
+        path (str | Path): The folder that `to_disk` wrote.
+        exclude (Iterable[str]): Names of parts to leave out.
+        RETURNS (SentenceStarts): The component.
+        RAISES (ValueError): If a file is damaged, or if its weights are not finite or do not fit
+            the config. The message names the file.
+        """
+        if "vocab" not in set(exclude):
+            self.vocab.from_disk(Path(path) / "vocab", exclude=exclude)
+        read_parts(path, {"cfg": self._load_settings, "model": self._load_model}, exclude)
+        return self
+
+    def _load_settings(self, content: bytes) -> None:
+        overwrite = read_settings(content).get("overwrite", self.cfg["overwrite"])
+        if not isinstance(overwrite, bool):
+            raise ValueError(f"'overwrite' is {overwrite!r:.100}; expected true or false")
+        self.cfg["overwrite"] = overwrite
+
+    def _load_model(self, content: bytes) -> None:
+        load_layers(self.model, content)
+        if self.model.has_dim("nO") and self.model.get_dim("nO") != len(self.labels):
+            raise ValueError(
+                f"its weights score {self.model.get_dim('nO')} labels; expected {len(self.labels)}"
+            )
 
     def _join(self, examples: list[Example]) -> list[Example]:
         if not self.joined:

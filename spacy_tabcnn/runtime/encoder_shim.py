@@ -6,8 +6,7 @@ from contextlib import contextmanager
 import torch
 import torch.nn.functional as F
 from spacy_transformers.data_classes import HFObjects
-from spacy_transformers.layers.hf_shim import HFShim
-from thinc.api import ArgsKwargs, Optimizer
+from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device
 from thinc.optimizers import KeyT
 from thinc.types import FloatsXd
 from torch import Tensor
@@ -19,6 +18,7 @@ from .output_cache import OutputCache
 from .outputs import Output, keep_subword_outputs
 from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
 from .row_gradient import RowGradient
+from .saved_encoder import load_encoder, save_encoder
 from .torch_shim import TorchShim
 
 EncoderStep = tuple[BaseModelOutput, Callable[[ArgsKwargs], ArgsKwargs]]
@@ -27,7 +27,7 @@ EncoderStep = tuple[BaseModelOutput, Callable[[ArgsKwargs], ArgsKwargs]]
 class EncoderShim(TorchShim):
     """A Hugging Face encoder, run on padded batches.
 
-    spacy-transformers' own shim saves and loads the encoder and its tokenizer.
+    A saved encoder is plain data and numbers; see `saved_encoder`.
 
     hf_objects (HFObjects): The encoder and its tokenizer, or their settings.
     use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
@@ -48,17 +48,13 @@ class EncoderShim(TorchShim):
         cache_size: int = 0,
     ):
         super().__init__(hf_objects.transformer, use_bfloat16=use_bfloat16, onednn=onednn)
-        self._storage = HFShim(hf_objects)
+        # The name by which spacy-transformers reads the encoder and its tokenizer.
+        self._hfmodel = hf_objects
         self.frozen = frozen
         self.all_layers = all_layers
         self.cache_size = cache_size
         self._weights = WeightCache()
         self._embedding_gradient = RowGradient()
-
-    @property
-    def _hfmodel(self) -> HFObjects:
-        """The encoder and its tokenizer, under the name by which spacy-transformers reads them."""
-        return self._storage._hfmodel
 
     def begin_update(self, inputs: ArgsKwargs) -> EncoderStep:
         """Encode a batch in training mode; a frozen encoder as in prediction.
@@ -127,20 +123,21 @@ class EncoderShim(TorchShim):
     def to_bytes(self) -> bytes:
         """Save the encoder and its tokenizer.
 
-        RETURNS (bytes): The saved shim, in spacy-transformers' format.
+        RETURNS (bytes): The saved shim.
         """
-        self._storage._model = self._model
-        return self._storage.to_bytes()
+        return save_encoder(self._hfmodel, self._model)
 
     def from_bytes(self, bytes_data: bytes) -> "EncoderShim":
         """Load the encoder and its tokenizer.
 
-        bytes_data (bytes): The saved shim.
+        bytes_data (bytes): The saved shim, which is not trusted.
         RETURNS (EncoderShim): The shim.
+        RAISES (ValueError): If the data is refused; see `saved_encoder.load_encoder`.
         """
-        self._storage.from_bytes(bytes_data)
-        if self._hfmodel.transformer is not None:
-            self.set_module(self._hfmodel.transformer)
+        loaded = load_encoder(bytes_data)
+        if loaded is not None:
+            self._hfmodel = loaded
+            self.set_module(loaded.transformer.to(get_torch_default_device()))
         return self
 
     def _begin_update_by_rows(self, inputs: ArgsKwargs, table: Tensor) -> EncoderStep:

@@ -1,7 +1,6 @@
 """Heads: torch modules of a size that the labels decide, as thinc layers."""
 
 from collections.abc import Callable, Sequence
-from io import BytesIO
 from typing import Any, cast
 
 import srsly
@@ -11,7 +10,9 @@ from torch import nn
 
 from ..heads.growth import GrowingHead
 from ..heads.products import HasProducts
+from ..heads.tensors import check_fit, dump_tensors, load_tensors, parse_tensors
 from .onednn import prefers_onednn
+from .plain_data import check_mapping, describe, read_msgpack
 from .products import OneDNNProducts
 from .torch_shim import TorchShim
 
@@ -111,9 +112,7 @@ class HeadShim(TorchShim):
         use_bfloat16: bool = False,
         onednn: bool = True,
     ):
-        super().__init__(
-            None, use_bfloat16=use_bfloat16, onednn=onednn, deserialize_model=load_weights
-        )
+        super().__init__(None, use_bfloat16=use_bfloat16, onednn=onednn)
         self.make_module = make_module
 
     def build(self, dims: dict[str, int]) -> None:
@@ -160,23 +159,40 @@ class HeadShim(TorchShim):
     def to_bytes(self) -> bytes:
         """Save the dimensions and the weights.
 
-        RETURNS (bytes): The saved shim.
+        RETURNS (bytes): The saved shim: plain data and numbers.
         """
-        if self._model is None:
-            return srsly.msgpack_dumps({"config": {}})
-        return super().to_bytes()
+        message: dict[str, object] = {"config": {}}
+        if self._model is not None:
+            message = {"config": self.cfg, "state": dump_tensors(self._model)}
+        data: bytes = srsly.msgpack_dumps(message)
+        return data
 
     def from_bytes(self, bytes_data: bytes) -> "HeadShim":
         """Build the module from saved dimensions, and load its weights.
 
-        bytes_data (bytes): The saved shim.
+        bytes_data (bytes): The saved shim, which is not trusted.
         RETURNS (HeadShim): The shim.
+        RAISES (ValueError): If the data is damaged, or the weights do not fit the module.
         """
-        dims = srsly.msgpack_loads(bytes_data)["config"]
+        message = check_mapping(read_msgpack(bytes_data), "the head's data")
+        dims = _check_dims(message.get("config"))
         if not dims:
             return self
+        tensors = parse_tensors(message.get("state"))
+        self._check_sizes(dims, tensors)
         self.build(dims)
-        return super().from_bytes(bytes_data)
+        load_tensors(self._model, tensors)
+        self.weights_changed()
+        return self
+
+    def _check_sizes(self, dims: dict[str, int], tensors: dict[str, torch.Tensor]) -> None:
+        """Check that weights fit the dimensions, before memory is taken for them."""
+        try:
+            with torch.device("meta"):
+                module = self.make_module(**dims)
+        except (TypeError, RuntimeError) as err:
+            raise ValueError(f"no head can be made of the sizes {dims} ({describe(err)})") from err
+        check_fit(module, tensors)
 
     def to_device(self, device_type: str, device_id: int) -> None:
         """Move the module, if there is one; see `TorchShim.to_device`."""
@@ -184,13 +200,29 @@ class HeadShim(TorchShim):
             super().to_device(device_type, device_id)
 
 
-def load_weights(module: nn.Module, state: bytes, device: torch.device) -> nn.Module:
-    """Load saved parameters. Nothing but tensors is read, since a model directory is not trusted.
+def check_dims(model: Model) -> None:
+    """Check that the dimensions of a head are the dimensions of its module.
 
-    module (Module): The module that was saved.
-    state (bytes): Its parameters, as `torch.save` wrote them.
-    device (torch.device): The device of the loaded parameters.
-    RETURNS (Module): The module.
+    model (Model): The head.
+    RAISES (ValueError): If they differ.
     """
-    module.load_state_dict(torch.load(BytesIO(state), map_location=device, weights_only=True))
-    return module.to(device)
+    shim = cast(HeadShim, model.shims[0])
+    dims = {}
+    for name in model.dim_names:
+        if model.has_dim(name):
+            dims[name] = model.get_dim(name)
+    found = {}
+    if shim._model is not None:
+        found = dict(shim.cfg)
+        found["nI"] = found.pop("width", None)
+    if dims != found:
+        raise ValueError(f"the head's weights are of the sizes {found}, but its layer has {dims}")
+
+
+def _check_dims(value: object) -> dict[str, int]:
+    dims: dict[str, int] = {}
+    for name, size in check_mapping(value, "the head's 'config'").items():
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
+            raise ValueError(f"the head's size {name!r} is {size!r:.100}; expected a whole number")
+        dims[name] = size
+    return dims

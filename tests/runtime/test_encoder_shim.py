@@ -481,7 +481,7 @@ def test_listeners_can_be_replaced(tiny_encoder, tmp_path):
     np.testing.assert_allclose(logits.tags, expected.tags, atol=1e-5)
 
 
-def test_listeners_to_all_layers_stay(tiny_encoder):
+def test_listeners_to_all_layers_can_be_replaced(tiny_encoder, tmp_path):
     nlp = spacy.blank("en")
     encoder = {
         "@architectures": "spacy-tabcnn.TransformerModel.v1",
@@ -500,11 +500,16 @@ def test_listeners_to_all_layers_stay(tiny_encoder):
         "pooling": pooling,
         "grad_factor": 1.0,
     }
-    nlp.add_pipe(
-        "tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}}
-    )
-    with pytest.raises(ValueError, match="all_layers = true cannot be replaced"):
-        nlp.replace_listeners("transformer", "tagger", ["model.tok2vec"])
+    model = {"@architectures": "spacy.Tagger.v2", "tok2vec": listener}
+    nlp.add_pipe("tagger", config={"model": model}).add_label("NOUN")
+    nlp.initialize()
+    expected = nlp.get_pipe("tagger").model.predict([nlp(TEXTS[0])])
+    nlp.replace_listeners("transformer", "tagger", ["model.tok2vec"])
+    nlp.remove_pipe("transformer")
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path)
+    found = other.get_pipe("tagger").model.predict([other.make_doc(TEXTS[0])])
+    np.testing.assert_allclose(found[0], expected[0], atol=1e-5)
 
 
 def test_inputs_with_padding_on_the_left(make_encoder):

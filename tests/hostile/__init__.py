@@ -1,0 +1,1 @@
+"""Model directories that attack the program that loads them."""

@@ -1,0 +1,193 @@
+"""Model directories are checked before spaCy loads them. `tests/hostile` has more of them."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+from thinc.api import Config
+
+from spacy_tabcnn.pipeline.loading import load_pipeline
+
+
+@pytest.fixture
+def folder(tiny_run, tmp_path):
+    """A copy of a trained pipeline."""
+    path = tmp_path / "model"
+    shutil.copytree(tiny_run / "model-last", path)
+    return path
+
+
+def edit_config(folder, edit):
+    config = Config().from_disk(folder / "config.cfg", interpolate=False)
+    edit(config)
+    config.to_disk(folder / "config.cfg", interpolate=False)
+
+
+def edit_labels(folder, edit):
+    path = folder / "tabcnn" / "cfg"
+    settings = json.loads(path.read_text())
+    edit(settings["labels"])
+    path.write_text(json.dumps(settings))
+
+
+def refuse(folder, message):
+    with pytest.raises(ValueError, match=message):
+        load_pipeline(folder)
+
+
+def test_the_pipeline_predicts_as_before(folder):
+    text = "Ada Lovelace lived in London."
+    expected, found = spacy.load(folder)(text), load_pipeline(folder)(text)
+    assert found.to_json()["ents"] == expected.to_json()["ents"]
+    assert len(found._.relations) == len(expected._.relations)
+
+
+def test_no_warning_is_used_up(folder):
+    nlp = load_pipeline(folder)
+    assert nlp.get_pipe("tabcnn")._reported == set()
+
+
+def test_a_component_with_a_file_of_its_own_is_loaded(folder):
+    nlp = spacy.load(folder)
+    nlp.add_pipe("sentencizer", first=True, config={"punct_chars": ["!"]})
+    nlp.to_disk(folder)
+    assert len(list(load_pipeline(folder)("Ada. Ada! Ada").sents)) == 2
+
+
+def test_a_tokenizer_of_ones_own_is_loaded(folder):
+    nlp = spacy.load(folder)
+    infixes = [*nlp.Defaults.infixes, r"(?<=[a-z])\+(?=[a-z])"]
+    nlp.tokenizer.infix_finditer = spacy.util.compile_infix_regex(infixes).finditer
+    nlp.to_disk(folder)
+    assert [token.text for token in load_pipeline(folder)("a+b")] == ["a", "+", "b"]
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        ("@loggers", "spacy.ConsoleLogger.v3"),
+        ("@callbacks", "spacy.copy_from_base_model.v1"),
+        ("@readers", "srsly.read_json.v1"),
+        ("@misc", "spacy.KBFromFile.v1"),
+        ("@layers", "TorchScriptWrapper.v1"),
+    ],
+)
+def test_functions_that_do_more_than_compute_are_refused(folder, function, name):
+    def edit(config):
+        config["components"]["tabcnn"]["scorer"] = {function: name}
+
+    edit_config(folder, edit)
+    refuse(folder, rf"config\.cfg: \[components\.tabcnn\.scorer\] names the function {function}")
+
+
+def test_callbacks_are_refused(folder, tmp_path):
+    block = {"@loggers": "spacy.ConsoleLogger.v3", "output_file": str(tmp_path / "written")}
+    edit_config(folder, lambda config: config["nlp"].update(after_creation=block))
+    refuse(folder, r"config\.cfg: \[nlp\.after_creation\] names a function.*Remove this block")
+    assert not (tmp_path / "written").exists()
+
+
+def test_functions_of_training_are_not_called(folder):
+    edit_config(folder, lambda config: config["training"].update(logger={"@loggers": "evil"}))
+    load_pipeline(folder)
+
+
+@pytest.mark.parametrize("name", ["../../x", "/tmp/x", "a/b", ".."])
+def test_names_that_are_paths_are_refused(folder, name):
+    def edit(config):
+        config["components"][name] = config["components"]["tabcnn"]
+
+    edit_config(folder, edit)
+    refuse(folder, r"config\.cfg: (.* which is a path|is no config of spaCy)")
+
+
+def test_other_pipelines_are_not_loaded(folder):
+    edit_config(folder, lambda config: config["components"].update(evil={"source": "/tmp"}))
+    refuse(folder, r"config\.cfg: \[components\.evil\] has a `source`")
+
+
+def test_references_that_grow_are_refused(folder):
+    def edit(config):
+        config["a"] = {"v0": "x" * 100}
+        for number in range(1, 9):
+            config["a"][f"v{number}"] = f"${{a.v{number - 1}}}" * 10
+
+    edit_config(folder, edit)
+    refuse(folder, r"config\.cfg: its references .* larger than")
+
+
+def test_links_out_of_the_directory_are_refused(folder, tmp_path):
+    path = folder / "tokenizer"
+    path.rename(tmp_path / "tokenizer")
+    path.symlink_to(tmp_path / "tokenizer")
+    refuse(folder, r"tokenizer: is a link out of the model directory.*cp -rL")
+
+
+def test_a_link_to_the_directory_itself_is_fine(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder)
+    load_pipeline(link)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused(folder):
+    os.mkfifo(folder / "pipe")
+    refuse(folder, "pipe: is neither a file nor a folder")
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "((((", 5])
+def test_expressions_of_the_tokenizer_are_checked(folder, pattern):
+    path = folder / "tokenizer"
+    data = srsly.msgpack_loads(path.read_bytes())
+    data["token_match"] = pattern
+    path.write_bytes(srsly.msgpack_dumps(data))
+    refuse(folder, r"tokenizer: 'token_match'")
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda labels: labels["entities"].append("X"), "its labels need n_tags"),
+        (lambda labels: labels["entities"].reverse(), "were learned for"),
+        (lambda labels: labels.update(entities=labels["entities"] * 2), "each label once"),
+        (lambda labels: labels.update(entities=[1]), "not of the form"),
+        (lambda labels: labels.clear(), "not of the form"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(folder, edit, message):
+    edit_labels(folder, edit)
+    refuse(folder, rf"tabcnn/cfg: .*{message}".replace("/", r"[/\\]"))
+
+
+def test_plain_loading_checks_labels_too(folder):
+    edit_labels(folder, lambda labels: labels["entities"].reverse())
+    with pytest.raises(ValueError, match="were learned for"):
+        spacy.load(folder)
+
+
+@pytest.mark.parametrize("value", [[], None, 5, {"lang": 5}, {"vectors": []}])
+def test_meta_of_another_form_is_refused(folder, value):
+    (folder / "meta.json").write_text(json.dumps(value))
+    refuse(folder, r"meta\.json: ")
+
+
+def test_vectors_beyond_their_file_are_refused(folder):
+    path = folder / "vocab" / "vectors"
+    np.save(path, np.zeros((2, 2), "float32"))
+    Path(f"{path}.npy").replace(path)
+    path.write_bytes(path.read_bytes().replace(b"(2, 2)", b"(9, 9)"))
+    refuse(folder, "vectors: holds no table of word vectors")
+
+
+@pytest.mark.parametrize("name", ["config.cfg", "meta.json", "tokenizer", "tabcnn/model"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x05\x95", b"[" * 10**5])
+def test_damaged_files_are_named(folder, name, content):
+    (folder / name).write_bytes(content)
+    if name == "tokenizer" and not content:
+        return
+    refuse(folder, name.replace("/", r"[/\\]"))
