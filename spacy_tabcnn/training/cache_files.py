@@ -4,13 +4,13 @@ An encoded sentence depends in its last digits on the batch in which it was enco
 that goes on needs the output itself for the same result.
 """
 
-import json
+import errno
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -112,7 +112,20 @@ class CacheFiles:
             for output, array in _flatten(outputs).items():
                 tensors[f"{number}/{output}"] = array
             self._places[place, key] = Place(name, number)
-        save_file(tensors, folder / name, {"n": json.dumps(len(batch))})
+        save_tensors(tensors, folder / name)
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors to a file.
+
+    tensors (Mapping[str, Tensor]): The tensors by name.
+    path (Path): The file.
+    RAISES (OSError): If the disk refuses, such as a full one.
+    """
+    try:
+        save_file(dict(tensors), path)
+    except SafetensorError as err:
+        raise OSError(errno.EIO, str(err), str(path)) from err
 
 
 def _list_entries(shims: Mapping[str, "EncoderShim"]) -> Iterator[Entry]:

@@ -14,16 +14,26 @@ from typing import NamedTuple, TypedDict, cast
 
 import srsly
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ..files import replace_folder, restore_folder, write_json
+from .cache_files import save_tensors
 from .settings import TrainingSettings
 
 FOLDER = "checkpoint"
 RECORD = "training.json"
 STATE = "state.msgpack"
 FORMAT = 1
+# The types of values in a record and in its settings.
+TYPES = {
+    "is_complete": bool,
+    "step": int,
+    "settings": dict,
+    "environment": dict,
+    "files": dict,
+}
+SETTING_TYPES = {"config": dict, "files": dict, "code": str}
 
 
 class Record(TypedDict):
@@ -117,19 +127,28 @@ def read_checkpoint(output: Path) -> Checkpoint | None:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as err:
         raise DamagedCheckpointError(path, f"no JSON ({err})") from err
+    _check_record(path, record)
+    return Checkpoint(folder, cast(Record, record))
+
+
+def _check_record(path: Path, record: object) -> None:
+    """Check the form of a record, so that no other code meets a value of another type."""
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DamagedCheckpointError(path, f"no checkpoint of format {FORMAT}")
     if set(record) != Record.__required_keys__:
         raise DamagedCheckpointError(path, "its keys are not those of a checkpoint")
-    for name, kind in (("settings", dict), ("environment", dict), ("files", dict), ("step", int)):
+    for name, kind in TYPES.items():
         if not isinstance(record[name], kind):
             raise DamagedCheckpointError(path, f"{name!r} is {record[name]!r}")
+    settings = record["settings"]
+    if set(settings) != TrainingSettings.__required_keys__:
+        raise DamagedCheckpointError(path, "'settings' are not those of a training")
+    for name, kind in SETTING_TYPES.items():
+        if not isinstance(settings[name], kind):
+            raise DamagedCheckpointError(path, f"'settings' has {name!r} {settings[name]!r}")
     for name in record["files"]:
         if Path(name).name != name:
             raise DamagedCheckpointError(path, f"{name!r} is no name of a file")
-    if set(record["settings"]) != TrainingSettings.__required_keys__:
-        raise DamagedCheckpointError(path, "'settings' are not those of a training")
-    return Checkpoint(folder, cast(Record, record))
 
 
 class CheckpointWriter:
@@ -180,7 +199,7 @@ class CheckpointWriter:
                 checksums[name] = compute_checksum(folder / name)
         for kind, by_name in tensors.items():
             name = f"{kind}.safetensors"
-            save_file(_make_contiguous(by_name), folder / name)
+            save_tensors(_make_contiguous(by_name), folder / name)
             checksums[name] = compute_checksum(folder / name)
         (folder / STATE).write_bytes(srsly.msgpack_dumps(dict(state)))
         checksums[STATE] = compute_checksum(folder / STATE)

@@ -376,11 +376,11 @@ class _Training:
             if is_new:
                 self._check_losses(info["losses"])
                 self._finish_period(info, corpora.batches, is_best=is_best)
+                info["output_path"] = str(self.output / DIR_MODEL_LAST)
             else:
                 # The loggers get all evaluations, so that a log is complete.
                 info = {**info, **next(shown)}
                 self._update_meta(info)
-            info["output_path"] = str(self.output / DIR_MODEL_LAST)
             log_step(info)
 
     def _finish_period(self, info: Info, batches: RepeatableBatches, *, is_best: bool) -> None:

@@ -6,6 +6,7 @@
 import io
 import shutil
 import time
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import spacy
 from spacy.util import load_config
 
+from spacy_tabcnn.training import loop
 from spacy_tabcnn.training.loop import train
 
 from .kills import call_and_kill, draw_moments, kill_at_steps, needs_kills
@@ -96,3 +98,43 @@ def test_a_kill_at_each_step_on_disk(training, n_kills, tmp_path, request):
         assert read_models(folder) == whole, place
         shutil.rmtree(folder)
     print(f"{n_kills} kills")
+
+
+@contextmanager
+def limit_files(n_bytes):
+    """Let no file be larger than a number of bytes, as if the disk were full."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+class Stopped(Exception):
+    """In place of a kill."""
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_a_full_disk_ends_with_a_message_and_keeps_what_there_is(training, share, tmp_path):
+    training(tmp_path / "whole")
+    folder = tmp_path / "full"
+    write = loop._Training._write_checkpoint
+
+    def write_and_stop(self, *arguments):
+        write(self, *arguments)
+        raise Stopped
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(loop._Training, "_write_checkpoint", write_and_stop)
+        training(folder)
+    largest = max(path.stat().st_size for path in (folder / "checkpoint").iterdir())
+    with (
+        limit_files(int(share * largest)),
+        pytest.raises(OSError, match=f"{folder}.* cannot be written"),
+    ):
+        training(folder, resume=True)
+    check_models(folder)
+    training(folder, resume=True)
+    assert read_models(folder) == read_models(tmp_path / "whole")
