@@ -1,10 +1,13 @@
 """Sub-words -> words."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
-from thinc.api import Model, reduce_max
+import torch
+import torch.nn.functional as F
+from thinc.api import Model, reduce_max, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
+from thinc.util import is_cupy_array
 
 
 def build_reduce_max() -> Model[Ragged, Floats2d]:
@@ -23,17 +26,42 @@ def forward(
     model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
 ) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
     """Pool the sub-words of each word; see `build_reduce_max`."""
+    if is_cupy_array(subwords.dataXd):
+        return forward_by_torch(model, subwords, is_train)
     present = subwords.lengths > 0
     pooled, backprop_pooled = model.layers[0](
         Ragged(subwords.dataXd, subwords.lengths[present]), is_train
     )
-    words = model.ops.alloc2f(len(subwords.lengths), pooled.shape[1])
+    words = model.ops.alloc2f(len(subwords.lengths), subwords.dataXd.shape[1])
+    if not len(pooled):
+        return words, lambda d_words: Ragged(model.ops.alloc2f(0, words.shape[1]), subwords.lengths)
     words[present] = pooled
 
     def backprop(d_words: Floats2d) -> Ragged:
         return Ragged(backprop_pooled(d_words[present]).dataXd, subwords.lengths)
 
     return words, backprop
+
+
+def forward_by_torch(
+    model: Model[Ragged, Floats2d], subwords: Ragged, is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Ragged]]:
+    """Pool by torch, which does not check its arguments. thinc does, and the host waits for a GPU.
+
+    See `build_reduce_max`.
+    """
+    rows = xp2torch(subwords.dataXd, requires_grad=is_train)
+    lengths = xp2torch(subwords.lengths).long()
+    order = torch.arange(len(rows), device=rows.device)
+    with torch.set_grad_enabled(is_train):
+        words = F.embedding_bag(order, rows, lengths.cumsum(0) - lengths, mode="max")
+
+    def backprop(d_words: Floats2d) -> Ragged:
+        words.backward(xp2torch(d_words))
+        d_rows = torch2xp(cast(torch.Tensor, rows.grad), ops=model.ops)
+        return Ragged(cast(Floats2d, d_rows), subwords.lengths)
+
+    return cast(Floats2d, torch2xp(words.detach(), ops=model.ops)), backprop
 
 
 def build_mix_layers(n_layers: int, pooling: Model[Ragged, Floats2d]) -> Model[Ragged, Floats2d]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model, get_array_module, reduce_max, to_numpy
+from thinc.api import Model, get_array_module, to_numpy
 from thinc.types import ArrayXd, Floats2d, Ints1d, Ragged
 
 from ..sentences import Bounds, Sentences
+from .pooling import build_reduce_max
 from .table_model import join_arrays, split_rows
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def forward_max(
     arrays, backprop_tok2vec = tok2vec(inputs.docs, is_train)
     words = join_arrays(model, arrays)
     lengths = model.ops.asarray1i(inputs.sentences.lengths.tolist())
-    maxima, backprop_maxima = reduce_max()(Ragged(words, lengths), is_train)
+    maxima, backprop_maxima = build_reduce_max()(Ragged(words, lengths), is_train)
 
     def backprop(gradient: SentenceEmbeddings) -> list[Doc]:
         d_words = gradient.words + backprop_maxima(gradient.sentences).dataXd

@@ -20,11 +20,13 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..alignment import UNKNOWN_TYPE
+from ..arrays import Scalar
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
+from ..runtime.transfers import start_read
 from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -262,8 +264,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self._report(skipped, advice=self._advise(skipped))
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
+        read_loss = start_read(loss)
         backprop(d_logits)
-        losses[self.name] += loss
+        losses[self.name] += read_loss()
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -280,7 +283,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         inputs = self._cut_batch([eg.predicted for eg in batch])
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
         self._report(skipped)
-        return self._compute_loss(scores, gold)
+        loss, d_scores = self._compute_loss(scores, gold)
+        return float(loss), d_scores
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Update the parameters with the gradients of the last `update`.
@@ -450,7 +454,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Return the input of the model for training."""
 
     @abstractmethod
-    def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[float, LogitsT]:
+    def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[Scalar, LogitsT]:
         """Compute the loss of a batch and its gradient with respect to the logits."""
 
     @abstractmethod

@@ -5,7 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from .outputs import Output, Outputs, join_arrays, map_arrays
@@ -109,9 +111,7 @@ def _pad(entries: list[_Entry], n_subwords: int) -> BaseModelOutput:
     """Put the outputs of sequences into one padded batch."""
 
     def pad(parts: list[Tensor]) -> Tensor:
-        batch = parts[0].new_zeros(len(parts), n_subwords, parts[0].shape[1])
-        for row, part in zip(batch, parts, strict=True):
-            row[: len(part)] = part
-        return batch
+        batch = pad_sequence(parts, batch_first=True)
+        return F.pad(batch, (0, 0, 0, n_subwords - batch.shape[1]))
 
     return join_arrays(pad, [entry.outputs for entry in entries])

@@ -102,7 +102,13 @@ class AdamW(Optimizer):
         self._pending: dict[KeyT, _Update] = {}
         self._averages: dict[KeyT, Tensor] = {}
         self._n_steps = 0
-        self.n_skipped = 0
+        self._skipped = SkippedSteps()
+        self._has_warned = False
+
+    @property
+    def n_skipped(self) -> int:
+        """Return the number of steps that were left out. The host waits for the device."""
+        return self._skipped.count()
 
     @property
     def head_learn_rate(self) -> float:
@@ -205,10 +211,17 @@ class AdamW(Optimizer):
         self._pending.clear()
         updates = list(pending.values())
         norm = torch.nn.utils.get_total_norm([update.gradient for update in updates])
-        if not torch.isfinite(norm):
-            self._skip(norm)
+        is_finite = torch.isfinite(norm)
+        if decides_on_host(norm.device) and not is_finite:
+            self._skipped.add_one()
+            self._warn_of_skipped()
             return
         self._adamw.grad_scale = self._scale(norm)
+        self._adamw.found_inf = None
+        if not decides_on_host(norm.device):
+            self._adamw.found_inf = (~is_finite).float()
+            self._skipped.add(self._adamw.found_inf)
+            self._warn_of_skipped()
         self._fill_groups(updates)
         self._adamw.step()
         for update in updates:
@@ -266,13 +279,13 @@ class AdamW(Optimizer):
         # The key that thinc's own torch shims read; any other layer reads the first one.
         arrays[f"pytorch_{key[0]}_{key[1]}"] = array
 
-    def _skip(self, norm: Tensor) -> None:
-        self.n_skipped += 1
-        if self.n_skipped == 1:
+    def _warn_of_skipped(self) -> None:
+        if self._skipped.n_known and not self._has_warned:
+            self._has_warned = True
             warnings.warn(
-                f"{NAME}: left out a step, because the norm of its gradient is {norm.item()}; "
+                f"{NAME}: left out a step, because the norm of its gradient is not finite; "
                 "optimizer.n_skipped counts such steps. If there are many, lower the learning rate",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
@@ -315,10 +328,67 @@ class _Update(NamedTuple):
         return cast(Tensor, self.leaf.grad)
 
 
+class SkippedSteps:
+    """The number of steps that were left out.
+
+    A GPU counts for itself. Its count is copied to the host after each step, and the host never
+    waits for it except in `count`.
+    """
+
+    def __init__(self) -> None:
+        self.n_known = 0
+        self._on_device: Tensor | None = None
+        self._copy = Tensor()
+        self._copied: torch.cuda.Event | None = None
+
+    def add_one(self) -> None:
+        """Count a step that the host has left out."""
+        self.n_known += 1
+
+    def add(self, is_skipped: Tensor) -> None:
+        """Count a step that the device leaves out or not.
+
+        is_skipped (Tensor): 1.0 or 0.0, on the device, float ().
+        """
+        if self._on_device is None:
+            on_gpu = is_skipped.device.type == "cuda"
+            self._on_device = torch.zeros_like(is_skipped)
+            self._copy = torch.zeros((), pin_memory=on_gpu)
+            if on_gpu:
+                self._copied = torch.cuda.Event()
+        if self._copied is None or self._copied.query():
+            # The copy is of an earlier step. Later ones follow.
+            self.n_known = int(self._copy)
+        self._on_device += is_skipped
+        self._copy.copy_(self._on_device, non_blocking=True)
+        if self._copied is not None:
+            self._copied.record()
+
+    def count(self) -> int:
+        """Return the number of all steps that were left out."""
+        if self._on_device is not None:
+            self.n_known = int(self._on_device)
+        return self.n_known
+
+
+def decides_on_host(device: torch.device) -> bool:
+    """Return whether the host looks at a number before it goes on. It would have to wait for a GPU.
+
+    device (torch.device): The device of the number.
+    RETURNS (bool): Whether it does.
+    """
+    return device.type == "cpu"
+
+
 class _FusedAdamW(torch.optim.AdamW):
-    """torch's fused AdamW. It divides gradients by `grad_scale` as it reads them, at no cost."""
+    """torch's fused AdamW.
+
+    grad_scale (Tensor | None): It divides gradients by this number as it reads them, at no cost.
+    found_inf (Tensor | None): If this number is 1, it leaves weights and moments as they are.
+    """
 
     grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
 
 
 def _check_range(name: str, value: float) -> None:

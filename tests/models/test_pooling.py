@@ -5,7 +5,12 @@ import pytest
 import torch
 from thinc.api import Ragged, reduce_max
 
-from spacy_tabcnn.models.pooling import build_mix_layers, build_reduce_max
+from spacy_tabcnn.models.pooling import (
+    build_mix_layers,
+    build_reduce_max,
+    forward,
+    forward_by_torch,
+)
 
 
 def make_subwords(lengths):
@@ -85,3 +90,14 @@ def test_the_mix_needs_all_layers():
         )
     with pytest.raises(ValueError, match="n_layers is 1"):
         build_mix_layers(1, build_reduce_max())
+
+
+@pytest.mark.parametrize("lengths", [[2, 1, 3], [0, 2, 0, 1, 0], [0], []])
+def test_torchs_pooling_is_the_same(lengths):
+    """A GPU takes this way."""
+    model, subwords = build_reduce_max(), make_subwords(lengths)
+    words, backprop = forward_by_torch(model, subwords, True)
+    expected, backprop_expected = forward(model, subwords, True)
+    np.testing.assert_array_equal(words, expected)
+    d_words = np.arange(words.size, dtype="float32").reshape(words.shape)
+    np.testing.assert_array_equal(backprop(d_words).dataXd, backprop_expected(d_words).dataXd)
