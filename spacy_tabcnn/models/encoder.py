@@ -59,6 +59,7 @@ def build_encoder(
     from spacy_transformers.layers import TransformerModel
 
     from ..runtime.encoder_shim import EncoderShim
+    from . import encoder_forward
 
     if cache_mb < 0:
         raise ValueError(f"{NAME}: cache_mb is {cache_mb}; expected 0 (no cache) or more")
@@ -74,6 +75,8 @@ def build_encoder(
         cache_size=cache_mb * 2**20,
     )
     _replace_shim(model, shim)
+    model._func = encoder_forward.forward
+    model.layers[0].attrs["convert_inputs"] = encoder_forward.convert_inputs
     model.attrs["set_transformer"] = _set_transformer
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
     return model

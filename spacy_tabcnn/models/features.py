@@ -1,4 +1,4 @@
-"""Features of words, such as shapes and affixes: one transfer to a GPU for a batch."""
+"""Layers of spaCy that go through documents one by one, made to work on a batch at once."""
 
 from collections.abc import Callable
 
@@ -7,19 +7,26 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Ints2d
 
-EXTRACTOR = "extract_features"  # the name of spaCy's layer
+# Names of layers.
+EXTRACTOR = "extract_features"
+LISTENER = "trfs2arrays"
 
 
-def extract_at_once(model: Model) -> None:
-    """Have a model extract the features of a batch at once. Its features stay.
+def work_at_once(model: Model) -> None:
+    """Have the layers of a model work on all documents of a batch at once. Their output stays.
 
-    spaCy's `FeatureExtractor` makes a transfer to a GPU for each document.
+    spaCy's `FeatureExtractor` makes a transfer to a GPU for each document, and the listeners of
+    spacy-transformers make several.
 
-    model (Model): A model; the layers of it that extract features are changed in place.
+    model (Model): A model; its layers are changed in place.
     """
     for node in model.walk():
         if node.name == EXTRACTOR:
             node._func = forward
+        elif node.name == LISTENER:
+            from .listener import forward as listen
+
+            node._func = listen
 
 
 def forward(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
@@ -127,6 +126,11 @@ def _mark_sentences(inputs: SentenceInput) -> np.ndarray:
 
 def _add_cls(output: TransformerData, sentences: list[Bounds]) -> TransformerData:
     """Append a word for each sentence to a document, aligned with nothing but [CLS]."""
+    # Only here, where transformers is loaded in any case. It takes seconds.
+    from spacy_transformers.data_classes import TransformerData
+
+    from .encoded_batch import EncodedDoc
+
     if not sentences:
         return output
     align = output.align
@@ -139,8 +143,10 @@ def _add_cls(output: TransformerData, sentences: list[Bounds]) -> TransformerDat
     if len(subwords):
         first_subwords = subwords[np.minimum(begin, len(subwords) - 1)]
     cls = first_subwords // sequence_length * sequence_length
+    if isinstance(output, EncodedDoc):
+        return output.add_words(cls)
     extended = Ragged(_append(align.dataXd, cls), _append(align.lengths, np.ones_like(cls)))
-    return dataclasses.replace(output, align=extended)
+    return TransformerData(output.wordpieces, output.model_output, extended)
 
 
 def _append(array: ArrayXd, values: np.ndarray) -> Ints1d:

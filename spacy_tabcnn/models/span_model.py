@@ -16,7 +16,7 @@ from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..sentences import Sentences
 from ..spans.candidates import all_pairs, all_spans
 from ..spans.logits import SpanLogits, choose_entities
-from .features import extract_at_once
+from .features import work_at_once
 from .sentence_embeddings import (
     SentenceEmbedding,
     SentenceEmbeddings,
@@ -95,7 +95,7 @@ def build_spert(
         the wanted numbers of labels as Y.
     RAISES (ValueError): If sentence_embedding does not fit the tok2vec.
     """
-    extract_at_once(tok2vec)
+    work_at_once(tok2vec)
     try:
         embeddings = build_sentence_embeddings(tok2vec, sentence_embedding)
     except ValueError as err:

@@ -11,7 +11,7 @@ from thinc.types import Floats2d
 from ..arrays import Ints1d
 from ..sentences import Windows
 from ..table.logits import TableLogits
-from .features import extract_at_once
+from .features import work_at_once
 from .table_heads import HeadInput
 
 
@@ -43,7 +43,7 @@ def build_table_model(
         documents may be among the documents, except for training where a transformer's output is
         concatenated with other features.
     """
-    extract_at_once(tok2vec)
+    work_at_once(tok2vec)
     return Model(
         "table_model",
         forward,

@@ -18,7 +18,7 @@ from thinc.types import Floats2d
 from ..arrays import Ints1d, Scalar
 from ..groups import group_items
 from ..labels import MISSING
-from ..models.features import extract_at_once
+from ..models.features import work_at_once
 from ..models.table_model import split_rows
 from ..runtime.optimizer import for_head
 from ..runtime.transfers import start_read
@@ -129,7 +129,7 @@ class SentenceStarts(SentenceRecognizer):
                 "the joined documents. Set joined = 0.0, or give it a tok2vec of its own"
             )
         super().__init__(vocab, model, name, overwrite=overwrite, scorer=scorer)
-        extract_at_once(model)
+        work_at_once(model)
         self.joined = joined
         self.max_joined = max_joined
         self._rng = random.Random(seed)

@@ -13,6 +13,7 @@ from thinc.types import FloatsXd
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from ..heads.transfers import to_device
 from ..heads.weights import WeightCache
 from .linear import forget_converted
 from .output_cache import OutputCache
@@ -155,10 +156,14 @@ class EncoderShim(TorchShim):
         return output, backprop
 
     def _encode_in_passes(self, inputs: dict[str, Tensor]) -> BaseModelOutput:
+        if self.device.type != "cpu":
+            return encode_at_once(self._encode, inputs)
         limits = BFLOAT16 if self.use_bfloat16 else FLOAT32
         return encode_in_passes(self._encode, inputs, limits)
 
     def _encode(self, inputs: dict[str, Tensor]) -> dict[str, Output]:
+        device = self.device
+        inputs = {name: to_device(array, device) for name, array in inputs.items()}
         if self.all_layers:
             layers = self._model(**inputs, output_hidden_states=True).hidden_states
             return {"last_hidden_state": torch.cat(layers, dim=-1)}
