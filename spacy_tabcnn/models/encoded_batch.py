@@ -39,7 +39,9 @@ class EncodedBatch(FullTransformerBatch):
         align: Ragged,
     ):
         super().__init__(spans, wordpieces, model_output, align)
-        self.first_subword: Ints1d = np.append(0, align.lengths.cumsum(dtype=np.int64))
+        self.first_subword: Ints1d = np.append(
+            0, np.cumsum(cast(Any, align.lengths), dtype=np.int64)
+        )
         self._gradient: Any = None
 
     @cached_property
@@ -133,7 +135,7 @@ class EncodedDoc(TransformerData):
     @cached_property
     def align(self) -> Ragged:  # type: ignore[override]
         """Return the sub-words of each word, as places among the sub-words of the document."""
-        return Ragged(self.places - self.first_place, self.lengths)
+        return Ragged(cast(Any, self.places - self.first_place), cast(Any, self.lengths))
 
     @property
     def first_place(self) -> int:
@@ -144,12 +146,13 @@ class EncodedDoc(TransformerData):
     def places(self) -> Ints1d:
         """Return the sub-words of all words, as places in the padded batch."""
         first = self.batch.first_subword
-        return self.batch.align.dataXd[first[self.words.start] : first[self.words.stop]]
+        places = cast(Ints1d, self.batch.align.dataXd)
+        return places[first[self.words.start] : first[self.words.stop]]
 
     @property
     def lengths(self) -> Ints1d:
         """Return the number of sub-words of each word."""
-        return self.batch.align.lengths[self.words]
+        return cast(Ints1d, self.batch.align.lengths)[self.words]
 
     def add_words(self, places: Ints1d) -> "EncodedDoc":
         """Return the output with further words of one sub-word each.
@@ -173,7 +176,7 @@ class LongerDoc(EncodedDoc):
         self._lengths = np.append(output.lengths, np.ones_like(places)).astype("int32")
 
     @property
-    def places(self) -> Ints1d:  # type: ignore[override]
+    def places(self) -> Ints1d:
         """Return the sub-words of all words, as places in the padded batch."""
         return self._places
 

@@ -1,6 +1,7 @@
 """Layers of spaCy that go through documents one by one, made to work on a batch at once."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
@@ -41,7 +42,8 @@ def forward(
     by_doc = []
     for doc in docs:
         by_doc.append(doc.to_array(columns).reshape(len(doc), len(columns)))
-    joined = model.ops.asarray(np.concatenate(by_doc), dtype="uint64")
+    ops: Any = model.ops
+    joined = ops.asarray(np.concatenate(by_doc), dtype="uint64")
     features = []
     start = 0
     for array in by_doc:

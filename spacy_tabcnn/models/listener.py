@@ -36,17 +36,18 @@ def forward(
     parts = _Part.of_batches(outputs)
     if not parts:
         return forward_by_doc(model, outputs, is_train)
+    ops: Any = model.ops
     data, lengths = [], []
     for part in parts:
-        data.append(part.batch.rows[model.ops.asarray(part.places)])
+        data.append(part.batch.rows[ops.asarray(part.places)])
         lengths.append(part.lengths)
-    xp = model.ops.xp
+    xp = ops.xp
     subwords = data[0] if len(data) == 1 else xp.concatenate(data)
-    all_lengths = model.ops.asarray1i(np.concatenate(lengths))
+    all_lengths = ops.asarray1i(np.concatenate(lengths))
     words, backprop_pooling = model.layers[0](Ragged(subwords, all_lengths), is_train)
     order, n_words = _order_words(outputs, parts)
     if order is not None:
-        words = words[model.ops.asarray(order)]
+        words = words[ops.asarray(order)]
 
     def backprop(d_words: list[Floats2d]) -> list[TransformerData]:
         if len(parts) > 1:
@@ -55,8 +56,8 @@ def forward(
             return []
         (part,) = parts
         d_subwords = backprop_pooling(xp.concatenate(d_words)).dataXd
-        d_rows: Any = model.ops.alloc2f(*part.batch.rows.shape)
-        model.ops.scatter_add(d_rows, model.ops.asarray(part.places), d_subwords)
+        d_rows: Any = ops.alloc2f(*part.batch.rows.shape)
+        ops.scatter_add(d_rows, ops.asarray(part.places), d_subwords)
         d_rows *= model.attrs["grad_factor"]
         d_batch = d_rows.reshape(part.batch.arrays["last_hidden_state"].shape)
         if is_cupy_array(d_batch):
@@ -65,7 +66,7 @@ def forward(
             return []
         return part.split(d_batch)
 
-    return model.ops.unflatten(words, n_words), cast(Backprop, backprop)
+    return ops.unflatten(words, n_words), cast(Backprop, backprop)
 
 
 class _Part(NamedTuple):

@@ -32,7 +32,8 @@ def forward(
     pooled, backprop_pooled = model.layers[0](
         Ragged(subwords.dataXd, subwords.lengths[present]), is_train
     )
-    words = model.ops.alloc2f(len(subwords.lengths), subwords.dataXd.shape[1])
+    data = cast(Floats2d, subwords.dataXd)
+    words = model.ops.alloc2f(len(subwords.lengths), data.shape[1])
     if not len(pooled):
         return words, lambda d_words: Ragged(model.ops.alloc2f(0, words.shape[1]), subwords.lengths)
     words[present] = pooled

@@ -24,6 +24,7 @@ from .sentence_embeddings import (
     build_sentence_embeddings,
 )
 from .table_model import init as init_model
+from .torch_twin import make_twins
 
 
 class Candidates(NamedTuple):
@@ -96,6 +97,7 @@ def build_spert(
     RAISES (ValueError): If sentence_embedding does not fit the tok2vec.
     """
     work_at_once(tok2vec)
+    make_twins(tok2vec)
     try:
         embeddings = build_sentence_embeddings(tok2vec, sentence_embedding)
     except ValueError as err:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from spacy.tokens import Span
@@ -13,9 +13,12 @@ from thinc.types import Floats2d as ThincFloats2d
 from thinc.types import Ints1d as ThincInts1d
 from thinc.types import Ints2d as ThincInts2d
 from thinc.types import Ragged
-from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from ..arrays import Ints1d, Ints2d
+
+# transformers does not declare the attributes of its tokenizers where mypy finds them.
+FastTokenizer: TypeAlias = Any
 
 
 class Subwords(WordpieceBatch):
@@ -26,7 +29,7 @@ class Subwords(WordpieceBatch):
     lengths (Ints1d): Number of sub-words of each text, int64 (texts,).
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, input_ids: Ints2d, lengths: Ints1d):
+    def __init__(self, tokenizer: FastTokenizer, input_ids: Ints2d, lengths: Ints1d):
         self._tokenizer = tokenizer
         self.input_ids = cast(ThincInts2d, input_ids)
         self.lengths = lengths.tolist()
@@ -59,7 +62,7 @@ class Pieces(NamedTuple):
     characters: Ints2d
 
 
-def is_supported(tokenizer: PreTrainedTokenizerBase) -> bool:
+def is_supported(tokenizer: FastTokenizer) -> bool:
     """Return whether `tokenize` does what the tokenizer does when it is called.
 
     tokenizer (PreTrainedTokenizerBase): The tokenizer.
@@ -72,7 +75,7 @@ def is_supported(tokenizer: PreTrainedTokenizerBase) -> bool:
     )
 
 
-def tokenize(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> tuple[Subwords, Pieces]:
+def tokenize(tokenizer: FastTokenizer, texts: list[str]) -> tuple[Subwords, Pieces]:
     """Divide texts into sub-words.
 
     tokenizer (PreTrainedTokenizerFast): The tokenizer.
@@ -116,7 +119,7 @@ def align(spans: Sequence[Span], texts: Sequence[str], pieces: Pieces) -> Ragged
     n_words = last_word - first_word + 1
     place = np.repeat(pieces.place[is_from_text], n_words)
     n_before = np.arange(len(place)) - np.repeat(n_words.cumsum() - n_words, n_words)
-    word = words.index[np.repeat(first_word, n_words) + n_before]
+    word = words.number[np.repeat(first_word, n_words) + n_before]
     order = np.lexsort((place, word))
     lengths = np.bincount(word, minlength=words.n_words)
     return Ragged(
@@ -128,13 +131,13 @@ class _Words(NamedTuple):
     """The words of spans, all spans end to end.
 
     start (Ints1d): Place of the first character of each word in the texts of the spans end to end.
-    index (Ints1d): Index of each word among the words of the documents end to end.
+    number (Ints1d): Number of each word among the words of the documents end to end.
     text_start (Ints1d): Place of the first character of each span.
     n_words (int): Number of words of the documents.
     """
 
     start: Ints1d
-    index: Ints1d
+    number: Ints1d
     text_start: Ints1d
     n_words: int
 

@@ -13,6 +13,7 @@ from ..sentences import Windows
 from ..table.logits import TableLogits
 from .features import work_at_once
 from .table_heads import HeadInput
+from .torch_twin import make_twins
 
 
 class TableInput(NamedTuple):
@@ -44,6 +45,7 @@ def build_table_model(
         concatenated with other features.
     """
     work_at_once(tok2vec)
+    make_twins(tok2vec)
     return Model(
         "table_model",
         forward,

@@ -23,6 +23,7 @@ from ..alignment import UNKNOWN_TYPE
 from ..arrays import Scalar
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
+from ..models.torch_twin import finish_update
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
@@ -291,7 +292,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(for_head(sgd))
+        finish_update(self.model, for_head(sgd))
 
     def initialize(
         self,

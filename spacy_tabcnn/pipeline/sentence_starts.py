@@ -20,6 +20,7 @@ from ..groups import group_items
 from ..labels import MISSING
 from ..models.features import work_at_once
 from ..models.table_model import split_rows
+from ..models.torch_twin import finish_update, make_twins
 from ..runtime.optimizer import for_head
 from ..runtime.transfers import start_read
 from ..sentences import sentence_bounds
@@ -130,6 +131,7 @@ class SentenceStarts(SentenceRecognizer):
             )
         super().__init__(vocab, model, name, overwrite=overwrite, scorer=scorer)
         work_at_once(model)
+        make_twins(model)
         self.joined = joined
         self.max_joined = max_joined
         self._rng = random.Random(seed)
@@ -192,7 +194,7 @@ class SentenceStarts(SentenceRecognizer):
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(for_head(sgd))
+        finish_update(self.model, for_head(sgd))
 
     def _compute_loss(
         self, examples: list[Example], scores: list[Floats2d]
