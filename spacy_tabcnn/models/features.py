@@ -10,7 +10,8 @@ from thinc.types import Ints2d
 
 # Names of layers.
 EXTRACTOR = "extract_features"
-LISTENER = "trfs2arrays"
+POOLING = "trfs2arrays"
+LISTENER = "transformer-listener"
 
 
 def work_at_once(model: Model) -> None:
@@ -24,8 +25,12 @@ def work_at_once(model: Model) -> None:
     for node in model.walk():
         if node.name == EXTRACTOR:
             node._func = forward
+        elif node.name == POOLING:
+            from .listener import forward as pool
+
+            node._func = pool
         elif node.name == LISTENER:
-            from .listener import forward as listen
+            from .listener import listen
 
             node._func = listen
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
+from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
+from spacy_transformers.layers.listener import forward as receive
 from spacy_transformers.layers.trfs2arrays import forward as forward_by_doc
 from thinc.api import Model
 from thinc.types import Floats2d, Ragged
@@ -67,6 +69,22 @@ def forward(
         return part.split(d_batch)
 
     return ops.unflatten(words, n_words), cast(Backprop, backprop)
+
+
+def listen(
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[list[TransformerData], Callable[[list[TransformerData]], list[Doc]]]:
+    """Receive the output of the encoder; in place of the forward function of a listener.
+
+    The callback returns a list also if other components listen to the encoder, too. With None, as
+    from spacy-transformers, the listener's output cannot be concatenated with other embeddings.
+    """
+    outputs, backprop = receive(model, docs, is_train)
+
+    def backprop_listener(d_outputs: list[TransformerData]) -> list[Doc]:
+        return backprop(d_outputs) or []
+
+    return outputs, backprop_listener
 
 
 class _Part(NamedTuple):
