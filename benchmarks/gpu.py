@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import spacy
 import torch
@@ -498,6 +498,16 @@ def find_encoder(nlp: Language) -> torch.nn.Module:
     return encoder
 
 
+def find_width(nlp: Language) -> int:
+    """Return the width of the embeddings of a pipeline's encoder.
+
+    nlp (Language): The pipeline.
+    RETURNS (int): The width.
+    """
+    embeddings: Any = find_encoder(nlp)
+    return int(embeddings.config.hidden_size)
+
+
 def _copy_encoder(nlp: Language) -> torch.nn.Module:
     encoder = find_encoder(nlp)
     return copy_plain(encoder).to(next(encoder.parameters()).device)
@@ -585,7 +595,7 @@ def gpu_cli(
         measure_training(nlp, optimizer, train_docs, sizes, printer, gpu_id)
         measure_waits(nlp, optimizer, train_docs, printer, gpu_id)
         if with_head:
-            measure_head(train_docs, find_encoder(nlp).config.hidden_size, sizes, printer, gpu_id)
+            measure_head(train_docs, find_width(nlp), sizes, printer, gpu_id)
     report = Report(
         {
             **device,

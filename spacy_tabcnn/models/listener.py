@@ -79,7 +79,7 @@ def listen(
     The callback returns a list also if other components listen to the encoder, too. With None, as
     from spacy-transformers, the listener's output cannot be concatenated with other embeddings.
     """
-    outputs, backprop = receive(model, docs, is_train)
+    outputs, backprop = receive(cast(Any, model), docs, is_train)
 
     def backprop_listener(d_outputs: list[TransformerData]) -> list[Doc]:
         return backprop(d_outputs) or []

@@ -68,11 +68,12 @@ def is_supported(tokenizer: FastTokenizer) -> bool:
     tokenizer (PreTrainedTokenizerBase): The tokenizer.
     RETURNS (bool): Whether it does: for a fast tokenizer that pads at the end.
     """
-    return (
-        isinstance(tokenizer, PreTrainedTokenizerFast)
-        and tokenizer.padding_side == "right"
-        and tokenizer.pad_token_id is not None
-    )
+    is_fast = isinstance(tokenizer, PreTrainedTokenizerFast)
+    return is_fast and _pads_at_the_end(tokenizer)
+
+
+def _pads_at_the_end(tokenizer: FastTokenizer) -> bool:
+    return tokenizer.padding_side == "right" and tokenizer.pad_token_id is not None
 
 
 def tokenize(tokenizer: FastTokenizer, texts: list[str]) -> tuple[Subwords, Pieces]:

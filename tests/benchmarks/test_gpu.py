@@ -29,7 +29,7 @@ def run(tiny_encoder, tiny_corpus, tmp_path):
             "--run-steps",
             "2",
         ]
-        arguments = [*sizes, *paths, "--output", tmp_path / "gpu.json", *options]
+        arguments = [*sizes, "--run-steps", 2, *paths, "--output", tmp_path / "gpu.json", *options]
         result = CliRunner().invoke(app, [*map(str, arguments)])
         assert result.exit_code == 0, result.output
         return result.output, json.loads((tmp_path / "gpu.json").read_text(encoding="utf-8"))
