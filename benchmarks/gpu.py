@@ -578,8 +578,8 @@ def gpu_cli(
     with failures_named("gpu"):
         sizes = Sizes([int(size) for size in batches.split(",")], sentences, steps, repeats)
         if gpu_id >= 0:
-            set_gpu_allocator("pytorch")
             require_gpu(gpu_id)
+            set_gpu_allocator("pytorch")
         device = describe_device(gpu_id)
         print(_line([f"{name}: {value}" for name, value in device.items()]), flush=True)
         docs, train_docs = read_corpus(data), read_corpus(train)

@@ -1,5 +1,6 @@
 """The common base of the components: labels, prediction, the training step, saving."""
 
+import itertools
 import multiprocessing
 import warnings
 from abc import ABC, abstractmethod
@@ -17,7 +18,7 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import dot_to_object, minibatch
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Model, NumpyOps, Optimizer, set_dropout_rate
 
 from ..alignment import UNKNOWN_TYPE
 from ..arrays import Scalar
@@ -27,7 +28,7 @@ from ..models.torch_twin import finish_update
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
-from ..runtime.transfers import start_read
+from ..runtime.transfers import start_copy, start_read
 from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -216,9 +217,40 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         # Before the first document is drawn through the pipeline, hence before an upstream
         # component uses torch.
         _prepare_worker()
-        for docs in minibatch(stream, size=batch_size):
-            for part in self._split_batch(docs):
+        parts = itertools.chain.from_iterable(
+            map(self._split_batch, minibatch(stream, size=batch_size))
+        )
+        if isinstance(self.model.ops, NumpyOps):
+            for part in parts:
                 yield from super().pipe(part, batch_size=len(part))
+        else:
+            yield from self._pipe_ahead(parts)
+
+    def _pipe_ahead(self, parts: Iterable[list[Doc]]) -> Iterator[Doc]:
+        """Annotate batches while a GPU scores the next one."""
+        waiting: list[tuple[list[Doc], Callable[[], LogitsT]]] = []
+        for docs in parts:
+            try:
+                logits = start_copy(cast(Any, self.predict(docs)))
+            except Exception as error:
+                yield from self._annotate_waiting(waiting)
+                self.get_error_handler()(self.name, self, docs, error)
+                continue
+            yield from self._annotate_waiting(waiting)
+            waiting.append((docs, logits))
+        yield from self._annotate_waiting(waiting)
+
+    def _annotate_waiting(
+        self, waiting: list[tuple[list[Doc], Callable[[], LogitsT]]]
+    ) -> Iterator[Doc]:
+        while waiting:
+            docs, get_logits = waiting.pop()
+            try:
+                self.set_annotations(docs, get_logits())
+            except Exception as error:
+                self.get_error_handler()(self.name, self, docs, error)
+            else:
+                yield from docs
 
     def predict(self, docs: Iterable[Doc]) -> LogitsT:
         """Score documents, without changing them.
