@@ -14,10 +14,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-import srsly
 import torch
 import typer
 from wasabi import msg
+
+from spacy_tabcnn.files import write_json
 
 PACKAGES = ("torch", "spacy", "spacy-transformers", "transformers", "thinc", "spacy-tabcnn")
 MEBIBYTE = 2**20
@@ -176,8 +177,7 @@ def publish(name: str, report: Report, output: Path | None) -> None:
         print_rows(rows)
     msg.info("Headline")
     print_values(report.headline)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(output, {"benchmark": name, "environment": environment, **report._asdict()})
+    write_json(output, {"benchmark": name, "environment": environment, **report._asdict()})
     msg.good(f"Saved to {output}")
 
 

@@ -13,7 +13,7 @@ PACKAGE = "spacy_tabcnn"
 # other.
 ORDER = (
     ("about",),
-    ("storage", "labels", "groups"),
+    ("files", "storage", "labels", "groups"),
     ("relations",),
     ("documents", "json_data"),
     ("extensions",),

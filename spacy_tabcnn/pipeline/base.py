@@ -29,6 +29,7 @@ from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
 from ..runtime.transfers import start_copy, start_read
+from .divergence import check_loss
 from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -281,6 +282,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         sgd (Optimizer | None): The optimiser, if the model is to be updated at once.
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
+        RAISES (DivergenceError): If the loss is not finite, or out of all proportion.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -299,7 +301,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         loss, d_logits = self._compute_loss(logits, gold)
         read_loss = start_read(loss)
         backprop(d_logits)
-        losses[self.name] += read_loss()
+        # Only now, since the host waits here until the GPU has computed the loss.
+        value = read_loss()
+        check_loss(self.name, value, self._count_labels(gold))
+        losses[self.name] += value
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -489,6 +494,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     @abstractmethod
     def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[Scalar, LogitsT]:
         """Compute the loss of a batch and its gradient with respect to the logits."""
+
+    @abstractmethod
+    def _count_labels(self, gold: GoldT) -> int:
+        """Return the number of labels over which the loss is a sum; 1 if it is a mean."""
 
     @abstractmethod
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from spacy.errors import Errors
@@ -216,6 +216,22 @@ class SentenceStarts(SentenceRecognizer):
             guesses.append(starts[first : first + len(array)])
             first += len(array)
         return guesses
+
+    def get_training_state(self) -> list[object]:
+        """Return the state of the draws of joined documents, for a checkpoint of a training.
+
+        RETURNS (list): The state of the generator of random numbers, as plain data.
+        """
+        version, numbers, gauss = self._rng.getstate()
+        return [version, list(numbers), gauss]
+
+    def set_training_state(self, state: list[object]) -> None:
+        """Go on with the draws of joined documents.
+
+        state (list): The output of `get_training_state`.
+        """
+        version, numbers, gauss = state
+        self._rng.setstate((version, tuple(cast(list[int], numbers)), gauss))
 
     def _join(self, examples: list[Example]) -> list[Example]:
         if not self.joined:

@@ -12,6 +12,8 @@ from thinc.types import FloatsXd, Generator
 from thinc.util import get_array_module
 from torch import Tensor
 
+from ..pipeline.divergence import DivergenceError
+
 NAME = "spacy-tabcnn.AdamW.v1"
 # Last parts of the names of thinc's and torch's biases. The bias of a Maxout layer has two
 # dimensions.
@@ -20,6 +22,25 @@ CLIP_EPS = 1e-6  # as in `torch.nn.utils.clip_grad_norm_`
 # Steps from one update of the averages to the next. They average over hundreds of steps, so more
 # frequent updates would change nothing.
 AVERAGE_EVERY = 8
+# Steps in a row that may be left out. A step that is left out changes no weight: if the next ones
+# fail too, the weights are the cause, not a batch.
+MAX_SKIPPED_IN_A_ROW = 2
+# Kinds of arrays in the state of an optimiser, besides "average".
+MOMENTS = ("exp_avg", "exp_avg_sq")
+AVERAGE = "average"
+
+
+class OptimizerState(NamedTuple):
+    """Everything that an optimiser has collected in its steps.
+
+    arrays (dict[str, dict[KeyT, Tensor]]): By kind, an array for each parameter that it has.
+    counts (dict[KeyT, int]): The number of updates of each parameter.
+    numbers (dict[str, int]): Counts over all parameters.
+    """
+
+    arrays: dict[str, dict[KeyT, Tensor]]
+    counts: dict[KeyT, int]
+    numbers: dict[str, int]
 
 
 class AdamW(Optimizer):
@@ -33,7 +54,7 @@ class AdamW(Optimizer):
     Biases and the gains of normalisation layers (one-dimensional arrays) have no weight decay.
     Components that train with the second learning rate hand `for_head` to their model in place of
     the optimiser. A step whose gradient norm is not finite is left out and counted in `n_skipped`.
-    The first one is warned about.
+    The first one is warned about, and the third in a row is an error.
 
     With `use_averages`, spaCy evaluates and saves an average of the latest weights, over about the
     last ninth of the steps so far, in place of the latest weights. It steadies the scores.
@@ -108,7 +129,7 @@ class AdamW(Optimizer):
     @property
     def n_skipped(self) -> int:
         """Return the number of steps that were left out. The host waits for the device."""
-        return self._skipped.count()
+        return self._skipped.read()[0]
 
     @property
     def head_learn_rate(self) -> float:
@@ -152,6 +173,49 @@ class AdamW(Optimizer):
         on_change (Callable[[], None]): Called after each step that updates the parameter.
         """
         self._collect(key, parameter, gradient, is_head=False, on_change=on_change)
+
+    def get_state(self) -> OptimizerState:
+        """Return moments, averages and counts. The schedules are no part of it.
+
+        RETURNS (OptimizerState): The state. Its arrays are the optimiser's own, not copies.
+        """
+        arrays: dict[str, dict[KeyT, Tensor]] = {AVERAGE: dict(self._averages)}
+        counts: dict[KeyT, int] = {}
+        for kind in MOMENTS:
+            arrays[kind] = {}
+        for key, leaf in self._leaves.items():
+            moments = self._adamw.state.get(leaf)
+            if not moments:
+                continue
+            counts[key] = int(moments["step"].item())
+            for kind in MOMENTS:
+                arrays[kind][key] = moments[kind]
+        n_skipped, in_a_row = self._skipped.read()
+        numbers = {
+            "n_steps": self._n_steps,
+            "n_skipped": n_skipped,
+            "n_skipped_in_a_row": in_a_row,
+        }
+        return OptimizerState(arrays, counts, numbers)
+
+    def set_state(self, state: OptimizerState) -> None:
+        """Set moments, averages and counts, in an optimiser that has taken no step.
+
+        state (OptimizerState): The state, see `get_state`. The optimiser owns its arrays from then
+            on.
+        """
+        for key, count in state.counts.items():
+            moments = [state.arrays[kind][key] for kind in MOMENTS]
+            # The weights follow with the first gradient.
+            leaf = self._leaves[key] = torch.nn.Parameter(torch.empty_like(moments[0]))
+            step = torch.tensor(float(count), device=leaf.device)
+            self._adamw.state[leaf] = {"step": step, **dict(zip(MOMENTS, moments, strict=True))}
+        for key, average in state.arrays[AVERAGE].items():
+            self._start_average(key, average)
+        self._n_steps = state.numbers["n_steps"]
+        self._skipped = SkippedSteps(
+            state.numbers["n_skipped"], state.numbers["n_skipped_in_a_row"]
+        )
 
     def step_schedules(self) -> None:
         """Update the collected parameters, then advance the learning rates to the next step's."""
@@ -212,16 +276,16 @@ class AdamW(Optimizer):
         updates = list(pending.values())
         norm = torch.nn.utils.get_total_norm([update.gradient for update in updates])
         is_finite = torch.isfinite(norm)
-        if decides_on_host(norm.device) and not is_finite:
-            self._skipped.add_one()
-            self._warn_of_skipped()
+        is_on_host = decides_on_host(norm.device)
+        if is_on_host:
+            self._skipped.add(not is_finite)
+        else:
+            self._adamw.found_inf = (~is_finite).float()
+            self._skipped.add_on_device(self._adamw.found_inf)
+        self._report_skipped(norm, pending)
+        if is_on_host and not is_finite:
             return
         self._adamw.grad_scale = self._scale(norm)
-        self._adamw.found_inf = None
-        if not decides_on_host(norm.device):
-            self._adamw.found_inf = (~is_finite).float()
-            self._skipped.add(self._adamw.found_inf)
-            self._warn_of_skipped()
         self._fill_groups(updates)
         self._adamw.step()
         for update in updates:
@@ -262,7 +326,7 @@ class AdamW(Optimizer):
         for key, update in updates.items():
             average = self._averages.get(key)
             if average is None or average.shape != update.leaf.shape:
-                self._start_average(key, update.leaf)
+                self._start_average(key, update.leaf.detach().clone())
         n_before, rest = divmod(self._n_steps, AVERAGE_EVERY)
         self._n_steps += 1
         if rest == 0:
@@ -271,16 +335,22 @@ class AdamW(Optimizer):
             with torch.no_grad():
                 torch._foreach_lerp_(averages, leaves, 9.0 / (10.0 + n_before))
 
-    def _start_average(self, key: KeyT, leaf: Tensor) -> None:
-        average = self._averages[key] = leaf.detach().clone()
+    def _start_average(self, key: KeyT, average: Tensor) -> None:
+        self._averages[key] = average
         array = cast(FloatsXd, torch2xp(average))
         arrays = cast(dict[Any, FloatsXd], self.averages)
         arrays[key] = array
         # The key that thinc's own torch shims read; any other layer reads the first one.
         arrays[f"pytorch_{key[0]}_{key[1]}"] = array
 
-    def _warn_of_skipped(self) -> None:
-        if self._skipped.n_known and not self._has_warned:
+    def _report_skipped(self, norm: Tensor, pending: dict[KeyT, "_Update"]) -> None:
+        """Warn of the first step that was left out, and stop if there are many in a row.
+
+        Of a GPU's steps, this one looks at those before.
+        """
+        if self._skipped.in_a_row > MAX_SKIPPED_IN_A_ROW:
+            raise _describe_gradient(norm, pending, self._skipped.in_a_row)
+        if self._skipped.total and not self._has_warned:
             self._has_warned = True
             warnings.warn(
                 f"{NAME}: left out a step, because the norm of its gradient is not finite; "
@@ -329,46 +399,56 @@ class _Update(NamedTuple):
 
 
 class SkippedSteps:
-    """The number of steps that were left out.
+    """The number of steps that were left out, and how many of the latest steps were.
 
-    A GPU counts for itself. Its count is copied to the host after each step, and the host never
-    waits for it except in `count`.
+    A GPU counts for itself. Its counts are copied to the host after each step, and the host never
+    waits for them except in `read`.
+
+    total (int): The steps so far that were left out, as far as the host knows.
+    in_a_row (int): The latest ones.
     """
 
-    def __init__(self) -> None:
-        self.n_known = 0
+    def __init__(self, total: int = 0, in_a_row: int = 0) -> None:
+        self.total = total
+        self.in_a_row = in_a_row
         self._on_device: Tensor | None = None
         self._copy = Tensor()
         self._copied: torch.cuda.Event | None = None
 
-    def add_one(self) -> None:
-        """Count a step that the host has left out."""
-        self.n_known += 1
+    def add(self, is_skipped: bool) -> None:
+        """Count a step."""
+        self.total += is_skipped
+        self.in_a_row = (self.in_a_row + 1) * is_skipped
 
-    def add(self, is_skipped: Tensor) -> None:
-        """Count a step that the device leaves out or not.
+    def add_on_device(self, is_skipped: Tensor) -> None:
+        """Count a step of a GPU, and learn of earlier ones.
 
-        is_skipped (Tensor): 1.0 or 0.0, on the device, float ().
+        is_skipped (Tensor): 1.0 or 0.0, float ().
         """
         if self._on_device is None:
-            on_gpu = is_skipped.device.type == "cuda"
-            self._on_device = torch.zeros_like(is_skipped)
-            self._copy = torch.zeros((), pin_memory=on_gpu)
-            if on_gpu:
-                self._copied = torch.cuda.Event()
-        if self._copied is None or self._copied.query():
-            # The copy is of an earlier step. Later ones follow.
-            self.n_known = int(self._copy)
-        self._on_device += is_skipped
+            self._on_device = self._start(is_skipped.device)
+        elif self._copied is None or self._copied.query():
+            self.total, self.in_a_row = map(int, self._copy)
+        total, in_a_row = self._on_device.unbind()
+        total += is_skipped
+        in_a_row.add_(1.0).mul_(is_skipped)
         self._copy.copy_(self._on_device, non_blocking=True)
         if self._copied is not None:
             self._copied.record()
 
-    def count(self) -> int:
-        """Return the number of all steps that were left out."""
+    def read(self) -> tuple[int, int]:
+        """Return both numbers. The host waits for a GPU."""
         if self._on_device is not None:
-            self.n_known = int(self._on_device)
-        return self.n_known
+            self.total, self.in_a_row = map(int, self._on_device.tolist())
+        return self.total, self.in_a_row
+
+    def _start(self, device: torch.device) -> Tensor:
+        counts = torch.tensor([self.total, self.in_a_row], dtype=torch.float32)
+        if device.type == "cuda":
+            self._copied = torch.cuda.Event()
+            counts = counts.pin_memory()
+        self._copy = counts
+        return counts.to(device, copy=True)
 
 
 def decides_on_host(device: torch.device) -> bool:
@@ -389,6 +469,23 @@ class _FusedAdamW(torch.optim.AdamW):
 
     grad_scale: Tensor | None = None
     found_inf: Tensor | None = None
+
+
+def _describe_gradient(
+    norm: Tensor, pending: dict[KeyT, "_Update"], n_steps: int
+) -> DivergenceError:
+    """Make the error about a gradient that stays not finite."""
+    keys = []
+    for key, update in pending.items():
+        if not torch.isfinite(update.gradient).all():
+            keys.append(key)
+    names = ", ".join(sorted(dict.fromkeys(key[1] for key in keys))[:5])
+    return DivergenceError(
+        f"{NAME}: the norm of the gradient is {norm.item()}, in {n_steps} steps in a row, so no "
+        f"step can be taken. {len(keys)} of {len(pending)} parameters have such a gradient "
+        f"({names or 'none by itself'})",
+        keys=keys,
+    )
 
 
 def _check_range(name: str, value: float) -> None:
