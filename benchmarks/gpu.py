@@ -45,9 +45,9 @@ from .common import (
 from .pipeline import consume, copy_plain, copy_words
 from .pipelines import (
     MINILM,
-    MINILM_CONFIG,
     SAMPLE_DEV,
     SAMPLE_TRAIN,
+    UNCASED_CONFIG,
     ConfigOption,
     DataOption,
     EncoderOption,
@@ -540,7 +540,7 @@ def _peak(gpu_id: int) -> int:
 def gpu_cli(
     *,
     gpu_id: Annotated[int, typer.Option("--gpu", "-g", help="GPU ID; -1 tries it on a CPU")] = 0,
-    config: ConfigOption = MINILM_CONFIG,
+    config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
     model: ModelOption = None,
     train: TrainOption = SAMPLE_TRAIN,

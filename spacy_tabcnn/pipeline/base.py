@@ -24,6 +24,7 @@ from ..alignment import UNKNOWN_TYPE
 from ..arrays import Scalar
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
+from ..models.pooling import count_mixed_layers
 from ..models.torch_twin import finish_update
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
@@ -365,6 +366,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self._set_labels(scheme)
         sample = self._check_examples(get_examples(), scheme, nlp)
         logits = self._empty_logits(scheme, self._cut_batch([]))
+        if nlp is not None:
+            self._count_layers(nlp)
         self.model.initialize(X=cast(InputT, sample), Y=logits)
         self.is_new = True
 
@@ -387,6 +390,15 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """
         with self._settings_kept():
             return super().from_disk(path, exclude=exclude)
+
+    def _count_layers(self, nlp: Language) -> None:
+        """Tell a mix of layers how many layers the encoder has that this component listens to."""
+        nodes = set(map(id, self.model.walk()))
+        for _, pipe in nlp.pipeline:
+            for listener in getattr(pipe, "listeners", []):
+                encoder = getattr(pipe.model, "transformer", None)
+                if id(listener) in nodes and encoder is not None:
+                    count_mixed_layers(self.model, 1 + encoder.config.num_hidden_layers)
 
     @contextmanager
     def _settings_kept(self) -> Iterator[None]:
