@@ -8,6 +8,7 @@ from thinc.api import Ragged, reduce_max
 from spacy_tabcnn.models.pooling import (
     build_mix_layers,
     build_reduce_max,
+    count_mixed_layers,
     forward,
     forward_by_torch,
 )
@@ -81,6 +82,25 @@ def test_the_mix_begins_as_the_mean():
     model = build_mix_layers(2, build_reduce_max())
     layers = Ragged(np.array([[1.0, 2.0, 3.0, 6.0]], dtype="float32"), np.array([1], dtype="int32"))
     np.testing.assert_allclose(model.predict(layers), [[2.0, 4.0]])
+
+
+def test_a_mix_that_does_not_know_its_layers_says_so():
+    model = build_mix_layers(None, build_reduce_max())
+    with pytest.raises(ValueError, match="Set n_layers"):
+        model.predict(make_subwords([1]))
+
+
+def test_layers_are_counted_only_where_no_number_is_given():
+    given, open_ = (
+        build_mix_layers(3, build_reduce_max()),
+        build_mix_layers(None, build_reduce_max()),
+    )
+    for model in (given, open_):
+        count_mixed_layers(model, 5)
+    assert len(given.get_param("weights")) == 3
+    assert len(open_.get_param("weights")) == 5
+    loaded = build_mix_layers(None, build_reduce_max()).from_bytes(open_.to_bytes())
+    assert len(loaded.get_param("weights")) == 5
 
 
 def test_the_mix_needs_all_layers():
