@@ -16,7 +16,7 @@ assert Path(spacy_tabcnn.__file__).is_relative_to(wheel_env), spacy_tabcnn.__fil
 with tarfile.open(next(project.glob("dist/*.tar.gz"))) as sdist:
     names = sdist.getnames()
 assert any(name.endswith("spacy_tabcnn/py.typed") for name in names), names
-config = files("spacy_tabcnn") / "configs" / "conll04_minilm.cfg"
+config = files("spacy_tabcnn") / "configs" / "conll04_uncased.cfg"
 assert "relation_table" in Config().from_str(config.read_text(), interpolate=False)["components"]
 assert not (files("spacy_tabcnn") / "configs" / "test").is_dir()
 

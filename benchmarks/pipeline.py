@@ -27,9 +27,9 @@ from .common import (
 from .parts import profiled, share_rows
 from .pipelines import (
     MINILM,
-    MINILM_CONFIG,
     SAMPLE_DEV,
     SAMPLE_TRAIN,
+    UNCASED_CONFIG,
     ConfigOption,
     DataOption,
     EncoderOption,
@@ -287,7 +287,7 @@ def benchmark_pipeline(
 def pipeline_cli(
     *,
     model: ModelOption = None,
-    config: ConfigOption = MINILM_CONFIG,
+    config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
     train: TrainOption = SAMPLE_TRAIN,
     data: DataOption = SAMPLE_DEV,

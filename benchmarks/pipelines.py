@@ -23,7 +23,7 @@ from spacy_tabcnn.runtime.torch_shim import TorchShim
 SAMPLE_TRAIN = Path("corpus/sample/train.spacy")
 SAMPLE_DEV = Path("corpus/sample/dev.spacy")
 MINILM = "encoders/minilm"
-MINILM_CONFIG = Path("configs/conll04_minilm.cfg")
+UNCASED_CONFIG = Path("configs/conll04_uncased.cfg")
 
 DataOption = Annotated[Path, typer.Option("--data", help="Sentences to measure on: a .spacy file")]
 TrainOption = Annotated[

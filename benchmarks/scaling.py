@@ -25,9 +25,9 @@ from .common import (
 )
 from .pipelines import (
     MINILM,
-    MINILM_CONFIG,
     SAMPLE_DEV,
     SAMPLE_TRAIN,
+    UNCASED_CONFIG,
     ConfigOption,
     DataOption,
     EncoderOption,
@@ -196,7 +196,7 @@ def benchmark_scaling(
 def scaling_cli(
     *,
     model: ModelOption = None,
-    config: ConfigOption = MINILM_CONFIG,
+    config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
     train: TrainOption = SAMPLE_TRAIN,
     data: DataOption = SAMPLE_DEV,

@@ -8,7 +8,7 @@ relations in them, as a trained pipeline does.
 The command measures the package that Python imports. It measures another checkout of the
 repository with that checkout first on the path:
 
-    PYTHONPATH=../other python benchmarks/structure.py --config ../other/configs/conll04_minilm.cfg
+    PYTHONPATH=../other python benchmarks/structure.py --config ../other/configs/conll04_uncased.cfg
 """
 
 import ast
@@ -49,8 +49,8 @@ from benchmarks.common import (
 from benchmarks.pipeline import copy_words, encoded_subwords
 from benchmarks.pipelines import (
     MINILM,
-    MINILM_CONFIG,
     SAMPLE_TRAIN,
+    UNCASED_CONFIG,
     ConfigOption,
     EncoderOption,
     ModelOption,
@@ -402,7 +402,7 @@ def benchmark_structure(
 def structure_cli(
     *,
     model: ModelOption = None,
-    config: ConfigOption = MINILM_CONFIG,
+    config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
     train: TrainOption = SAMPLE_TRAIN,
     data: Annotated[

@@ -36,8 +36,8 @@ from .dense import DENSE_TABLE_CNN
 from .parts import profiled
 from .pipelines import (
     MINILM,
-    MINILM_CONFIG,
     SAMPLE_TRAIN,
+    UNCASED_CONFIG,
     ConfigOption,
     EncoderOption,
     MixedPrecisionOption,
@@ -289,7 +289,7 @@ def make_headline(seconds: dict[str, list[float]], sizes: Sizes) -> Row:
 
 def training_cli(
     *,
-    config: ConfigOption = MINILM_CONFIG,
+    config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
     train: TrainOption = SAMPLE_TRAIN,
     output: OutputOption = None,

@@ -34,6 +34,17 @@ class Floats2d(Protocol):
     def __add__(self, other: Any, /) -> Any: ...
 
 
+@runtime_checkable
+class Scalar(Protocol):
+    """A number on the device: a numpy or a cupy array without axes, or a number of Python's."""
+
+    def __float__(self) -> float: ...
+
+    def __add__(self, other: Any, /) -> Any: ...
+
+    def __truediv__(self, other: Any, /) -> Any: ...
+
+
 def take_rows(matrix: Floats2d, rows: Ints1d) -> NumpyFloats2d:
     """Return rows of a matrix on the device as a numpy array.
 
@@ -55,13 +66,14 @@ def log_softmax(logits: Floats2d) -> NumpyFloats2d:
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
 
 
-def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[float, Floats2d]:
+def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[Scalar, Floats2d]:
     """Compute the sum of the cross-entropies of a softmax over labels, and its gradient.
 
     logits (Floats2d): (items, labels), numpy or cupy.
     labels (Ints1d): Gold label of each item, int64 (items,); `MISSING` items have neither loss nor
         gradient.
-    RETURNS (tuple[float, Floats2d]): The loss in nats and the gradient (items, labels).
+    RETURNS (tuple[Scalar, Floats2d]): The loss in nats, still on the device, and the gradient
+        (items, labels).
     RAISES (ValueError): If there are not as many labels as items.
     """
     if len(logits) != len(labels):
@@ -76,4 +88,4 @@ def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[float, Floats2d]:
     gradient = xp.exp(log_probs)
     gradient[items, gold] -= 1
     gradient *= known[:, None]
-    return float(loss), gradient
+    return loss, gradient

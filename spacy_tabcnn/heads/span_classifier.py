@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .checks import check_dropout
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
+from .transfers import to_device
 
 # Elements of the features that are held at a time, 16 MiB in float32, but at least those of one
 # item.
@@ -144,8 +145,8 @@ class SpanFeatures:
         self.gap_end = torch.maximum(self.start[self.head], self.start[self.tail])
         span_widths = self.end - self.start
         self.maxima = RangeMaxima(words, torch.cat([span_widths, self.gap_end - self.gap_start]))
-        self.sentence = sentence.to(words.device)
-        self.width_index = (span_widths - 1).to(words.device)
+        self.sentence = to_device(sentence, words.device)
+        self.width_index = to_device(span_widths - 1, words.device)
 
     def of_spans(self, rows: slice) -> Tensor:
         """Compute the features of some spans: float (spans, features)."""
@@ -160,9 +161,10 @@ class SpanFeatures:
         """Compute the features of some pairs: float (pairs, features)."""
         between = self.maxima.over(self.gap_start[rows], self.gap_end[rows])
         maxima, widths = [], []
+        device = self.width_index.device
         for span in (self.head[rows], self.tail[rows]):
             maxima.append(self.maxima.over(self.start[span], self.end[span]))
-            widths.append(self.widths(self.width_index[span.to(self.width_index.device)]))
+            widths.append(self.widths(self.width_index[to_device(span, device)]))
         return torch.cat([between, *maxima, *widths], dim=1)
 
 
@@ -205,7 +207,10 @@ class RangeMaxima:
         start = torch.where(is_empty, 0, start)
         end = torch.where(is_empty, 1, end)
         level = torch.bucketize(end - start, self.n_covered, right=True) - 1
-        left = (self.first_row[level] + start).to(device)
-        right = (self.first_row[level] + end - self.n_covered[level]).to(device)
+        left = self.first_row[level] + start
+        right = self.first_row[level] + end - self.n_covered[level]
+        # One transfer, for which the host does not wait.
+        indices = to_device(torch.stack([left, right, is_empty.long()]), device)
+        left, right, is_empty = indices.unbind()
         maxima = torch.maximum(self.table.index_select(0, left), self.table.index_select(0, right))
-        return maxima.masked_fill(is_empty.to(device)[:, None], 0.0)
+        return maxima.masked_fill(is_empty.bool()[:, None], 0.0)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..labels import OUTSIDE, TagRules
 from .checks import check_dropout
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
+from .transfers import to_device
 
 # The logit of a tag that BILOU forbids: its probability is zero in float32. It is not infinite:
 # where two windows of a long sentence meet, the tags that one allows may not fit the tags of the
@@ -176,7 +177,7 @@ class TableBiaffine(nn.Module):
     ) -> Tensor:
         """Put predicted tags where known ones are missing."""
         if known_tags is not None and not (known_tags < 0).any():
-            return known_tags.to(words.device, non_blocking=True)
+            return to_device(known_tags, words.device)
         with torch.no_grad():
             return self._decode(words, places, precision, known_tags)[0]
 
@@ -195,7 +196,7 @@ class TableBiaffine(nn.Module):
         n_running = places.n_running
         if known_tags is None:
             known_tags = torch.full_like(places.order, -1)
-        known_tags = known_tags.to(words.device, non_blocking=True)
+        known_tags = to_device(known_tags, words.device)
         steps = zip(
             places.by_position(words),
             places.by_position(from_word),
@@ -309,7 +310,7 @@ class _Places(NamedTuple):
         rank = torch.argsort(torch.argsort(lengths, descending=True, stable=True))
         order = torch.argsort(position * len(lengths) + rank[sentence])
         tensors = torch.stack([position == 0, order, torch.argsort(order)])
-        is_first, order, place = tensors.to(device, non_blocking=True)
+        is_first, order, place = to_device(tensors, device)
         return cls(is_first.bool(), order, place, torch.bincount(position).tolist())
 
     def by_position(self, vectors: Tensor) -> tuple[Tensor, ...]:

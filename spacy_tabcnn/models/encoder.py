@@ -26,7 +26,7 @@ def build_encoder(
     mixed_precision: bool = False,
     frozen: bool = False,
     all_layers: bool = False,
-    cache_mb: int = 0,
+    cache_mb: int | None = 0,
     onednn: bool = True,
 ) -> "Model[list[Doc], FullTransformerBatch]":
     """Build an encoder. Registered as `spacy-tabcnn.TransformerModel.v1`.
@@ -50,9 +50,10 @@ def build_encoder(
     all_layers (bool): Pass on the outputs of all layers, the embeddings' first, side by side:
         (layers + 1) times the width. Every listener then needs `spacy-tabcnn.mix_layers.v1` or the
         like as its pooling.
-    cache_mb (int): Maximum size of the output to keep, in megabytes. A sequence whose output is
-        kept is not encoded again as long as the weights stay the same: for a frozen encoder, which
-        otherwise encodes the corpus in every epoch. 0 for no cache.
+    cache_mb (int | None): Maximum size of the output to keep, in megabytes. A sequence whose output
+        is kept is not encoded again as long as the weights stay the same: for a frozen encoder,
+        which otherwise encodes the corpus in every epoch. 0 for no cache. null: in training, as
+        much as the corpora need, but at most half of the memory that is free on the device.
     onednn (bool): Let oneDNN compute matrix products on CPUs where it is faster.
     RETURNS (Model[list[Doc], FullTransformerBatch]): The encoder.
     RAISES (ValueError): If cache_mb is negative, or a setting runs code of the encoder's folder.
@@ -62,8 +63,9 @@ def build_encoder(
     from spacy_transformers.layers import TransformerModel
 
     from ..runtime.encoder_shim import EncoderShim
+    from . import encoder_forward
 
-    if cache_mb < 0:
+    if cache_mb is not None and cache_mb < 0:
         raise ValueError(f"{NAME}: cache_mb is {cache_mb}; expected 0 (no cache) or more")
     tokenizer_config = dict(tokenizer_config or {})
     transformer_config = dict(transformer_config or {})
@@ -78,9 +80,11 @@ def build_encoder(
         onednn=onednn,
         frozen=frozen,
         all_layers=all_layers,
-        cache_size=cache_mb * 2**20,
+        cache_size=None if cache_mb is None else cache_mb * 2**20,
     )
     _replace_shim(model, shim)
+    model._func = encoder_forward.forward
+    model.layers[0].attrs["convert_inputs"] = encoder_forward.convert_inputs
     model.attrs["set_transformer"] = _set_transformer
     model.attrs["replace_listener_cfg"] = _replace_listener_cfg
     return model

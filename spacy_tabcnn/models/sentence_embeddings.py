@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model, get_array_module, reduce_max, to_numpy
+from thinc.api import Model, get_array_module, to_numpy
 from thinc.types import ArrayXd, Floats2d, Ints1d, Ragged
 
 from ..sentences import Bounds, Sentences
+from .pooling import build_reduce_max
 from .table_model import join_arrays, split_rows
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def forward_max(
     arrays, backprop_tok2vec = tok2vec(inputs.docs, is_train)
     words = join_arrays(model, arrays)
     lengths = model.ops.asarray1i(inputs.sentences.lengths.tolist())
-    maxima, backprop_maxima = reduce_max()(Ragged(words, lengths), is_train)
+    maxima, backprop_maxima = build_reduce_max()(Ragged(words, lengths), is_train)
 
     def backprop(gradient: SentenceEmbeddings) -> list[Doc]:
         d_words = gradient.words + backprop_maxima(gradient.sentences).dataXd
@@ -126,6 +126,11 @@ def _mark_sentences(inputs: SentenceInput) -> np.ndarray:
 
 def _add_cls(output: TransformerData, sentences: list[Bounds]) -> TransformerData:
     """Append a word for each sentence to a document, aligned with nothing but [CLS]."""
+    # Only here, where transformers is loaded in any case. It takes seconds.
+    from spacy_transformers.data_classes import TransformerData
+
+    from .encoded_batch import EncodedDoc
+
     if not sentences:
         return output
     align = output.align
@@ -138,8 +143,10 @@ def _add_cls(output: TransformerData, sentences: list[Bounds]) -> TransformerDat
     if len(subwords):
         first_subwords = subwords[np.minimum(begin, len(subwords) - 1)]
     cls = first_subwords // sequence_length * sequence_length
+    if isinstance(output, EncodedDoc):
+        return output.add_words(cls)
     extended = Ragged(_append(align.dataXd, cls), _append(align.lengths, np.ones_like(cls)))
-    return dataclasses.replace(output, align=extended)
+    return TransformerData(output.wordpieces, output.model_output, extended)
 
 
 def _append(array: ArrayXd, values: np.ndarray) -> Ints1d:

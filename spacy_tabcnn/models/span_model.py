@@ -16,6 +16,7 @@ from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..sentences import Sentences
 from ..spans.candidates import all_pairs, all_spans
 from ..spans.logits import SpanLogits, choose_entities
+from .features import work_at_once
 from .sentence_embeddings import (
     SentenceEmbedding,
     SentenceEmbeddings,
@@ -23,6 +24,7 @@ from .sentence_embeddings import (
     build_sentence_embeddings,
 )
 from .table_model import init as init_model
+from .torch_twin import make_twins
 
 
 class Candidates(NamedTuple):
@@ -94,6 +96,8 @@ def build_spert(
         the wanted numbers of labels as Y.
     RAISES (ValueError): If sentence_embedding does not fit the tok2vec.
     """
+    work_at_once(tok2vec)
+    make_twins(tok2vec)
     try:
         embeddings = build_sentence_embeddings(tok2vec, sentence_embedding)
     except ValueError as err:

@@ -11,7 +11,9 @@ from thinc.types import Floats2d
 from ..arrays import Ints1d
 from ..sentences import Windows
 from ..table.logits import TableLogits
+from .features import work_at_once
 from .table_heads import HeadInput
+from .torch_twin import make_twins
 
 
 class TableInput(NamedTuple):
@@ -42,6 +44,8 @@ def build_table_model(
         documents may be among the documents, except for training where a transformer's output is
         concatenated with other features.
     """
+    work_at_once(tok2vec)
+    make_twins(tok2vec)
     return Model(
         "table_model",
         forward,

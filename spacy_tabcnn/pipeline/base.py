@@ -1,5 +1,6 @@
 """The common base of the components: labels, prediction, the training step, saving."""
 
+import itertools
 import multiprocessing
 import warnings
 from abc import ABC, abstractmethod
@@ -16,15 +17,19 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.util import dot_to_object, from_bytes, minibatch
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer, set_dropout_rate
+from thinc.api import Model, NumpyOps, Optimizer, set_dropout_rate
 
 from ..alignment import UNKNOWN_TYPE
+from ..arrays import Scalar
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
+from ..models.pooling import count_mixed_layers
+from ..models.torch_twin import finish_update
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import check_dims, grow_module
 from ..runtime.optimizer import for_head
 from ..runtime.saved_layers import load_layers
+from ..runtime.transfers import start_copy, start_read
 from .divergence import check_loss
 from .saved import read_counts, read_labels, read_part, read_parts, read_settings
 from .training_texts import TextCounts, find_difference
@@ -215,9 +220,40 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         # Before the first document is drawn through the pipeline, hence before an upstream
         # component uses torch.
         _prepare_worker()
-        for docs in minibatch(stream, size=batch_size):
-            for part in self._split_batch(docs):
+        parts = itertools.chain.from_iterable(
+            map(self._split_batch, minibatch(stream, size=batch_size))
+        )
+        if isinstance(self.model.ops, NumpyOps):
+            for part in parts:
                 yield from super().pipe(part, batch_size=len(part))
+        else:
+            yield from self._pipe_ahead(parts)
+
+    def _pipe_ahead(self, parts: Iterable[list[Doc]]) -> Iterator[Doc]:
+        """Annotate batches while a GPU scores the next one."""
+        waiting: list[tuple[list[Doc], Callable[[], LogitsT]]] = []
+        for docs in parts:
+            try:
+                logits = start_copy(cast(Any, self.predict(docs)))
+            except Exception as error:
+                yield from self._annotate_waiting(waiting)
+                self.get_error_handler()(self.name, self, docs, error)
+                continue
+            yield from self._annotate_waiting(waiting)
+            waiting.append((docs, logits))
+        yield from self._annotate_waiting(waiting)
+
+    def _annotate_waiting(
+        self, waiting: list[tuple[list[Doc], Callable[[], LogitsT]]]
+    ) -> Iterator[Doc]:
+        while waiting:
+            docs, get_logits = waiting.pop()
+            try:
+                self.set_annotations(docs, get_logits())
+            except Exception as error:
+                self.get_error_handler()(self.name, self, docs, error)
+            else:
+                yield from docs
 
     def predict(self, docs: Iterable[Doc]) -> LogitsT:
         """Score documents, without changing them.
@@ -265,9 +301,12 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self._report(skipped, advice=self._advise(skipped))
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
-        check_loss(self.name, loss, self._count_labels(gold))
+        read_loss = start_read(loss)
         backprop(d_logits)
-        losses[self.name] += loss
+        # Only now, since the host waits here until the GPU has computed the loss.
+        value = read_loss()
+        check_loss(self.name, value, self._count_labels(gold))
+        losses[self.name] += value
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
@@ -284,14 +323,15 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         inputs = self._cut_batch([eg.predicted for eg in batch])
         gold, skipped = self._make_gold(batch, inputs, self.label_scheme)
         self._report(skipped)
-        return self._compute_loss(scores, gold)
+        loss, d_scores = self._compute_loss(scores, gold)
+        return float(loss), d_scores
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Update the parameters with the gradients of the last `update`.
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(for_head(sgd))
+        finish_update(self.model, for_head(sgd))
 
     def initialize(
         self,
@@ -327,6 +367,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self._set_labels(scheme)
         sample = self._check_examples(get_examples(), scheme, nlp)
         logits = self._empty_logits(scheme, self._cut_batch([]))
+        if nlp is not None:
+            self._count_layers(nlp)
         self.model.initialize(X=cast(InputT, sample), Y=logits)
         self.is_new = True
 
@@ -447,6 +489,15 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                 "pipelines"
             )
 
+    def _count_layers(self, nlp: Language) -> None:
+        """Tell a mix of layers how many layers the encoder has that this component listens to."""
+        nodes = set(map(id, self.model.walk()))
+        for _, pipe in nlp.pipeline:
+            for listener in getattr(pipe, "listeners", []):
+                encoder = getattr(pipe.model, "transformer", None)
+                if id(listener) in nodes and encoder is not None:
+                    count_mixed_layers(self.model, 1 + encoder.config.num_hidden_layers)
+
     def _is_initialized(self) -> bool:
         head = self.model.get_ref("head")
         return all(map(head.has_dim, head.dim_names))
@@ -541,7 +592,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Return the input of the model for training."""
 
     @abstractmethod
-    def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[float, LogitsT]:
+    def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[Scalar, LogitsT]:
         """Compute the loss of a batch and its gradient with respect to the logits."""
 
     @abstractmethod

@@ -14,7 +14,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..arrays import Bools1d, Ints1d, take_rows
+from ..arrays import Bools1d, Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
@@ -292,7 +292,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         # A head whose scores depend on tags learns from the gold tags.
         return inputs._replace(known_tags=gold.word_tags)
 
-    def _compute_loss(self, logits: TableLogits, gold: GoldTables) -> tuple[float, TableLogits]:
+    def _compute_loss(self, logits: TableLogits, gold: GoldTables) -> tuple[Scalar, TableLogits]:
         return table_loss(logits, gold)
 
     def _count_labels(self, gold: GoldTables) -> int:

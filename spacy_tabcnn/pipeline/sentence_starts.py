@@ -1,22 +1,31 @@
 """The trainable component `sentence_starts`: spaCy's `senter`, trained on joined documents."""
 
+import math
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+import numpy as np
+from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline.senter import SentenceRecognizer
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples
 from spacy.util import from_bytes
 from spacy.vocab import Vocab
-from thinc.api import Model, Optimizer
+from thinc.api import Model, Optimizer, set_dropout_rate, to_numpy
 from thinc.types import Floats2d
 
+from ..arrays import Ints1d, Scalar
 from ..groups import group_items
+from ..labels import MISSING
+from ..models.features import work_at_once
+from ..models.table_model import split_rows
+from ..models.torch_twin import finish_update, make_twins
 from ..runtime.optimizer import for_head
 from ..runtime.saved_layers import load_layers
+from ..runtime.transfers import start_read
 from ..sentences import sentence_bounds
 from .saved import read_parts, read_settings
 
@@ -125,6 +134,8 @@ class SentenceStarts(SentenceRecognizer):
                 "the joined documents. Set joined = 0.0, or give it a tok2vec of its own"
             )
         super().__init__(vocab, model, name, overwrite=overwrite, scorer=scorer)
+        work_at_once(model)
+        make_twins(model)
         self.joined = joined
         self.max_joined = max_joined
         self._rng = random.Random(seed)
@@ -146,19 +157,69 @@ class SentenceStarts(SentenceRecognizer):
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
         """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
         batch = list(examples)
         validate_examples(batch, f"{type(self).__name__}.update")
-        updated: dict[str, float] = super().update(
-            self._join(batch), drop=drop, sgd=sgd, losses=losses
-        )
-        return updated
+        joined = self._join(batch)
+        docs = [eg.predicted for eg in joined]
+        if not any(map(len, docs)):
+            return losses
+        set_dropout_rate(self.model, drop)
+        scores, backprop = self.model.begin_update(docs)
+        loss, d_scores = self._compute_loss(joined, scores)
+        read_loss = start_read(loss)
+        backprop(d_scores)
+        value = read_loss()
+        if math.isnan(value):
+            raise ValueError(Errors.E940)
+        losses[self.name] += value
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def get_loss(
+        self, examples: Iterable[Example], scores: list[Floats2d]
+    ) -> tuple[float, list[Floats2d]]:
+        """Compute the loss of scored documents and its gradient.
+
+        examples (Iterable[Example]): The examples. A word without an annotation has no loss.
+        scores (list[Floats2d]): The probabilities of their words, (words, 2) a document.
+        RETURNS (tuple[float, list[Floats2d]]): The loss, and its gradient with respect to the
+            scores.
+        """
+        batch = list(examples)
+        validate_examples(batch, f"{type(self).__name__}.get_loss")
+        loss, d_scores = self._compute_loss(batch, scores)
+        return float(loss), d_scores
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Update the parameters with the gradients of the last `update`.
 
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
-        self.model.finish_update(for_head(sgd))
+        finish_update(self.model, for_head(sgd))
+
+    def _compute_loss(
+        self, examples: list[Example], scores: list[Floats2d]
+    ) -> tuple[Scalar, list[Floats2d]]:
+        # As spaCy computes it document by document, for which the host waits for a GPU each time.
+        xp = self.model.ops.xp
+        gold: Any = xp.asarray(np.concatenate([*map(_label_words, examples)]))
+        probs: Any = xp.concatenate(scores)
+        d_probs = (probs - (gold[:, None] == xp.arange(2))) * (gold != MISSING)[:, None]
+        d_probs = d_probs.astype(probs.dtype)
+        return (d_probs**2).sum(), split_rows(d_probs, scores)
+
+    def _scores2guesses(self, scores: list[Floats2d]) -> list[Ints1d]:
+        """Return whether each word starts a sentence. spaCy's `predict` calls this method."""
+        starts = to_numpy(self.model.ops.xp.concatenate(scores).argmax(axis=1))
+        guesses = []
+        first = 0
+        for array in scores:
+            guesses.append(starts[first : first + len(array)])
+            first += len(array)
+        return guesses
 
     def get_training_state(self) -> list[object]:
         """Return the state of the draws of joined documents, for a checkpoint of a training.
@@ -231,6 +292,17 @@ class SentenceStarts(SentenceRecognizer):
             examples, self._rng, joined=self.joined, min_size=2, max_size=self.max_joined
         )
         return list(map(_join_examples, groups))
+
+
+def _label_words(eg: Example) -> Ints1d:
+    """Return the gold label of each predicted word: 1 for the start of a sentence, else 0."""
+    labels = []
+    for start in eg.get_aligned("SENT_START"):
+        if start is None:
+            labels.append(MISSING)
+        else:
+            labels.append(int(start == 1))
+    return np.array(labels, dtype=np.int64)
 
 
 def _join_examples(examples: list[Example]) -> Example:

@@ -10,6 +10,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
+from ..arrays import Scalar
 from ..labels import LabelScheme
 from ..models.span_model import Candidates, SpanInput
 from ..relations import Relation, set_entity_scores, set_relations
@@ -188,7 +189,7 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
         )
         return inputs._replace(candidates=Candidates(spans, pairs))
 
-    def _compute_loss(self, logits: SpanLogits, gold: GoldSpans) -> tuple[float, SpanLogits]:
+    def _compute_loss(self, logits: SpanLogits, gold: GoldSpans) -> tuple[Scalar, SpanLogits]:
         return gold_loss(logits, gold)
 
     def _count_labels(self, gold: GoldSpans) -> int:

@@ -12,9 +12,10 @@ from thinc.types import FloatsXd
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
+from ..heads.transfers import to_device
 from ..heads.weights import WeightCache
 from .linear import forget_converted
-from .output_cache import OutputCache
+from .output_cache import OutputCache, find_free_memory
 from .outputs import Output, keep_subword_outputs
 from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
 from .row_gradient import RowGradient
@@ -34,7 +35,8 @@ class EncoderShim(TorchShim):
     onednn (bool): Whether oneDNN may compute matrix products.
     frozen (bool): Whether training leaves the encoder alone.
     all_layers (bool): Whether the output holds the outputs of all layers, side by side.
-    cache_size (int): Bytes of output to keep; 0 for no cache.
+    cache_size (int | None): Bytes of output to keep; 0 for no cache. None: in training, half of the
+        bytes that are free on the device at the first use.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class EncoderShim(TorchShim):
         onednn: bool = True,
         frozen: bool = False,
         all_layers: bool = False,
-        cache_size: int = 0,
+        cache_size: int | None = 0,
     ):
         super().__init__(hf_objects.transformer, use_bfloat16=use_bfloat16, onednn=onednn)
         # The name by which spacy-transformers reads the encoder and its tokenizer.
@@ -53,6 +55,7 @@ class EncoderShim(TorchShim):
         self.frozen = frozen
         self.all_layers = all_layers
         self.cache_size = cache_size
+        self._is_trained_with = False
         self._weights = WeightCache()
         self._embedding_gradient = RowGradient()
 
@@ -63,6 +66,7 @@ class EncoderShim(TorchShim):
         RETURNS (tuple[BaseModelOutput, Callable]): The outputs, and a callback that takes the
             arguments of `torch.autograd.backward`.
         """
+        self._is_trained_with = True
         if self.frozen:
             return self.predict(inputs), lambda gradients: inputs
         table = self._model.get_input_embeddings().weight
@@ -79,7 +83,7 @@ class EncoderShim(TorchShim):
         """
         if self._model.config.output_attentions:
             return encode_at_once(self._encode, inputs.kwargs)
-        if is_train or not self.cache_size:
+        if is_train or not self._has_cache():
             return self._encode_in_passes(inputs.kwargs)
         return self.get_cache().complete(inputs.kwargs, self._encode_in_passes)
 
@@ -158,14 +162,26 @@ class EncoderShim(TorchShim):
         return output, backprop
 
     def _encode_in_passes(self, inputs: dict[str, Tensor]) -> BaseModelOutput:
+        if self.device.type != "cpu":
+            return encode_at_once(self._encode, inputs)
         limits = BFLOAT16 if self.use_bfloat16 else FLOAT32
         return encode_in_passes(self._encode, inputs, limits)
 
     def _encode(self, inputs: dict[str, Tensor]) -> dict[str, Output]:
+        device = self.device
+        inputs = {name: to_device(array, device) for name, array in inputs.items()}
         if self.all_layers:
             layers = self._model(**inputs, output_hidden_states=True).hidden_states
             return {"last_hidden_state": torch.cat(layers, dim=-1)}
         return keep_subword_outputs(self._model(**inputs))
 
+    def _has_cache(self) -> bool:
+        if self.cache_size is None:
+            # Texts that are annotated seldom come again.
+            return self._is_trained_with and self.frozen
+        return self.cache_size > 0
+
     def _make_cache(self) -> OutputCache:
+        if self.cache_size is None:
+            return OutputCache(find_free_memory(self.device) // 2)
         return OutputCache(self.cache_size)

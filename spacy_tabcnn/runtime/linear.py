@@ -45,8 +45,11 @@ class FastLinear(nn.Linear):
         inputs (Tensor): (..., n_in).
         RETURNS (Tensor): (..., n_out); under autocast in the lower precision.
         """
-        if torch.is_autocast_enabled(inputs.device.type):
+        device = inputs.device.type
+        if torch.is_autocast_enabled(device):
             return self._forward_mixed(inputs)
+        if device != "cpu":
+            return F.linear(inputs, self.weight, self.bias)
         if self.onednn and suits_onednn(inputs):
             return linear(inputs, self.weight, self.bias)
         if self._suits_columns(inputs):
@@ -59,7 +62,6 @@ class FastLinear(nn.Linear):
             inputs.dtype == torch.float32
             and inputs.numel() <= MAX_COLUMN_ROWS * self.in_features
             and not self._is_trained()
-            and inputs.device.type == "cpu"
             and prefers_columns()
         )
 

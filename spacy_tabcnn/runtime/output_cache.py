@@ -2,13 +2,39 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from .outputs import Output, Outputs, join_arrays, map_arrays
+
+MEMORY = Path("/proc/meminfo")
+# The size of an automatic cache where the system does not say how much memory is free: 1 GiB.
+ASSUMED_FREE = 2 * 2**30
+
+
+def find_free_memory(device: torch.device) -> int:
+    """Return the number of bytes that are free on a device.
+
+    device (torch.device): A CPU or CUDA device.
+    RETURNS (int): The number; `ASSUMED_FREE` if the system does not say.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = MEMORY.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ASSUMED_FREE
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return 1024 * int(value.split()[0])
+    return ASSUMED_FREE
 
 
 class OutputCache:
@@ -144,9 +170,7 @@ def _pad(entries: list[_Entry], n_subwords: int) -> BaseModelOutput:
     """Put the outputs of sequences into one padded batch."""
 
     def pad(parts: list[Tensor]) -> Tensor:
-        batch = parts[0].new_zeros(len(parts), n_subwords, parts[0].shape[1])
-        for row, part in zip(batch, parts, strict=True):
-            row[: len(part)] = part
-        return batch
+        batch = pad_sequence(parts, batch_first=True)
+        return F.pad(batch, (0, 0, 0, n_subwords - batch.shape[1]))
 
     return join_arrays(pad, [entry.outputs for entry in entries])

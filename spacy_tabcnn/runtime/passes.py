@@ -34,9 +34,9 @@ def encode_in_passes(
     inputs: dict[str, Tensor],
     limits: PassLimits,
 ) -> BaseModelOutput:
-    """Encode a padded batch with little padding: on a CPU, sequences of similar length at a time.
+    """Encode a padded batch with little padding: sequences of similar length at a time.
 
-    A GPU takes the whole batch in one pass, and so does a batch that is padded on the left.
+    A batch that is padded on the left is encoded in one pass.
 
     encode (Callable): Encodes a padded batch.
     inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask", each
@@ -45,7 +45,7 @@ def encode_in_passes(
     RETURNS (BaseModelOutput): The outputs by name in float32, (sequences, sub-words, width).
     """
     mask = inputs["attention_mask"]
-    if len(mask) == 1 or mask.device.type != "cpu" or not mask[:, 0].all():
+    if len(mask) == 1 or not mask[:, 0].all():
         return encode_at_once(encode, inputs)
     lengths = mask.sum(dim=1).long()
     passes = plan_passes(lengths, limits)

@@ -42,6 +42,7 @@ class TorchShim(PyTorchShim):
         super().__init__(module, **options)
         self.use_bfloat16 = use_bfloat16
         self.onednn = onednn
+        self._named: tuple[nn.Module, list[tuple[str, nn.Parameter]]] | None = None
         if module is not None:
             self.set_module(module)
 
@@ -92,7 +93,7 @@ class TorchShim(PyTorchShim):
         """
         if self._model is None:
             return
-        for name, parameter in self._model.named_parameters():
+        for name, parameter in self._named_parameters():
             if parameter.grad is not None:
                 self._hand_over(optimizer, (self.id, name), parameter, parameter.grad)
                 parameter.grad = None
@@ -138,6 +139,12 @@ class TorchShim(PyTorchShim):
         """
         super().to_device(device_type, device_id)
         self.weights_changed()
+
+    def _named_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        # torch walks over all submodules for them, at each call.
+        if self._named is None or self._named[0] is not self._model:
+            self._named = self._model, [*self._model.named_parameters()]
+        return self._named[1]
 
     def _set_mode(self, *, training: bool) -> None:
         # The switch walks over all submodules.

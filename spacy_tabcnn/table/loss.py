@@ -1,17 +1,17 @@
 """The training objective: cross-entropy over the cells of the table."""
 
-from ..arrays import cross_entropy
+from ..arrays import Scalar, cross_entropy
 from .gold import GoldTables
 from .logits import TableLogits
 
 
-def table_loss(logits: TableLogits, gold: GoldTables) -> tuple[float, TableLogits]:
+def table_loss(logits: TableLogits, gold: GoldTables) -> tuple[Scalar, TableLogits]:
     """Compute the summed cross-entropy of all tags and of all cells i < j, and its gradient.
 
     logits (TableLogits): Logits of a batch of tables.
     gold (GoldTables): Their gold labels; missing annotations have no loss.
-    RETURNS (tuple[float, TableLogits]): The loss in nats, and its gradient with respect to the
-        logits.
+    RETURNS (tuple[Scalar, TableLogits]): The loss in nats, still on the device, and its gradient
+        with respect to the logits.
     RAISES (ValueError): If gold and logits are of different size.
     Source: the paper, section 2.2.
     """

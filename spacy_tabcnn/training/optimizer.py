@@ -123,8 +123,13 @@ class AdamW(Optimizer):
         self._pending: dict[KeyT, _Update] = {}
         self._averages: dict[KeyT, Tensor] = {}
         self._n_steps = 0
-        self.n_skipped = 0
-        self._n_skipped_in_a_row = 0
+        self._skipped = SkippedSteps()
+        self._has_warned = False
+
+    @property
+    def n_skipped(self) -> int:
+        """Return the number of steps that were left out. The host waits for the device."""
+        return self._skipped.read()[0]
 
     @property
     def head_learn_rate(self) -> float:
@@ -185,10 +190,11 @@ class AdamW(Optimizer):
             counts[key] = int(moments["step"].item())
             for kind in MOMENTS:
                 arrays[kind][key] = moments[kind]
+        n_skipped, in_a_row = self._skipped.read()
         numbers = {
             "n_steps": self._n_steps,
-            "n_skipped": self.n_skipped,
-            "n_skipped_in_a_row": self._n_skipped_in_a_row,
+            "n_skipped": n_skipped,
+            "n_skipped_in_a_row": in_a_row,
         }
         return OptimizerState(arrays, counts, numbers)
 
@@ -207,8 +213,9 @@ class AdamW(Optimizer):
         for key, average in state.arrays[AVERAGE].items():
             self._start_average(key, average)
         self._n_steps = state.numbers["n_steps"]
-        self.n_skipped = state.numbers["n_skipped"]
-        self._n_skipped_in_a_row = state.numbers["n_skipped_in_a_row"]
+        self._skipped = SkippedSteps(
+            state.numbers["n_skipped"], state.numbers["n_skipped_in_a_row"]
+        )
 
     def step_schedules(self) -> None:
         """Update the collected parameters, then advance the learning rates to the next step's."""
@@ -268,11 +275,16 @@ class AdamW(Optimizer):
         self._pending.clear()
         updates = list(pending.values())
         norm = torch.nn.utils.get_total_norm([update.gradient for update in updates])
-        # The one value of a step that the host waits for.
-        if not torch.isfinite(norm):
-            self._skip(norm, pending)
+        is_finite = torch.isfinite(norm)
+        is_on_host = decides_on_host(norm.device)
+        if is_on_host:
+            self._skipped.add(not is_finite)
+        else:
+            self._adamw.found_inf = (~is_finite).float()
+            self._skipped.add_on_device(self._adamw.found_inf)
+        self._report_skipped(norm, pending)
+        if is_on_host and not is_finite:
             return
-        self._n_skipped_in_a_row = 0
         self._adamw.grad_scale = self._scale(norm)
         self._fill_groups(updates)
         self._adamw.step()
@@ -331,16 +343,19 @@ class AdamW(Optimizer):
         # The key that thinc's own torch shims read; any other layer reads the first one.
         arrays[f"pytorch_{key[0]}_{key[1]}"] = array
 
-    def _skip(self, norm: Tensor, pending: dict[KeyT, "_Update"]) -> None:
-        self.n_skipped += 1
-        self._n_skipped_in_a_row += 1
-        if self._n_skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
-            raise _describe_gradient(norm, pending, self._n_skipped_in_a_row)
-        if self.n_skipped == 1:
+    def _report_skipped(self, norm: Tensor, pending: dict[KeyT, "_Update"]) -> None:
+        """Warn of the first step that was left out, and stop if there are many in a row.
+
+        Of a GPU's steps, this one looks at those before.
+        """
+        if self._skipped.in_a_row > MAX_SKIPPED_IN_A_ROW:
+            raise _describe_gradient(norm, pending, self._skipped.in_a_row)
+        if self._skipped.total and not self._has_warned:
+            self._has_warned = True
             warnings.warn(
-                f"{NAME}: left out a step, because the norm of its gradient is {norm.item()}; "
+                f"{NAME}: left out a step, because the norm of its gradient is not finite; "
                 "optimizer.n_skipped counts such steps. If there are many, lower the learning rate",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
@@ -383,10 +398,77 @@ class _Update(NamedTuple):
         return cast(Tensor, self.leaf.grad)
 
 
+class SkippedSteps:
+    """The number of steps that were left out, and how many of the latest steps were.
+
+    A GPU counts for itself. Its counts are copied to the host after each step, and the host never
+    waits for them except in `read`.
+
+    total (int): The steps so far that were left out, as far as the host knows.
+    in_a_row (int): The latest ones.
+    """
+
+    def __init__(self, total: int = 0, in_a_row: int = 0) -> None:
+        self.total = total
+        self.in_a_row = in_a_row
+        self._on_device: Tensor | None = None
+        self._copy = Tensor()
+        self._copied: torch.cuda.Event | None = None
+
+    def add(self, is_skipped: bool) -> None:
+        """Count a step."""
+        self.total += is_skipped
+        self.in_a_row = (self.in_a_row + 1) * is_skipped
+
+    def add_on_device(self, is_skipped: Tensor) -> None:
+        """Count a step of a GPU, and learn of earlier ones.
+
+        is_skipped (Tensor): 1.0 or 0.0, float ().
+        """
+        if self._on_device is None:
+            self._on_device = self._start(is_skipped.device)
+        elif self._copied is None or self._copied.query():
+            self.total, self.in_a_row = map(int, self._copy)
+        total, in_a_row = self._on_device.unbind()
+        total += is_skipped
+        in_a_row.add_(1.0).mul_(is_skipped)
+        self._copy.copy_(self._on_device, non_blocking=True)
+        if self._copied is not None:
+            self._copied.record()
+
+    def read(self) -> tuple[int, int]:
+        """Return both numbers. The host waits for a GPU."""
+        if self._on_device is not None:
+            self.total, self.in_a_row = map(int, self._on_device.tolist())
+        return self.total, self.in_a_row
+
+    def _start(self, device: torch.device) -> Tensor:
+        counts = torch.tensor([self.total, self.in_a_row], dtype=torch.float32)
+        if device.type == "cuda":
+            self._copied = torch.cuda.Event()
+            counts = counts.pin_memory()
+        self._copy = counts
+        return counts.to(device, copy=True)
+
+
+def decides_on_host(device: torch.device) -> bool:
+    """Return whether the host looks at a number before it goes on. It would have to wait for a GPU.
+
+    device (torch.device): The device of the number.
+    RETURNS (bool): Whether it does.
+    """
+    return device.type == "cpu"
+
+
 class _FusedAdamW(torch.optim.AdamW):
-    """torch's fused AdamW. It divides gradients by `grad_scale` as it reads them, at no cost."""
+    """torch's fused AdamW.
+
+    grad_scale (Tensor | None): It divides gradients by this number as it reads them, at no cost.
+    found_inf (Tensor | None): If this number is 1, it leaves weights and moments as they are.
+    """
 
     grad_scale: Tensor | None = None
+    found_inf: Tensor | None = None
 
 
 def _describe_gradient(

@@ -70,7 +70,7 @@ def tiny_options(tiny_config: Path, tiny_corpus: Path) -> tuple[object, ...]:
     return ("--config", tiny_config, "--train", tiny_corpus)
 
 
-@pytest.fixture(scope="session", params=["conll04", "conll04_minilm"])
+@pytest.fixture(scope="session", params=["conll04", "conll04_uncased"])
 def transformer_options(
     request: pytest.FixtureRequest, tiny_corpus: Path, tiny_encoder: Path
 ) -> tuple[object, ...]:

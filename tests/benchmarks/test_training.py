@@ -94,7 +94,7 @@ def test_the_command_needs_no_transformer(run_benchmark, tiny_options):
 
 
 @pytest.mark.parametrize(
-    "name", ["ace05", "ade", "conll04", "conll04_frozen", "conll04_minilm", "sample", "scierc"]
+    "name", ["ace05", "ade", "conll04", "conll04_frozen", "conll04_uncased", "sample", "scierc"]
 )
 def test_every_config_has_the_head_that_is_replaced(name, request):
     config = load_config(request.config.rootpath / "configs" / f"{name}.cfg")

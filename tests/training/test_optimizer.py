@@ -330,6 +330,24 @@ def test_step_without_finite_gradient_is_left_out(bad, grad_clip):
     assert before - model.get_param("W") == pytest.approx(0.1, rel=0.05)
 
 
+def test_a_device_leaves_out_a_step_by_itself(monkeypatch):
+    """The way of a GPU, for which the host does not wait: it hears of the step at the next one."""
+    monkeypatch.setattr("spacy_tabcnn.training.optimizer.decides_on_host", lambda device: False)
+    model = Linear(1, 1).initialize()
+    optimizer = AdamW(0.1, grad_clip=1.0)
+    before = model.get_param("W").copy()
+    set_gradient(model, W=[[math.nan]])
+    model.finish_update(optimizer)
+    optimizer.step_schedules()
+    assert np.array_equal(model.get_param("W"), before)
+    set_gradient(model, W=[[1.0]])
+    model.finish_update(optimizer)
+    with pytest.warns(UserWarning, match="left out a step"):
+        optimizer.step_schedules()
+    assert optimizer.n_skipped == 1
+    assert before - model.get_param("W") == pytest.approx(0.1, rel=0.05)
+
+
 def test_moments_outlive_a_replaced_array():
     weights = []
     for replaced in (False, True):

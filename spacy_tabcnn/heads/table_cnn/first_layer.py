@@ -57,6 +57,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from ..products import Products
+from ..transfers import to_device
 from .layout import Band, Layout
 
 ROWS, COLUMNS = 0, 1
@@ -134,7 +135,7 @@ class VectorIndex(NamedTuple):
         corner_sentences = sentence[corner_words.flatten()].repeat_interleave(reach * n_sums)
         sentences = torch.cat([sentence.repeat_interleave(2 * n_sums), corner_sentences])
         tensors = (corner_words, sentences, edge_start, corner_start, variant, in_corner)
-        on_device = [tensor.to(layout.sentence.device, non_blocking=True) for tensor in tensors]
+        on_device = [to_device(tensor, layout.sentence.device) for tensor in tensors]
         return cls(n_edges, len(sentences), reach, *on_device)
 
     def summands(self, band: Band, rows: range) -> Tensor:

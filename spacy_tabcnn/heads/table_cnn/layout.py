@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..transfers import to_device
+
 
 class Layout(NamedTuple):
     """The place of each word in its sentence.
@@ -42,7 +44,7 @@ class Layout(NamedTuple):
         start = lengths.cumsum(0) - lengths
         before = torch.arange(len(sentence)) - start[sentence]
         on_cpu = torch.stack([sentence, before, lengths[sentence] - 1 - before])
-        return cls(lengths, on_cpu, *on_cpu.to(device, non_blocking=True).unbind())
+        return cls(lengths, on_cpu, *to_device(on_cpu, device).unbind())
 
     @property
     def rows(self) -> range:
@@ -105,7 +107,7 @@ class Band(NamedTuple):
         first_col = torch.arange(rows.start, rows.stop) - n_below
         by_row = torch.stack([n_cells, stops - n_cells - first_col])
         device = layout.sentence.device
-        return cls(rows, lowest, [0, *stops.tolist()], *by_row.to(device, non_blocking=True))
+        return cls(rows, lowest, [0, *stops.tolist()], *to_device(by_row, device))
 
     def split(self, n_cells: int) -> Iterator[range]:
         """Divide the rows so that each part has at most `n_cells` cells, or one row."""
