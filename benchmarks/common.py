@@ -34,8 +34,22 @@ Row: TypeAlias = dict[str, Any]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+
+def _check_output(output: Path | None) -> Path | None:
+    """Refuse an output that may be a corpus, a config or a pipeline."""
+    if output is not None and output.resolve().suffix != ".json":
+        raise typer.BadParameter(f"{output}: expected a file name that ends in .json")
+    return output
+
+
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="JSON file; metrics/NAME.json by default")
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="JSON file; metrics/NAME.json by default",
+        callback=_check_output,
+    ),
 ]
 RepeatsOption = Annotated[
     int, typer.Option("--repeats", min=1, help="Timed rounds, after one round of warm-up")

@@ -343,7 +343,7 @@ def _check_writable(target: Path) -> None:
 
 
 def _copy_rights(target: Path, temporary: Path) -> None:
-    """Give a temporary file the permissions and, if this user may, the owner of its target."""
+    """Copy to a temporary file the permissions and, if this user may, the owner of its target."""
     with suppress(FileNotFoundError):
         status = target.stat()
         shutil.copymode(target, temporary)

@@ -219,7 +219,7 @@ class Parts:
         for number in range(after):
             kept.add(self._get_path(number).name)
         for path in sorted(self.folder.iterdir()):
-            if _OWN.fullmatch(path.name) and path.name not in kept:
+            if _OWN.fullmatch(path.name) and path.name not in kept and not path.is_dir():
                 path.unlink()
 
     def _get_path(self, number: int) -> Path:

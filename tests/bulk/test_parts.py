@@ -56,6 +56,14 @@ def test_parts_after_a_missing_one_are_removed_when_a_run_goes_on(full):
     assert not get_part(full, 3).exists()
 
 
+def test_a_folder_in_the_place_of_a_part_is_named(full):
+    get_part(full, 1).unlink()
+    get_part(full, 1).mkdir()
+    assert resume(full) and full.count() == 1
+    with pytest.raises(OSError, match=r"tabcnn-000001.jsonl: cannot be written \(Is a directory"):
+        full.write(1, [])
+
+
 def test_the_folder_goes_with_what_stopped_runs_left(full):
     (full.folder / ".tabcnn-000001.jsonl.tabcnn-0a.jsonl").touch()
     full.remove()
