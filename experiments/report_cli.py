@@ -46,7 +46,7 @@ def report_cli(
     try:
         from .report import write_report
         from .results import Study
-        from .storage import list_studies, read_results
+        from .storage import STORAGE_ERRORS, describe_error, list_studies, read_results
 
         studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
         write_report(
@@ -60,4 +60,6 @@ def report_cli(
         )
     except (OSError, ValueError) as err:
         msg.fail("Could not write the report", str(err), exits=1)
+    except STORAGE_ERRORS as err:
+        msg.fail("Could not write the report", describe_error(storage, err), exits=1)
     msg.good(f"Report in {output}", "report.md, report.html and the figures")

@@ -1,6 +1,7 @@
 """The storage of studies: a database with Optuna's studies. A study has a trial for each run."""
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import SQLAlchemyError
 
 from .grid import Run
 from .results import RunResult, StudySettings, read_run, read_saved_results
@@ -22,6 +24,10 @@ SAMPLERS: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
 }
+SQLITE_FILE = "sqlite:///"
+_SQLITE_MAGIC = b"SQLite format 3\0"
+# Errors of the storage that no other message explains.
+STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 # The states of a run with several trials, in the order in which they count. Withdrawn trials are
 # pruned, which is none of these.
 _PRIORITY = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
@@ -34,11 +40,15 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
         local disk: machines that share a study require a database server.
     heartbeat (int): Seconds between two signs of life of a worker, the same in all processes.
     RETURNS (RDBStorage): The storage.
+    RAISES (OSError): If an SQLite file cannot be opened.
+    RAISES (ValueError): If an SQLite file is damaged.
     """
     url = str(url)
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
+    if url.startswith(SQLITE_FILE):
+        _check_sqlite(Path(url.removeprefix(SQLITE_FILE)))
     engine_options = {}
     if url.startswith("sqlite"):
         engine_options = {"connect_args": {"timeout": 60}}
@@ -58,6 +68,59 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
         event.listen(storage.engine, "begin", _begin_immediate)
         storage.engine.dispose()
     return storage
+
+
+def _check_sqlite(path: Path) -> None:
+    """Check an SQLite file, so that a cut or damaged one is neither read in part nor written to.
+
+    A file that does not exist, or an empty one, becomes a new storage.
+    """
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
+        return
+    with path.open("rb") as file_:
+        is_database = file_.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    findings = ["it is no SQLite database"]
+    if is_database:
+        findings = _find_damages(path)
+    if findings:
+        raise ValueError(
+            f"{path}: this storage is damaged ({findings[0]}). Restore it from a copy. Or move it "
+            "away and start a new one; with --results NAME.jsonl of a report, the runs that the "
+            "report has are not computed again"
+        )
+
+
+def _find_damages(path: Path) -> list[str]:
+    """Find the damages of an SQLite file."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    try:
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        if path.stat().st_size % page_size:
+            return ["it ends within a page"]
+        (finding,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.OperationalError as err:
+        raise OSError(f"{path}: cannot be read ({err})") from err
+    except sqlite3.DatabaseError as err:
+        return [str(err)]
+    finally:
+        connection.close()
+    if finding == "ok":
+        return []
+    return str(finding).splitlines()[-1:]
+
+
+def describe_error(storage: str | Path, error: Exception) -> str:
+    """Describe an error of a database that a study or a report cannot do without.
+
+    storage (str | Path): The path or URL of the storage.
+    error (Exception): The error of SQLAlchemy or Optuna.
+    RETURNS (str): The message.
+    """
+    cause = getattr(error, "orig", None) or error
+    return (
+        f"{storage}: the storage cannot be used ({cause}). If it is a file, check that it is on a "
+        "local disk, complete, and can be written; if it is a database, that it can be reached"
+    )
 
 
 def _leave_transactions_to_us(connection: SqliteConnection, record: object) -> None:

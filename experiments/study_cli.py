@@ -133,6 +133,8 @@ def study_cli(
         )
     except (OSError, RuntimeError, ValueError) as err:
         msg.fail("Could not run the study", str(err), exits=1)
+    except storages.STORAGE_ERRORS as err:
+        msg.fail("Could not run the study", storages.describe_error(storage, err), exits=1)
     if choices is not None:
         _print_best(storages.read_results(storage, name)[1], runs)
     if progress.n_failed:

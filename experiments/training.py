@@ -15,18 +15,23 @@ import torch
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from spacy.training import Example
-from spacy.training.initialize import init_nlp
-from spacy.training.loop import DIR_MODEL_BEST, train
+from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
 from spacy.util import load_config, resolve_dot_names
 from thinc.api import Config
 from transformers.utils.logging import get_logger
 
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples, score_relations
+from spacy_tabcnn.files import replace_folder
 from spacy_tabcnn.relations import get_relations
 from spacy_tabcnn.sentences import sentence_bounds
+from spacy_tabcnn.training.loop import train_or_go_on
 
 from .grid import ENCODER, Overrides, Run, find_encoder, make_overrides
 from .results import MEASURES, CorpusCounts, CountsByPrefix, RunScores, StudySettings
+
+# The end of the name of the folder in which a run is trained. A run whose worker was killed goes on
+# in it.
+UNFINISHED = "-unfinished"
 
 
 @dataclass
@@ -59,24 +64,40 @@ class SpacyTrain:
         """
         setup_gpu(self.gpu_id, silent=True)
         self.output.mkdir(parents=True, exist_ok=True)
+        folder = self.output / f"{run.name}{UNFINISHED}"
         for leftover in self.output.glob(f"{run.name}-*"):
-            shutil.rmtree(leftover)  # its worker was killed
-        folder = Path(tempfile.mkdtemp(prefix=f"{run.name}-", dir=self.output))
+            if leftover != folder:
+                shutil.rmtree(leftover)  # its worker was killed
+        try:
+            return self._train_in(folder, run, chosen)
+        except BlockingIOError:
+            # Another worker still trains this run, though it seemed dead.
+            other = Path(tempfile.mkdtemp(prefix=f"{run.name}-", dir=self.output))
+            return self._train_in(other, run, chosen)
+
+    def _train_in(self, folder: Path, run: Run, chosen: Overrides) -> RunScores:
+        """Train in a folder, which is removed at the end, but not if the process is stopped."""
         try:
             with _share_cores(self.n_workers):
                 outcome = self._train(run, chosen, folder)
             if self.keep:
-                shutil.rmtree(self.output / run.name, ignore_errors=True)
-                folder.rename(self.output / run.name)
-            return outcome
-        finally:
+                kept = self.output / run.name
+                with replace_folder(kept) as new:
+                    for name in (DIR_MODEL_BEST, DIR_MODEL_LAST):
+                        (folder / name).rename(new / name)
+        except BlockingIOError:
+            raise
+        except Exception:
             shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        return outcome
 
     def _train(self, run: Run, chosen: Overrides, folder: Path) -> RunScores:
         log_path = self.output / f"{run.name}.log"
         with log_path.open("w", encoding="utf-8") as log, _redirect_messages(log):
-            nlp = init_nlp(self.make_config(run, chosen), use_gpu=self.gpu_id)
-            train(nlp, folder, use_gpu=self.gpu_id, stdout=log, stderr=io.StringIO())
+            config = self.make_config(run, chosen)
+            train_or_go_on(config, folder, gpu_id=self.gpu_id, stdout=log, stderr=io.StringIO())
             return score(spacy.load(folder / DIR_MODEL_BEST))
 
     def make_config(self, run: Run, chosen: Overrides) -> Config:

@@ -29,6 +29,8 @@ _Identity: TypeAlias = str | tuple[int, int]
 # Marks of temporary names. They say to whom a file belongs that a kill left behind.
 _MARK = ".tabcnn-"
 _OLD = ".old"
+# The stem of a temporary folder within its target.
+_NEW = "new"
 # The maximum length of the part of a temporary name that comes from the target, in bytes. A name
 # has 255 bytes at most on common file systems.
 _MAX_STEM = 100
@@ -75,10 +77,10 @@ def replace_file(path: str | Path) -> Iterator[Path]:
         yield Path(path)
         return
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=False) as temporary:
+    with name_output(path), _reserve(target, is_folder=False) as temporary:
         _check_writable(target)
         yield temporary
-        _copy_mode(target, temporary)
+        _copy_rights(target, temporary)
         _sync(temporary)
         os.replace(temporary, target)
         sync_folder(target.parent)
@@ -97,9 +99,10 @@ def open_output(path: str | Path) -> Iterator[BufferedWriter]:
 
 
 def open_new(path: Path) -> BufferedWriter:
-    """Open the file of `replace_file` for writing; an error of the disk then names it.
+    """Open a temporary file for writing; an error of the disk then names its output.
 
-    path (Path): The path that `replace_file` yields.
+    path (Path): The path that `replace_file` yields, or a path in the folder of `fill_folder` or
+        `replace_folder`.
     RETURNS (BufferedWriter): The file, open.
     """
     return BufferedWriter(_NamedFile(path, "wb"), _BUFFER)
@@ -142,12 +145,12 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     RAISES (OSError): If the folder cannot be written. The message names it, and an old one is kept.
     """
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=True) as temporary:
+    with name_output(path), _reserve(target, is_folder=True) as temporary:
         restore_folder(target)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         yield temporary
-        _copy_mode(target, temporary)
+        _copy_rights(target, temporary)
         _sync_tree(temporary)
         _swap(temporary, target)
         sync_folder(target.parent)
@@ -166,15 +169,15 @@ def fill_folder(path: str | Path) -> Iterator[Path]:
     """
     target = _resolve(path)
     with (
-        _name_target(Path(path), target),
+        name_output(path),
         _removing_if_empty(target),
-        _reserve(target / "new", is_folder=True) as temporary,
+        _reserve(target / _NEW, is_folder=True) as temporary,
     ):
         yield temporary
         _sync_tree(temporary)
         files = _list_files(temporary)
         for name in files:
-            with _name_target(target / name, target / name):
+            with name_output(target / name):
                 _check_writable(target / name)
         for name in files:
             _move(temporary / name, target / name)
@@ -193,6 +196,33 @@ def restore_folder(path: str | Path) -> None:
         if old.name.endswith(_OLD):
             os.rename(old, target)
             return
+
+
+@contextmanager
+def name_output(path: str | Path, *, also: Iterable[Path] = ()) -> Iterator[None]:
+    """Name an output in an error of the disk, in place of a temporary file, a folder or nothing.
+
+    path (str | Path): The output.
+    also (Iterable[Path]): Other files that it needs.
+    RAISES (OSError): With a message that names the output, if it cannot be written.
+    """
+    target = _resolve(path)
+    try:
+        yield
+    except OSError as err:
+        named = str(err.filename or target)
+        if err.errno is None or not (_belongs_to(named, target) or Path(named) in also):
+            raise  # another file, such as an input
+        shown = _remove_marks(Path(path))
+        if is_temporary(Path(named).parent):  # a file in a temporary folder
+            shown = _remove_marks(Path(named))
+        end = "No file was made"
+        if os.path.exists(shown):
+            end = "The old one is kept"
+        raise type(err)(
+            f"{shown}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
+            "permissions, or name another output"
+        ) from err
 
 
 def check_outputs(
@@ -312,33 +342,33 @@ def _check_writable(target: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
-def _copy_mode(target: Path, temporary: Path) -> None:
+def _copy_rights(target: Path, temporary: Path) -> None:
+    """Copy to a temporary file the permissions and, if this user may, the owner of its target."""
     with suppress(FileNotFoundError):
+        status = target.stat()
         shutil.copymode(target, temporary)
-
-
-@contextmanager
-def _name_target(path: Path, target: Path) -> Iterator[None]:
-    """Name the output in an error of the disk, in place of a temporary file or nothing."""
-    try:
-        yield
-    except OSError as err:
-        named = str(err.filename or "")
-        if err.errno is None or (named and not _belongs_to(named, target)):
-            raise  # another file, such as an input
-        end = "No file was made"
-        if os.path.exists(target):
-            end = "The old one is kept"
-        raise type(err)(
-            f"{path}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
-            "permissions, or name another output"
-        ) from err
+        if os.name == "posix":
+            with suppress(PermissionError):
+                os.chown(temporary, status.st_uid, status.st_gid)
 
 
 def _belongs_to(named: str, target: Path) -> bool:
     """Check whether an error's file is a target, a folder around it, or its temporary file."""
     path = Path(named)
-    return path == target or path in target.parents or _get_stem(target) in named
+    is_within = target in path.parents and is_temporary(path.relative_to(target))
+    return path == target or path in target.parents or is_within or _get_stem(target) in named
+
+
+def _remove_marks(path: Path) -> Path:
+    """Return the final name of a file in a temporary folder, for messages."""
+    parts = []
+    for part in path.parts:
+        name, mark, _ = part.partition(_MARK)
+        if not (mark and part.startswith(".")):
+            parts.append(part)
+        elif name != f".{_NEW}":
+            parts.append(name.removeprefix("."))
+    return Path(*parts)
 
 
 def _get_stem(target: Path) -> str:
@@ -462,7 +492,7 @@ def _move(source: Path, target: Path) -> None:
         with replace_file(target) as temporary:
             shutil.copyfile(source, temporary)
     else:
-        _copy_mode(target, source)
+        _copy_rights(target, source)
         os.replace(source, target)
 
 

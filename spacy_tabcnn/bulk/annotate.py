@@ -116,7 +116,7 @@ def annotate_file(
         for number, part in enumerate(minibatch(results, part_size), parts.count()):
             parts.write(number, part)
         _check_unchanged(source, settings)
-        n_rows, n_rejected = _write_files(source, parts, text_field, columns)
+        n_rows, n_rejected = _write_files(source, parts, settings, columns)
         parts.remove()
         return BulkSummary(n_rows, n_rejected, n_resumed)
 
@@ -193,21 +193,27 @@ def _make_batches(rows: Iterable[Row], part_size: int, batch_size: int) -> Itera
         yield from minibatch(part, batch_size)
 
 
-def _write_files(source: Path, parts: Parts, text_field: str, columns: Columns) -> tuple[int, int]:
+def _write_files(
+    source: Path, parts: Parts, settings: Settings, columns: Columns
+) -> tuple[int, int]:
     """Write the output and, if any row was rejected, the rejects. Return the numbers of both."""
     output = parts.output
     rejects = get_rejects_path(output)
     with replace_file(output) as complete:
         with open_new(complete) as file_, open_output(rejects) as rejects_file:
-            n_rows, n_rejected = write_output(
-                source,
-                parts.read(),
-                file_,
-                rejects_file,
-                text_field=text_field,
-                to=get_format(output),
-                columns=columns,
-            )
+            try:
+                n_rows, n_rejected = write_output(
+                    source,
+                    parts.read(),
+                    file_,
+                    rejects_file,
+                    text_field=str(settings["text_field"]),
+                    to=get_format(output),
+                    columns=columns,
+                )
+            finally:
+                # An input that has changed explains an error, such as too few results.
+                _check_unchanged(source, settings)
         if not n_rejected:
             rejects.unlink()
         parts.finish(complete)

@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from .csv_rows import write_csv
+from .csv_rows import read_header, write_csv
 from .json_rows import ID, Record, dump_json, encode_line
 from .rows import (
     ADDED,
@@ -237,6 +237,9 @@ def _get_id(row: "pa.RecordBatch") -> Record:
 def _infer_columns(source: Path, text_field: str) -> Columns:
     """Find the Arrow type of each field of a JSONL, CSV or text file."""
     kinds: dict[str, set[str]] = {}
+    if get_format(source) == "csv":
+        for name in read_header(source, text_field)[0]:
+            kinds[name] = set()  # a column without any row
     for row in read_rows(source, text_field=text_field):
         if row.reason is None:
             for name, value in row.record.items():

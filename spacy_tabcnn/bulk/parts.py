@@ -7,6 +7,7 @@ files with names of its own only.
 
 import hashlib
 import json
+import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
@@ -17,7 +18,7 @@ from typing import NamedTuple, TypeAlias
 
 from filelock import FileLock, Timeout
 
-from ..files import open_output, write_text
+from ..files import name_output, open_output, write_text
 from .json_rows import encode_line
 from .rows import RowResult
 
@@ -26,7 +27,8 @@ Settings: TypeAlias = dict[str, str | int]
 
 # The file with the settings of a run.
 RUN = "tabcnn-run.json"
-# The names of the files that a run writes, and of their temporary files.
+# The names of parts, and of all files that a run writes, temporary ones included.
+_PART = re.compile(r"tabcnn-[0-9]{6,}\.jsonl")
 _OWN = re.compile(r"\.?tabcnn-(run\.json|[0-9]{6,}\.jsonl)(\.tabcnn-.*)?")
 _WAY_OUT = (
     "Remove this file to annotate its documents and all following ones again, or start over with "
@@ -44,7 +46,6 @@ def lock_output(output: Path) -> Iterator[None]:
     RAISES (BlockingIOError): If another run has the lock.
     RAISES (ValueError): If OUT.lock is a file of someone else.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
     path = get_lock_path(output)
     if path.is_dir() or (path.exists() and path.stat().st_size):
         raise ValueError(
@@ -52,7 +53,9 @@ def lock_output(output: Path) -> Iterator[None]:
         )
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        with name_output(output, also=[path]):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as err:
         raise BlockingIOError(
             f"{output}: another run is writing it. Wait until it has ended, or name another file "
@@ -146,8 +149,10 @@ class Parts:
                 f"{self.output}: exists, but not as the run wrote it whose parts are in "
                 f"{self.folder}. Move it to go on with the run, or start over with --overwrite"
             )
-        for number in range(self.count()):
+        n_parts = self.count()
+        for number in range(n_parts):
             self._check(number)
+        self._remove_files(after=n_parts)
         return True
 
     def count(self) -> int:
@@ -202,13 +207,20 @@ class Parts:
         """Remove the files of the run, and the folder if it holds nothing else."""
         if not self.folder.is_dir():
             return
-        for path in sorted(self.folder.iterdir()):
-            # The settings go last: a run that is stopped before can be resumed.
-            if _OWN.fullmatch(path.name) and path.name != RUN:
-                path.unlink()
+        self._remove_files()
+        # The settings go last: a run that is stopped before can be resumed.
         (self.folder / RUN).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files of someone else
             self.folder.rmdir()
+
+    def _remove_files(self, after: int = 0) -> None:
+        """Remove the parts from a number on, and temporary files."""
+        kept = {RUN}
+        for number in range(after):
+            kept.add(self._get_path(number).name)
+        for path in sorted(self.folder.iterdir()):
+            if _OWN.fullmatch(path.name) and path.name not in kept:
+                path.unlink()
 
     def _get_path(self, number: int) -> Path:
         return self.folder / f"tabcnn-{number:06}.jsonl"
@@ -216,6 +228,7 @@ class Parts:
     def _start(self, settings: Settings, overwrite: bool, others: Iterable[Path]) -> bool:
         """Start a run that has no file yet; return False if it is complete."""
         if not overwrite:
+            self._check_no_parts()
             if self.output.exists():
                 return self._tidy()
             self._check_new(others)
@@ -230,6 +243,14 @@ class Parts:
             return False
         raise ValueError(f"{self.output}: exists and is complete. Annotate again with --overwrite")
 
+    def _check_no_parts(self) -> None:
+        """Check that there are no parts without the file of their run."""
+        if self.folder.is_dir() and any(map(_PART.fullmatch, os.listdir(self.folder))):
+            raise ValueError(
+                f"{self.folder}: holds parts, but not the settings of their run, {RUN}. Start over "
+                "with --overwrite"
+            )
+
     def _check_new(self, others: Iterable[Path]) -> None:
         """Check that a new run replaces nothing."""
         for path in others:
@@ -238,11 +259,6 @@ class Parts:
                     f"{path}: exists, but {self.output} does not. Move it, or replace it with "
                     "--overwrite"
                 )
-        if self.count():
-            raise ValueError(
-                f"{self.folder}: holds parts, but not the settings of their run, {RUN}. Start over "
-                "with --overwrite"
-            )
 
     def _read_run(self) -> _Run | None:
         """Read the file of the run; return None if there is none."""

@@ -16,6 +16,7 @@ from .round_trip import round_trip_cli
 from .serve import serve_cli
 from .show import show_cli
 from .split import split, split_cli
+from .train import train, train_cli
 
 __all__ = [
     "annotate_cli",
@@ -40,5 +41,7 @@ __all__ = [
     "split",
     "split_cli",
     "tabcnn_cli",
+    "train",
+    "train_cli",
     "write_errors",
 ]

@@ -330,8 +330,10 @@ def _check_written(
     outputs = [output]
     if output.suffix in BRAT_SUFFIXES:
         outputs = [output.with_suffix(suffix) for suffix in BRAT_SUFFIXES]
-    replaced = list(filter(None, [tokenizer]))
-    check_written(outputs, [*inputs, model, Path(str(folds))], replaced=replaced)
+    read = [*inputs, model]
+    if folds is not None:
+        read.append(str(folds))
+    check_written(outputs, read, replaced=filter(None, [tokenizer]))
 
 
 def _choose_alignment(strict: bool) -> Alignment:

@@ -9,15 +9,16 @@ from typing import Annotated, TypedDict
 import srsly
 import typer
 from spacy.cli._util import parse_config_overrides
-from spacy.cli.train import train
 from spacy.util import load_config
 from wasabi import msg
 
 from ..corpora.folds import TEST, TRAIN
 from ..evaluation.scoring import Scores
+from ..files import write_json
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_written
 from .evaluate import evaluate, save_scores
+from .train import train
 
 SCORES = "scores.json"
 SETTINGS = "settings.json"  # the origin of the scores
@@ -69,7 +70,8 @@ def cross_validate_cli(
         typer.Option(
             "--resume",
             "-r",
-            help="Keep the scores in OUTPUT that come from the same settings and data",
+            help="Keep the scores in OUTPUT that come from the same settings and data, and go on "
+            "with a fold that was stopped",
         ),
     ] = False,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
@@ -90,6 +92,7 @@ def cross_validate_cli(
     try:
         check_kind(config, Kind.CONFIG, others=[folds, directory])
         check_kind(folds, Kind.CORPUS, others=[directory])
+        check_written(filter(None, [directory, output]), [config, folds])
         result = cross_validate(
             config,
             folds,
@@ -122,7 +125,8 @@ def cross_validate(
     folds (Path): The folder that holds the folds 0, 1, ..., each with train.spacy and test.spacy.
     directory (Path): Folder for the pipelines and scores, with one folder for each fold.
     n_folds (int): Number of folds, from the first.
-    resume (bool): Keep the scores of folds with the same settings and data.
+    resume (bool): Keep the scores of folds with the same settings and data. A fold that was stopped
+        goes on from its checkpoint.
     gpu_id (int): The GPU, or -1 for the CPU.
     overrides (Mapping[str, object] | None): Settings of the config to replace, by dotted name.
     RETURNS (FoldScores): The scores of each fold, and the mean and standard deviation of each
@@ -136,13 +140,16 @@ def cross_validate(
         data, model = folds / str(number), directory / str(number)
         settings = _describe(config, overrides, data)
         msg.divider(f"Fold {number}")
-        if resume and (model / SCORES).is_file() and _read_settings(model) == settings:
-            msg.info(f"Kept the scores in {model / SCORES}")
+        kept = None
+        if resume:
+            kept = _read_scores(model, settings)
+        if kept is None:
+            kept = _score_fold(config, model, data, overrides, resume=resume, gpu_id=gpu_id)
+            write_json(model / SETTINGS, settings)
+            write_json(model / SCORES, kept)
         else:
-            _train_fold(config, model, data, overrides, gpu_id=gpu_id)
-            srsly.write_json(model / SETTINGS, settings)
-            srsly.write_json(model / SCORES, evaluate(model / "model-last", data / TEST))
-        scores.append(srsly.read_json(model / SCORES))
+            msg.info(f"Kept the scores in {model / SCORES}")
+        scores.append(kept)
     return _average(scores)
 
 
@@ -157,13 +164,21 @@ def _check_folds(folds: Path, n_folds: int) -> None:
                 )
 
 
-def _train_fold(
-    config: Path, model: Path, data: Path, overrides: Mapping[str, object], *, gpu_id: int
-) -> None:
-    """Train on the fold in `data`, into the folder `model`."""
+def _score_fold(
+    config: Path,
+    model: Path,
+    data: Path,
+    overrides: Mapping[str, object],
+    *,
+    resume: bool,
+    gpu_id: int,
+) -> Scores:
+    """Train on the fold in `data`, into the folder `model`, and score the last weights."""
     paths = {"paths.train": str(data / TRAIN), "paths.dev": str(data / TEST)}
     (model / SCORES).unlink(missing_ok=True)
-    train(config, model, use_gpu=gpu_id, overrides={**overrides, **paths})
+    settings = {**overrides, **paths}
+    last = train(config, model, resume=resume, restart=True, gpu_id=gpu_id, overrides=settings)
+    return evaluate(last, data / TEST)
 
 
 def _average(folds: list[Scores]) -> FoldScores:
@@ -187,11 +202,28 @@ def _describe(config: Path, overrides: dict[str, object], data: Path) -> dict[st
     return description
 
 
-def _read_settings(model: Path) -> object:
-    path = model / SETTINGS
+def _read_scores(model: Path, settings: dict[str, str]) -> Scores | None:
+    """Read the scores of a fold; None if there are none, or they come from other settings.
+
+    A file that a kill or a full disk has damaged counts as none.
+    """
+    if _read_json(model / SETTINGS) != settings:
+        return None
+    scores = _read_json(model / SCORES)
+    if not isinstance(scores, dict):
+        return None
+    return scores
+
+
+def _read_json(path: Path) -> object:
+    """Read a file; None if it does not exist, or is no JSON."""
     if not path.is_file():
         return None
-    return srsly.read_json(path)
+    try:
+        return srsly.read_json(path)
+    except (RecursionError, ValueError):
+        msg.warn(f"{path}: damaged, so it is not used")
+        return None
 
 
 def _print_table(result: FoldScores) -> None:

@@ -82,10 +82,7 @@ def evaluate_cli(
         msg.fail("Could not evaluate", str(err), exits=1)
     _print_scores(scores)
     if output is not None:
-        try:
-            save_scores(output, scores)
-        except OSError as err:
-            msg.fail("Could not save the scores", str(err), exits=1)
+        save_scores(output, scores)
 
 
 def evaluate(
@@ -126,13 +123,15 @@ def _set_min_score(nlp: Language, min_score: float) -> None:
 
 
 def save_scores(path: Path, scores: Mapping[str, object]) -> None:
-    """Write scores to a file, whole or not at all, and print a message.
+    """Write scores to a file, whole or not at all, and print a message; exit if that fails.
 
     path (Path): A JSON file; its folder is made if needed. It is replaced if it exists.
     scores (Mapping[str, object]): The scores.
-    RAISES (OSError): If the file cannot be written; an old one is kept.
     """
-    write_text(path, srsly.json_dumps(dict(scores), indent=2))
+    try:
+        write_text(path, srsly.json_dumps(dict(scores), indent=2))
+    except OSError as err:
+        msg.fail("Could not save the scores", str(err), exits=1)
     msg.good(f"Saved the scores to {path}")
 
 

@@ -32,7 +32,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from ..files import fill_folder, is_temporary, replace_folder
+from ..files import fill_folder, is_temporary, open_new, replace_folder
 from ..relations import is_text
 from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
@@ -583,8 +583,9 @@ def _write_pair(base: Path, document: BratDocument) -> None:
     if text.startswith(BYTE_ORDER_MARK):
         text = BYTE_ORDER_MARK + text  # a mark of its own; otherwise the text would lose its own
     # As bytes: line ends stay as the offsets count them.
-    Path(f"{base}{ANNOTATION_SUFFIX}").write_bytes("".join(lines).encode("utf-8"))
-    Path(f"{base}{TEXT_SUFFIX}").write_bytes(text.encode("utf-8"))
+    for suffix, content in ((ANNOTATION_SUFFIX, "".join(lines)), (TEXT_SUFFIX, text)):
+        with open_new(Path(f"{base}{suffix}")) as file_:
+            file_.write(content.encode("utf-8"))
 
 
 def _render_lines(gold: GoldSpans, where: str) -> list[str]:

@@ -25,6 +25,7 @@ from ..labels import LabelData, LabelScheme
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import grow_module
 from ..runtime.optimizer import for_head
+from .divergence import check_loss
 from .training_texts import TextCounts, find_difference
 
 # spaCy's own trainable tok2vec, so that a component needs neither transformer nor download.
@@ -246,6 +247,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         sgd (Optimizer | None): The optimiser, if the model is to be updated at once.
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
+        RAISES (DivergenceError): If the loss is not finite, or out of all proportion.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -262,6 +264,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self._report(skipped, advice=self._advise(skipped))
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
+        check_loss(self.name, loss, self._count_labels(gold))
         backprop(d_logits)
         losses[self.name] += loss
         if sgd not in (None, False):
@@ -452,6 +455,10 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
     @abstractmethod
     def _compute_loss(self, logits: LogitsT, gold: GoldT) -> tuple[float, LogitsT]:
         """Compute the loss of a batch and its gradient with respect to the logits."""
+
+    @abstractmethod
+    def _count_labels(self, gold: GoldT) -> int:
+        """Return the number of labels over which the loss is a sum; 1 if it is a mean."""
 
     @abstractmethod
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:

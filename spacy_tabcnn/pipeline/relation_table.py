@@ -295,6 +295,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
     def _compute_loss(self, logits: TableLogits, gold: GoldTables) -> tuple[float, TableLogits]:
         return table_loss(logits, gold)
 
+    def _count_labels(self, gold: GoldTables) -> int:
+        return len(gold.tags) + len(gold.relations)
+
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch into parts whose logits fit in memory.
 

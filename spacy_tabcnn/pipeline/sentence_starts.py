@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from spacy.language import Language
 from spacy.pipeline.senter import SentenceRecognizer
@@ -154,6 +155,22 @@ class SentenceStarts(SentenceRecognizer):
         sgd (Optimizer): The optimiser. An `AdamW` of this package applies its `head_learn_rate`.
         """
         self.model.finish_update(for_head(sgd))
+
+    def get_training_state(self) -> list[object]:
+        """Return the state of the draws of joined documents, for a checkpoint of a training.
+
+        RETURNS (list): The state of the generator of random numbers, as plain data.
+        """
+        version, numbers, gauss = self._rng.getstate()
+        return [version, list(numbers), gauss]
+
+    def set_training_state(self, state: list[object]) -> None:
+        """Go on with the draws of joined documents.
+
+        state (list): The output of `get_training_state`.
+        """
+        version, numbers, gauss = state
+        self._rng.setstate((version, tuple(cast(list[int], numbers)), gauss))
 
     def _join(self, examples: list[Example]) -> list[Example]:
         if not self.joined:

@@ -191,6 +191,9 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
     def _compute_loss(self, logits: SpanLogits, gold: GoldSpans) -> tuple[float, SpanLogits]:
         return gold_loss(logits, gold)
 
+    def _count_labels(self, gold: GoldSpans) -> int:
+        return 1  # a mean
+
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
         return {"n_types": 1 + len(scheme.entities), "n_relations": len(scheme.relations)}
 

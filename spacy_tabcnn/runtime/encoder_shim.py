@@ -85,8 +85,14 @@ class EncoderShim(TorchShim):
             return encode_at_once(self._encode, inputs.kwargs)
         if is_train or not self.cache_size:
             return self._encode_in_passes(inputs.kwargs)
-        cache = self._weights.get(list(self._model.parameters()), "outputs", self._make_cache)
-        return cache.complete(inputs.kwargs, self._encode_in_passes)
+        return self.get_cache().complete(inputs.kwargs, self._encode_in_passes)
+
+    def get_cache(self) -> OutputCache:
+        """Return the cache of outputs of the current weights; an empty one if they are new.
+
+        RETURNS (OutputCache): The cache.
+        """
+        return self._weights.get(list(self._model.parameters()), "outputs", self._make_cache)
 
     def finish_update(self, optimizer: Optimizer) -> None:
         """Hand the gradients over to the optimiser, unless the encoder is frozen.

@@ -49,6 +49,29 @@ class OutputCache:
             self._keep(key, found[key])
         return _pad([found[key] for key in sequences.keys], sequences.n_subwords)
 
+    def get_keys(self) -> list[bytes]:
+        """Return the keys of the sequences, from the one that was used longest ago.
+
+        RETURNS (list[bytes]): The keys.
+        """
+        return list(self._entries)
+
+    def get_outputs(self, key: bytes) -> Outputs:
+        """Return the outputs of a sequence.
+
+        key (bytes): Its key.
+        RETURNS (Outputs): Arrays (sub-words, width) by name, or tuples of such arrays.
+        """
+        return self._entries[key].outputs
+
+    def add(self, key: bytes, outputs: Outputs) -> None:
+        """Add the outputs of a sequence, as the one that was used last.
+
+        key (bytes): The key of the sequence.
+        outputs (Outputs): Its outputs; see `get_outputs`.
+        """
+        self._keep(key, _Entry(dict(outputs), _count_bytes(outputs)))
+
     def _find(self, keys: Sequence[bytes]) -> dict[bytes, "_Entry"]:
         found = {}
         for key in keys:
@@ -103,6 +126,18 @@ class _Entry(NamedTuple):
 
         cut_outputs = map_arrays(cut, outputs)
         return cls(cut_outputs, n_bytes)
+
+
+def _count_bytes(outputs: Outputs) -> int:
+    n_bytes = 0
+
+    def count(array: Tensor) -> Tensor:
+        nonlocal n_bytes
+        n_bytes += array.nbytes
+        return array
+
+    map_arrays(count, outputs)
+    return n_bytes
 
 
 def _pad(entries: list[_Entry], n_subwords: int) -> BaseModelOutput:

@@ -12,6 +12,8 @@ from thinc.types import FloatsXd, Generator
 from thinc.util import get_array_module
 from torch import Tensor
 
+from ..pipeline.divergence import DivergenceError
+
 NAME = "spacy-tabcnn.AdamW.v1"
 # Last parts of the names of thinc's and torch's biases. The bias of a Maxout layer has two
 # dimensions.
@@ -20,6 +22,25 @@ CLIP_EPS = 1e-6  # as in `torch.nn.utils.clip_grad_norm_`
 # Steps from one update of the averages to the next. They average over hundreds of steps, so more
 # frequent updates would change nothing.
 AVERAGE_EVERY = 8
+# Steps in a row that may be left out. A step that is left out changes no weight: if the next ones
+# fail too, the weights are the cause, not a batch.
+MAX_SKIPPED_IN_A_ROW = 2
+# Kinds of arrays in the state of an optimiser, besides "average".
+MOMENTS = ("exp_avg", "exp_avg_sq")
+AVERAGE = "average"
+
+
+class OptimizerState(NamedTuple):
+    """Everything that an optimiser has collected in its steps.
+
+    arrays (dict[str, dict[KeyT, Tensor]]): By kind, an array for each parameter that it has.
+    counts (dict[KeyT, int]): The number of updates of each parameter.
+    numbers (dict[str, int]): Counts over all parameters.
+    """
+
+    arrays: dict[str, dict[KeyT, Tensor]]
+    counts: dict[KeyT, int]
+    numbers: dict[str, int]
 
 
 class AdamW(Optimizer):
@@ -33,7 +54,7 @@ class AdamW(Optimizer):
     Biases and the gains of normalisation layers (one-dimensional arrays) have no weight decay.
     Components that train with the second learning rate hand `for_head` to their model in place of
     the optimiser. A step whose gradient norm is not finite is left out and counted in `n_skipped`.
-    The first one is warned about.
+    The first one is warned about, and the third in a row is an error.
 
     With `use_averages`, spaCy evaluates and saves an average of the latest weights, over about the
     last ninth of the steps so far, in place of the latest weights. It steadies the scores.
@@ -103,6 +124,7 @@ class AdamW(Optimizer):
         self._averages: dict[KeyT, Tensor] = {}
         self._n_steps = 0
         self.n_skipped = 0
+        self._n_skipped_in_a_row = 0
 
     @property
     def head_learn_rate(self) -> float:
@@ -146,6 +168,47 @@ class AdamW(Optimizer):
         on_change (Callable[[], None]): Called after each step that updates the parameter.
         """
         self._collect(key, parameter, gradient, is_head=False, on_change=on_change)
+
+    def get_state(self) -> OptimizerState:
+        """Return moments, averages and counts. The schedules are no part of it.
+
+        RETURNS (OptimizerState): The state. Its arrays are the optimiser's own, not copies.
+        """
+        arrays: dict[str, dict[KeyT, Tensor]] = {AVERAGE: dict(self._averages)}
+        counts: dict[KeyT, int] = {}
+        for kind in MOMENTS:
+            arrays[kind] = {}
+        for key, leaf in self._leaves.items():
+            moments = self._adamw.state.get(leaf)
+            if not moments:
+                continue
+            counts[key] = int(moments["step"].item())
+            for kind in MOMENTS:
+                arrays[kind][key] = moments[kind]
+        numbers = {
+            "n_steps": self._n_steps,
+            "n_skipped": self.n_skipped,
+            "n_skipped_in_a_row": self._n_skipped_in_a_row,
+        }
+        return OptimizerState(arrays, counts, numbers)
+
+    def set_state(self, state: OptimizerState) -> None:
+        """Set moments, averages and counts, in an optimiser that has taken no step.
+
+        state (OptimizerState): The state, see `get_state`. The optimiser owns its arrays from then
+            on.
+        """
+        for key, count in state.counts.items():
+            moments = [state.arrays[kind][key] for kind in MOMENTS]
+            # The weights follow with the first gradient.
+            leaf = self._leaves[key] = torch.nn.Parameter(torch.empty_like(moments[0]))
+            step = torch.tensor(float(count), device=leaf.device)
+            self._adamw.state[leaf] = {"step": step, **dict(zip(MOMENTS, moments, strict=True))}
+        for key, average in state.arrays[AVERAGE].items():
+            self._start_average(key, average)
+        self._n_steps = state.numbers["n_steps"]
+        self.n_skipped = state.numbers["n_skipped"]
+        self._n_skipped_in_a_row = state.numbers["n_skipped_in_a_row"]
 
     def step_schedules(self) -> None:
         """Update the collected parameters, then advance the learning rates to the next step's."""
@@ -205,9 +268,11 @@ class AdamW(Optimizer):
         self._pending.clear()
         updates = list(pending.values())
         norm = torch.nn.utils.get_total_norm([update.gradient for update in updates])
+        # The one value of a step that the host waits for.
         if not torch.isfinite(norm):
-            self._skip(norm)
+            self._skip(norm, pending)
             return
+        self._n_skipped_in_a_row = 0
         self._adamw.grad_scale = self._scale(norm)
         self._fill_groups(updates)
         self._adamw.step()
@@ -249,7 +314,7 @@ class AdamW(Optimizer):
         for key, update in updates.items():
             average = self._averages.get(key)
             if average is None or average.shape != update.leaf.shape:
-                self._start_average(key, update.leaf)
+                self._start_average(key, update.leaf.detach().clone())
         n_before, rest = divmod(self._n_steps, AVERAGE_EVERY)
         self._n_steps += 1
         if rest == 0:
@@ -258,16 +323,19 @@ class AdamW(Optimizer):
             with torch.no_grad():
                 torch._foreach_lerp_(averages, leaves, 9.0 / (10.0 + n_before))
 
-    def _start_average(self, key: KeyT, leaf: Tensor) -> None:
-        average = self._averages[key] = leaf.detach().clone()
+    def _start_average(self, key: KeyT, average: Tensor) -> None:
+        self._averages[key] = average
         array = cast(FloatsXd, torch2xp(average))
         arrays = cast(dict[Any, FloatsXd], self.averages)
         arrays[key] = array
         # The key that thinc's own torch shims read; any other layer reads the first one.
         arrays[f"pytorch_{key[0]}_{key[1]}"] = array
 
-    def _skip(self, norm: Tensor) -> None:
+    def _skip(self, norm: Tensor, pending: dict[KeyT, "_Update"]) -> None:
         self.n_skipped += 1
+        self._n_skipped_in_a_row += 1
+        if self._n_skipped_in_a_row > MAX_SKIPPED_IN_A_ROW:
+            raise _describe_gradient(norm, pending, self._n_skipped_in_a_row)
         if self.n_skipped == 1:
             warnings.warn(
                 f"{NAME}: left out a step, because the norm of its gradient is {norm.item()}; "
@@ -319,6 +387,23 @@ class _FusedAdamW(torch.optim.AdamW):
     """torch's fused AdamW. It divides gradients by `grad_scale` as it reads them, at no cost."""
 
     grad_scale: Tensor | None = None
+
+
+def _describe_gradient(
+    norm: Tensor, pending: dict[KeyT, "_Update"], n_steps: int
+) -> DivergenceError:
+    """Make the error about a gradient that stays not finite."""
+    keys = []
+    for key, update in pending.items():
+        if not torch.isfinite(update.gradient).all():
+            keys.append(key)
+    names = ", ".join(sorted(dict.fromkeys(key[1] for key in keys))[:5])
+    return DivergenceError(
+        f"{NAME}: the norm of the gradient is {norm.item()}, in {n_steps} steps in a row, so no "
+        f"step can be taken. {len(keys)} of {len(pending)} parameters have such a gradient "
+        f"({names or 'none by itself'})",
+        keys=keys,
+    )
 
 
 def _check_range(name: str, value: float) -> None:

@@ -363,6 +363,19 @@ def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
         annotate_file(model, many, tmp_path / "out.jsonl", progress=change)
 
 
+def test_an_input_that_changes_at_the_end_is_refused(model, many, tmp_path, monkeypatch):
+    read = Parts.read
+
+    def change(parts):
+        many.write_text('{"text": "one"}\n')
+        return read(parts)
+
+    monkeypatch.setattr(Parts, "read", change)
+    with pytest.raises(ValueError, match=r"in.jsonl: changed while it was annotated"):
+        annotate_file(model, many, tmp_path / "out.jsonl")
+    assert not list(tmp_path.glob("out.jsonl*l"))
+
+
 def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(

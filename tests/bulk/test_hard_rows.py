@@ -192,6 +192,24 @@ def test_csv_to_csv(model, tmp_path):
     assert row.record["id"] == "7" and get_names({**row.record, **annotation}) == FOUND
 
 
+@pytest.mark.parametrize("text", ["\r", "a\rb", "a\nb", "a\r\nb", ' "', "a,b", "", " "])
+def test_any_text_in_csv(model, tmp_path, write_jsonl, text):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": text, "n": 1}])
+    annotate_file(model, source, tmp_path / "out.csv")
+    [row] = read_rows(tmp_path / "out.csv")
+    assert row.record["text"] == text
+    assert (tmp_path / "out.csv").read_bytes().startswith(b"text,n,entities,relations\n")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_csv_without_a_good_record_keeps_its_columns(model, tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    (tmp_path / "in.csv").write_text("id,text\n1\n")
+    assert annotate_file(model, tmp_path / "in.csv", tmp_path / f"out.{suffix}") == (0, 1, 0)
+    check_source(tmp_path / f"out.{suffix}", "text")
+
+
 def test_values_in_csv(model, tmp_path, write_jsonl):
     record = {"text": TEXT, "none": None, "flag": True, "list": ["é"], "relations": 1}
     source = write_jsonl(tmp_path / "in.jsonl", [record, {"text": "", "late": 0.5}])

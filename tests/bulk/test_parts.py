@@ -50,6 +50,12 @@ def test_parts_after_a_missing_one_do_not_count(parts):
     assert parts.count() == 1
 
 
+def test_parts_after_a_missing_one_are_removed_when_a_run_goes_on(full):
+    get_part(full, 1).rename(get_part(full, 3))
+    assert resume(full) and full.count() == 1
+    assert not get_part(full, 3).exists()
+
+
 def test_the_folder_goes_with_what_stopped_runs_left(full):
     (full.folder / ".tabcnn-000001.jsonl.tabcnn-0a.jsonl").touch()
     full.remove()

@@ -21,7 +21,7 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, help="the first seed; drawn from the time by default")
     parser.add_argument(
-        "--dry", action="store_true", help="print the inputs of findings; store none"
+        "--dry", action="store_true", help="print the inputs of findings, and store none"
     )
     arguments = parser.parse_args()
     seed = arguments.seed
