@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from threading import Lock
 
-import spacy
 import streamlit as st
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -22,7 +21,7 @@ from spacy_tabcnn.app.content import (
     keep_relations,
 )
 from spacy_tabcnn.app.markup import show_markup
-from spacy_tabcnn.pipeline.loading import split_sentences
+from spacy_tabcnn.pipeline.loading import load_checked, split_sentences
 from spacy_tabcnn.relations import get_relations, has_relations
 from spacy_tabcnn.sentences import sentence_bounds
 
@@ -39,7 +38,7 @@ def load_model(model: str) -> tuple[Language, Lock]:
     RETURNS (tuple[Language, Lock]): The pipeline and its lock. A pipeline cannot annotate in
         several threads at a time.
     """
-    nlp = spacy.load(model)
+    nlp = load_checked(model)
     split_sentences(nlp)
     return nlp, Lock()
 

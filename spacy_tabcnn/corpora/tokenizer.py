@@ -164,9 +164,15 @@ def load_tokenizer(name: str) -> Language:
     RETURNS (Language): The pipeline.
     RAISES (ImportError): If there is no such language.
     RAISES (OSError): If there is no such pipeline.
+    RAISES (ValueError): If its folder is refused; see `check_folder`.
     """
     if not Path(name).exists() and name not in get_installed_models():
         return spacy.blank(name)
+    if Path(name).is_dir():
+        # The check needs torch, and most conversions need no pipeline.
+        from ..pipeline.model_folder import check_folder
+
+        check_folder(Path(name))
     names = spacy.load(name, enable=[]).component_names
     return spacy.load(name, exclude=names)
 

@@ -21,7 +21,7 @@ from torch import nn
 
 from ..runtime.plain_data import ENCODER_FILE, describe
 from .base import ASSIGNS, RelationPipe
-from .model_folder import CONFIG, check_folder
+from .model_folder import CONFIG, check_config, check_folder, read_config
 from .saved import ADVICE, read_part, read_settings
 
 ResultT = TypeVar("ResultT")
@@ -30,11 +30,7 @@ _SENTENCE_STARTS = {"token.is_sent_start", "doc.sents"}
 
 
 def load_pipeline(model: str | Path) -> Language:
-    """Load a pipeline that predicts relations.
-
-    A folder is not trusted: nothing in it is run or used as a path, and files that are damaged or
-    do not fit together are refused. `spacy.load` checks less; see `model_folder`. An installed
-    package is code that the user trusts.
+    """Load a pipeline that predicts relations; see `load_checked`.
 
     model (str | Path): Name or folder of the pipeline.
     RETURNS (Language): The pipeline.
@@ -42,14 +38,28 @@ def load_pipeline(model: str | Path) -> Language:
     RAISES (ValueError): If it has no component of this package, or the component is disabled, or
         its folder is refused. The message names the file.
     """
-    folder = Path(model)
-    if is_package(str(model)) or not folder.exists():
-        nlp = spacy.load(model)
-    else:
-        nlp = _load_folder(folder)
+    nlp = load_checked(model)
     if not any(isinstance(component, RelationPipe) for _, component in nlp.pipeline):
         raise ValueError(_describe_lack(model, nlp.component_names, nlp.disabled))
     return nlp
+
+
+def load_checked(model: str | Path) -> Language:
+    """Load a pipeline. A folder is not trusted.
+
+    Nothing in the folder is run or used as a path, and files that are damaged or do not fit
+    together are refused. `spacy.load` checks less; see `model_folder`. An installed package is code
+    that the user trusts.
+
+    model (str | Path): Name or folder of the pipeline.
+    RETURNS (Language): The pipeline.
+    RAISES (OSError): If there is no such pipeline.
+    RAISES (ValueError): If its folder is refused. The message names the file.
+    """
+    folder = Path(model)
+    if is_package(str(model)) or not folder.exists():
+        return spacy.load(model)
+    return _load_folder(folder)
 
 
 def _load_folder(folder: Path) -> Language:
@@ -205,7 +215,10 @@ def check_pipelines(models: Sequence[str | Path]) -> None:
 
 def _find_lack(model: str | Path) -> str | None:
     """Describe a pipeline that predicts no relations; return None if it predicts some."""
-    config = load_config(_find_config(model))
+    path = _find_config(model)
+    config = read_config(path)
+    if not is_package(str(model)):
+        read_part(path, lambda _: check_config(config))
     names, disabled = config["nlp"]["pipeline"], config["nlp"].get("disabled", [])
     nlp = spacy.blank(config["nlp"]["lang"])  # knows the factories of installed packages
     for name in names:

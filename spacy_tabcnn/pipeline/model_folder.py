@@ -74,7 +74,7 @@ def check_folder(folder: Path) -> None:
         names code or paths, or if a file is damaged. The message names the file and the way out.
     """
     check_files(folder)
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     read_part(folder / CONFIG, lambda _: check_config(config))
     read_part(folder / "meta.json", _check_meta)
     lang = str(config["nlp"]["lang"])
@@ -124,6 +124,17 @@ def check_config(config: Config) -> None:
     config (Config): The config, with its references.
     RAISES (ValueError): If it does not pass.
     """
+    _check_growth(config)
+    try:
+        replaced = config.interpolate()
+    except Exception as err:  # the parser raises errors of many kinds
+        raise ValueError(f"its references cannot be replaced ({describe(err)})") from err
+    # A reference may name a whole block, or a function.
+    for version in (config, replaced):
+        _check_blocks(version)
+
+
+def _check_blocks(config: Config) -> None:
     nlp = check_mapping(config.get("nlp"), "[nlp]")
     lang = nlp.get("lang")
     if not isinstance(lang, str) or not _LANGUAGE.fullmatch(lang):
@@ -134,7 +145,6 @@ def check_config(config: Config) -> None:
     pipeline = nlp.get("pipeline")
     if not isinstance(pipeline, list) or not all(map(components.__contains__, map(str, pipeline))):
         raise ValueError(f"[nlp] pipeline is {pipeline!r:.200}; expected a list of [components]")
-    _check_growth(config)
     for name in _CALLBACKS:
         if nlp.get(name) is not None:
             raise ValueError(
@@ -237,7 +247,13 @@ def _list_values(block: Mapping[str, object]) -> Iterator[tuple[str, object]]:
             yield key, value
 
 
-def _read_config(path: Path) -> Config:
+def read_config(path: Path) -> Config:
+    """Read the config of a pipeline, with its references.
+
+    path (Path): The file.
+    RETURNS (Config): The config.
+    RAISES (ValueError): If there is no such file, or it is no config.
+    """
     if not path.is_file():
         raise ValueError(f"{path}: no such file, so its folder is no pipeline")
     if path.stat().st_size > MAX_CONFIG:

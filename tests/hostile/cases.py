@@ -776,6 +776,26 @@ def _append(text: str) -> Callable[[Place], None]:
     return change
 
 
+def _refer(value: object, text: str) -> Callable[[Place], None]:
+    def change(place: Place) -> None:
+        edit_config(place, lambda config: _argument(value)(place, config))
+        _append(text)(place)
+
+    return change
+
+
+add(
+    "config: a reference to a function",
+    _refer("${evil}", '\n[evil]\n@readers = "srsly.read_json.v1"\npath = "/etc/passwd"\n'),
+    base="plain",
+    file="config.cfg",
+)
+add(
+    "config: a reference to a name",
+    _refer({"@layers": "${evil.name}"}, '\n[evil]\nname = "TorchScriptWrapper.v1"\n'),
+    base="plain",
+    file="config.cfg",
+)
 add("config: references that grow", _reference_bomb, base="plain", file="config.cfg")
 add(
     "config: references in a circle",
