@@ -86,7 +86,7 @@ def list_differences(old: TrainingSettings, new: TrainingSettings) -> list[str]:
 
     old (TrainingSettings): The settings of the earlier training.
     new (TrainingSettings): The settings of the later one.
-    RETURNS (list[str]): A text for each difference; those of the config first.
+    RETURNS (list[str]): A text for each difference; the differences of the config first.
     """
     found = []
     for name, before, now in compare(old["config"], new["config"]):
