@@ -10,8 +10,8 @@ from typing import TypedDict
 import torch
 from thinc.api import Config, get_current_ops
 
-# Settings of a config that name files or folders, besides the section [paths].
-PATHS = ("path", "source", "vectors", "init_tok2vec", "vocab_data", "lookups")
+# Settings of a config that may name files or folders, besides the section [paths].
+PATHS = ("path", "source", "name", "vectors", "init_tok2vec", "vocab_data", "lookups")
 PACKAGES = (
     "spacy",
     "spacy-tabcnn",
