@@ -136,13 +136,13 @@ def _check_record(path: Path, record: object) -> None:
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise DamagedCheckpointError(path, f"no checkpoint of format {FORMAT}")
     if set(record) != Record.__required_keys__:
-        raise DamagedCheckpointError(path, "its keys are not those of a checkpoint")
+        raise DamagedCheckpointError(path, "its keys are not the keys of a checkpoint")
     for name, kind in TYPES.items():
         if not isinstance(record[name], kind):
             raise DamagedCheckpointError(path, f"{name!r} is {record[name]!r}")
     settings = record["settings"]
     if set(settings) != TrainingSettings.__required_keys__:
-        raise DamagedCheckpointError(path, "'settings' are not those of a training")
+        raise DamagedCheckpointError(path, "'settings' are not the settings of a training")
     for name, kind in SETTING_TYPES.items():
         if not isinstance(settings[name], kind):
             raise DamagedCheckpointError(path, f"'settings' has {name!r} {settings[name]!r}")
@@ -261,7 +261,7 @@ def _make_contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Give a file a second name; copy it where the disk has no links."""
+    """Link a file under a second name; copy it where the disk has no links."""
     try:
         os.link(source, target)
     except OSError:

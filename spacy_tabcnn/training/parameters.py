@@ -49,7 +49,7 @@ class LayerParameter(NamedTuple):
         self.layer.set_param(self.name, array)
 
     def clear_gradient(self) -> None:
-        """Give it a gradient of zeros."""
+        """Set its gradient to zeros."""
         array = self.layer.get_param(self.name)
         self.layer.set_grad(self.name, self.layer.ops.xp.zeros_like(array))
 
@@ -86,7 +86,7 @@ class TorchParameter(NamedTuple):
             self.values.copy_(values)
 
     def clear_gradient(self) -> None:
-        """Give it a gradient of zeros."""
+        """Set its gradient to zeros."""
         self.values.grad = torch.zeros_like(self.values)
 
 

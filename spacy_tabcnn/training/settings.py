@@ -10,8 +10,8 @@ from typing import TypedDict
 import torch
 from thinc.api import Config, get_current_ops
 
-# Settings of a config that name files or folders, besides the section [paths].
-PATHS = ("path", "source", "vectors", "init_tok2vec", "vocab_data", "lookups")
+# Settings of a config that may name files or folders, besides the section [paths].
+PATHS = ("path", "source", "name", "vectors", "init_tok2vec", "vocab_data", "lookups")
 PACKAGES = (
     "spacy",
     "spacy-tabcnn",
@@ -86,7 +86,7 @@ def list_differences(old: TrainingSettings, new: TrainingSettings) -> list[str]:
 
     old (TrainingSettings): The settings of the earlier training.
     new (TrainingSettings): The settings of the later one.
-    RETURNS (list[str]): A text for each difference; those of the config first.
+    RETURNS (list[str]): A text for each difference; the differences of the config first.
     """
     found = []
     for name, before, now in compare(old["config"], new["config"]):

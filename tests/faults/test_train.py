@@ -87,6 +87,7 @@ def test_kills_at_random_moments(training, n_kills, tmp_path):
 def test_a_kill_at_each_step_on_disk(training, n_kills, tmp_path, request):
     if n_kills < 20 or "tiny" not in request.node.name:
         pytest.skip("takes minutes: --kills 20")
+    training.args[0]["training"]["max_steps"] = 2  # two evaluations
     training(tmp_path / "whole")
     whole = read_models(tmp_path / "whole")
     folder = tmp_path / "killed"
