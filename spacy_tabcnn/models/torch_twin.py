@@ -254,7 +254,8 @@ def _embed(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Word
 def _maxout(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Words:
     weight, bias = twin.parameter(node, "W"), twin.parameter(node, "b")
     pieces = F.linear(words.data, weight.flatten(0, 1), bias.flatten())
-    return words._replace(data=pieces.unflatten(1, bias.shape).amax(dim=2))
+    # Of equal pieces, as in rows of zeros, the first one gets the gradient, as in thinc.
+    return words._replace(data=pieces.unflatten(1, bias.shape).max(dim=2).values)
 
 
 def _normalize(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Words:
