@@ -10,12 +10,12 @@ from spacy_transformers.layers.hf_shim import HFShim
 from thinc.api import ArgsKwargs, Optimizer
 from thinc.optimizers import KeyT
 from thinc.types import FloatsXd
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..heads.transfers import to_device
 from ..heads.weights import WeightCache
-from .linear import forget_converted
+from .linear import FastLinear, find_fast_layers, forget_converted
 from .output_cache import OutputCache, find_free_memory
 from .outputs import Output, keep_subword_outputs
 from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
@@ -56,6 +56,7 @@ class EncoderShim(TorchShim):
         self.cache_size = cache_size
         self._is_trained_with = False
         self._weights = WeightCache()
+        self._fast_layers: tuple[nn.Module, list[FastLinear]] | None = None
         self._embedding_gradient = RowGradient()
 
     @property
@@ -115,7 +116,10 @@ class EncoderShim(TorchShim):
         """
         self._weights = WeightCache()
         if self._model is not None:
-            forget_converted(self._model)
+            if self._fast_layers is None or self._fast_layers[0] is not self._model:
+                # The search walks over all submodules.
+                self._fast_layers = self._model, find_fast_layers(self._model)
+            forget_converted(self._fast_layers[1])
 
     @contextmanager
     def use_params(self, params: Mapping[KeyT, FloatsXd]) -> Iterator[None]:

@@ -298,7 +298,7 @@ class TrainingState:
         """Find the frozen encoders that keep their output."""
         found: dict[str, EncoderShim] = {}
         for name, shim in find_shims(self.nlp).items():
-            if getattr(shim, "frozen", False) and getattr(shim, "cache_size", 0):
+            if getattr(shim, "frozen", False) and getattr(shim, "cache_size", 0) != 0:
                 found[name] = cast("EncoderShim", shim)
         return found
 
