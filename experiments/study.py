@@ -118,6 +118,17 @@ def _supervise(
         time.sleep(min(5, heartbeat / 4))
 
 
+@runtime_checkable
+class DeviceTrain(Protocol):
+    """Computes runs on a device of each worker."""
+
+    def for_worker(self, number: int) -> Train:
+        """Return the same for a worker.
+
+        number (int): Number of the worker, from 0 on.
+        """
+
+
 class _Workers:
     """The worker processes of a command.
 
@@ -129,32 +140,34 @@ class _Workers:
         self.n_workers = n_workers
         self._arguments = arguments
         self._context = get_context("spawn")  # a forked process cannot use CUDA
-        self._processes: list[BaseProcess] = []
+        self._processes: dict[int, BaseProcess] = {}  # by the number of the worker
 
     def start(self, n_waiting: int) -> None:
         """Start as many processes as there are runs for, up to the maximum number."""
-        for _ in range(min(self.n_workers - len(self._processes), n_waiting)):
-            process = self._context.Process(target=work, args=self._arguments, daemon=True)
+        free = sorted(set(range(self.n_workers)) - set(self._processes))
+        for number in free[:n_waiting]:
+            arguments = (*self._arguments, number)
+            process = self._context.Process(target=work, args=arguments, daemon=True)
             process.start()
-            self._processes.append(process)
+            self._processes[number] = process
 
     def remove_ended(self) -> int:
         """Forget the processes that have ended, and return the number of those that crashed."""
-        alive, n_crashed = [], 0
-        for process in self._processes:
+        alive, n_crashed = {}, 0
+        for number, process in self._processes.items():
             n_crashed += process.exitcode not in (None, 0)
             if process.is_alive():
-                alive.append(process)
+                alive[number] = process
         self._processes = alive
         return n_crashed
 
     def join(self) -> None:
         """Wait for the processes, which are about to find the queue empty."""
-        for process in self._processes:
+        for process in self._processes.values():
             process.join(_PATIENCE)
 
     def terminate(self) -> None:
-        for process in self._processes:
+        for process in self._processes.values():
             process.terminate()
             process.join()
 
@@ -196,12 +209,20 @@ def _describe_failures(trials: Mapping[Run, FrozenTrial], runs: Iterable[Run]) -
 
 
 def work(
-    url: str | Path, name: str, train: Train, space: SearchSpace, sampler: str, heartbeat: int
+    url: str | Path,
+    name: str,
+    train: Train,
+    space: SearchSpace,
+    sampler: str,
+    heartbeat: int,
+    number: int = 0,
 ) -> None:
     """Compute waiting runs until there are none, or until the parent process has ended.
 
-    The arguments are the arguments of `run_study`.
+    The arguments are the arguments of `run_study`, and the number of this worker on its machine.
     """
+    if isinstance(train, DeviceTrain):
+        train = train.for_worker(number)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, heartbeat=heartbeat)
     study = optuna.load_study(study_name=name, storage=storage, sampler=SAMPLERS[sampler]())

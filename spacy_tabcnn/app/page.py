@@ -8,6 +8,7 @@ from threading import Lock
 import streamlit as st
 from spacy.language import Language
 from spacy.tokens import Doc
+from thinc.api import require_gpu
 
 from spacy_tabcnn.app.content import (
     choose_colours,
@@ -75,7 +76,9 @@ def draw_predicted_table(model: str, text: str, start: int, end: int) -> str:
 
 def main() -> None:
     """Show the page."""
-    models, initial_text = _parse_arguments()
+    models, initial_text, gpu_id = _parse_arguments()
+    if gpu_id >= 0:
+        require_gpu(gpu_id)  # for this thread: each visit has one of its own
     st.set_page_config(page_title="Entities and relations")
     st.html(_WIDTH)
     st.markdown("### Entities and relations")
@@ -103,13 +106,14 @@ def main() -> None:
     show_document(doc, model, nlp)
 
 
-def _parse_arguments() -> tuple[list[str], str]:
-    """Parse the script's arguments: the names of the models, and the text to start with."""
+def _parse_arguments() -> tuple[list[str], str, int]:
+    """Parse the script's arguments: the models, the text to start with, and the GPU."""
     parser = ArgumentParser()
     parser.add_argument("models", nargs="+")
     parser.add_argument("--text", default="")
+    parser.add_argument("--gpu-id", type=int, default=-1)
     arguments = parser.parse_args()
-    return arguments.models, arguments.text
+    return arguments.models, arguments.text, arguments.gpu_id
 
 
 def show_document(doc: Doc, model: str, nlp: Language) -> None:

@@ -17,7 +17,12 @@ _SETTINGS = (
 
 
 def serve(
-    models: Iterable[str], *, host: str = "localhost", port: int = 8501, text: str = ""
+    models: Iterable[str],
+    *,
+    host: str = "localhost",
+    port: int = 8501,
+    text: str = "",
+    gpu_id: int = -1,
 ) -> None:
     """Serve the page until it is interrupted.
 
@@ -25,6 +30,7 @@ def serve(
     host (str): Address at which the server listens.
     port (int): Port at which the server listens.
     text (str): Text with which the page starts.
+    gpu_id (int): The GPU, or -1 for the CPU.
     RAISES (ImportError): If Streamlit is not installed.
     RAISES (ValueError): If a pipeline does not exist, or none of them predicts relations.
     """
@@ -38,8 +44,11 @@ def serve(
     # A pipeline with entities only may stand beside others, to compare them. The page says so.
     check_pipelines(models)
     address = [f"--server.address={host}", f"--server.port={port}"]
+    arguments = [f"--text={text}"]
+    if gpu_id >= 0:
+        arguments.append(f"--gpu-id={gpu_id}")
     main(
-        ["run", *address, *_SETTINGS, str(_PAGE), "--", f"--text={text}", *models],
+        ["run", *address, *_SETTINGS, str(_PAGE), "--", *arguments, *models],
         prog_name="streamlit",
         standalone_mode=False,
     )

@@ -15,6 +15,7 @@ from spacy.language import Language
 from thinc.api import require_gpu
 
 from ..pipeline.loading import load_pipeline
+from ..runtime.heap import freeze_heap, frozen_heap
 from .rows import Row, RowResult
 from .texts import annotate_texts
 
@@ -51,8 +52,9 @@ def _annotate_here(
     model: str | Path, batches: Iterable[list[Row]], text_field: str, gpu_id: int
 ) -> Iterator[tuple[list[Row], list[RowResult]]]:
     nlp = _load(model, gpu_id)
-    for rows in batches:
-        yield rows, annotate_texts(nlp, _get_texts(rows, text_field))
+    with frozen_heap():
+        for rows in batches:
+            yield rows, annotate_texts(nlp, _get_texts(rows, text_field))
 
 
 def _annotate_in_processes(
@@ -111,7 +113,11 @@ def _load(model: str | Path, gpu_id: int) -> Language:
     return load_pipeline(model)
 
 
-_load_once = lru_cache(maxsize=1)(_load)
+@lru_cache(maxsize=1)
+def _load_once(model: str | Path, gpu_id: int) -> Language:
+    nlp = _load(model, gpu_id)
+    freeze_heap()
+    return nlp
 
 
 def _annotate_in_worker(model: str | Path, gpu_id: int, texts: list[str]) -> list[RowResult]:

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import typer
+from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ._app import tabcnn_cli
@@ -23,6 +24,7 @@ def serve_cli(
         str, typer.Option("--host", help="Address to listen at; 0.0.0.0 stands for all addresses")
     ] = "localhost",
     text: Annotated[str, typer.Option("--text", "-t", help="Text with which the page starts")] = "",
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
     Serve a page that annotates texts in the browser.
@@ -41,6 +43,7 @@ def serve_cli(
     try:
         for model in models:
             check_kind(model, Kind.PIPELINE)
-        serve(models, host=host, port=port, text=text)
+        setup_gpu(gpu_id, silent=True)
+        serve(models, host=host, port=port, text=text, gpu_id=gpu_id)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not serve the page", str(err), exits=1)

@@ -161,20 +161,20 @@ class TorchTwin:
         model (Model): The layer.
         optimizer (Optimizer): The optimiser. One that is a `TensorOptimizer`, too, gets tensors.
         """
+        # Asked once: Python compares all methods for the answer.
+        taker: TensorOptimizer | None = None
+        if isinstance(optimizer, TensorOptimizer):
+            taker = optimizer
         for node in model.walk():
             for name in node.param_names:
                 leaf = self._leaves.get((node.id, name))
-                if leaf is not None and leaf.grad is not None:
-                    _hand_over(optimizer, node, name, leaf)
-                    leaf.grad = None
-
-
-def _hand_over(optimizer: Optimizer, node: Model, name: str, leaf: Tensor) -> None:
-    gradient = cast(Tensor, leaf.grad)
-    if isinstance(optimizer, TensorOptimizer):
-        optimizer.collect((node.id, name), leaf, gradient, _do_nothing)
-    else:
-        node.inc_grad(name, cast(Any, torch2xp(gradient, ops=node.ops)))
+                if leaf is None or leaf.grad is None:
+                    continue
+                if taker is not None:
+                    taker.collect((node.id, name), leaf, leaf.grad, _do_nothing)
+                else:
+                    node.inc_grad(name, cast(Any, torch2xp(leaf.grad, ops=node.ops)))
+                leaf.grad = None
 
 
 def _probabilities(node: Model, logits: Tensor, is_train: bool) -> Tensor:
@@ -254,7 +254,8 @@ def _embed(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Word
 def _maxout(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Words:
     weight, bias = twin.parameter(node, "W"), twin.parameter(node, "b")
     pieces = F.linear(words.data, weight.flatten(0, 1), bias.flatten())
-    return words._replace(data=pieces.unflatten(1, bias.shape).amax(dim=2))
+    # Of equal pieces, as in rows of zeros, the first one gets the gradient, as in thinc.
+    return words._replace(data=pieces.unflatten(1, bias.shape).max(dim=2).values)
 
 
 def _normalize(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Words:

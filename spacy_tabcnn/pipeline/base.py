@@ -494,7 +494,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         nodes = set(map(id, self.model.walk()))
         for _, pipe in nlp.pipeline:
             for listener in getattr(pipe, "listeners", []):
-                encoder = getattr(getattr(pipe, "model", None), "transformer", None)
+                encoder = getattr(cast(Any, pipe).model, "transformer", None)
                 if id(listener) in nodes and encoder is not None:
                     count_mixed_layers(self.model, 1 + encoder.config.num_hidden_layers)
 

@@ -9,12 +9,12 @@ from spacy_transformers.data_classes import HFObjects
 from thinc.api import ArgsKwargs, Optimizer, get_torch_default_device
 from thinc.optimizers import KeyT
 from thinc.types import FloatsXd
-from torch import Tensor
+from torch import Tensor, nn
 from transformers.modeling_outputs import BaseModelOutput
 
 from ..heads.transfers import to_device
 from ..heads.weights import WeightCache
-from .linear import forget_converted
+from .linear import FastLinear, find_fast_layers, forget_converted
 from .output_cache import OutputCache, find_free_memory
 from .outputs import Output, keep_subword_outputs
 from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
@@ -57,6 +57,7 @@ class EncoderShim(TorchShim):
         self.cache_size = cache_size
         self._is_trained_with = False
         self._weights = WeightCache()
+        self._fast_layers: tuple[nn.Module, list[FastLinear]] | None = None
         self._embedding_gradient = RowGradient()
 
     def begin_update(self, inputs: ArgsKwargs) -> EncoderStep:
@@ -111,7 +112,10 @@ class EncoderShim(TorchShim):
         """
         self._weights = WeightCache()
         if self._model is not None:
-            forget_converted(self._model)
+            if self._fast_layers is None or self._fast_layers[0] is not self._model:
+                # The search walks over all submodules.
+                self._fast_layers = self._model, find_fast_layers(self._model)
+            forget_converted(self._fast_layers[1])
 
     @contextmanager
     def use_params(self, params: Mapping[KeyT, FloatsXd]) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Linear layers with converted weights in mixed precision, and by oneDNN where that is faster."""
 
 import functools
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -122,13 +123,22 @@ def swap_linears(module: nn.Module, *, onednn: bool) -> None:
             layer._weights = WeightCache()
 
 
-def forget_converted(module: nn.Module) -> None:
-    """Forget the converted weights of the fast layers of a module.
+def find_fast_layers(module: nn.Module) -> list[FastLinear]:
+    """List the fast layers of a module.
 
     module (Module): The module.
+    RETURNS (list[FastLinear]): The layers.
     """
-    for layer in module.modules():
-        if isinstance(layer, FastLinear):
+    return [layer for layer in module.modules() if isinstance(layer, FastLinear)]
+
+
+def forget_converted(layers: Iterable[FastLinear]) -> None:
+    """Forget the converted weights of fast layers.
+
+    layers (Iterable[FastLinear]): The layers.
+    """
+    for layer in layers:
+        if len(layer._weights):
             layer._weights = WeightCache()
 
 

@@ -93,10 +93,20 @@ class TorchShim(PyTorchShim):
         """
         if self._model is None:
             return
+        # Asked once: Python compares all methods for the answer.
+        taker: TensorOptimizer | None = None
+        if isinstance(optimizer, TensorOptimizer):
+            taker = optimizer
         for name, parameter in self._named_parameters():
-            if parameter.grad is not None:
-                self._hand_over(optimizer, (self.id, name), parameter, parameter.grad)
-                parameter.grad = None
+            if parameter.grad is None:
+                continue
+            key = (self.id, name)
+            if taker is not None:
+                taker.collect(key, parameter, parameter.grad, self.weights_changed)
+            else:
+                weights, d_weights = torch2xp(parameter.data), torch2xp(parameter.grad)
+                optimizer(key, cast(FloatsXd, weights), cast(FloatsXd, d_weights))
+            parameter.grad = None
         self.weights_changed()
 
     def weights_changed(self) -> None:
@@ -162,12 +172,3 @@ class TorchShim(PyTorchShim):
             if array is not None:
                 found.append((parameter, array))
         return found
-
-    def _hand_over(
-        self, optimizer: Optimizer, key: KeyT, parameter: nn.Parameter, gradient: torch.Tensor
-    ) -> None:
-        if isinstance(optimizer, TensorOptimizer):
-            optimizer.collect(key, parameter, gradient, self.weights_changed)
-        else:
-            weights, d_weights = torch2xp(parameter.data), torch2xp(gradient)
-            optimizer(key, cast(FloatsXd, weights), cast(FloatsXd, d_weights))

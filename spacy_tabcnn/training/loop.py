@@ -28,6 +28,7 @@ from wasabi import Printer
 
 from ..files import check_outputs, replace_folder, restore_folder
 from ..pipeline.divergence import WHAT_TO_CHANGE, DivergenceError
+from ..runtime.heap import frozen_heap
 from .batches import EpochBatch, RepeatableBatches
 from .checkpoint import (
     FOLDER,
@@ -170,7 +171,8 @@ def _train(
     messages.good("Initialized pipeline")
     messages.write(messages.printer.divider("Training pipeline"))
     training = _Training(nlp, output, settings, gpu_id=gpu_id, messages=messages)
-    return training.run(checkpoint, *streams)
+    with frozen_heap():
+        return training.run(checkpoint, *streams)
 
 
 def _check_paths(output: Path, settings: TrainingSettings, code: Path | None) -> None:

@@ -45,6 +45,7 @@ factory = "transformer"
 @architectures = "spacy-tabcnn.TransformerModel.v1"
 name = ${vars.encoder}
 tokenizer_config = {"use_fast": true}
+transformer_config = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 frozen = ${vars.frozen}
 all_layers = ${vars.frozen}
 cache_mb = ${vars.cache_mb}

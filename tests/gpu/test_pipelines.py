@@ -15,7 +15,7 @@ from thinc.util import to_numpy
 
 from spacy_tabcnn.training.optimizer import AdamW
 
-from .conftest import DATA, PIPELINES, TEXTS, assert_near, words_of
+from .conftest import DATA, PIPELINES, TEXTS, assert_near, on_host, words_of
 
 
 class Recorder:
@@ -123,7 +123,7 @@ def test_learned_by_heart_saved_and_loaded_elsewhere(
         examples = make_examples(nlp)
         fix_random_seed(0)
         nlp.initialize(lambda: examples)
-        optimizer, _ = learn(nlp, examples, steps=120 if name == "spert" else 60)
+        optimizer, _ = learn(nlp, examples, steps=60 if name == "cnn" else 120)
         assert nlp.evaluate(examples)["rels_strict_f"] == 1.0
         nlp.to_disk(tmp_path / "latest")
         with nlp.use_params(optimizer.averages):
@@ -195,10 +195,11 @@ def test_trf_data_as_other_components_read_it(make_pair, device):
     with device.use():
         found = [doc._.trf_data for doc in other.pipe(words_of(other))]
         for one, wanted in zip(found, expected, strict=True):
-            output, wanted_output = one.model_output, wanted.model_output
-            assert_near(
-                output["last_hidden_state"], wanted_output["last_hidden_state"], tolerance=1e-4
-            )
+            # Without the padding, which the CPU leaves at zero.
+            places = wanted.align.dataXd
+            rows = on_host(one.model_output["last_hidden_state"]).reshape(-1, 16)[places]
+            expected_rows = wanted.model_output["last_hidden_state"].reshape(-1, 16)[places]
+            assert_near(rows, expected_rows, tolerance=1e-4)
             np.testing.assert_array_equal(to_numpy(one.align.dataXd), wanted.align.dataXd)
             assert one.wordpieces.strings == wanted.wordpieces.strings
 

@@ -85,6 +85,20 @@ def test_gradients(build, docs):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
 
 
+def test_equal_pieces(docs):
+    """Without biases, rows of zeros have equal pieces, one of which gets the gradient."""
+    model = make_window_encoder().initialize(X=[docs[0]])
+    twin = model.copy()
+    make_twins(twin)
+    arrays, backprop = model.begin_update(docs)
+    _, backprop_twin = twin._func.run(twin, docs, True)
+    backprop([np.ones_like(array) for array in arrays])
+    backprop_twin([np.ones_like(array) for array in arrays])
+    twin._func.finish_update(twin, Adam(0.0))
+    for found, wanted in zip(gradients(twin), gradients(model), strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-3)
+
+
 def test_an_optimizer_updates_thincs_parameters(docs):
     _, twin = make(make_embeddings, docs)
     before = [node.get_param(name).copy() for node in twin.walk() for name in node.param_names]
