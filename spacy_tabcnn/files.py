@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # The name of a file without links, or the numbers of its disk and of the file.
 _Identity: TypeAlias = str | tuple[int, int]
 
-# Marks of temporary names. They say to whom a file belongs that a kill left behind.
+# The mark of temporary names, after the name of the target, and the end of the name that an old
+# folder has between the two steps of its replacement.
 _MARK = ".tabcnn-"
 _OLD = ".old"
 # The stem of a temporary folder within its target.
@@ -231,7 +232,7 @@ def check_outputs(
     *,
     replaced: Iterable[str | Path] = (),
 ) -> None:
-    """Check that no output is an input or contains one, and that no two outputs are the same.
+    """Check that no output is an input, and that no two outputs are the same.
 
     Links, hard links and names that differ only for people (`a/../b`, other case where the disk
     ignores it) are followed. Call it before any work.
@@ -250,16 +251,18 @@ def check_outputs(
             names[identity] = source
     written: dict[_Identity, str | Path] = {}
     for output in (*outputs, *replaced):
-        for identity in _identify(output):
+        identities = list(_identify(output))
+        for identity in identities:
             if identity in names:
                 raise ValueError(
                     f"{output}: is the input too ({names[identity]}). Name another file for the "
                     "output"
                 )
-            if written.setdefault(identity, output) is not output:
+            if identity in written:
                 raise ValueError(
                     f"{output}: is the output {written[identity]} too. Name another file for one"
                 )
+        written.update(dict.fromkeys(identities, output))
     for folder in replaced:
         _check_empty_of(folder, inputs)
 

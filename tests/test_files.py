@@ -304,6 +304,8 @@ def test_a_folder_that_is_replaced_holds_no_input(names, folder):
 def test_two_outputs_are_not_one(names):
     with pytest.raises(ValueError, match=r"hard: is the output .*link too"):
         check_outputs([names / "link", names / "hard"], [])
+    with pytest.raises(ValueError, match="is the output new too"):
+        check_outputs(["new", "new"], [])
 
 
 @needs_posix
