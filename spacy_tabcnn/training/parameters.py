@@ -10,7 +10,6 @@ from thinc.optimizers import KeyT
 from thinc.shims.shim import Shim
 from torch import Tensor
 
-
 # The attribute of a layer that thinc's `set_dropout_rate` sets.
 DROPOUT = "dropout_rate"
 
