@@ -405,7 +405,7 @@ def _parse_lines(lines: Iterable[str], report: ConversionReport, where: str) -> 
             parsed.relations.append(_parse_relation(match, here))
         elif match := _EVENT.fullmatch(line):
             parsed.events.append(_parse_event(match, here))
-        elif line[0] in _OTHER_LINES:
+        elif line[0] in _OTHER_LINES and "\r" not in line:
             report.ignored[_OTHER_LINES[line[0]]] += 1
         else:
             raise ValueError(

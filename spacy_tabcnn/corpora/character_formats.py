@@ -17,7 +17,7 @@ from .alignment import (
     keeps_white_space,
 )
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets, shorten
+from .fields import check_offsets, shorten, show_number
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_doc_id, get_gold, set_gold
 from .options import DEFAULT_OPTIONS, ReadingOptions
@@ -90,8 +90,8 @@ class Offsets:
         """
         if not 0 <= offset < len(self.positions):
             raise ValueError(
-                f"{where}: the offset is {offset}, but the text has {len(self.positions) - 1} "
-                "characters. Correct it"
+                f"{where}: the offset is {show_number(offset)}, but the text has "
+                f"{len(self.positions) - 1} characters. Correct it"
             )
         position = self.positions[offset]
         if offset and self.positions[offset - 1] == position:

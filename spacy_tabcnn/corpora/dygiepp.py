@@ -28,6 +28,7 @@ from .fields import (
     get_orig_id,
     has_field,
     locate,
+    show_number,
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import (
@@ -242,8 +243,8 @@ def _check_span(start: int, last: int, tokens: range, unit: str, where: str) -> 
     if tokens:
         held = f"the tokens {tokens.start} to {tokens.stop - 1}"
     raise ValueError(
-        f"{where}: it spans tokens {start} to {last} (inclusive), but the {unit} has {held}. "
-        "Offsets count through the whole document; correct them"
+        f"{where}: it spans tokens {show_number(start)} to {show_number(last)} (inclusive), but "
+        f"the {unit} has {held}. Offsets count through the whole document; correct them"
     )
 
 

@@ -74,8 +74,8 @@ def check_offsets(start: int, end: int, length: int, units: str, where: str) -> 
     """
     if not 0 <= start < end <= length:
         raise ValueError(
-            f"{where}: it spans {units} {start} to {end} (exclusive), but the text has {length} "
-            f"{units} and an entity has at least one. Correct its offsets"
+            f"{where}: it spans {units} {show_number(start)} to {show_number(end)} (exclusive), "
+            f"but the text has {length} {units} and an entity has at least one. Correct its offsets"
         )
 
 
@@ -271,6 +271,15 @@ def describe(value: JsonValue) -> str:
     except (RecursionError, ValueError):  # nested too deeply, or an integer with too many digits
         return name
     return f"{name}, {shorten(text)}"
+
+
+def show_number(number: int) -> str:
+    """Return a number of a file for a message, since it may have thousands of digits.
+
+    number (int): The number.
+    RETURNS (str): Its digits; the first ones of a long number, and "…".
+    """
+    return shorten(str(number))
 
 
 def shorten(text: str, limit: int = MAX_SHOWN) -> str:

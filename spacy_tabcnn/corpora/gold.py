@@ -287,11 +287,17 @@ def _count_missing_annotation(doc: Doc, report: ConversionReport, where: str) ->
 def _get_entities(
     doc: Doc, sentence_of: Sequence[int], report: ConversionReport, where: str
 ) -> tuple[list[EntityOffsets], set[tuple[int, int]]]:
-    """Return the entities that lie within one sentence, and the boundaries of the others."""
+    """Return the entities that a format can hold, and the boundaries of the others.
+
+    They have a label and lie within one sentence.
+    """
     entities: list[EntityOffsets] = []
     left_out: set[tuple[int, int]] = set()
     for ent in doc.ents:
-        if sentence_of[ent.start] == sentence_of[ent.end - 1]:
+        if not ent.label_.strip():
+            left_out.add((ent.start, ent.end))
+            report.drop(Reason.UNLABELLED_ENTITY, where, _show(doc, _offsets(ent)))
+        elif sentence_of[ent.start] == sentence_of[ent.end - 1]:
             entities.append(_offsets(ent))
             report.entities[ent.label_] += 1
         else:
@@ -324,6 +330,8 @@ def _find_problem(
     `left_out` holds the boundaries of entities that were left out, `found` the relations so far.
     """
     head, tail, _ = indices
+    if not relation.label.strip():
+        return Reason.UNLABELLED_RELATION
     if _uses(relation, left_out):
         return Reason.LOST_ARGUMENT
     if head == _NO_ENTITY or tail == _NO_ENTITY:

@@ -33,6 +33,10 @@ _BLOCKS = re.compile(
     "figcaption|figure|footer|form|h[1-6]|head|header|hr|html|legend|li|main|menu|nav|ol|option|p|"
     "pre|section|summary|table|tbody|td|tfoot|th|thead|title|tr|ul"
 )
+# A tag that is not closed before the next one, and limits for such tags.
+_OPEN_TAG = re.compile(r"<[^<>]*(?=<|\Z)")
+_MAX_OPEN = 100
+_MAX_SEARCH = 30_000_000  # the number of these tags, times the number of characters
 _HIDDEN = frozenset(("script", "style"))
 
 
@@ -75,6 +79,7 @@ class HyperText:
     """
 
     def __init__(self, html: str, *, utf16: bool) -> None:
+        _check_tags(html)
         parser = _TextParser()
         try:
             # Browsers read all line ends as one character.
@@ -237,6 +242,13 @@ def _get_paragraphs(data: JsonValue, field: str, inner: str | None, where: str) 
         name = find_text_field(paragraph, here, text_field=inner, others=("author", "speaker"))
         texts.append(get_field(paragraph, name, str, here))
     return texts
+
+
+def _check_tags(html: str) -> None:
+    """Refuse HTML that takes minutes: Python's parser searches all of it for the end of each tag."""
+    n_open = len(_OPEN_TAG.findall(html))
+    if n_open > _MAX_OPEN and n_open * len(html) > _MAX_SEARCH:
+        raise ValueError(f"its HTML has {n_open} tags that are not closed. Correct the mark-up")
 
 
 def _check_quote(value: JsonValue, marked: str, where: str) -> None:

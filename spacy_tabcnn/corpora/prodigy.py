@@ -33,6 +33,7 @@ from .fields import (
     get_orig_id,
     has_field,
     shorten,
+    show_number,
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import RelationIndices
@@ -265,11 +266,13 @@ class _ArgumentFinder:
         doc = self.found.doc
         if not self.has_tokens:
             raise ValueError(
-                f"{where}: {key} is token {token}, but the task has no tokens. Export the tokens, "
-                f"or give the relation the field '{key}_span'"
+                f"{where}: {key} is token {show_number(token)}, but the task has no tokens. Export "
+                f"the tokens, or give the relation the field '{key}_span'"
             )
         if not 0 <= token < len(doc):
-            raise ValueError(f"{where}: {key} is token {token}, but the text has {len(doc)} tokens")
+            raise ValueError(
+                f"{where}: {key} is token {show_number(token)}, but the text has {len(doc)} tokens"
+            )
         return self.index_of_last_token.get(token), doc[token].text
 
 

@@ -19,6 +19,7 @@ from .fields import (
     get_orig_id,
     has_field,
     locate,
+    show_number,
 )
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, EntityOffsets, RelationIndices, get_doc_id, get_gold, set_gold
@@ -126,8 +127,8 @@ def _get_argument(relation: JsonValue, role: str, n_entities: int, where: str) -
     index = get_field(relation, role, int, where)
     if not 0 <= index < n_entities:
         raise ValueError(
-            f"{where}: its {role} is entity {index}, but the sentence has {n_entities} entities, "
-            "counted from 0. Correct the index"
+            f"{where}: its {role} is entity {show_number(index)}, but the sentence has "
+            f"{n_entities} entities, counted from 0. Correct the index"
         )
     return index
 

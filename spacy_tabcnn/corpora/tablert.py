@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.training.iob_utils import doc_to_biluo_tags
 
 from .conversion import ConversionReport
 from .fields import get_field, shorten
@@ -125,9 +124,11 @@ def _check_sequence(prefix: str, label: str, open_label: str, where: str) -> Non
 
 
 def _render_tags(doc: Doc, entities: list[EntityOffsets]) -> JsonObject:
-    tags = []
-    for tag in doc_to_biluo_tags(doc):
-        if tag == "-":  # spaCy's tag for "not annotated"
-            tag = "O"
-        tags.append(tag)
+    tags = ["O"] * len(doc)
+    for start, end, label in entities:
+        if end - start == 1:
+            tags[start] = f"U-{label}"
+        else:
+            inner = [f"I-{label}"] * (end - start - 2)
+            tags[start:end] = [f"B-{label}", *inner, f"L-{label}"]
     return {"tags": tags}

@@ -8,6 +8,7 @@ import pytest
 from spacy.tokens import Doc, Span
 
 from spacy_tabcnn.corpora.formats import FORMATS, read_annotations, write_annotations
+from spacy_tabcnn.corpora.labelstudio import labelstudio_to_docs
 
 JSON_FORMATS = [name for name in FORMATS if name != "brat"]
 # Each format's record of "Ann lives in Rome", with two entities and a relation.
@@ -91,7 +92,7 @@ RECORDS = {
 DEEP = ["[" * depth + "]" * depth for depth in (500, 990, 1_000, 2_000, 100_000)]
 DEEP += ['{"a":' * depth + "1" + "}" * depth for depth in (500, 990, 5_000, 100_000)]
 NUMBERS = ["1" * 4_301, "-" + "9" * 100_000, "1e999", "-1e999", "NaN", "Infinity", "-Infinity"]
-NUMBERS += [str(2**64), str(2**128), str(-(2**63) - 1), "1.5", "1e300"]
+NUMBERS += ["9" * 4_000, str(2**64), str(2**128), str(-(2**63) - 1), "1.5", "1e300"]
 OTHERS = ["null", "true", "5", '"text"', "[]", "[[]]", "[null]", "{}"]
 STRINGS = ['"\\ud800"', '"a\\uDFFFb"', '"\\u0000"', '""', '" "', '"\\ufeff"']
 UNSAFE_IDS = ["../x", "a/b", "/abs", "C:\\x", "CON", "nul.txt", "Com1", "", " ", ".", "..", "~"]
@@ -263,6 +264,7 @@ def test_a_leading_mark_belongs_to_the_text(nlp, tmp_path, text, name):
         "x" * 100_000,
         "\x00",
         "\ufeffT2\tPER 0 3\tAnn",
+        "#2\tNote\tT1\rT1\tPER 0 3\tAnn",
     ],
 )
 def test_lines_of_brat_name_their_place(nlp, tmp_path, line):
@@ -300,3 +302,26 @@ def make_doc(nlp, orig_id):
     doc._.relations = []
     doc.user_data["orig_id"] = orig_id
     return doc
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("label", [" ", "\u3000"])
+def test_entities_and_relations_without_a_label_are_reported(nlp, tmp_path, name, label):
+    doc = nlp.make_doc("Ann met Bob in Rome")
+    doc.set_ents([Span(doc, 0, 1, "PER"), Span(doc, 2, 3, label), Span(doc, 4, 5, "LOC")])
+    ann, rome = doc[0:1], doc[4:5]
+    if name == "brat":
+        label = "R"
+    doc._.relations = [(ann, rome, label or "R"), (ann, doc[2:3], "Knows")]
+    written = write_annotations(tmp_path / "out", [doc], format_name=name)
+    _, report = read_annotations(tmp_path / "out", nlp, format_name=name)
+    assert (written.n_entities_read, report.entities.total()) == (3, 2)
+    assert (written.n_relations_read, written.relations) == (2, report.relations)
+
+
+@pytest.mark.parametrize("piece", ["<a ", "<!--", "<style", "<a b='"])
+def test_mark_up_that_is_not_closed_takes_little_time(nlp, piece):
+    region = {"id": "a", "type": "hypertextlabels", "value": {"start": "/p[1]", "labels": ["X"]}}
+    task = {"data": {"text": piece * 100_000}, "annotations": [{"result": [region]}]}
+    with pytest.raises(ValueError, match="task 0: its HTML has 100000 tags that are not closed"):
+        labelstudio_to_docs([task], nlp)
