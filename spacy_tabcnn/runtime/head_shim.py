@@ -12,7 +12,7 @@ from ..heads.growth import GrowingHead
 from ..heads.products import HasProducts
 from ..heads.tensors import check_fit, dump_tensors, load_tensors, parse_tensors
 from .onednn import prefers_onednn
-from .plain_data import check_mapping, describe, read_msgpack
+from .plain_data import check_mapping, describe, is_size, read_msgpack
 from .products import OneDNNProducts
 from .torch_shim import TorchShim
 
@@ -222,7 +222,7 @@ def check_dims(model: Model) -> None:
 def _check_dims(value: object) -> dict[str, int]:
     dims: dict[str, int] = {}
     for name, size in check_mapping(value, "the head's 'config'").items():
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
+        if not is_size(size):
             raise ValueError(f"the head's size {name!r} is {size!r:.100}; expected a whole number")
         dims[name] = size
     return dims

@@ -1,7 +1,7 @@
 """Plain data of a model directory: msgpack and JSON from a file that is not trusted."""
 
 import json
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 import srsly
 
@@ -83,6 +83,15 @@ def take(mapping: dict[str, object], key: str, kind: type[ValueT], name: str) ->
             f"{key!r} of {name} is a {type(value).__name__}; expected a {kind.__name__}"
         )
     return value
+
+
+def is_size(value: object) -> TypeGuard[int]:
+    """Check whether a value can be the size of an array.
+
+    value (object): The value.
+    RETURNS (bool): True if it is a whole number from 0 to 2**31 - 1.
+    """
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
 
 
 def describe(error: BaseException) -> str:

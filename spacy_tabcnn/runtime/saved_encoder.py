@@ -211,7 +211,10 @@ def _make_module(settings: dict[str, object], tensors: dict[str, Tensor]) -> Pre
     try:
         config = CONFIG_MAPPING[str(settings["model_type"])].from_dict(settings)
         _check_sizes(config, tensors)
-        module: PreTrainedModel = AutoModel.from_config(config, trust_remote_code=False)
+        precision = getattr(torch, str(settings.get("torch_dtype") or "float32"))
+        module: PreTrainedModel = AutoModel.from_config(
+            config, torch_dtype=precision, trust_remote_code=False
+        )
         load_tensors(module, tensors)
     except ValueError:
         raise

@@ -6,7 +6,7 @@ from typing import TypedDict
 import numpy as np
 from thinc.api import Model
 
-from .plain_data import check_mapping, read_msgpack, take
+from .plain_data import check_mapping, is_size, read_msgpack, take
 
 # Types of the settings of layers that are saved.
 _PLAIN = (bool, int, float, str, list, type(None))
@@ -136,21 +136,24 @@ def _check_info(node: Model, info: dict[str, object], n_nodes: int) -> None:
     take(info, "name", str, "a layer")
     dims = check_mapping(info.get("dims"), f"the sizes of the layer {node.name!r}")
     for dim, size in dims.items():
-        if dim not in node.dim_names:
-            raise ValueError(f"the layer {node.name!r} has no size {dim!r:.100}")
-        if size is None:
-            continue
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**31:
-            raise ValueError(f"the size {dim!r} of the layer {node.name!r} is {size!r:.100}")
-        if node.has_dim(dim) and node.get_dim(dim) != size:
-            raise ValueError(
-                f"the size {dim!r} of the layer {node.name!r} is {size}, but config.cfg builds "
-                f"{node.get_dim(dim)}"
-            )
+        if size is not None or dim not in node.dim_names:
+            _check_dim(node, dim, size)
     refs = check_mapping(info.get("refs"), f"the references of the layer {node.name!r}")
     for ref, index in refs.items():
         if index is not None and not (isinstance(index, int) and 0 <= index < n_nodes):
             raise ValueError(f"the reference {ref!r:.100} of the layer {node.name!r} is no layer")
+
+
+def _check_dim(node: Model, dim: str, size: object) -> None:
+    if dim not in node.dim_names:
+        raise ValueError(f"the layer {node.name!r} has no size {dim!r:.100}")
+    if not is_size(size):
+        raise ValueError(f"the size {dim!r} of the layer {node.name!r} is {size!r:.100}")
+    if node.has_dim(dim) and node.get_dim(dim) != size:
+        raise ValueError(
+            f"the size {dim!r} of the layer {node.name!r} is {size}, but config.cfg builds "
+            f"{node.get_dim(dim)}"
+        )
 
 
 def _check_attr(node: Model, name: str, value: object, where: str) -> None:

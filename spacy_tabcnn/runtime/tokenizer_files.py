@@ -4,7 +4,7 @@ import json
 import math
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -190,8 +190,22 @@ def check_tokenizer(entry: dict[str, object]) -> None:
     entry (dict[str, object]): The data.
     RAISES (ValueError): If it does.
     """
-    settings = check_mapping(entry.get("kwargs", {}), "the tokenizer's 'kwargs'")
-    for name, value in settings.items():
+    _check_arguments(check_mapping(entry.get("kwargs", {}), "the tokenizer's 'kwargs'"))
+    for name in entry.keys() - {"kwargs"}:
+        if name not in FILES:
+            raise ValueError(
+                f"its tokenizer has a file {name!r:.200}, which is no known file of a tokenizer. "
+                f"{_ADVICE}"
+            )
+        _as_bytes(entry[name], name)
+    for name, check in _CHECKS.items():
+        if name in entry:
+            check(_parse(entry, name))
+
+
+def _check_arguments(arguments: Mapping[str, object]) -> None:
+    """Check the arguments with which transformers loads a tokenizer."""
+    for name, value in arguments.items():
         if name in _CODE:
             raise ValueError(
                 f"its tokenizer has the setting {name!r}, which can run code from files. {_ADVICE}"
@@ -201,22 +215,13 @@ def check_tokenizer(entry: dict[str, object]) -> None:
                 f"its tokenizer has the setting {name!r} = {value!r:.100}; expected only "
                 f"'use_fast' = true or false. {_ADVICE}"
             )
-    for name in entry.keys() - {"kwargs"}:
-        if name not in FILES:
-            raise ValueError(
-                f"its tokenizer has a file {name!r:.200}, which is no known file of a tokenizer. "
-                f"{_ADVICE}"
-            )
-        _as_bytes(entry[name], name)
-    if "tokenizer_config.json" in entry:
-        _check_settings(_parse(entry, "tokenizer_config.json"))
-    if "tokenizer.json" in entry:
-        _check_rules(_parse(entry, "tokenizer.json"))
-    if "special_tokens_map.json" in entry:
-        tokens = _parse(entry, "special_tokens_map.json")
-        for name, value in tokens.items():
-            if not _is_plain(value):
-                raise ValueError(f"special_tokens_map.json of its tokenizer: {name!r} is no token")
+
+
+def _check_tokens(tokens: Mapping[str, object]) -> None:
+    """Check the content of special_tokens_map.json."""
+    for name, value in tokens.items():
+        if not _is_plain(value):
+            raise ValueError(f"special_tokens_map.json of its tokenizer: {name!r} is no token")
 
 
 _ADVICE = "Code and paths in a model directory are never used"
@@ -241,7 +246,10 @@ def _check_settings(settings: Mapping[str, object]) -> None:
                 f"tokenizer_config.json of its tokenizer: {name!r} is {settings[name]!r:.100}; "
                 "expected a number, a truth value, a text or tokens"
             )
-    length = settings.get("model_max_length")
+    _check_max_length(settings.get("model_max_length"))
+
+
+def _check_max_length(length: object) -> None:
     if length is not None and not (isinstance(length, int | float) and length >= 4):
         raise ValueError(
             f"tokenizer_config.json of its tokenizer: model_max_length is {length!r:.100}; "
@@ -280,6 +288,13 @@ def _check_pattern(pattern: str) -> None:
             "tokenizer.json of its tokenizer has a regular expression that may take a time beyond "
             f"all bounds: {part!r:.100}. {_ADVICE}"
         )
+
+
+_CHECKS: dict[str, Callable[[dict[str, object]], None]] = {
+    "tokenizer_config.json": _check_settings,
+    "tokenizer.json": _check_rules,
+    "special_tokens_map.json": _check_tokens,
+}
 
 
 def _keep_settings(settings: Mapping[str, object]) -> dict[str, object]:

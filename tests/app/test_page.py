@@ -9,6 +9,7 @@ import spacy
 from spacy.language import Language
 
 import spacy_tabcnn.app
+from spacy_tabcnn.pipeline import loading
 
 streamlit = pytest.importorskip(
     "streamlit", reason="the page needs streamlit: pip install spacy-tabcnn[app]"
@@ -38,9 +39,11 @@ def open_page(monkeypatch):
 def calls(monkeypatch):
     """The models that were loaded and the texts that were annotated."""
     found = []
-    load, annotate = spacy.load, Language.__call__
+    load, annotate = loading.load_checked, Language.__call__
     monkeypatch.setattr(
-        spacy, "load", lambda model: found.append(f"load {Path(model).name}") or load(model)
+        loading,
+        "load_checked",
+        lambda model: found.append(f"load {Path(model).name}") or load(model),
     )
     monkeypatch.setattr(
         Language, "__call__", lambda nlp, text: found.append(text) or annotate(nlp, text)

@@ -3,11 +3,17 @@
 Here a part of them. `python -m tests.hostile` tries all, and prints what becomes of each.
 """
 
+import sys
+
 import pytest
 
 from .bases import save_bases
 from .cases import CASES, LOADED
 from .runner import run_cases
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="needs a limit on memory, and /proc"
+)
 
 # Every fifth case, and the first ones of an encoder, which are code and paths.
 SOME = list(CASES)[::5]
