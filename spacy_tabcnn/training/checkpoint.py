@@ -140,15 +140,19 @@ def _check_record(path: Path, record: object) -> None:
     for name, kind in TYPES.items():
         if not isinstance(record[name], kind):
             raise DamagedCheckpointError(path, f"{name!r} is {record[name]!r}")
-    settings = record["settings"]
+    for name in record["files"]:
+        if Path(name).name != name:
+            raise DamagedCheckpointError(path, f"{name!r} is no name of a file")
+    _check_settings(path, record["settings"])
+
+
+def _check_settings(path: Path, settings: dict[str, object]) -> None:
+    """Check the form of the settings in a record."""
     if set(settings) != TrainingSettings.__required_keys__:
         raise DamagedCheckpointError(path, "'settings' are not the settings of a training")
     for name, kind in SETTING_TYPES.items():
         if not isinstance(settings[name], kind):
             raise DamagedCheckpointError(path, f"'settings' has {name!r} {settings[name]!r}")
-    for name in record["files"]:
-        if Path(name).name != name:
-            raise DamagedCheckpointError(path, f"{name!r} is no name of a file")
 
 
 class CheckpointWriter:
