@@ -14,10 +14,11 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-import srsly
 import torch
 import typer
 from wasabi import msg
+
+from spacy_tabcnn.files import write_json
 
 PACKAGES = ("torch", "spacy", "spacy-transformers", "transformers", "thinc", "spacy-tabcnn")
 MEBIBYTE = 2**20
@@ -33,8 +34,22 @@ Row: TypeAlias = dict[str, Any]
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+
+def _check_output(output: Path | None) -> Path | None:
+    """Refuse an output that may be a corpus, a config or a pipeline."""
+    if output is not None and output.resolve().suffix != ".json":
+        raise typer.BadParameter(f"{output}: expected a file name that ends in .json")
+    return output
+
+
 OutputOption = Annotated[
-    Path | None, typer.Option("--output", "-o", help="JSON file; metrics/NAME.json by default")
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="JSON file; metrics/NAME.json by default",
+        callback=_check_output,
+    ),
 ]
 RepeatsOption = Annotated[
     int, typer.Option("--repeats", min=1, help="Timed rounds, after one round of warm-up")
@@ -176,8 +191,7 @@ def publish(name: str, report: Report, output: Path | None) -> None:
         print_rows(rows)
     msg.info("Headline")
     print_values(report.headline)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(output, {"benchmark": name, "environment": environment, **report._asdict()})
+    write_json(output, {"benchmark": name, "environment": environment, **report._asdict()})
     msg.good(f"Saved to {output}")
 
 

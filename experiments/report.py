@@ -10,6 +10,7 @@ from spacy_tabcnn.evaluation.calibration import (
     describe_calibration,
     read_calibration,
 )
+from spacy_tabcnn.files import check_outputs, fill_folder
 from spacy_tabcnn.visual.reliability import draw_reliability
 
 from .differences import compare_systems, describe_order
@@ -43,19 +44,20 @@ def write_report(
     test_scores (Iterable[str]): Scores on test sets for table 1, see `read_test_scores`.
     calibrations (Iterable[str | Path]): Files of `spacy tabcnn calibration`.
     RAISES (ImportError): If matplotlib is not installed.
-    RAISES (OSError): If there is no such file.
-    RAISES (ValueError): If test_scores or a file cannot be read.
+    RAISES (OSError): If there is no such file, or a file cannot be written; old ones are kept.
+    RAISES (ValueError): If test_scores or a file cannot be read, or a file would be replaced.
     """
     reliability = list(map(read_calibration, calibrations))
     sections = make_report(studies, read_test_scores(test_scores), reliability)
-    folder.mkdir(parents=True, exist_ok=True)
-    for study in studies:
-        save_results(study, folder / f"{study.name}.jsonl")
-    for section in sections:
-        if isinstance(section, FigureSection):
-            _save_figure(section, folder)
-    (folder / "report.md").write_text(to_markdown(sections), encoding="utf-8")
-    (folder / "report.html").write_text(to_html(sections, folder), encoding="utf-8")
+    with fill_folder(folder) as new:
+        for study in studies:
+            save_results(study, new / f"{study.name}.jsonl")
+        for section in sections:
+            if isinstance(section, FigureSection):
+                _save_figure(section, new)
+        (new / "report.md").write_text(to_markdown(sections), encoding="utf-8")
+        (new / "report.html").write_text(to_html(sections, new), encoding="utf-8")
+        check_outputs([folder / path.name for path in new.iterdir()], calibrations)
 
 
 def _save_figure(figure: FigureSection, folder: Path) -> None:

@@ -14,19 +14,28 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedWriter, FileIO
 from pathlib import Path
-from typing import IO
+from typing import TYPE_CHECKING, TypeAlias
 
 if sys.platform != "win32":
     import fcntl
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# The name of a file without links, or the numbers of its disk and of the file.
+_Identity: TypeAlias = str | tuple[int, int]
 
 # Marks of temporary names. They say to whom a file belongs that a kill left behind.
 _MARK = ".tabcnn-"
 _OLD = ".old"
+# The stem of a temporary folder within its target.
+_NEW = "new"
 # The maximum length of the part of a temporary name that comes from the target, in bytes. A name
 # has 255 bytes at most on common file systems.
 _MAX_STEM = 100
 _MAX_SUFFIX = 20
+_BUFFER = 2**18
 # Names of open files; the shell may have opened a file for /dev/stdout.
 _STREAMS = ("/dev/std", "/dev/fd/", "/proc/")
 # `renameat2` and `renamex_np` exchange two folders in one step.
@@ -34,6 +43,23 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 # The errors of file systems that cannot bring a folder to the disk by itself.
 _NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+
+
+class _NamedFile(FileIO):
+    """A file with its name in each error of writing."""
+
+    def write(self, data: "ReadableBuffer") -> int:
+        """Write bytes.
+
+        data (ReadableBuffer): The bytes.
+        RETURNS (int): The number of written bytes.
+        RAISES (OSError): If the disk is full, for example.
+        """
+        try:
+            return super().write(data)
+        except OSError as err:
+            err.filename = str(self.name)
+            raise
 
 
 @contextmanager
@@ -51,25 +77,35 @@ def replace_file(path: str | Path) -> Iterator[Path]:
         yield Path(path)
         return
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=False) as temporary:
+    with name_output(path), _reserve(target, is_folder=False) as temporary:
         _check_writable(target)
         yield temporary
-        _copy_mode(target, temporary)
+        _copy_rights(target, temporary)
         _sync(temporary)
         os.replace(temporary, target)
         sync_folder(target.parent)
 
 
 @contextmanager
-def open_output(path: str | Path) -> Iterator[IO[bytes]]:
+def open_output(path: str | Path) -> Iterator[BufferedWriter]:
     """Open a file for writing that gets its name only once it is complete, as in `replace_file`.
 
     path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
-    YIELDS (IO[bytes]): The file, open.
+    YIELDS (BufferedWriter): The file, open.
     RAISES (OSError): If the file cannot be written.
     """
-    with replace_file(path) as temporary, temporary.open("wb") as file_:
+    with replace_file(path) as temporary, open_new(temporary) as file_:
         yield file_
+
+
+def open_new(path: Path) -> BufferedWriter:
+    """Open a temporary file for writing; an error of the disk then names its output.
+
+    path (Path): The path that `replace_file` yields, or a path in the folder of `fill_folder` or
+        `replace_folder`.
+    RETURNS (BufferedWriter): The file, open.
+    """
+    return BufferedWriter(_NamedFile(path, "wb"), _BUFFER)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -109,18 +145,43 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     RAISES (OSError): If the folder cannot be written. The message names it, and an old one is kept.
     """
     target = _resolve(path)
-    with _name_target(Path(path), target), _reserve(target, is_folder=True) as temporary:
+    with name_output(path), _reserve(target, is_folder=True) as temporary:
         restore_folder(target)
         if target.exists() and not target.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
         yield temporary
-        _copy_mode(target, temporary)
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                _sync(Path(folder, name))
-            sync_folder(Path(folder))
+        _copy_rights(target, temporary)
+        _sync_tree(temporary)
         _swap(temporary, target)
         sync_folder(target.parent)
+
+
+@contextmanager
+def fill_folder(path: str | Path) -> Iterator[Path]:
+    """Write files into a folder that get their names only once all of them are complete.
+
+    Other files in the folder stay as they are, and an error leaves the old files. A kill while the
+    files get their names can leave some old and some new ones, each of them complete.
+
+    path (str | Path): The folder; made if needed. It may hold a mounted disk.
+    YIELDS (Path): The folder to write to: an empty one within the target.
+    RAISES (OSError): If a file cannot be written. The message names the folder.
+    """
+    target = _resolve(path)
+    with (
+        name_output(path),
+        _removing_if_empty(target),
+        _reserve(target / _NEW, is_folder=True) as temporary,
+    ):
+        yield temporary
+        _sync_tree(temporary)
+        files = _list_files(temporary)
+        for name in files:
+            with name_output(target / name):
+                _check_writable(target / name)
+        for name in files:
+            _move(temporary / name, target / name)
+        _sync_names(target, files)
 
 
 def restore_folder(path: str | Path) -> None:
@@ -137,7 +198,39 @@ def restore_folder(path: str | Path) -> None:
             return
 
 
-def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+@contextmanager
+def name_output(path: str | Path, *, also: Iterable[Path] = ()) -> Iterator[None]:
+    """Name an output in an error of the disk, in place of a temporary file, a folder or nothing.
+
+    path (str | Path): The output.
+    also (Iterable[Path]): Other files that it needs.
+    RAISES (OSError): With a message that names the output, if it cannot be written.
+    """
+    target = _resolve(path)
+    try:
+        yield
+    except OSError as err:
+        named = str(err.filename or target)
+        if err.errno is None or not (_belongs_to(named, target) or Path(named) in also):
+            raise  # another file, such as an input
+        shown = _remove_marks(Path(path))
+        if is_temporary(Path(named).parent):  # a file in a temporary folder
+            shown = _remove_marks(Path(named))
+        end = "No file was made"
+        if os.path.exists(shown):
+            end = "The old one is kept"
+        raise type(err)(
+            f"{shown}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
+            "permissions, or name another output"
+        ) from err
+
+
+def check_outputs(
+    outputs: Iterable[str | Path],
+    inputs: Iterable[str | Path],
+    *,
+    replaced: Iterable[str | Path] = (),
+) -> None:
     """Check that no output is an input or contains one, and that no two outputs are the same.
 
     Links, hard links and names that differ only for people (`a/../b`, other case where the disk
@@ -146,19 +239,29 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -
     outputs (Iterable[str | Path]): All files and folders that a command writes or removes,
         temporary ones included.
     inputs (Iterable[str | Path]): All files and folders that it reads.
-    RAISES (ValueError): If an output is an input, contains one, or is given twice.
+    replaced (Iterable[str | Path]): Folders that it replaces with all their content.
+    RAISES (ValueError): If an output is an input or is given twice, or if an input is in a folder
+        that is replaced.
     """
-    inputs = list(inputs)
-    checked: list[str | Path] = []
-    for output in outputs:
-        for source in inputs:
-            _check_apart(output, source)
-        for other in checked:
-            if is_same(output, other):
+    inputs, replaced = list(inputs), list(replaced)
+    names: dict[_Identity, str | Path] = {}
+    for source in inputs:
+        for identity in _identify(source):
+            names[identity] = source
+    written: dict[_Identity, str | Path] = {}
+    for output in (*outputs, *replaced):
+        for identity in _identify(output):
+            if identity in names:
                 raise ValueError(
-                    f"{output}: is the output {other} too. Name another file for one of them"
+                    f"{output}: is the input too ({names[identity]}). Name another file for the "
+                    "output"
                 )
-        checked.append(output)
+            if written.setdefault(identity, output) is not output:
+                raise ValueError(
+                    f"{output}: is the output {written[identity]} too. Name another file for one"
+                )
+    for folder in replaced:
+        _check_empty_of(folder, inputs)
 
 
 def is_same(path: str | Path, other: str | Path) -> bool:
@@ -168,12 +271,18 @@ def is_same(path: str | Path, other: str | Path) -> bool:
     other (str | Path): The other path.
     RETURNS (bool): Whether they are the same.
     """
-    if os.path.realpath(path) == os.path.realpath(other):
-        return True
-    try:
-        return os.path.samefile(path, other)
-    except (OSError, ValueError):  # one of them does not exist, or is no path
-        return False
+    return not set(_identify(path)).isdisjoint(_identify(other))
+
+
+def is_temporary(path: Path) -> bool:
+    """Check whether a path lies in a temporary folder of this module, or is a temporary file.
+
+    A killed command can leave one next to its output. Whoever searches a folder skips it.
+
+    path (Path): The path.
+    RETURNS (bool): Whether it does.
+    """
+    return any(part.startswith(".") and _MARK in part for part in path.parts)
 
 
 def sync_folder(folder: Path) -> None:
@@ -190,18 +299,24 @@ def sync_folder(folder: Path) -> None:
             raise
 
 
-def _check_apart(output: str | Path, source: str | Path) -> None:
-    """Check that an output is neither an input nor a folder around it."""
-    if is_same(output, source):
-        raise ValueError(
-            f"{output}: is the input {source} too, and would replace it. Name another output"
-        )
-    inner = Path(os.path.realpath(source))
-    if Path(os.path.realpath(output)) in inner.parents:
-        raise ValueError(
-            f"{output}: the input {source} is in this folder, which the output would replace. Name "
-            "another output"
-        )
+def _identify(path: str | Path) -> Iterator[_Identity]:
+    """Yield the name of a file without links and, if it exists, the numbers of disk and file."""
+    yield os.path.realpath(path)
+    with suppress(OSError, ValueError):
+        status = os.stat(path)
+        if not _is_device(Path(path)):
+            yield status.st_dev, status.st_ino
+
+
+def _check_empty_of(folder: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Check that no input is in a folder that is replaced."""
+    target = _resolve(folder)
+    for source in inputs:
+        if target in _resolve(source).parents:
+            raise ValueError(
+                f"{folder}: the input {source} is in this folder, which the output would replace. "
+                "Name another output"
+            )
 
 
 def _is_device(path: Path) -> bool:
@@ -220,40 +335,40 @@ def _resolve(path: str | Path) -> Path:
 
 
 def _check_writable(target: Path) -> None:
-    """Refuse a folder, and a file that its owner protects; a rename would replace the file."""
+    """Refuse a folder, and a file that its owner has protected; a rename would replace it."""
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
     if target.exists() and not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
 
 
-def _copy_mode(target: Path, temporary: Path) -> None:
+def _copy_rights(target: Path, temporary: Path) -> None:
+    """Copy to a temporary file the permissions and, if this user may, the owner of its target."""
     with suppress(FileNotFoundError):
+        status = target.stat()
         shutil.copymode(target, temporary)
-
-
-@contextmanager
-def _name_target(path: Path, target: Path) -> Iterator[None]:
-    """Name the output in an error of the disk, in place of a temporary file or nothing."""
-    try:
-        yield
-    except OSError as err:
-        named = str(err.filename or "")
-        if err.errno is None or (named and not _belongs_to(named, target)):
-            raise  # another file, such as an input
-        end = "No file was made"
-        if os.path.exists(target):
-            end = "The old one is kept"
-        raise type(err)(
-            f"{path}: cannot be written ({err.strerror}). {end}. Free the disk or correct the "
-            "permissions, or name another output"
-        ) from err
+        if os.name == "posix":
+            with suppress(PermissionError):
+                os.chown(temporary, status.st_uid, status.st_gid)
 
 
 def _belongs_to(named: str, target: Path) -> bool:
     """Check whether an error's file is a target, a folder around it, or its temporary file."""
     path = Path(named)
-    return path == target or path in target.parents or _get_stem(target) in named
+    is_within = target in path.parents and is_temporary(path.relative_to(target))
+    return path == target or path in target.parents or is_within or _get_stem(target) in named
+
+
+def _remove_marks(path: Path) -> Path:
+    """Return the final name of a file in a temporary folder, for messages."""
+    parts = []
+    for part in path.parts:
+        name, mark, _ = part.partition(_MARK)
+        if not (mark and part.startswith(".")):
+            parts.append(part)
+        elif name != f".{_NEW}":
+            parts.append(name.removeprefix("."))
+    return Path(*parts)
 
 
 def _get_stem(target: Path) -> str:
@@ -346,6 +461,56 @@ def _remove(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def _removing_if_empty(folder: Path) -> Iterator[None]:
+    """Remove a folder that did not exist before and is empty after an error."""
+    is_new = not os.path.lexists(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _list_files(folder: Path) -> list[Path]:
+    """List the files in a folder and in the folders below it, by their paths within it."""
+    files = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_dir():
+            files.append(path.relative_to(folder))
+    return files
+
+
+def _move(source: Path, target: Path) -> None:
+    """Move a file to its place on the same disk."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():  # it may lead to another disk
+        with replace_file(target) as temporary:
+            shutil.copyfile(source, temporary)
+    else:
+        _copy_rights(target, source)
+        os.replace(source, target)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring the files in a folder, and in the folders below it, to the disk."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(parent, name))
+        sync_folder(Path(parent))
+
+
+def _sync_names(folder: Path, files: Iterable[Path]) -> None:
+    """Bring the names of files in a folder to the disk."""
+    parents = {folder}
+    for name in files:
+        parents.add((folder / name).parent)
+    for parent in sorted(parents):
+        sync_folder(parent)
 
 
 def _sync(path: Path) -> None:

@@ -455,14 +455,17 @@ def _check_old_words(doc: Doc, relations: Iterable[Relation]) -> None:
 
 def _unpack(doc: Doc, packed: _PackedRelation, types: dict[tuple[int, int], str]) -> Relation:
     head, tail, label, score = packed
-    if not isinstance(label, str) or not isinstance(score, float):
-        raise TypeError
+    if not isinstance(label, str) or not isinstance(score, float) or not 0.0 <= score <= 1.0:
+        raise ValueError
     return Relation(_unpack_span(doc, head, types), _unpack_span(doc, tail, types), label, score)
 
 
 def _unpack_span(doc: Doc, packed: PackedSpan, types: dict[tuple[int, int], str]) -> Span:
-    start, end, _, _, label, _ = packed
-    return _make_span(doc, start, end, label or types.get((start, end), ""))
+    start, end, first, last, label, _ = packed
+    span = _make_span(doc, start, end, label or types.get((start, end), ""))
+    if (span.start_char, span.end_char) != (first, last):
+        raise IndexError
+    return span
 
 
 def _make_span(doc: Doc, start: object, end: object, label: str) -> Span:

@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import subprocess
@@ -8,6 +9,8 @@ import pytest
 from spacy_tabcnn import files
 from spacy_tabcnn.files import (
     check_outputs,
+    fill_folder,
+    is_temporary,
     open_output,
     replace_file,
     replace_folder,
@@ -17,6 +20,7 @@ from spacy_tabcnn.files import (
 )
 
 from .faults.kills import kill_at_steps, needs_kills
+from .faults.limits import call_limited, make_open_folder, needs_limits
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 
@@ -81,6 +85,15 @@ def test_permissions_stay(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_the_owner_stays(tmp_path):
+    path = tmp_path / "out"
+    write_text(path, "old")
+    os.chown(path, 4321, 1234)
+    write_text(path, "new")
+    assert (path.stat().st_uid, path.stat().st_gid) == (4321, 1234)
+
+
 @needs_posix
 @pytest.mark.parametrize("name", ["/dev/null", "/dev/stdout"])
 def test_a_device_is_not_replaced(name):
@@ -116,17 +129,20 @@ def test_a_folder_is_no_file(tmp_path):
         write_text(tmp_path / "file" / "x", "text")
 
 
-@needs_posix
-@pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may write everywhere")
-def test_protected_files_and_folders_are_named(tmp_path):
-    write_text(tmp_path / "out", "old")
-    (tmp_path / "out").chmod(0o444)
-    with pytest.raises(PermissionError, match=r"out: cannot be written .* The old one is kept"):
-        write_text(tmp_path / "out", "new")
-    tmp_path.chmod(0o555)
-    with pytest.raises(PermissionError, match=r"new: cannot be written .* No file was made"):
-        write_text(tmp_path / "new", "new")
-    tmp_path.chmod(0o755)
+@needs_limits
+def test_protected_files_and_folders_are_named():
+    for folder in make_open_folder():
+        (folder / "there").mkdir()
+        write_text(folder / "there" / "old", "old")
+        (folder / "there").chmod(0o555)
+        message = call_limited(write_text, folder / "there" / "old", "new", as_nobody=True)
+        assert "old: cannot be written (Permission denied). The old one is kept" in message
+        message = call_limited(write_text, folder / "there" / "new", "new", as_nobody=True)
+        assert "new: cannot be written (Permission denied). No file was made" in message
+        (folder / "there").chmod(0o777)
+        message = call_limited(write_text, folder / "there" / "old", "new", as_nobody=True)
+        assert "old: cannot be written (Permission denied). The old one is kept" in message
+        assert (folder / "there" / "old").read_text() == "old"
 
 
 def write_folder(path, text):
@@ -151,6 +167,61 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path):
     write_folder(path, "new")
     assert read_folder(path) == {"a": "new", "b": "new"}
     assert list_names(path.parent) == ["out"]
+
+
+def fill(path, text):
+    with fill_folder(path) as temporary:
+        (temporary / "a").write_text(text)
+        (temporary / "sub").mkdir()
+        (temporary / "sub" / "b").write_text(text)
+
+
+def test_files_get_their_names_together(tmp_path):
+    path = tmp_path / "new" / "out"
+    fill(path, "old")
+    (path / "mine").touch()
+    with pytest.raises(KeyboardInterrupt), fill_folder(path) as temporary:
+        assert is_temporary(temporary / "a") and not is_temporary(path / "a")
+        (temporary / "a").write_text("half")
+        raise KeyboardInterrupt
+    assert read_folder(path) == {"a": "old", "b": "old", "mine": ""}
+    fill(path, "new")
+    assert read_folder(path) == {"a": "new", "b": "new", "mine": ""}
+    assert list_names(path) == ["a", "mine", "sub"]
+
+
+def test_no_file_gets_its_name_if_one_cannot(tmp_path):
+    (tmp_path / "out" / "sub" / "b").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError, match="b: cannot be written"):
+        fill(tmp_path / "out", "new")
+    assert list_names(tmp_path / "out") == ["sub"]
+
+
+@needs_posix
+@pytest.mark.parametrize("write", [fill_folder, replace_folder])
+def test_an_error_within_a_folder_names_the_file_that_it_would_be(tmp_path, write):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").touch()
+    caught = pytest.raises(OSError, match=f"^{tmp_path}/out/a: cannot .* The old one is kept")
+    with caught, write(tmp_path / "out") as folder, open_output(folder / "a"):
+        raise OSError(errno.ENOSPC, "No space left")
+
+
+def test_a_folder_that_was_not_filled_does_not_stay(tmp_path):
+    with pytest.raises(KeyboardInterrupt), fill_folder(tmp_path / "out"):
+        raise KeyboardInterrupt
+    assert not (tmp_path / "out").exists()
+
+
+@needs_kills
+def test_the_files_of_a_folder_are_complete_after_a_kill_at_any_step(tmp_path):
+    path = tmp_path / "out"
+    fill(path, "old")
+    for place in kill_at_steps(fill, path, "new"):
+        assert set(read_folder(path).values()) <= {"old", "new"}, place
+        fill(path, "old")
+        assert list_names(path) == ["a", "sub"], place
+    assert read_folder(path) == {"a": "new", "b": "new"}
 
 
 @needs_kills
@@ -213,14 +284,20 @@ def names(tmp_path):
         ("folder/file", "link"),
         ("hard", "folder/file"),
         ("around/file", "hard"),
-        ("folder", "folder/file"),
-        ("around", "link"),
         ("around/new", "folder/new"),
     ],
 )
 def test_an_output_is_no_input(names, output, source):
     with pytest.raises(ValueError, match=f"{output}: .* Name another"):
         check_outputs([names / output], [names / source])
+
+
+@needs_posix
+@pytest.mark.parametrize("folder", ["folder", "around"])
+def test_a_folder_that_is_replaced_holds_no_input(names, folder):
+    with pytest.raises(ValueError, match=r"the input .*link is in this folder"):
+        check_outputs([], [names / "link"], replaced=[names / folder])
+    check_outputs([names / folder], [names / "link"])
 
 
 @needs_posix

@@ -9,11 +9,15 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..bulk.json_rows import dump_json
-from ..relations import doc_to_annotation, get_entity_score, get_relations, set_relations
+from ..relations import doc_to_annotation, get_entity_scores, get_relations, set_relations
 from ..visual import render
 from ..visual.cells import find_component
 from ..visual.label_table import label_colours
 from ..visual.passages import passages
+
+# Maximum length of a text. The page needs a few seconds and 1 GB of memory for it. Both grow with
+# the length: 100,000 characters took a minute.
+MAX_CHARACTERS = 20_000
 
 # Pictures have the colours and the font of the page around them, light or dark.
 _OPTIONS = {"color": "inherit", "bg": "transparent", "font": "inherit"}
@@ -34,6 +38,21 @@ class RelationRow(TypedDict):
     label: str
     tail: str
     score: float
+
+
+def describe_excess(text: str) -> str:
+    """Return the reason why a text is too long for the page.
+
+    text (str): The text.
+    RETURNS (str): The reason and the way out; empty if the text is not too long.
+    """
+    if len(text) <= MAX_CHARACTERS:
+        return ""
+    return (
+        f"The text has {len(text):,} characters, and the page annotates at most "
+        f"{MAX_CHARACTERS:,}. Shorten it, or annotate a file of any length with "
+        "`spacy tabcnn annotate`."
+    )
 
 
 def keep_relations(doc: Doc, min_score: float) -> Doc:
@@ -116,8 +135,10 @@ def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
     RETURNS (str): HTML.
     """
     ents = []
+    scores = get_entity_scores(doc)
     for ent in doc.ents:
-        label, score = ent.label_, get_entity_score(ent)
+        label = ent.label_
+        score = scores.get((ent.start_char, ent.end_char, label))
         if score is not None:
             label = f"{label} {score:.2f}"
         ents.append(
@@ -144,11 +165,10 @@ def draw_arcs(doc: Doc) -> list[str]:
     RETURNS (list[str]): An SVG picture for each passage with relations: a sentence, or several
         sentences that a relation joins.
     """
-    starts = [relation.head.start for relation in get_relations(doc)]
+    starts = {relation.head.start for relation in get_relations(doc)}
     pictures = []
     for passage in passages(doc):
-        words = range(passage.start, passage.end)
-        if any(map(words.__contains__, starts)):
+        if not starts.isdisjoint(range(passage.start, passage.end)):
             pictures.append(str(render(passage, jupyter=False, options=_ARCS)))
     return pictures
 

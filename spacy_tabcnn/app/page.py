@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 
 from spacy_tabcnn.app.content import (
     choose_colours,
+    describe_excess,
     draw_arcs,
     draw_entities,
     draw_label_table,
@@ -85,6 +86,10 @@ def main() -> None:
         st.form_submit_button("Annotate", type="primary")
     if not text.strip():
         st.info("There is no text yet. Write one above and press Annotate.")
+        return
+    excess = describe_excess(text)
+    if excess:
+        st.error(excess)
         return
     try:
         nlp, _ = load_model(model)

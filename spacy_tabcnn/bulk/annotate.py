@@ -5,6 +5,9 @@ rejection. Once all parts exist, the input is read again beside them and written
 annotations.
 """
 
+import json
+import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,12 +15,14 @@ from typing import NamedTuple, TypeAlias
 
 from spacy.util import minibatch
 
+from ..files import check_outputs, open_new, open_output, replace_file
 from ..pipeline.loading import check_pipeline
-from .output import write_output
-from .parts import Parts, Settings, atomic_file, lock_output
+from .output import Columns, find_columns, write_output
+from .parts import Parts, Settings, get_lock_path, get_parts_path, lock_output
 from .rows import (
     Row,
     RowResult,
+    check_content,
     check_source,
     count_rows,
     get_format,
@@ -27,6 +32,7 @@ from .rows import (
 from .texts import describe_model
 from .workers import annotate_batches
 
+_NUMBER = re.compile("[0-9]+")
 # Wraps the stream of results, given the number of all rows and of the rows done before.
 ProgressBar: TypeAlias = Callable[[Iterable[RowResult], int, int], Iterable[RowResult]]
 
@@ -73,17 +79,19 @@ def annotate_file(
     n_process (int): Number of processes. They are spawned: a script that sets more than one needs
         `if __name__ == "__main__"`.
     gpu_id (int): The GPU, or -1 for the CPU.
-    overwrite (bool): Start over: remove an existing output and the parts of earlier runs.
+    overwrite (bool): Start over: remove the parts of earlier runs. An existing output stays until
+        the new one is complete.
     progress (ProgressBar | None): Wraps the stream of results to show the progress.
     RETURNS (BulkSummary | None): The numbers of the run; None if an earlier run was stopped after
         its output was complete.
     RAISES (ImportError): If a file is Parquet and pyarrow is missing.
     RAISES (OSError): If a file cannot be read or written, another run is writing the output, or a
         process dies.
-    RAISES (ValueError): If the pipeline predicts no relations, the output exists or was begun with
-        other settings, the columns of the input do not fit, or an argument is malformed.
+    RAISES (ValueError): If the pipeline predicts no relations, the output is the input, exists or
+        was begun with other settings, a part is damaged, the columns of the input do not fit, or an
+        argument is malformed.
     """
-    _check_files(source, output, text_field)
+    _check_files(model, source, output, text_field)
     check_pipeline(model)
     settings: Settings = {
         **_describe_input(source),
@@ -93,8 +101,9 @@ def annotate_file(
     }
     with lock_output(output):
         parts = Parts(output)
-        if not parts.open(settings, overwrite=overwrite):
+        if not parts.open(settings, overwrite=overwrite, others=[get_rejects_path(output)]):
             return None
+        columns = find_columns(source, text_field=text_field, to=get_format(output))
         n_total = count_rows(source, text_field=text_field)
         n_resumed = min(parts.count() * part_size, n_total)
         rows = islice(read_rows(source, text_field=text_field, only_text=True), n_resumed, None)
@@ -107,7 +116,7 @@ def annotate_file(
         for number, part in enumerate(minibatch(results, part_size), parts.count()):
             parts.write(number, part)
         _check_unchanged(source, settings)
-        n_rows, n_rejected = _write_files(source, parts, text_field)
+        n_rows, n_rejected = _write_files(source, parts, settings, columns)
         parts.remove()
         return BulkSummary(n_rows, n_rejected, n_resumed)
 
@@ -121,16 +130,44 @@ def get_rejects_path(output: Path) -> Path:
     return output.with_name(f"{output.name}.rejects.jsonl")
 
 
-def _check_files(source: Path, output: Path, text_field: str) -> None:
+def find_common_reason(output: Path) -> str | None:
+    """Return the reason for which all documents of a run were rejected.
+
+    Reasons that differ in numbers only count as one: a component that does not fit its weights
+    fails at another position of each document.
+
+    output (Path): The output of the run; no row of it was annotated.
+    RETURNS (str | None): The first reason; None if there are several, or no rejects.
+    """
+    path = get_rejects_path(output)
+    if not path.exists():
+        return None
+    first = None
+    with path.open("rb") as file_:
+        for line in file_:
+            reason = str(json.loads(line)["reason"])
+            if first is None:
+                first = reason
+            if _NUMBER.sub("", reason) != _NUMBER.sub("", first):
+                return None
+    return first
+
+
+def _check_files(model: str | Path, source: Path, output: Path, text_field: str) -> None:
     formats = (get_format(source), get_format(output, formats=("jsonl", "csv", "parquet")))
     if "parquet" in formats:
         import_parquet()
-    for path in (output, get_rejects_path(output)):
-        if source.resolve() == path.resolve():
-            raise ValueError(f"{path}: is the input too. Name another file for the output")
+    files = [output, get_rejects_path(output), get_lock_path(output)]
+    check_outputs(files, [source, model], replaced=[get_parts_path(output)])
+    if Path(os.path.realpath(model)) in Path(os.path.realpath(output)).parents:
+        raise ValueError(f"{output}: is in the folder of the pipeline. Name another folder")
+    for path in files[:2]:
         if path.is_dir():
             raise ValueError(f"{path}: is a folder. Name another file for the output")
+    if source.exists() and not source.is_file():
+        raise ValueError(f"{source}: is no file. The command reads its input twice; name a file")
     check_source(source, text_field)
+    check_content(source)
 
 
 def _describe_input(path: Path) -> Settings:
@@ -156,20 +193,28 @@ def _make_batches(rows: Iterable[Row], part_size: int, batch_size: int) -> Itera
         yield from minibatch(part, batch_size)
 
 
-def _write_files(source: Path, parts: Parts, text_field: str) -> tuple[int, int]:
+def _write_files(
+    source: Path, parts: Parts, settings: Settings, columns: Columns
+) -> tuple[int, int]:
     """Write the output and, if any row was rejected, the rejects. Return the numbers of both."""
     output = parts.output
     rejects = get_rejects_path(output)
-    with atomic_file(output, parts.folder) as file_:
-        with atomic_file(rejects, parts.folder) as rejects_file:
-            n_rows, n_rejected = write_output(
-                source,
-                parts.read(),
-                file_,
-                rejects_file,
-                text_field=text_field,
-                to=get_format(output),
-            )
+    with replace_file(output) as complete:
+        with open_new(complete) as file_, open_output(rejects) as rejects_file:
+            try:
+                n_rows, n_rejected = write_output(
+                    source,
+                    parts.read(),
+                    file_,
+                    rejects_file,
+                    text_field=str(settings["text_field"]),
+                    to=get_format(output),
+                    columns=columns,
+                )
+            finally:
+                # An input that has changed explains an error, such as too few results.
+                _check_unchanged(source, settings)
         if not n_rejected:
             rejects.unlink()
+        parts.finish(complete)
     return n_rows, n_rejected

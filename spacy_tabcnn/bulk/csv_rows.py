@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import TextIOWrapper
 from itertools import count
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 
 from .json_rows import ID, Record, dump_json, to_plain
 
@@ -13,6 +13,25 @@ from .json_rows import ID, Record, dump_json, to_plain
 _DELIMITERS = ",;\t|"
 # The maximum length of a field in bytes: as long as the csv module allows on all systems.
 _MAX_FIELD = 2**31 - 1
+_CRLF = "\r\n"
+
+
+class _ShortLineEnds:
+    """A file for the csv module with lines that end in LF alone.
+
+    Before Python 3.13, the module quotes a CR in a field only if its own lines end in CRLF.
+    """
+
+    def __init__(self, file_: TextIO):
+        self._file = file_
+
+    def write(self, line: str) -> int:
+        """Write a line.
+
+        line (str): The line, which ends in CRLF.
+        RETURNS (int): The number of written characters.
+        """
+        return self._file.write(f"{line.removesuffix(_CRLF)}\n")
 
 
 def read_csv(path: Path, text_field: str) -> Iterator[tuple[int, Record, str | None]]:
@@ -62,7 +81,7 @@ def write_csv(
     """
     names = list(names)
     text = TextIOWrapper(file_, encoding="utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(_ShortLineEnds(text))
     writer.writerow(names)
     n_rows = 0
     for record in records:

@@ -6,14 +6,25 @@ it was found.
 
 import csv
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias, cast
 
-from ..relations import EntityDict, RelationDict
+from ..corpora.fields import (
+    check_offsets,
+    describe,
+    get_field,
+    get_items,
+    get_label,
+    get_optional,
+)
+from ..corpora.files import JsonValue
+from ..files import check_outputs, open_output, replace_file
 from .rows import Record, Row, get_format, read_rows
 
 if TYPE_CHECKING:
@@ -22,6 +33,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".graphml", ".csv")
 # Characters that XML does not allow.
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The beginnings of cells that a spreadsheet computes, and of their variants in full width.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Columns of the CSV for one argument of a relation.
 _ARGUMENT_COLUMNS = ("", "_label", "_text", "_start", "_end", "_score")
 
@@ -94,22 +107,21 @@ def read_mentions(
     RAISES (ImportError): If the file is Parquet and pyarrow is missing.
     RAISES (ValueError): If a row was not made by `spacy tabcnn annotate`.
     """
-    get_format(path, formats=("jsonl", "parquet"))
+    unit = "line"
+    if get_format(path, formats=("jsonl", "parquet")) == "parquet":
+        unit = "row"
     for number, row in enumerate(read_rows(path, text_field=text_field), 1):
-        where = f"{path}, line {row.line}"
+        where = f"{path}, {unit} {row.line}"
         if row.reason is not None:
             raise ValueError(
                 f"{where}: {row.reason}. Give a file that `spacy tabcnn annotate` wrote, and "
                 "--text-field"
             )
         try:
-            entities = _get_entities(row, _get_document(row.record, number), text_field)
-            relations = _get_relations(row, entities)
-        except (KeyError, TypeError) as err:
-            raise ValueError(
-                f"{where}: malformed entities or relations ({type(err).__name__}: {err}). Give a "
-                "file that `spacy tabcnn annotate` wrote"
-            ) from err
+            entities = _get_entities(row, _get_document(row.record, number), text_field, where)
+            relations = _get_relations(row, entities, where)
+        except ValueError as err:
+            raise ValueError(f"{err}. Give a file that `spacy tabcnn annotate` wrote") from err
         yield _select(entities, relations, min_score)
 
 
@@ -147,14 +159,16 @@ def write_graph(
     path (Path): A .jsonl or .parquet file that `annotate_file` wrote.
     output (Path): A .graphml file, in which the mentions of a node are JSON; or a .csv file with
         a row for each mention of a relation, which requires neither networkx nor the memory for a
-        graph.
+        graph. An apostrophe precedes a text that a spreadsheet would take for a formula.
     text_field (str): The field that holds the text.
     min_score (float): Minimum score of an entity or a relation, as in `read_mentions`.
     RETURNS (int): Number of edges.
     RAISES (ImportError): If networkx is missing for GraphML, or pyarrow for Parquet.
-    RAISES (ValueError): If the suffix is another one, or a row was not made by
-        `spacy tabcnn annotate`.
+    RAISES (OSError): If the output cannot be written; an old one is kept.
+    RAISES (ValueError): If the suffix is another one, the output is the input, or a row was not
+        made by `spacy tabcnn annotate`.
     """
+    check_outputs([output], [path])
     suffix = output.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(
@@ -162,10 +176,8 @@ def write_graph(
             f"{' or '.join(SUFFIXES)}"
         )
     if suffix == ".csv":
-        output.parent.mkdir(parents=True, exist_ok=True)
         return _write_csv(read_mentions(path, text_field=text_field, min_score=min_score), output)
     graph = make_graph(path, text_field=text_field, min_score=min_score)
-    output.parent.mkdir(parents=True, exist_ok=True)
     _write_graphml(graph, output)
     return graph.number_of_edges()
 
@@ -177,23 +189,51 @@ def _get_document(record: Record, number: int) -> str:
     return str(identifier)
 
 
-def _get_entities(row: Row, document: str, text_field: str) -> list[EntityMention]:
+def _get_entities(row: Row, document: str, text_field: str, where: str) -> list[EntityMention]:
     text = row.get_text(text_field)
     entities = []
-    for item in cast("list[EntityDict]", row.record["entities"]):
-        start, end = item["start"], item["end"]
-        mention = EntityMention(document, start, end, text[start:end], item["label"], item["score"])
-        entities.append(mention)
+    for place, item in get_items(cast(JsonValue, row.record), "entities", "entity", where):
+        start = get_field(item, "start", int, place)
+        end = get_field(item, "end", int, place)
+        check_offsets(start, end, len(text), "characters", place)
+        label = get_label(item, "label", place)
+        score = _get_score(item, place)
+        entities.append(EntityMention(document, start, end, text[start:end], label, score))
     return entities
 
 
-def _get_relations(row: Row, entities: Sequence[EntityMention]) -> list[RelationMention]:
-    by_index = dict(enumerate(entities))  # refuses negative indices, too
+def _get_relations(
+    row: Row, entities: Sequence[EntityMention], where: str
+) -> list[RelationMention]:
     relations = []
-    for item in cast("list[RelationDict]", row.record["relations"]):
-        head, tail = by_index[item["head"]], by_index[item["tail"]]
-        relations.append(RelationMention(head, tail, item["label"], item["score"]))
+    for place, item in get_items(cast(JsonValue, row.record), "relations", "relation", where):
+        head = _get_argument(item, "head", entities, place)
+        tail = _get_argument(item, "tail", entities, place)
+        label = get_label(item, "label", place)
+        relations.append(RelationMention(head, tail, label, _get_score(item, place)))
     return relations
+
+
+def _get_argument(
+    item: JsonValue, role: str, entities: Sequence[EntityMention], where: str
+) -> EntityMention:
+    """Return the entity at an end of a relation."""
+    index = get_field(item, role, int, where)
+    if not 0 <= index < len(entities):
+        raise ValueError(
+            f"{where}: the field {role!r} is {index}; expected the position of one of the "
+            f"{len(entities)} entities, from 0"
+        )
+    return entities[index]
+
+
+def _get_score(item: JsonValue, where: str) -> float | None:
+    score = get_optional(item, "score")
+    if score is None:
+        return None
+    if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
+        raise ValueError(f"{where}: the field 'score' is {describe(score)}; expected a number")
+    return score
 
 
 def _select(
@@ -236,7 +276,8 @@ def _write_graphml(graph: "nx.MultiDiGraph", output: Path) -> None:
         _replace_invalid(data)
     for *_, data in graph.edges(data=True):
         _replace_invalid(data)
-    _import_networkx().write_graphml(graph, output)
+    with replace_file(output) as new:
+        _import_networkx().write_graphml(graph, new)
 
 
 def _replace_invalid(data: dict[str, object]) -> None:
@@ -250,18 +291,29 @@ def _write_csv(documents: Iterable[_Mentions], output: Path) -> int:
     head_columns = [f"head{name}" for name in _ARGUMENT_COLUMNS]
     tail_columns = [f"tail{name}" for name in _ARGUMENT_COLUMNS]
     n_edges = 0
-    with output.open("w", encoding="utf-8", newline="") as file_:
-        writer = csv.writer(file_)
+    with open_output(output) as file_:
+        text = TextIOWrapper(file_, encoding="utf-8", newline="")
+        writer = csv.writer(text)
         writer.writerow([*head_columns, "relation", *tail_columns, "score", "document"])
         for _, relations in documents:
             for head, tail, label, score in relations:
-                writer.writerow([*_get_cells(head), label, *_get_cells(tail), score, head.document])
+                cells = (*_get_cells(head), label, *_get_cells(tail), score, head.document)
+                writer.writerow(map(_escape_formula, cells))
                 n_edges += 1
+        text.flush()
+        text.detach()
     return n_edges
 
 
 def _get_cells(entity: EntityMention) -> tuple[object, ...]:
     return (*entity.node, entity.text, entity.start, entity.end, entity.score)
+
+
+def _escape_formula(cell: object) -> object:
+    """Put an apostrophe before a text that a spreadsheet would compute."""
+    if isinstance(cell, str) and cell.startswith(_FORMULA):
+        return f"'{cell}"
+    return cell
 
 
 def _import_networkx() -> ModuleType:

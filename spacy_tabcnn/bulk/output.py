@@ -3,11 +3,9 @@
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from spacy.util import minibatch
-
-from .csv_rows import write_csv
+from .csv_rows import read_header, write_csv
 from .json_rows import ID, Record, dump_json, encode_line
 from .rows import (
     ADDED,
@@ -15,14 +13,22 @@ from .rows import (
     get_format,
     get_record,
     import_parquet,
+    open_parquet,
     read_rows,
 )
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# The columns of a table with their Arrow types; None where values are written as JSON.
+Columns: TypeAlias = dict[str, str | None]
+
 # Rows of a Parquet file's row groups.
 _GROUP_ROWS = 4096
+# Characters at which a row group ends before.
+_GROUP_CHARS = 2**25
+# The maximum number of columns. Rows with fields of their own would make a table of their square.
+MAX_COLUMNS = 10_000
 # A column of floats holds integers exactly up to this size.
 _EXACT = 2**53
 # Types of Parquet columns, each with the kinds of values that it can hold; the first fit is taken.
@@ -67,6 +73,24 @@ def get_arrow_fields() -> "list[pa.Field]":
     ]
 
 
+def find_columns(source: Path, *, text_field: str, to: str) -> Columns:
+    """Find the columns of an output from the fields of all rows.
+
+    source (Path): The input.
+    text_field (str): The field that holds the text.
+    to (str): The format to write: "jsonl", "csv" or "parquet".
+    RETURNS (Columns): The fields and, for Parquet, their types; empty where the output has no
+        columns, or has the columns of the input with their types.
+    RAISES (ValueError): If there are too many.
+    """
+    if to == "jsonl":
+        return {}
+    if get_format(source) == "parquet":
+        with open_parquet(source) as file_:
+            return dict.fromkeys(file_.schema_arrow.names)
+    return _infer_columns(source, text_field)
+
+
 def write_output(
     source: Path,
     results: Iterable[RowResult],
@@ -75,6 +99,7 @@ def write_output(
     *,
     text_field: str,
     to: str,
+    columns: Columns,
 ) -> tuple[int, int]:
     """Write the rows of a file with their annotations, and the rejected rows with the reasons.
 
@@ -88,6 +113,7 @@ def write_output(
         rejected row, as JSONL.
     text_field (str): The field that holds the text.
     to (str): The format to write: "jsonl", "csv" or "parquet".
+    columns (Columns): The columns of CSV and Parquet, as from `find_columns`.
     RETURNS (tuple[int, int]): Numbers of rows written and rejected.
     RAISES (ValueError): If there are more or fewer results than rows.
     """
@@ -98,12 +124,10 @@ def write_output(
     records = _annotate_records(source, results, rejects, text_field)
     if to == "jsonl":
         n_rows = _write_jsonl(records, file_)
+    elif to == "csv":
+        n_rows = write_csv(dict.fromkeys([*columns, *ADDED]), records, file_)
     else:
-        columns = _infer_columns(source, text_field)
-        if to == "csv":
-            n_rows = write_csv(dict.fromkeys([*columns, *ADDED]), records, file_)
-        else:
-            n_rows = _write_parquet(columns, records, file_)
+        n_rows = _write_parquet(columns, records, file_)
     return n_rows, rejects.count
 
 
@@ -145,7 +169,7 @@ def _add_columns(
     pq = import_parquet()
     results = iter(results)
     n_read = n_rows = 0
-    with pq.ParquetFile(source) as input_file:
+    with open_parquet(source) as input_file:
         schema = _make_schema(input_file.schema_arrow)
         with pq.ParquetWriter(file_, schema) as writer:
             for batch in input_file.iter_batches(_GROUP_ROWS):
@@ -210,16 +234,22 @@ def _get_id(row: "pa.RecordBatch") -> Record:
     return record
 
 
-def _infer_columns(source: Path, text_field: str) -> dict[str, str | None]:
-    """Find the Arrow type of each field of a JSONL or text file.
-
-    The type is None where the values are to be written as JSON.
-    """
+def _infer_columns(source: Path, text_field: str) -> Columns:
+    """Find the Arrow type of each field of a JSONL, CSV or text file."""
     kinds: dict[str, set[str]] = {}
+    if get_format(source) == "csv":
+        for name in read_header(source, text_field)[0]:
+            kinds[name] = set()  # a column without any row
     for row in read_rows(source, text_field=text_field):
         if row.reason is None:
             for name, value in row.record.items():
                 kinds.setdefault(name, set()).add(_get_kind(value))
+        if len(kinds) > MAX_COLUMNS:
+            raise ValueError(
+                f"{source}: its rows up to line {row.line} have {len(kinds)} different fields. CSV "
+                f"and Parquet have a column for each, at most {MAX_COLUMNS}. Name a .jsonl file "
+                "for the output"
+            )
     return {name: _choose_type(found - {"NoneType"}) for name, found in kinds.items()}
 
 
@@ -240,9 +270,7 @@ def _choose_type(found: set[str]) -> str | None:
     return None
 
 
-def _write_parquet(
-    columns: dict[str, str | None], records: Iterable[Record], file_: BinaryIO
-) -> int:
+def _write_parquet(columns: Columns, records: Iterable[Record], file_: BinaryIO) -> int:
     import pyarrow as pa
 
     fields = []
@@ -254,12 +282,28 @@ def _write_parquet(
     schema = _make_schema(fields)
     n_rows = 0
     with import_parquet().ParquetWriter(file_, schema) as writer:
-        for part in minibatch(records, _GROUP_ROWS):
+        for part in _group(records):
             for record in part:
                 _encode_json(record, as_json)
             writer.write_table(pa.Table.from_pylist(part, schema=schema))
             n_rows += len(part)
     return n_rows
+
+
+def _group(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Group records for a row group each, with a limit for the memory of long texts."""
+    group: list[Record] = []
+    n_chars = 0
+    for record in records:
+        group.append(record)
+        for value in record.values():
+            if isinstance(value, str):
+                n_chars += len(value)
+        if len(group) == _GROUP_ROWS or n_chars >= _GROUP_CHARS:
+            yield group
+            group, n_chars = [], 0
+    if group:
+        yield group
 
 
 def _encode_json(record: Record, names: set[str]) -> None:

@@ -13,6 +13,7 @@ from .json_rows import Record, parse_line, pick_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
 # The fields that annotation adds.
 ADDED = ("entities", "relations")
@@ -28,6 +29,7 @@ ROW_FORMATS = {
 FORMAT_NAMES = ("jsonl", "text", "csv", "parquet")
 _BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 256
+_CHECKED_ROWS = 4096
 _STRING_TYPES = ("string", "large_string", "string_view")
 # The errors of values that Python cannot hold: dates out of range, unknown time zones, bytes that
 # are not UTF-8. NotImplementedError is pyarrow's, for structs with two fields of one name.
@@ -123,7 +125,7 @@ def check_source(path: Path, text_field: str) -> None:
     if name == "csv":
         check_columns(read_header(path, text_field)[0], text_field, path)
     elif name == "parquet":
-        with import_parquet().ParquetFile(path) as file_:
+        with open_parquet(path) as file_:
             schema = file_.schema_arrow
             check_columns(schema.names, text_field, path)
             _check_text_type(schema.field(text_field).type, text_field, path)
@@ -138,7 +140,8 @@ def count_rows(path: Path, *, text_field: str = "text") -> int:
     """
     name = get_format(path)
     if name == "parquet":
-        return import_parquet().read_metadata(path).num_rows
+        with open_parquet(path) as file_:
+            return file_.metadata.num_rows
     if name == "csv":
         return sum(1 for _ in read_csv(path, text_field))
     n_rows = 0
@@ -162,6 +165,49 @@ def import_parquet() -> ModuleType:
             f'Parquet needs pyarrow ({err}). Install it with: pip install "spacy-tabcnn[bulk]"'
         ) from err
     return pyarrow.parquet
+
+
+def open_parquet(path: Path) -> "ParquetFile":
+    """Open a Parquet file.
+
+    path (Path): The file.
+    RETURNS (pyarrow.parquet.ParquetFile): The file, open.
+    RAISES (ImportError): If pyarrow is not installed.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If it is not a Parquet file, or its columns are nested too deep.
+    """
+    parquet = import_parquet()
+    try:
+        return parquet.ParquetFile(path)
+    except (OSError, *_UNREADABLE) as err:
+        if not path.is_file():
+            raise
+        raise ValueError(
+            f"{path}: cannot be read as Parquet ({err}). Make the file again, or convert it to "
+            ".jsonl"
+        ) from err
+
+
+def check_content(path: Path) -> None:
+    """Check that all columns of a Parquet file can be read, before any work.
+
+    The annotation of a text reads no other column, so that a damaged one would be found at the end.
+
+    path (Path): A file that `read_rows` is to read.
+    RAISES (ValueError): If a page is damaged, or its type is not supported.
+    """
+    if get_format(path) != "parquet":
+        return
+    n_read = 0
+    with open_parquet(path) as file_:
+        try:
+            for batch in file_.iter_batches(_CHECKED_ROWS):
+                n_read += batch.num_rows
+        except (OSError, *_UNREADABLE) as err:
+            raise ValueError(
+                f"{path}: rows after row {n_read} cannot be read ({err}). The file is damaged; "
+                "make it again"
+            ) from err
 
 
 def check_columns(names: Sequence[str], text_field: str, path: Path) -> None:
@@ -271,7 +317,7 @@ def _read_parquet(path: Path, text_field: str, only_text: bool) -> Iterator[Row]
     columns = None
     if only_text:
         columns = [text_field]
-    with import_parquet().ParquetFile(path) as file_:
+    with open_parquet(path) as file_:
         batches = file_.iter_batches(_PARQUET_ROWS, columns=columns)
         records = chain.from_iterable(map(_get_records, batches))
         for number, (record, problem) in enumerate(records, 1):

@@ -5,10 +5,13 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
-from spacy.util import get_installed_models
+from spacy.util import get_installed_models, get_package_path, is_package
 
 from ..corpora.docbin import DOCBIN_SUFFIX
+from ..files import check_outputs
 
+# The files of a pair in brat's format.
+BRAT_SUFFIXES = (".txt", ".ann")
 _DATA_SUFFIXES = (".json", ".jsonl", ".ndjson", ".txt", ".ann", ".csv", ".tsv", ".parquet")
 _SWAPPED = "Did you swap the arguments?"
 
@@ -70,14 +73,58 @@ def check_direction(sources: Iterable[Path], output: Path) -> None:
     output (Path): The output.
     RAISES (ValueError): If an input does not exist, but the output does, or if they are the same.
     """
+    sources = list(sources)
+    check_written([output], sources)
     for source in sources:
-        if source.exists() and output.exists() and source.samefile(output):
-            raise ValueError(f"{output}: is the input too. Name another file for the output")
         if not source.exists() and output.exists():
             raise ValueError(
                 f"{source}: no such file, but {output}, the output, exists. Did you swap the input "
                 "and the output?"
             )
+
+
+def check_written(
+    outputs: Iterable[Path],
+    inputs: Iterable[str | Path | None],
+    *,
+    replaced: Iterable[Path] = (),
+) -> None:
+    """Check that a command writes none of the files that it reads, before any work.
+
+    outputs (Iterable[Path]): All files and folders that it writes.
+    inputs (Iterable[str | Path | None]): Its inputs: files, folders and names of pipelines. None
+        stands for an option without a value.
+    replaced (Iterable[Path]): Folders that it replaces with all their content.
+    RAISES (ValueError): If an output is an input, also through links, or if an input is in a
+        replaced folder.
+    """
+    files: list[Path] = []
+    for value in inputs:
+        if value is not None:
+            with suppress(OSError, ValueError):  # of a text that is too long for a path
+                files += _find_files(str(value))
+    check_outputs(outputs, files, replaced=replaced)
+
+
+def _find_files(value: str) -> list[Path]:
+    """Find the files that are read of an input; of a pipeline, a corpus or brat's texts, several.
+
+    Other files in such a folder, such as the scores of a pipeline, are not among them.
+    """
+    path = Path(value)
+    if is_package(value):
+        path = get_package_path(value)
+    if (path / "config.cfg").is_file():
+        own = [path / "config.cfg", path / "meta.json", path / "tokenizer"]
+        return [path, *own, *path.glob("*/**/*")]
+    if path.is_dir():
+        found = [path]
+        for suffix in (DOCBIN_SUFFIX, *BRAT_SUFFIXES):
+            found += path.rglob(f"*{suffix}")
+        return found
+    if path.suffix in BRAT_SUFFIXES:
+        return [path.with_suffix(suffix) for suffix in BRAT_SUFFIXES]
+    return [path]
 
 
 def check_output(output: Path, kinds: Iterable[Kind]) -> None:

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from wasabi import msg
 
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_direction, check_kind
+from ._arguments import Kind, check_direction, check_kind, check_written
 
 if TYPE_CHECKING:
     from ..bulk.annotate import BulkSummary
@@ -66,7 +66,8 @@ def annotate_cli(
     fails, the same command goes on where it was: until OUT is complete, OUT.parts
     holds the finished parts. A document that cannot be annotated does not stop the
     others: OUT.rejects.jsonl has its line, its id and the reason. The exit code is
-    0 all the same, unless --fail-on-rejects is set.
+    0 all the same, unless --fail-on-rejects is set, or all documents were rejected
+    for one reason: then it is 1.
 
     EXAMPLES:
 
@@ -75,13 +76,14 @@ def annotate_cli(
     spacy tabcnn annotate training/sample/model-best docs.parquet
     annotated.parquet --text-field body --n-process 4
     """
-    from ..bulk.annotate import annotate_file, get_rejects_path
+    from ..bulk.annotate import annotate_file, find_common_reason, get_rejects_path
 
     start = perf_counter()
     try:
         check_kind(model, Kind.PIPELINE, others=[source, output])
         check_kind(source, Kind.DATA)
         check_direction([source], output)
+        check_written([output, get_rejects_path(output)], [model, source])
         summary = annotate_file(
             model,
             source,
@@ -100,8 +102,17 @@ def annotate_cli(
         msg.good(f"{output} was complete already")
     else:
         _print_summary(summary, output, perf_counter() - start)
+        if summary.n_rejected and not summary.n_rows:
+            _check_reasons(find_common_reason(output))
     if fail_on_rejects and get_rejects_path(output).exists():
         raise typer.Exit(REJECTED)
+
+
+def _check_reasons(reason: str | None) -> None:
+    """Fail if all documents were rejected for one reason: something else is wrong."""
+    if reason is not None:
+        advice = "Correct the pipeline or the input, and annotate again with --overwrite"
+        msg.fail("All documents were rejected for one reason", f"{reason}\n{advice}", exits=1)
 
 
 def _show_progress(

@@ -18,9 +18,12 @@ from ..evaluation.calibration import (
     save_calibration,
 )
 from ..evaluation.scoring import predict_examples
+from ..files import fill_folder
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_written
+
+_DIAGRAM_SUFFIXES = (".png", ".svg")
 
 
 @tabcnn_cli.command("calibration")
@@ -69,9 +72,12 @@ def calibration_cli(
         check_kind(model, Kind.PIPELINE, others=[data, output])
         check_kind(data, Kind.CORPUS, others=[output])
         _check_output(output)
+        check_written(_list_outputs(output), [model, data])
         groups = calibrate_model(model, data, n_bins=bins, raw_text=raw_text)
-        save_calibration(output, groups, title=title or f"{Path(model).name} on {data.name}")
-        _draw(groups, output)
+        title = title or f"{Path(model).name} on {data.name}"
+        with fill_folder(output.parent) as folder:
+            save_calibration(folder / output.name, groups, title=title)
+            _draw(groups, folder / output.name)
     except ImportError as err:
         msg.fail(
             "Could not load matplotlib",
@@ -113,10 +119,14 @@ def _check_output(output: Path) -> None:
         )
 
 
+def _list_outputs(output: Path) -> list[Path]:
+    return [output, *map(output.with_suffix, _DIAGRAM_SUFFIXES)]
+
+
 def _draw(groups: Mapping[str, Calibration], output: Path) -> None:
     from ..visual.reliability import draw_reliability
 
-    for suffix in (".png", ".svg"):
+    for suffix in _DIAGRAM_SUFFIXES:
         draw_reliability(groups, output.with_suffix(suffix))
 
 

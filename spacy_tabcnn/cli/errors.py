@@ -10,9 +10,10 @@ from wasabi import msg
 from ..corpora.reader import RelationCorpus
 from ..evaluation.errors import KINDS, ErrorCounts
 from ..evaluation.scoring import predict_examples
+from ..files import write_text
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_output
+from ._arguments import Kind, check_kind, check_output, check_written
 
 
 @tabcnn_cli.command("errors")
@@ -50,6 +51,7 @@ def errors_cli(
         check_kind(model, Kind.PIPELINE, others=[data, output])
         check_kind(data, Kind.CORPUS, others=[output])
         check_output(output, Kind)
+        check_written([output], [model, data])
         counts = write_errors(model, data, output, raw_text=raw_text)
     except (OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
@@ -76,6 +78,5 @@ def write_errors(
     nlp = load_pipeline(model)
     examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
     page, counts = make_error_page(examples, title=f"{model}: errors on {data}")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    write_text(output, page)
     return counts

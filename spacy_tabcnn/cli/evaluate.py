@@ -13,10 +13,11 @@ from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
 from ..evaluation.scoring import Scores
+from ..files import write_text
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_written
 
 # Prefix of a group of scores, and its name in the paper.
 _GROUPS = {
@@ -75,6 +76,7 @@ def evaluate_cli(
     try:
         check_kind(model, Kind.PIPELINE, others=[data])
         check_kind(data, Kind.CORPUS)
+        check_written(filter(None, [output]), [model, data])
         scores = evaluate(model, data, raw_text=raw_text, join=join, min_score=min_score)
     except (OSError, ValueError) as err:
         msg.fail("Could not evaluate", str(err), exits=1)
@@ -121,13 +123,15 @@ def _set_min_score(nlp: Language, min_score: float) -> None:
 
 
 def save_scores(path: Path, scores: Mapping[str, object]) -> None:
-    """Write scores to a file and print a message.
+    """Write scores to a file, whole or not at all, and print a message; exit if that fails.
 
-    path (Path): A JSON file; its folder is made if needed.
+    path (Path): A JSON file; its folder is made if needed. It is replaced if it exists.
     scores (Mapping[str, object]): The scores.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    srsly.write_json(path, dict(scores))
+    try:
+        write_text(path, srsly.json_dumps(dict(scores), indent=2))
+    except OSError as err:
+        msg.fail("Could not save the scores", str(err), exits=1)
     msg.good(f"Saved the scores to {path}")
 
 

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from wasabi import msg
 
+from ..files import write_text
 from ._app import tabcnn_cli
+from ._arguments import check_written
 from .config_text import fill_text, replace_header, set_value
 
 _STDOUT = Path("-")
@@ -104,6 +106,7 @@ def init_config_cli(
         if path == _STDOUT:
             print(text, end="")
             return
+        check_written([path], [*_find_folder().iterdir(), encoder, train, dev])
         write_config(text, path, force=force)
     except (OSError, ValueError) as err:
         msg.fail("Could not make the config", str(err), exits=1)
@@ -188,15 +191,19 @@ def find_configs() -> dict[str, str]:
     RETURNS (dict[str, str]): The text of each config by its name, in the order of the names.
     RAISES (OSError): If the installation has no configs.
     """
-    package = files("spacy_tabcnn")
-    folder = package / "configs"
-    if not folder.is_dir():  # a checkout has them next to the package
-        folder = Path(str(package)).parent / "configs"
     texts = {}
-    for path in folder.iterdir():
+    for path in _find_folder().iterdir():
         if path.name.endswith(".cfg"):
             texts[path.name.removesuffix(".cfg")] = path.read_text(encoding="utf-8")
     return dict(sorted(texts.items()))
+
+
+def _find_folder() -> Path:
+    """Find the folder of the configs that come with the package."""
+    package = Path(str(files("spacy_tabcnn")))
+    if (package / "configs").is_dir():
+        return package / "configs"
+    return package.parent / "configs"  # a checkout has them next to the package
 
 
 def get_config(configs: dict[str, str], name: str) -> str:
@@ -239,8 +246,7 @@ def write_config(text: str, path: Path, *, force: bool = False) -> None:
     """
     if path.exists() and not force:
         raise ValueError(f"{path}: exists. Name another file, or replace it with --force")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _print_configs(configs: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import srsly
 import typer
 from wasabi import msg
 
+from ..files import fill_folder, write_text
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
@@ -82,8 +83,9 @@ def model_card_cli(
         nlp = load_pipeline(model)
         nlp.meta.update(stated)
         card = make_model_card(nlp)
-        srsly.write_json(path, meta)
-        (model / "README.md").write_text(card, encoding="utf-8")
+        with fill_folder(model) as folder:
+            write_text(folder / path.name, srsly.json_dumps(meta, indent=2))
+            write_text(folder / "README.md", card)
     except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not write the model card", str(err), exits=1)
     msg.good(f"Model card in {model / 'README.md'}")

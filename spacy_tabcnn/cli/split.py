@@ -11,6 +11,7 @@ from wasabi import msg
 
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.split import LabelCounts, count_labels, split_documents
+from ..files import check_outputs, fill_folder
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
@@ -77,17 +78,18 @@ def split(
     RAISES (ValueError): If the corpus cannot be read or divided, or a part would replace it.
     """
     shares = _get_shares(dev, test)
+    outputs = []
     for name in shares:
-        path = output / f"{name}{DOCBIN_SUFFIX}"
-        if path.exists() and path.samefile(corpus):
-            raise ValueError(f"{path}: a part would replace the corpus. Name another folder")
+        outputs.append(output / f"{name}{DOCBIN_SUFFIX}")
+    check_outputs(outputs, [corpus])
     docs = list(read_docbin(corpus, Vocab()))
     part_of = split_documents(docs, list(shares.values()), seed=seed)
     parts: dict[str, list[Doc]] = {}
     for number, name in enumerate(shares):
         parts[name] = [doc for doc, part in zip(docs, part_of, strict=True) if part == number]
-    for name, part_docs in parts.items():
-        write_docbin(output / f"{name}{DOCBIN_SUFFIX}", part_docs)
+    with fill_folder(output) as folder:
+        for name, part_docs in parts.items():
+            write_docbin(folder / f"{name}{DOCBIN_SUFFIX}", part_docs)
     return parts
 
 

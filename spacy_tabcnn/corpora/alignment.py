@@ -21,8 +21,11 @@ from typing import NamedTuple
 from spacy.tokens import Doc
 
 from .conversion import Alignment, Change, ConversionReport, Reason
-from .fields import check_offsets
+from .fields import check_offsets, shorten
 from .gold import EntityOffsets
+
+# Maximum number of characters of an entity in a message.
+MAX_SHOWN = 80
 
 
 class CharacterSpan(NamedTuple):
@@ -43,9 +46,9 @@ class CharacterSpan(NamedTuple):
         """Return a readable form of the entity.
 
         text (str): The text of the document.
-        RETURNS (str): For example "'Rome' (Place, characters 3-7)".
+        RETURNS (str): For example "'Rome' (Place, characters 3-7)". A long entity is cut.
         """
-        marked = text[self.start : self.end]
+        marked = shorten(text[self.start : min(self.end, self.start + MAX_SHOWN + 1)], MAX_SHOWN)
         return f"{marked!r} ({self.label}, characters {self.start}-{self.end})"
 
     def trim(self, text: str) -> "CharacterSpan":
@@ -54,17 +57,45 @@ class CharacterSpan(NamedTuple):
         text (str): The text of the document; the entity holds more than white space.
         RETURNS (CharacterSpan): The trimmed entity.
         """
-        marked = text[self.start : self.end]
-        start = self.start + len(marked) - len(marked.lstrip())
-        return self._replace(start=start, end=start + len(marked.strip()))
+        start, end = self.start, self.end
+        while start < end and text[start].isspace():
+            start += 1
+        while start < end and text[end - 1].isspace():
+            end -= 1
+        return self._replace(start=start, end=end)
 
-    def overlaps(self, other: "CharacterSpan") -> bool:
-        """Check whether two entities have a character in common.
 
-        other (CharacterSpan): The other entity.
-        RETURNS (bool): True if they have.
-        """
-        return self.start < other.end and other.start < self.end
+class _TakenTokens:
+    """The tokens at the edges of entities that were widened.
+
+    Two entities with a token but no character in common share a token at their edges. So the entity
+    that ends first in a token, and the entity that begins last in it, stand for all others.
+    """
+
+    def __init__(self) -> None:
+        self._first_end: dict[int, CharacterSpan] = {}
+        self._last_start: dict[int, CharacterSpan] = {}
+
+    def add(self, span: CharacterSpan, tokens: EntityOffsets) -> None:
+        """Add an entity and the tokens that it touches."""
+        start, end, _ = tokens
+        other = self._first_end.setdefault(end - 1, span)
+        if span.end < other.end:
+            self._first_end[end - 1] = span
+        other = self._last_start.setdefault(start, span)
+        if span.start > other.start:
+            self._last_start[start] = span
+
+    def find_rival(self, span: CharacterSpan, tokens: EntityOffsets) -> CharacterSpan | None:
+        """Return an entity with some of the same tokens but none of the same characters."""
+        start, end, _ = tokens
+        before = self._first_end.get(start)
+        if before is not None and before.end <= span.start:
+            return before
+        after = self._last_start.get(end - 1)
+        if after is not None and after.start >= span.end:
+            return after
+        return None
 
 
 class TokenEdges:
@@ -74,8 +105,9 @@ class TokenEdges:
     """
 
     def __init__(self, doc: Doc) -> None:
-        self.starts = [token.idx for token in doc]
-        self.ends = [token.idx + len(token) for token in doc]
+        starts, lengths = doc.to_array("IDX"), doc.to_array("LENGTH")
+        self.starts: list[int] = starts.tolist()
+        self.ends: list[int] = (starts + lengths).tolist()
 
     def touch(self, start: int, end: int) -> tuple[int, int] | None:
         """Return the tokens that have a character of a span.
@@ -103,6 +135,20 @@ class TokenEdges:
             return False
         first, last = touched
         return self.starts[first] == start and self.ends[last - 1] == end
+
+
+def is_blank(text: str, start: int, end: int) -> bool:
+    """Check whether a part of a text holds only white space.
+
+    text (str): The text.
+    start (int): First character of the part.
+    end (int): The character after its last one.
+    RETURNS (bool): True if it holds nothing else.
+    """
+    # The first character decides in most cases. So a long part is not copied.
+    while start < end and text[start].isspace():
+        start += 1
+    return start == end
 
 
 def check_characters(start: int, end: int, text: str, where: str) -> None:
@@ -280,11 +326,12 @@ def _cut_at_edges(
     doc: Doc, edges: TokenEdges, spans: Mapping[int, CharacterSpan], report: ConversionReport
 ) -> tuple[Doc, TokenEdges]:
     """Cut the tokens of a document at the edges of its entities."""
+    text = doc.text
     cuts: set[int] = set()
     for span in spans.values():
         if not edges.fit(span.start, span.end):
             cuts |= {span.start, span.end}
-            report.change(Change.CUT, span.where, span.show(doc.text))
+            report.change(Change.CUT, span.where, span.show(text))
     if not cuts:
         return doc, edges
     doc = cut_tokens(doc, cuts)
@@ -298,6 +345,7 @@ def cut_tokens(doc: Doc, cuts: Iterable[int]) -> Doc:
     cuts (Iterable[int]): The characters before which a token begins.
     RETURNS (Doc): A document with the same text and user data.
     """
+    text = doc.text
     ordered = sorted(cuts)
     words: list[str] = []
     spaces: list[bool] = []
@@ -305,7 +353,7 @@ def cut_tokens(doc: Doc, cuts: Iterable[int]) -> Doc:
         start, end = token.idx, token.idx + len(token)
         inner = ordered[bisect_right(ordered, start) : bisect_left(ordered, end)]
         for left, right in pairwise([start, *inner, end]):
-            words.append(doc.text[left:right])
+            words.append(text[left:right])
             spaces.append(False)
         spaces[-1] = bool(token.whitespace_)
     return Doc(doc.vocab, words=words, spaces=spaces, user_data=doc.user_data)
@@ -323,14 +371,16 @@ def _widen(
     """
     text = doc.text
     kept: dict[int, EntityOffsets] = {}
+    taken = _TakenTokens()
     for index, span in sorted(spans.items(), key=_longest_first):
         tokens = _get_tokens(edges, span)
-        rival = _find_rival(spans, kept, span, tokens)
+        rival = taken.find_rival(span, tokens)
         if rival is None:
             kept[index] = tokens
+            taken.add(span, tokens)
             start, end, _ = tokens
-            what = f"{span.show(text)} became {doc[start:end].text!r}"
-            report.change(Change.WIDENED, span.where, what)
+            widened = shorten(text[edges.starts[start] : edges.ends[end - 1]], MAX_SHOWN)
+            report.change(Change.WIDENED, span.where, f"{span.show(text)} became {widened!r}")
         else:
             report.drop(Reason.SHARED_TOKEN, span.where, span.show(text), rival.show(text))
     return kept
@@ -339,20 +389,6 @@ def _widen(
 def _longest_first(item: tuple[int, CharacterSpan]) -> tuple[int, int]:
     _, span = item
     return span.start - span.end, span.start
-
-
-def _find_rival(
-    spans: Mapping[int, CharacterSpan],
-    taken: Mapping[int, EntityOffsets],
-    span: CharacterSpan,
-    tokens: EntityOffsets,
-) -> CharacterSpan | None:
-    """Return an entity with some of the same tokens but none of the same characters, or None."""
-    start, end, _ = tokens
-    for index, (other_start, other_end, _) in taken.items():
-        if start < other_end and other_start < end and not span.overlaps(spans[index]):
-            return spans[index]
-    return None
 
 
 def _get_tokens(edges: TokenEdges, span: CharacterSpan) -> EntityOffsets:

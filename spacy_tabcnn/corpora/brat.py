@@ -22,19 +22,22 @@ them are one entity. Any other discontinuous entity is left out.
 
 import operator
 import re
+import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..files import fill_folder, is_temporary, open_new, replace_folder
+from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets
-from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text, write_lines
+from .fields import check_offsets, shorten
+from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text
 from .gold import ORIG_ID, RelationIndices
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .records import collect_docs
@@ -43,7 +46,8 @@ TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
 _SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
-_ENTITY = re.compile(r"(T\S+)\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)", re.DOTALL)
+_ENTITY = re.compile(r"(T\S+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(.*)", re.DOTALL)
+_MAX_DIGITS = 18  # of an offset
 _RELATION = re.compile(r"R\S+\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
 _EVENT = re.compile(r"(E\S+)\t(\S+?:\S+(?: \S+?:\S+)*)\s*")
 _NUMBERED_ROLE = re.compile(r"(.*?\D)\d+")
@@ -56,6 +60,10 @@ _OTHER_LINES = {
     "*": "equivalences",
 }
 _FILE_NAME = re.compile(r"[\w-][\w.-]*")
+_MAX_NAME = 200  # bytes; file systems take 255, with an ending and a number
+# Names that Windows keeps for devices, with any ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+RENAMED = "documents whose id cannot name a file of their own; their number is in the name"
 
 
 class BratDocument(NamedTuple):
@@ -149,6 +157,49 @@ class _EventLine(NamedTuple):
     arguments: list[tuple[str, str]]
 
 
+class _MarkedText:
+    """A text, and the comparison of its parts with the texts that lines quote.
+
+    text (str): The text, without a byte order mark.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        # Number of characters before each position, without white space. By it, most wrong offsets
+        # are seen without a copy of the marked text, which may be long.
+        self._n_letters = [0, *accumulate(map(_is_letter, text))]
+
+    def agrees(self, positions: Sequence[int], entity: _EntityLine) -> bool:
+        """Check whether the offsets of an entity mark the text that its line quotes.
+
+        positions (Sequence[int]): The position in the text of each offset.
+        entity (_EntityLine): The entity.
+        RETURNS (bool): True if both texts have the same characters, except for white space.
+        """
+        n_letters = 0
+        for start, end in entity.pieces:
+            if max(start, end) >= len(positions):
+                return False
+            n_letters += self._n_letters[positions[end]] - self._n_letters[positions[start]]
+        # Line breaks and tabs are quoted as spaces.
+        quoted = "".join(entity.quoted.split())
+        if n_letters != len(quoted):
+            return False
+        return "".join(self.show(positions, entity).split()) == quoted
+
+    def show(self, positions: Sequence[int], entity: _EntityLine) -> str:
+        """Return the text that the offsets of an entity mark.
+
+        positions (Sequence[int]): The position in the text of each offset.
+        entity (_EntityLine): The entity.
+        RETURNS (str): Its pieces with spaces between them.
+        """
+        pieces = []
+        for start, end in entity.pieces:
+            pieces.append(self.text[positions[start] : positions[end]])
+        return " ".join(pieces)
+
+
 class _Lines(NamedTuple):
     """The lines of a document that are read.
 
@@ -219,14 +270,19 @@ def write_brat(path: str | Path, documents: Iterable[BratDocument]) -> None:
             raise ValueError(
                 f"{path}: a pair of files holds one document, not {len(documents)}. Name a folder"
             )
-        _write_pair(path.with_suffix(""), documents[0])
+        with fill_folder(path.parent) as folder:
+            _write_pair(folder / path.stem, documents[0])
         return
     if path.is_dir() and _find_texts(path):
         raise ValueError(
             f"{path}: the folder holds other texts or annotations. Name a new or an empty folder"
         )
-    for document in documents:
-        _write_pair(path / document.name, document)
+    write = fill_folder
+    if not path.exists():
+        write = replace_folder  # in one step
+    with write(path) as folder:
+        for document in documents:
+            _write_pair(folder / document.name, document)
 
 
 def brat_to_docs(
@@ -277,7 +333,9 @@ def docs_to_brat(
     for gold in get_gold_spans(docs, report=report, source=source):
         lines = _render_lines(gold, f"{source}, document {gold.position}")
         name = _choose_name(gold, taken)
-        taken.add(name.casefold())
+        taken.add(_fold_name(name))
+        if gold.doc.user_data.get(ORIG_ID) not in (None, name):
+            report.noted[RENAMED] += 1
         documents.append(BratDocument(name, gold.doc.text, lines))
     return documents, report
 
@@ -286,6 +344,8 @@ def _find_texts(folder: Path) -> list[Path]:
     """Return the path of the text of each pair in a folder, also if the text itself is missing."""
     found = set()
     for path in folder.rglob("*"):
+        if is_temporary(path.relative_to(folder)):
+            continue  # of a killed command
         if path.suffix in _SUFFIXES and path.is_file() and not path.name.startswith("."):
             found.add(path.with_suffix(TEXT_SUFFIX))
     return sorted(found)
@@ -313,11 +373,11 @@ def _read_document(
         report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
         return []
     lines = _parse_lines(document.lines, report, where)
-    doc = nlp.make_doc(document.text.removeprefix(BYTE_ORDER_MARK))
-    found = CharacterEntities(doc, report, options)
-    positions = _choose_positions(document.text, lines.entities, utf16=options.utf16)
+    marked = _MarkedText(document.text.removeprefix(BYTE_ORDER_MARK))
+    found = CharacterEntities(nlp.make_doc(marked.text), report, options)
+    positions = _choose_positions(document.text, marked, lines.entities, utf16=options.utf16)
     for entity in lines.entities:
-        _add_entity(entity, positions, found)
+        _add_entity(entity, marked, positions, found)
     _name_events(lines.events, found)
     relations = _get_relations(lines.relations, found)
     if options.event_arguments:
@@ -344,9 +404,9 @@ def _parse_lines(lines: Iterable[str], report: ConversionReport, where: str) -> 
             report.ignored[_OTHER_LINES[line[0]]] += 1
         else:
             raise ValueError(
-                f"{here}: cannot read {line!r}; expected T1<TAB>Type start end<TAB>text, "
-                "R1<TAB>Type Arg1:T1 Arg2:T2 or E1<TAB>Type:T1 Role:T2, with single spaces. "
-                "Correct the line"
+                f"{here}: cannot read {shorten(line, MAX_SHOWN)!r}; expected "
+                "T1<TAB>Type start end<TAB>text, R1<TAB>Type Arg1:T1 Arg2:T2 or "
+                "E1<TAB>Type:T1 Role:T2, with single spaces. Correct the line"
             )
     return parsed
 
@@ -355,7 +415,12 @@ def _parse_entity(match: re.Match[str], where: str) -> _EntityLine:
     item_id, label, offsets, quoted = match.groups()
     pieces = []
     for piece in offsets.split(";"):
-        start, end = piece.split()
+        start, end = piece.split(" ")
+        if max(len(start), len(end)) > _MAX_DIGITS:
+            raise ValueError(
+                f"{where}: the offsets {shorten(piece)} have more than {_MAX_DIGITS} digits. "
+                "Correct them"
+            )
         pieces.append((int(start), int(end)))
     return _EntityLine(where, item_id, label, sorted(pieces), quoted)
 
@@ -382,13 +447,15 @@ def _parse_event(match: re.Match[str], where: str) -> _EventLine:
     return _EventLine(where, event_id, trigger, arguments[1:])
 
 
-def _choose_positions(text: str, entities: Sequence[_EntityLine], *, utf16: bool) -> Sequence[int]:
+def _choose_positions(
+    text: str, marked: _MarkedText, entities: Sequence[_EntityLine], *, utf16: bool
+) -> Sequence[int]:
     """Return the position in the text, without its byte order mark, of each offset.
 
     Offsets are counted in the first way that agrees with all quoted texts, or else as plain
     characters.
     """
-    body = text.removeprefix(BYTE_ORDER_MARK)
+    body = marked.text
     every_character = Offsets(body, utf16=utf16).positions
     ways: list[Sequence[int]] = [every_character]
     if "\r\n" in body:
@@ -396,7 +463,7 @@ def _choose_positions(text: str, entities: Sequence[_EntityLine], *, utf16: bool
     if body != text:
         ways += [[0, *way] for way in ways]
     for way in ways:
-        if all(_agrees(entity, body, way) for entity in entities):
+        if all(map(partial(marked.agrees, way), entities)):
             return way
     return every_character
 
@@ -410,30 +477,25 @@ def _count_line_ends_once(text: str, every_character: Sequence[int]) -> list[int
     return positions
 
 
-def _agrees(entity: _EntityLine, text: str, positions: Sequence[int]) -> bool:
-    """Check whether the offsets of an entity mark the text that its line quotes."""
-    for piece in entity.pieces:
-        if max(piece) >= len(positions):
-            return False
-    # Line breaks and tabs are quoted as spaces.
-    marked = _get_marked(entity, text, positions)
-    return "".join(marked.split()) == "".join(entity.quoted.split())
+def _is_letter(character: str) -> bool:
+    """Check whether a character is no white space."""
+    return not character.isspace()
 
 
-def _get_marked(entity: _EntityLine, text: str, positions: Sequence[int]) -> str:
-    """Return the text that the offsets of an entity mark."""
-    return " ".join(text[positions[start] : positions[end]] for start, end in entity.pieces)
-
-
-def _add_entity(entity: _EntityLine, positions: Sequence[int], found: CharacterEntities) -> None:
+def _add_entity(
+    entity: _EntityLine,
+    marked: _MarkedText,
+    positions: Sequence[int],
+    found: CharacterEntities,
+) -> None:
     where, item_id, label, pieces, quoted = entity
-    text = found.doc.text
+    text = found.text
     for start, end in pieces:
         check_offsets(start, end, len(positions) - 1, "characters", where)
-    if not _agrees(entity, text, positions):
-        marked = _get_marked(entity, text, positions)
+    if not marked.agrees(positions, entity):
+        shown = shorten(marked.show(positions, entity), MAX_SHOWN)
         raise ValueError(
-            f"{where}: its offsets mark {marked!r}, but it quotes {quoted!r}. "
+            f"{where}: its offsets mark {shown!r}, but it quotes {shorten(quoted, MAX_SHOWN)!r}. "
             "Correct the offsets, or restore the text that was annotated"
         )
     for (_, end), (start, _) in pairwise(pieces):
@@ -510,10 +572,15 @@ def _count_arguments(events: Iterable[_EventLine], report: ConversionReport) -> 
 
 
 def _write_pair(base: Path, document: BratDocument) -> None:
-    """Write the two files of a document; `base` is their path without ending."""
-    write_lines(f"{base}{ANNOTATION_SUFFIX}", document.lines or [])
+    """Write the two files of a document into a new folder; `base` is their path without ending."""
+    lines = [f"{line}\n" for line in document.lines or []]
+    text = document.text
+    if text.startswith(BYTE_ORDER_MARK):
+        text = BYTE_ORDER_MARK + text  # a mark of its own; otherwise the text would lose its own
     # As bytes: line ends stay as the offsets count them.
-    Path(f"{base}{TEXT_SUFFIX}").write_bytes(document.text.encode("utf-8"))
+    for suffix, content in ((ANNOTATION_SUFFIX, "".join(lines)), (TEXT_SUFFIX, text)):
+        with open_new(Path(f"{base}{suffix}")) as file_:
+            file_.write(content.encode("utf-8"))
 
 
 def _render_lines(gold: GoldSpans, where: str) -> list[str]:
@@ -534,17 +601,26 @@ def _check_label(label: str, where: str) -> None:
         )
 
 
-def _choose_name(gold: GoldSpans, taken: set[str]) -> str:
-    """Return a name for the files of a document, which differs from the taken ones.
-
-    Some file systems do not distinguish upper and lower case, so the taken ones are folded.
-    """
+def _choose_name(gold: GoldSpans, taken: Container[str]) -> str:
+    """Return a name for the files of a document, which differs from the taken ones."""
     name = str(gold.doc.user_data.get(ORIG_ID, ""))
-    if not _FILE_NAME.fullmatch(name):
+    if not _can_name_file(name):
         name = f"doc{gold.position}"
-    while name.casefold() in taken:
+    while _fold_name(name) in taken:
         name += f"_{gold.position}"
     return name
+
+
+def _can_name_file(name: str) -> bool:
+    """Check whether a name is valid for a file on all systems, and stays in its folder."""
+    if not _FILE_NAME.fullmatch(name) or _DEVICES.fullmatch(name):
+        return False
+    return len(name.encode("utf-8")) <= _MAX_NAME
+
+
+def _fold_name(name: str) -> str:
+    """Return the same value for all names that some file systems do not distinguish."""
+    return unicodedata.normalize("NFC", name.casefold())
 
 
 def _render_pieces(span: Span) -> str:

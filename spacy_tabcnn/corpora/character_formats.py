@@ -13,10 +13,11 @@ from .alignment import (
     TokenEdges,
     align_spans,
     check_characters,
+    is_blank,
     keeps_white_space,
 )
 from .conversion import ConversionReport, Reason
-from .fields import check_offsets
+from .fields import check_offsets, shorten
 from .files import JsonValue
 from .gold import EntityOffsets, RelationIndices, get_gold, set_gold
 from .options import DEFAULT_OPTIONS, ReadingOptions
@@ -105,6 +106,7 @@ class CharacterEntities:
         self, doc: Doc, report: ConversionReport, options: ReadingOptions = DEFAULT_OPTIONS
     ) -> None:
         self.doc = doc
+        self.text = doc.text  # `doc.text` joins all words at each call
         self.report = report
         self.options = options
         self.entities: list[EntityOffsets | None] = []
@@ -123,11 +125,11 @@ class CharacterEntities:
         RAISES (ValueError): If the offsets are not in the text or the id is taken, or in strict
             mode.
         """
-        text = self.doc.text
+        text = self.text
         check_characters(start, end, text, where)
         span = CharacterSpan(start, end, label, where)
         tokens = self._edges.touch(start, end)
-        if tokens is None or not (text[start:end].strip() or self._keeps_blank(span)):
+        if tokens is None or (is_blank(text, start, end) and not self._keeps_blank(span)):
             self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
             return
         self._append(item_id, (*tokens, label), where)
@@ -156,8 +158,8 @@ class CharacterEntities:
         """
         if item_id not in self.index_of:
             raise ValueError(
-                f"{where}: {key} is {item_id!r}, the id of no entity of this document. "
-                "Correct the id"
+                f"{where}: {key} is {shorten(repr(item_id))}, the id of no entity of this "
+                "document. Correct the id"
             )
         return self.index_of[item_id]
 
@@ -195,7 +197,8 @@ class CharacterEntities:
     def _append(self, item_id: Hashable, entity: EntityOffsets | None, where: str) -> None:
         if item_id in self.index_of:
             raise ValueError(
-                f"{where}: the id {item_id!r} is also the id of entity {self.index_of[item_id]}. "
+                f"{where}: the id {shorten(repr(item_id))} is also the id of entity "
+                f"{self.index_of[item_id]}. "
                 "Give each entity its own id"
             )
         if item_id is not None:

@@ -1,17 +1,31 @@
 """.spacy files: documents with their user data, which holds the relations."""
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
+import srsly
+from spacy.attrs import ORTH
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..relations import get_relations
+from ..documents import ORIG_ID
+from ..files import open_output
+from ..relations import get_entity_scores, get_relations
 from .files import check_file
 
 DOCBIN_SUFFIX = ".spacy"
+
+# A file may expand to the larger one of these limits: a number of bytes, and a multiple of its own
+# size. A file of few bytes could fill the memory otherwise: zlib shrinks up to 1,000 times.
+MAX_BYTES = 2**28
+MAX_RATIO = 200
+_CHUNK = 2**24  # bytes to expand at a time
+_INT_SIZE = 8  # bytes of an attribute of a token
+# The parts of a file with an item for each document. Older versions of spaCy write some of them.
+_PER_DOC = ("cats", "flags", "span_groups", "user_data")
 
 # The attributes of tokens that hold the key of a string.
 _STRINGS: list[int | str] = []
@@ -29,14 +43,7 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
         relations that cannot be read.
     """
     path = check_file(path)
-    try:
-        doc_bin = DocBin().from_disk(path)
-    # zlib, msgpack and numpy raise many kinds of errors on bytes of another format.
-    except Exception as err:
-        raise ValueError(
-            f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or "
-            "DocBin.to_disk"
-        ) from err
+    doc_bin = _load(path)
     docs = doc_bin.get_docs(vocab)
     known: set[int] = set()
     for position in range(len(doc_bin)):
@@ -44,12 +51,74 @@ def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
         try:
             doc = next(docs)
             _check_strings(doc, known)
+            len(doc.ents)  # refuses entities that overlap
         except Exception as err:
             raise ValueError(
                 f"{where}: cannot be read ({err}). The file is damaged; make it again"
             ) from err
         _check_annotation(doc, where)
         yield doc
+
+
+def _load(path: Path) -> DocBin:
+    """Load a file whose parts fit together."""
+    data = path.read_bytes()
+    try:
+        _check_message(srsly.msgpack_loads(_expand(data)))
+        return DocBin().from_bytes(data)
+    # zlib, msgpack and numpy raise many kinds of errors on bytes of another format.
+    except Exception as err:
+        raise ValueError(
+            f"{path}: not a .spacy file ({err}). Make one with `spacy tabcnn convert` or "
+            "DocBin.to_disk"
+        ) from err
+
+
+def _expand(data: bytes) -> bytes:
+    """Expand the bytes of a file, up to the limit."""
+    limit = max(MAX_BYTES, MAX_RATIO * len(data))
+    expander = zlib.decompressobj()
+    pieces: list[bytes] = []
+    size = 0
+    while not expander.eof:
+        piece = expander.decompress(data, _CHUNK)
+        data = expander.unconsumed_tail
+        size += len(piece)
+        if not piece and not data:
+            raise ValueError("the file is cut off")
+        if size > limit:
+            raise ValueError(
+                f"it expands to more than {limit // 2**20} MB. Divide the corpus into several files"
+            )
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _check_message(message: object) -> None:
+    """Check that no document of a file would be lost in silence: all parts have the same length."""
+    if not isinstance(message, dict):
+        raise ValueError("its content is no DocBin")
+    attrs = message["attrs"]
+    if ORTH not in attrs or len(set(attrs)) != len(attrs):
+        raise ValueError("its attributes are damaged")
+    lengths = np.frombuffer(message["lengths"], dtype="int32").astype(np.int64)
+    n_tokens = int(lengths.sum())
+    if lengths.size and lengths.min() < 0:
+        raise ValueError("the length of a document is negative")
+    if len(message["tokens"]) != n_tokens * len(attrs) * _INT_SIZE:
+        raise ValueError("the documents have another number of tokens than the file")
+    if len(message["spaces"]) != n_tokens:
+        raise ValueError("the documents have another number of spaces than the file")
+    for name in _PER_DOC:
+        _check_part(message, name, len(lengths))
+
+
+def _check_part(message: Mapping[str, object], name: str, n_docs: int) -> None:
+    part = message.get(name)
+    if part is None and name != "cats":
+        return
+    if not isinstance(part, list) or len(part) != n_docs:
+        raise ValueError(f"its part {name!r} does not have an item for each document")
 
 
 def _check_strings(doc: Doc, known: set[int]) -> None:
@@ -64,22 +133,41 @@ def _check_strings(doc: Doc, known: set[int]) -> None:
 
 
 def _check_annotation(doc: Doc, where: str) -> None:
-    """Check that the relations and the id of a document can be used."""
+    """Check that the entities, the relations and the id of a document can be used."""
     try:
         "".join(map(attrgetter("label"), get_relations(doc)))  # refuses a label that is no string
+        get_entity_scores(doc)
     except Exception as err:
         raise ValueError(
             f"{where}: its relations cannot be read ({err}). Set doc._.relations again, and save "
             "the document"
         ) from err
+    orig_id = doc.user_data.get(ORIG_ID)
+    if not isinstance(orig_id, str | int | float | None):
+        kind = type(orig_id).__name__
+        raise ValueError(
+            f"{where}: doc.user_data[{ORIG_ID!r}] is of the type {kind}; expected a string or a "
+            "number. Set it again, and save the document"
+        )
 
 
 def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:
-    """Write documents with their user data to a .spacy file and make its folder if needed.
+    """Write documents with their user data to a .spacy file, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     docs (Iterable[Doc]): The documents.
+    RAISES (OSError): If the file cannot be written; an old one is kept.
+    RAISES (ValueError): If the user data of a document cannot be saved.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    DocBin(docs=docs, store_user_data=True).to_disk(path)
+    doc_bin = DocBin(store_user_data=True)
+    for position, doc in enumerate(docs):
+        try:
+            doc_bin.add(doc)
+        except (OverflowError, TypeError, ValueError) as err:
+            raise ValueError(
+                f"{path}, document {position}: cannot be saved ({err}). Remove from its user data "
+                "everything but strings, numbers of 64 bits, lists and dictionaries"
+            ) from err
+    data = doc_bin.to_bytes()
+    with open_output(path) as file_:
+        file_.write(data)

@@ -1,12 +1,15 @@
 """Checked access to the fields of JSON objects, with messages that name the place and the fix."""
 
 import json
+import math
 from collections.abc import Container, Iterable, Iterator
 from functools import partial
 from typing import TypeVar
 
 from .files import JsonValue
 
+# Maximum number of characters of a value in a message.
+MAX_SHOWN = 40
 _KINDS: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
 FieldT = TypeVar("FieldT", str, int, list, dict)
 
@@ -102,9 +105,9 @@ def get_field(
         )
     value = record.get(key, default)
     if value is None and key not in record:
+        found = shorten(str(sorted(record)), 200)
         raise ValueError(
-            f"{where}: the field {key!r} is missing; found {sorted(record)}. Add it, or check the "
-            "format"
+            f"{where}: the field {key!r} is missing; found {found}. Add it, or check the format"
         )
     # JSON's true and false would pass as integers.
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -183,17 +186,19 @@ def get_orig_id(record: JsonValue, key: str, where: str) -> int | float | str | 
     key (str): The field's name.
     where (str): File and position, for messages.
     RETURNS (int | float | str | None): The id; None if there is none.
-    RAISES (ValueError): If it is neither a string nor a number of at most 64 bits.
+    RAISES (ValueError): If it is neither a string nor a finite number of at most 64 bits.
     """
     orig_id = get_optional(record, key)
-    if orig_id is None or isinstance(orig_id, str | float):
+    if orig_id is None or isinstance(orig_id, str):
+        return orig_id
+    if isinstance(orig_id, float) and math.isfinite(orig_id):
         return orig_id
     # JSON's true and false would pass as integers. A .spacy file holds no larger integers.
     if isinstance(orig_id, int) and not isinstance(orig_id, bool) and abs(orig_id) < 2**63:
         return orig_id
     raise ValueError(
-        f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or a number of at "
-        "most 64 bits"
+        f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or a "
+        "number, finite and of at most 64 bits"
     )
 
 
@@ -221,7 +226,7 @@ def find_text_field(
     if len(found) > 1:
         raise ValueError(
             f"{where}: the field 'text' is missing, and the text may be any of the fields "
-            f"{', '.join(found)}. Name its field with --text-field"
+            f"{shorten(', '.join(found), 200)}. Name its field with --text-field"
         )
     return next(iter(found), "text")
 
@@ -246,7 +251,10 @@ def locate(where: str, id_name: str, orig_id: JsonValue) -> str:
     """
     if orig_id is None:
         return where
-    return f"{where} ({id_name} {orig_id})"
+    text = shorten(str(orig_id))
+    if not text.isprintable():
+        text = repr(text)
+    return f"{where} ({id_name} {text})"
 
 
 def describe(value: JsonValue) -> str:
@@ -256,10 +264,16 @@ def describe(value: JsonValue) -> str:
     RETURNS (str): For example 'a string, "Paris"'.
     """
     name = _KINDS.get(type(value), type(value).__name__)
-    return f"{name}, {shorten(json.dumps(value, ensure_ascii=False))}"
+    if isinstance(value, str):
+        value = value[: MAX_SHOWN + 1]
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (RecursionError, ValueError):  # nested too deeply, or an integer with too many digits
+        return name
+    return f"{name}, {shorten(text)}"
 
 
-def shorten(text: str, limit: int = 40) -> str:
+def shorten(text: str, limit: int = MAX_SHOWN) -> str:
     """Return a text, or its beginning, for messages.
 
     text (str): The text.

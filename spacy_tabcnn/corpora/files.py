@@ -9,6 +9,8 @@ from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 
+from ..files import open_output
+
 BYTE_ORDER_MARK = "\ufeff"
 
 # A decoded JSON value. The functions of `fields` check its type.
@@ -31,17 +33,23 @@ def check_file(path: str | Path) -> Path:
 
 
 def check_json_file(path: str | Path) -> Path:
-    """Check that a file of JSON exists and is not in UTF-16.
+    """Check that a file of JSON exists and is not in UTF-16 or UTF-32.
 
     path (str | Path): The file.
     RETURNS (Path): The same path.
-    RAISES (ValueError): If there is no such file, or it begins with a mark of UTF-16.
+    RAISES (ValueError): If there is no such file, or its first bytes are none of UTF-8.
     """
     path = check_file(path)
     with path.open("rb") as file_:
-        mark = file_.read(2)
-    if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        raise ValueError(f"{path}: not UTF-8 text, but UTF-16. Save the file in UTF-8")
+        first = file_.read(4)
+    # JSON begins with a character of ASCII. UTF-16 gives it a byte of 0, and UTF-32 three of them.
+    encoding = ""
+    if first.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)) or first.count(0) == 3:
+        encoding = "UTF-32"
+    elif first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or 0 in first:
+        encoding = "UTF-16"
+    if encoding:
+        raise ValueError(f"{path}: not UTF-8 text, but {encoding}. Save the file in UTF-8")
     return path
 
 
@@ -100,25 +108,24 @@ def render_line(value: object) -> str:
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write a JSON file in UTF-8 and make its folder if needed.
+    """Write a JSON file in UTF-8, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     value (object): The value to write: strings, numbers, lists and dicts.
     """
     write_lines(path, [render_line(value)])
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:
-    """Write lines of text in UTF-8 and make the folder if needed.
+    """Write lines of text in UTF-8, whole or not at all.
 
-    path (str | Path): The file.
+    path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     lines (Iterable[str]): The lines, without their ends.
+    RAISES (OSError): If the file cannot be written; an old one is kept.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file_:
+    with open_output(path) as file_:
         for line in lines:
-            file_.write(f"{line}\n")
+            file_.write(f"{line}\n".encode())
 
 
 def _decode(data: bytes, where: str) -> str:

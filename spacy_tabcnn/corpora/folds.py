@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from spacy.tokens import Doc
 
+from ..files import fill_folder
 from .docbin import DOCBIN_SUFFIX, write_docbin
 from .fields import check_array, check_list, describe
 from .files import JsonValue, read_json
@@ -100,16 +101,16 @@ def _write_divided(
 
     fold_of (Sequence[int]): The fold of each document.
     """
-    for number in range(n_folds):
-        outside, inside = [], []
-        for doc, fold in zip(docs, fold_of, strict=True):
-            if fold == number:
-                inside.append(doc)
-            else:
-                outside.append(doc)
-        path = Path(folder) / str(number)
-        write_docbin(path / TRAIN, outside)
-        write_docbin(path / TEST, inside)
+    with fill_folder(folder) as new:
+        for number in range(n_folds):
+            outside, inside = [], []
+            for doc, fold in zip(docs, fold_of, strict=True):
+                if fold == number:
+                    inside.append(doc)
+                else:
+                    outside.append(doc)
+            write_docbin(new / str(number) / TRAIN, outside)
+            write_docbin(new / str(number) / TEST, inside)
 
 
 def _check_ids(fold: JsonValue, where: str) -> list[DocId]:

@@ -1,5 +1,6 @@
 """The annotation formats by name, and reading and writing a file in any of them."""
 
+import codecs
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,11 @@ from .conversion import ConversionReport
 from .doccano import doccano_to_docs, docs_to_doccano
 from .dygiepp import docs_to_dygiepp, dygiepp_to_docs
 from .fields import get_optional, has_any_field, has_field
-from .files import JsonValue, write_json, write_lines
+from .files import JsonValue, check_json_file, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .prodigy import docs_to_prodigy, prodigy_to_docs
-from .records import list_problems, read_records
+from .records import find_first_object, read_records
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
 
@@ -100,7 +101,8 @@ def guess_format(path: str | Path) -> str:
     if path.is_dir() or is_brat_file(path):
         name = "brat"
     elif path.suffix in _JSON_SUFFIXES:
-        first = _find_first_object(path)
+        _check_content(path)
+        first = find_first_object(path)
         _check_export(first, path)
         name = _guess_from_object(first)
         if name is None and path.suffix == ".jsonl":
@@ -137,9 +139,9 @@ def read_annotations(
     path = Path(path)
     if format_name is None:
         format_name = guess_format(path)
+    elif format_name in ("doccano", "labelstudio"):
+        _check_export(find_first_object(path), path)
     format_ = get_format(format_name)
-    if format_name in ("doccano", "labelstudio"):
-        _check_export(_find_first_object(path), path)
     content = format_.read(path)
     return format_.parse(content, nlp, source=str(path), strict=strict, options=options)
 
@@ -168,20 +170,11 @@ def write_annotations(
     return report
 
 
-def _find_first_object(path: Path) -> dict[str, JsonValue]:
-    """Return the first record of a file that is a JSON object, or an empty one.
-
-    RAISES (ValueError): If records cannot be decoded, and no other record is an object.
-    """
-    problems = []
-    for record in read_records(path, unit="record"):
-        if isinstance(record.value, dict):
-            return record.value
-        if record.problem:
-            problems.append(record.problem)
-    if problems:
-        raise ValueError(list_problems(problems, str(path)))
-    return {}
+def _check_content(path: Path) -> None:
+    """Check that a file is not empty."""
+    content = check_json_file(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    if not content.strip():
+        raise ValueError(f"{path}: the file is empty. Export it again, or check the path")
 
 
 def _guess_from_object(first: JsonValue) -> str | None:

@@ -1,5 +1,6 @@
 """Gold entities and relations: from plain data to a `Doc`, and from a `Doc` to plain data."""
 
+from bisect import bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -20,6 +21,7 @@ EntityOffsets: TypeAlias = tuple[int, int, str]
 RelationIndices: TypeAlias = tuple[int, int, str]
 
 _NO_ENTITY = -1  # in place of an entity's position
+_MAX_SHOWN = 20  # words of an entity in a message
 
 UNSET_ENTITIES = "documents without annotation of entities, which stays unset"
 UNSET_RELATIONS = "documents without annotation of relations, which stays unset"
@@ -166,22 +168,40 @@ def _resolve_overlaps(
     """
     kept: dict[int, EntityOffsets] = {}
     merged: dict[int, int] = {}
-    owner: dict[int, int] = {}  # token -> position of the kept entity that holds it
+    in_order: list[tuple[int, int, int]] = []  # start, end and position of the kept entities
     for index, entity in _order_entities(entities, overlap):
         start, end, _ = entity
-        taken = owner.keys() & range(start, end)
-        if not taken:
+        place = bisect_right(in_order, (start, len(doc), len(entities)))
+        rival = _find_overlap(in_order, place, start, end)
+        if rival is None:
             kept[index] = entity
-            owner.update(dict.fromkeys(range(start, end), index))
-            continue
-        rival = owner[min(taken)]
-        if kept[rival] == entity:
+            in_order.insert(place, (start, end, index))
+        elif kept[rival] == entity:
             merged[index] = rival
             report.drop(Reason.DUPLICATE_ENTITY, where, _show(doc, entity))
         else:
             reason = _OVERLAP_REASONS[overlap]
             report.drop(reason, where, _show(doc, entity), _show(doc, kept[rival]))
     return kept, merged
+
+
+def _find_overlap(
+    in_order: Sequence[tuple[int, int, int]], place: int, start: int, end: int
+) -> int | None:
+    """Return the position of the first kept entity that overlaps another one, or None.
+
+    `in_order` holds start, end and position of the kept entities, which do not overlap, and `place`
+    is the place of the other entity among them.
+    """
+    if place > 0:
+        _, other_end, position = in_order[place - 1]
+        if start < other_end:
+            return position
+    if place < len(in_order):
+        other_start, _, position = in_order[place]
+        if other_start < end:
+            return position
+    return None
 
 
 def _order_entities(
@@ -319,7 +339,10 @@ def _show(doc: Doc, entity: EntityOffsets | None) -> str:
     if entity is None:
         return ""
     start, end, label = entity
-    return f"{doc[start:end].text!r} ({label}, tokens {start}-{end})"
+    text = doc[start : min(end, start + _MAX_SHOWN)].text
+    if end - start > _MAX_SHOWN:
+        text += "…"
+    return f"{text!r} ({label}, tokens {start}-{end})"
 
 
 def _show_relation(doc: Doc, label: str, head: EntityOffsets, tail: EntityOffsets) -> str:

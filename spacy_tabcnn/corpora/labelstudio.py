@@ -32,6 +32,7 @@ from .fields import (
     get_orig_id,
     has_field,
     locate,
+    shorten,
 )
 from .files import JsonObject, JsonValue
 from .gold import ORIG_ID, RelationIndices
@@ -39,7 +40,8 @@ from .labelstudio_texts import TaskText, is_html_region, read_text
 from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
 from .records import Content, Record, collect_record_docs, to_records
 
-_DIRECTIONS = ("right", "left", "bi")
+# The relations of a direction: head and tail, each 0 for `from_id` and 1 for `to_id`.
+_DIRECTIONS = {"right": [(0, 1)], "left": [(1, 0)], "bi": [(0, 1), (1, 0)]}
 # The types of regions that mark characters. Other types whose names end in "labels" mark pixels or
 # seconds.
 _TEXT_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
@@ -98,10 +100,23 @@ def docs_to_labelstudio(
 def _has_html(records: Iterable[Record]) -> bool:
     """Check whether a file has a region of HTML. Then the texts without regions are HTML, too."""
     for record in records:
+        if record.problem:
+            continue
         for annotation in _list_items(record.value, "annotations", "completions", "predictions"):
-            if any(map(is_html_region, _list_items(annotation, "result"))):
+            if _marks_html(annotation, is_html=False):
                 return True
     return False
+
+
+def _marks_html(annotation: JsonValue, is_html: bool) -> bool:
+    """Check whether the text of an annotation is HTML; `is_html` is the answer without a region."""
+    regions = []
+    for result in _list_items(annotation, "result"):
+        if get_optional(result, "type") in _TEXT_LABELS:
+            regions.append(result)
+    if not regions:
+        return is_html
+    return any(map(is_html_region, regions))
 
 
 def _list_items(record: JsonValue, *keys: str) -> Iterator[JsonValue]:
@@ -130,7 +145,7 @@ def _read_task(
             data,
             _find_tags(annotation),
             text_field=options.text_field,
-            is_html=is_html,
+            is_html=_marks_html(annotation, is_html),
             utf16=options.utf16,
             where=where,
         )
@@ -293,44 +308,40 @@ def _get_relations(
     """Return the relations of a result. `others` holds the types of the results by their ids."""
     from_id = get_field(result, "from_id", str, where)
     to_id = get_field(result, "to_id", str, where)
+    labels = _get_labels(result, "labels", where)
+    n_relations = max(1, len(labels) * len(_direct(result, where)))
     for item_id in (from_id, to_id):
         if item_id in others and item_id not in found.index_of:
             what = f"{from_id} -> {to_id} ({item_id} is of the type {others[item_id]!r})"
-            found.report.drop(Reason.NOT_AN_ENTITY, where, what)
+            for _ in range(n_relations):
+                found.report.drop(Reason.NOT_AN_ENTITY, where, what)
             return
-    pairs = _direct(
-        result, found.find(from_id, "from_id", where), found.find(to_id, "to_id", where)
-    )
-    if not pairs:
-        raise ValueError(
-            f"{where}: the direction is {get_optional(result, 'direction')!r}; expected one of "
-            f"{', '.join(_DIRECTIONS)}"
-        )
-    labels = _get_labels(result, "labels", where)
+    arguments = found.find(from_id, "from_id", where), found.find(to_id, "to_id", where)
     if not labels:
         found.report.drop(Reason.UNLABELLED_RELATION, where, f"{from_id} -> {to_id}")
     for label in labels:
-        for head, tail in pairs:
-            yield head, tail, label
+        for head, tail in _direct(result, where):
+            yield arguments[head], arguments[tail], label
 
 
-def _direct(result: JsonValue, source: int, target: int) -> list[tuple[int, int]]:
-    """Return head and tail of the relations of a result; nothing if its direction is unknown."""
+def _direct(result: JsonValue, where: str) -> list[tuple[int, int]]:
+    """Return head and tail of the relations of a result: 0 for `from_id`, 1 for `to_id`."""
     direction = get_optional(result, "direction", "right")
-    if direction == "right":
-        return [(source, target)]
-    if direction == "left":
-        return [(target, source)]
-    if direction == "bi":
-        return [(source, target), (target, source)]
-    return []
+    if not isinstance(direction, str) or direction not in _DIRECTIONS:
+        raise ValueError(
+            f"{where}: the direction is {shorten(repr(direction))}; expected one of "
+            f"{', '.join(_DIRECTIONS)}"
+        )
+    return _DIRECTIONS[direction]
 
 
 def _get_labels(record: JsonValue, field: str, where: str) -> list[str]:
     """Return the labels in a field that is named after the type of the region, or in `labels`."""
     labels = get_optional(record, field) or get_optional(record, "labels") or []
     if not isinstance(labels, list) or not all(map(_is_label, labels)):
-        raise ValueError(f"{where}: the field {field!r} is {labels!r}; expected a list of labels")
+        raise ValueError(
+            f"{where}: the field {field!r} is {shorten(repr(labels))}; expected a list of labels"
+        )
     return [str(label) for label in labels]
 
 

@@ -16,7 +16,15 @@ from html.parser import HTMLParser
 from typing import Protocol
 
 from .character_formats import Offsets
-from .fields import describe, find_text_field, get_field, get_items, get_optional, has_field
+from .fields import (
+    describe,
+    find_text_field,
+    get_field,
+    get_items,
+    get_optional,
+    has_field,
+    shorten,
+)
 from .files import JsonValue
 
 # Elements that begin and end a line.
@@ -68,9 +76,12 @@ class HyperText:
 
     def __init__(self, html: str, *, utf16: bool) -> None:
         parser = _TextParser()
-        # Browsers read all line ends as one character.
-        parser.feed(html.replace("\r\n", "\n").replace("\r", "\n"))
-        parser.close()
+        try:
+            # Browsers read all line ends as one character.
+            parser.feed(html.replace("\r\n", "\n").replace("\r", "\n"))
+            parser.close()
+        except AssertionError as err:  # Python's parser refuses some mark-up, such as "<![x["
+            raise ValueError(f"its HTML cannot be read ({err}). Correct the mark-up") from err
         self.text = "".join(parser.pieces)
         self.bare = "".join(parser.bare)
         self.positions = parser.positions
@@ -122,8 +133,8 @@ class Paragraphs:
             )
         if int(number) >= len(self.paragraphs):
             raise ValueError(
-                f"{where}: the field {side!r} is paragraph {number}, but the text has "
-                f"{len(self.paragraphs)} paragraphs, counted from 0"
+                f"{where}: the field {side!r} is paragraph {shorten(str(number))}, but the text "
+                f"has {len(self.paragraphs)} paragraphs, counted from 0"
             )
         first, offsets = self.paragraphs[int(number)]
         return first + offsets.find_start(get_field(value, f"{side}Offset", int, where), where)
@@ -181,7 +192,7 @@ def is_html_region(result: JsonValue) -> bool:
     """
     value = get_optional(result, "value")
     start = get_optional(value, "start")
-    is_path = isinstance(start, str) and not start.isdecimal()
+    is_path = isinstance(start, str) and bool(start.strip()) and not start.isdecimal()
     return get_optional(result, "type") == "hypertextlabels" or is_path
 
 
@@ -233,8 +244,9 @@ def _check_quote(value: JsonValue, marked: str, where: str) -> None:
     quoted = get_optional(value, "text")
     if isinstance(quoted, str) and _get_letters(quoted) != _get_letters(marked):
         raise ValueError(
-            f"{where}: its offsets mark {marked!r}, but it quotes {quoted!r}. Correct the offsets, "
-            "or read the file with --utf16 if they count UTF-16 code units"
+            f"{where}: its offsets mark {shorten(marked)!r}, but it quotes "
+            f"{shorten(quoted)!r}. Correct the offsets, or read the file with --utf16 if they "
+            "count UTF-16 code units"
         )
 
 

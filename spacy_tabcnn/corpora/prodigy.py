@@ -32,6 +32,7 @@ from .fields import (
     get_optional,
     get_orig_id,
     has_field,
+    shorten,
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import ORIG_ID, RelationIndices
@@ -115,7 +116,7 @@ def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
         return False
     if answer != ACCEPT:
         others = " or ".join(_NOT_ACCEPTED)
-        raise ValueError(f"{where}: the answer is {answer!r}; expected {ACCEPT}, {others}")
+        raise ValueError(f"{where}: the answer is {shorten(answer)!r}; expected {ACCEPT}, {others}")
     return True
 
 
@@ -258,7 +259,7 @@ class _ArgumentFinder:
         here = f"{where}, {key}"
         span = get_field(relation, f"{key}_span", dict, where)
         start, end = _get_offsets(span, self.offsets, here)
-        return self.found.index_of.get((start, end)), self.found.doc.text[start:end]
+        return self.found.index_of.get((start, end)), self.found.text[start:end]
 
     def _find_token(self, token: int, key: str, where: str) -> tuple[int | None, str]:
         doc = self.found.doc

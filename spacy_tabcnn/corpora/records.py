@@ -9,6 +9,7 @@ can be read without them.
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -18,7 +19,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 from spacy.tokens import Doc
 
 from .conversion import ConversionReport, LeftOutError
-from .fields import check_array
+from .fields import check_array, shorten
 from .files import BYTE_ORDER_MARK, JsonValue, check_json_file, read_lines, read_text
 
 ItemT = TypeVar("ItemT")
@@ -26,8 +27,11 @@ ItemT = TypeVar("ItemT")
 # Maximum number of bad records that a message lists.
 MAX_LISTED = 200
 
-# The parts of JSON that say where a value ends: strings, brackets and commas.
-_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
+# The parts of JSON that say where a value ends: strings, brackets and commas. A string that is not
+# closed ends with the text. Otherwise each quote inside it would begin a search of its own.
+_STRUCTURE = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+# The change of the number of open brackets at such a part.
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -60,7 +64,34 @@ def read_records(path: str | Path, *, unit: str) -> Iterator[Record]:
     if _has_one_a_line(path):
         yield from _read_lines(path)
     else:
-        yield from _split_values(read_text(path).removeprefix(BYTE_ORDER_MARK), str(path), unit)
+        text = read_text(path).removeprefix(BYTE_ORDER_MARK)
+        items = _decode_array(text)
+        if items is None:
+            yield from _split_values(text, str(path), unit)
+        else:
+            yield from to_records(items, str(path), unit)
+
+
+def find_first_object(path: str | Path) -> dict[str, JsonValue]:
+    """Find the first record of a file that is a JSON object.
+
+    path (str | Path): The file, in UTF-8.
+    RETURNS (dict[str, JsonValue]): The record, or an empty object if there is none.
+    RAISES (ValueError): If the file does not exist; or if records cannot be decoded, and no other
+        record is an object.
+    """
+    value = _decode_first(check_json_file(path))
+    if isinstance(value, dict):
+        return value
+    problems = []
+    for record in read_records(path, unit="record"):
+        if isinstance(record.value, dict):
+            return record.value
+        if record.problem:
+            problems.append(record.problem)
+    if problems:
+        raise ValueError(list_problems(problems, str(path)))
+    return {}
 
 
 def to_records(
@@ -184,10 +215,32 @@ def _has_one_a_line(path: Path) -> bool:
     first, second = _find_first_lines(text)
     if first.startswith("["):
         return False
-    if not first.startswith("{") or _count_open(first) == 0:
+    if not first.startswith("{") or _is_json(first) or _count_open(first) == 0:
         return True
     # The first record is not closed on its line: it is pretty-printed, or its line is cut off.
     return second.startswith("{") and _count_open(text) != 0
+
+
+def _decode_first(path: Path) -> JsonValue:
+    """Return the first value in a file, or in the array of a file; None if there is a problem."""
+    text = path.read_bytes().decode("utf-8", errors="replace").removeprefix(BYTE_ORDER_MARK)
+    start = text.find("{")
+    if start < 0 or text[:start].strip() not in ("", "["):
+        return None
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _is_json(text: str) -> bool:
+    """Check whether a text is one value. This takes less time than to count brackets."""
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _find_first_lines(text: str) -> tuple[str, str]:
@@ -201,17 +254,8 @@ def _count_open(text: str) -> int:
     """Return the number of brackets that stay open."""
     depth = 0
     for match in _STRUCTURE.finditer(text):
-        depth += _get_step(match.group())
+        depth += _STEPS.get(match.group(), 0)
     return depth
-
-
-def _get_step(token: str) -> int:
-    """Return the change of the number of open brackets at a token."""
-    if token in ("[", "{"):
-        return 1
-    if token in ("]", "}"):
-        return -1
-    return 0
 
 
 def _read_lines(path: Path) -> Iterator[Record]:
@@ -241,25 +285,63 @@ def _parse_line(line: str, where: str) -> list[Record]:
     return [_decode(line, where, place)]
 
 
+def _decode_array(text: str) -> list[JsonValue] | None:
+    """Return the items of an array without any problem, or None.
+
+    This takes less time than to decode each item by itself.
+    """
+    repeated: list[str] = []
+    try:
+        value = json.loads(text, object_pairs_hook=partial(_make_object, repeated))
+    except (ValueError, RecursionError):
+        return None
+    if repeated or not isinstance(value, list) or _SURROGATE.search(text):
+        return None
+    return value
+
+
 def _split_values(text: str, source: str, unit: str) -> Iterator[Record]:
     """Return the records of an array, or of values that follow each other."""
     position = 0
+    lines = _LineNumbers(text)
     for start, end in _find_values(text):
         where = f"{source}, {unit} {position}"
         if start == len(text):
             problem = f"{where}: the file ends before its array ends. Export it again"
             yield Record(where, None, problem)
         elif text[start:end].strip():
-            place = partial(_place_in_file, text, start, source, f"{unit} {position}")
+            place = partial(_place_in_file, lines, start, source, f"{unit} {position}")
             yield _decode(text[start:end], where, place)
             position += 1
 
 
-def _place_in_file(text: str, start: int, source: str, name: str, err: json.JSONDecodeError) -> str:
+class _LineNumbers:
+    """The numbers of lines in a text, for positions in ascending order.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._line = 1  # the line of the position that was asked for last
+        self._start = 0  # its first character
+
+    def find(self, position: int) -> tuple[int, int]:
+        """Return the line and the column of a position.
+
+        position (int): The position, not before the last one.
+        RETURNS (tuple[int, int]): Both count from 1.
+        """
+        self._line += self.text.count("\n", self._start, position)
+        self._start = max(self._start, self.text.rfind("\n", self._start, position) + 1)
+        return self._line, position - self._start + 1
+
+
+def _place_in_file(
+    lines: _LineNumbers, start: int, source: str, name: str, err: json.JSONDecodeError
+) -> str:
     """Return the message about invalid JSON in the value that begins at `start`."""
-    position = start + err.pos
-    line = text.count("\n", 0, position) + 1
-    column = position - text.rfind("\n", 0, position)
+    line, column = lines.find(start + err.pos)
     return (
         f"{source}, line {line}, column {column}: invalid JSON ({err.msg}) in {name}. "
         "Correct it, or export the file again"
@@ -270,14 +352,15 @@ def _find_values(text: str) -> Iterator[tuple[int, int]]:
     """Return the start and end of each item of an array, or of each value outside arrays.
 
     Values may be blank. One that begins at the end of the text means that an array is not closed.
-    For example, the text `[{}, 1` has the values `{}`, ` 1` and an empty one.
+    For example, the text `[{}, 1` has the values ``, `{}`, ` 1` and an empty one.
     """
     depth = start = 0
     in_array = False
     for match in _STRUCTURE.finditer(text):
         token, before = match.group(), depth
-        depth = max(depth + _get_step(token), 0)
+        depth = max(depth + _STEPS.get(token, 0), 0)
         if token == "[" and before == 0:
+            yield start, match.start()  # blank, unless something precedes the array
             in_array, start = True, match.end()
         elif _ends_value(token, before, depth, in_array):
             yield start, _find_end(match, in_array)
@@ -317,10 +400,14 @@ def _decode(text: str, where: str, place: Callable[[json.JSONDecodeError], str])
         half = ascii(err.object[err.start])
         problem = f"a string holds {half}, half of a character. Remove or correct it"
         return Record(where, value, f"{where}: {problem}")
-    except (ValueError, RecursionError) as err:
+    except RecursionError as err:
         return Record(where, None, _describe_problem(err, where))
+    except ValueError:  # Python's limit
+        problem = f"an integer has more than {sys.get_int_max_str_digits()} digits. Correct it"
+        return Record(where, None, f"{where}: {problem}")
     if repeated:
-        problem = f"{where}: the key {repeated[0]!r} occurs twice in one object. Remove one of them"
+        key = shorten(repeated[0])
+        problem = f"{where}: the key {key!r} occurs twice in one object. Remove one of them"
         return Record(where, value, problem)
     return Record(where, value)
 

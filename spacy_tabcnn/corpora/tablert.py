@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from spacy.training.iob_utils import doc_to_biluo_tags
 
 from .conversion import ConversionReport
-from .fields import get_field
+from .fields import get_field, shorten
 from .files import JsonObject, JsonValue
 from .gold import EntityOffsets
 from .options import DEFAULT_OPTIONS, ReadingOptions
@@ -79,7 +79,7 @@ def _get_entities(sentence: JsonValue, n_tokens: int, where: str) -> list[Entity
     entities: list[EntityOffsets] = []
     start, open_label = 0, ""
     for position, tag in enumerate(tags):
-        here = f"{where}: tag {position} is {tag!r}"
+        here = f"{where}: tag {position} is {shorten(repr(tag))}"
         prefix, label = _split_tag(tag, here)
         _check_sequence(prefix, label, open_label, here)
         if prefix in ("B", "U"):

@@ -10,7 +10,6 @@ for the infixes of spaCy's tokenizer:
 """
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from functools import cache
@@ -24,6 +23,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.util import compile_infix_regex, get_installed_models
 
+from ..files import replace_folder
 from .alignment import TokenEdges
 
 # A description of a cut that leads to an edge of an entity less often is not used.
@@ -176,15 +176,12 @@ def write_tokenizer(nlp: Language, folder: Path) -> None:
 
     nlp (Language): The pipeline.
     folder (Path): The folder; made if needed. It is replaced if it holds such a pipeline.
+    RAISES (OSError): If it cannot be written; an old one is kept.
     RAISES (ValueError): If it holds something else.
     """
     check_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    new = folder.with_name(f"{folder.name}.new")
-    nlp.to_disk(new)
-    if folder.exists():
-        shutil.rmtree(folder)
-    new.rename(folder)
+    with replace_folder(folder) as new:
+        nlp.to_disk(new)
 
 
 def check_folder(folder: Path) -> None:

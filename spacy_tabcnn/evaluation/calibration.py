@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from spacy.training import Example
 
+from ..files import write_text
 from .errors import find_errors
 from .items import EntityItem, Item, entity_items
 
@@ -137,15 +138,14 @@ def calibrate(scores: Sequence[Scored], *, n_bins: int = 10) -> Calibration:
 
 
 def save_calibration(path: Path, groups: Mapping[str, Calibration], *, title: str) -> None:
-    """Write a JSON file.
+    """Write a JSON file, whole or not at all.
 
-    path (Path): The JSON file; its folder is made if needed.
+    path (Path): The JSON file; its folder is made if needed. It is replaced if it exists.
     groups (Mapping[str, Calibration]): The comparisons, by the names of `TITLES`.
     title (str): Name of the model in reports.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(describe_calibration(groups, title=title), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_text(path, f"{text}\n")
 
 
 def describe_calibration(groups: Mapping[str, Calibration], *, title: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..evaluation.calibration import TITLES, Calibration
+from ..files import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,8 @@ def save_figure(path: Path, *, height: float) -> "Iterator[Figure]":
         metadata = None
         if path.suffix == ".svg":
             metadata = {"Date": None}  # a date would make each run another file
-        figure.savefig(path, dpi=200, metadata=metadata)
+        with replace_file(path) as new:
+            figure.savefig(new, dpi=200, metadata=metadata)
 
 
 def tidy_axis(axis: "Axes") -> None:

@@ -6,7 +6,9 @@ import spacy
 from spacy.tokens import Span
 
 from spacy_tabcnn.app.content import (
+    MAX_CHARACTERS,
     choose_colours,
+    describe_excess,
     draw_arcs,
     draw_entities,
     draw_label_table,
@@ -137,3 +139,8 @@ def test_json_is_a_line_as_annotate_writes_it(run_spacy, tiny_run, tmp_path):
     line = dump_annotation(spacy.load(tiny_run / "model-last")(text))
     assert line == (tmp_path / "out.jsonl").read_bytes().decode("utf-8")
     assert json.loads(line)["relations"]
+
+
+def test_only_a_longer_text_than_the_limit_is_too_long():
+    assert describe_excess("x" * MAX_CHARACTERS) == ""
+    assert describe_excess("x" * (MAX_CHARACTERS + 1)).startswith("The text has 20,001 characters")

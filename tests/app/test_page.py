@@ -109,10 +109,27 @@ def test_a_model_that_cannot_be_loaded(open_page, tmp_path):
     assert "E050" in page.code[0].value
 
 
-def test_a_text_that_cannot_be_annotated(open_page, ruler_model):
-    page = open_page(ruler_model, text="Ferrari " * 200_000)
+def test_a_text_that_cannot_be_annotated(open_page, ruler_model, monkeypatch):
+    load = spacy.load
+
+    def load_with_limit(model):
+        nlp = load(model)
+        nlp.max_length = 10
+        return nlp
+
+    monkeypatch.setattr(spacy, "load", load_with_limit)
+    page = open_page(ruler_model)
     assert page.error[0].value == "The text cannot be annotated."
     assert "E088" in page.code[0].value
+
+
+def test_a_text_that_is_too_long_is_refused_before_the_work(open_page, tiny_run, calls):
+    page = open_page(tiny_run / "model-last", text="Ferrari " * 2_501)
+    assert page.error[0].value == (
+        "The text has 20,008 characters, and the page annotates at most 20,000. Shorten it, or "
+        "annotate a file of any length with `spacy tabcnn annotate`."
+    )
+    assert calls == []
 
 
 def test_one_sentence_at_a_time_has_a_table(open_page, tiny_run, tmp_path):

@@ -9,6 +9,7 @@ import srsly
 
 from benchmarks.common import (
     MEBIBYTE,
+    OutputOption,
     Report,
     describe_environment,
     failures_named,
@@ -129,3 +130,14 @@ def test_a_wrong_setting_ends_the_command_with_a_message(capsys):
         raise ValueError("no such corpus")
     assert stop.value.code == 1
     assert "no such corpus" in capsys.readouterr().out
+
+
+def test_no_benchmark_writes_over_a_corpus(run_command, tmp_path):
+    def benchmark(output: OutputOption = None) -> None:
+        output.write_text("scores")
+
+    for name in ("dev.spacy", "train.cfg"):
+        (tmp_path / name).write_text("corpus")
+        assert run_command(benchmark, "--output", tmp_path / name).exit_code == 2
+        assert (tmp_path / name).read_text() == "corpus"
+    assert run_command(benchmark, "--output", tmp_path / "new.json").exit_code == 0

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from itertools import islice
 
 import pytest
 import spacy
 
-from spacy_tabcnn.bulk.annotate import annotate_file
+from spacy_tabcnn.bulk.annotate import annotate_file, find_common_reason
+from spacy_tabcnn.bulk.parts import Parts
 
 from .conftest import FOUND, TEXT, TOO_LONG, get_names
 from .test_rows import UNICODE
@@ -172,7 +174,10 @@ def many(tmp_path, write_jsonl):
 
 def wait_for_parts(n_parts, output, is_alive):
     deadline = time.monotonic() + 240
-    while is_alive() and len(list(output.parent.glob(f"{output.name}.parts/0*.jsonl"))) < n_parts:
+    while (
+        is_alive()
+        and len(list(output.parent.glob(f"{output.name}.parts/tabcnn-0*.jsonl"))) < n_parts
+    ):
         assert time.monotonic() < deadline, "the process makes no parts"
         time.sleep(0.001)
 
@@ -309,11 +314,20 @@ def test_a_stopped_run_goes_on_with_the_next_part(stopped):
 
 
 def test_a_run_stopped_when_its_output_was_complete_is_only_cleaned_up(
-    model, many, tmp_path, stopped
+    many, tmp_path, stopped, monkeypatch
 ):
-    stopped[2].write_text("complete")
+    with monkeypatch.context() as patch:
+        patch.setattr(Parts, "remove", stop)
+        with pytest.raises(KeyboardInterrupt):
+            annotate_file(*stopped, part_size=8)
+    complete = stopped[2].read_bytes()
+    assert list(tmp_path.glob("*.parts"))
     assert annotate_file(*stopped, part_size=8) is None
-    assert stopped[2].read_text() == "complete" and not list(tmp_path.glob("*.parts"))
+    assert stopped[2].read_bytes() == complete and not list(tmp_path.glob("*.parts"))
+
+
+def stop(*arguments):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("options", [{"part_size": 9}, {"part_size": 8, "text_field": "body"}])
@@ -349,6 +363,19 @@ def test_an_input_that_changes_meanwhile_is_refused(model, many, tmp_path):
         annotate_file(model, many, tmp_path / "out.jsonl", progress=change)
 
 
+def test_an_input_that_changes_at_the_end_is_refused(model, many, tmp_path, monkeypatch):
+    read = Parts.read
+
+    def change(parts):
+        many.write_text('{"text": "one"}\n')
+        return read(parts)
+
+    monkeypatch.setattr(Parts, "read", change)
+    with pytest.raises(ValueError, match=r"in.jsonl: changed while it was annotated"):
+        annotate_file(model, many, tmp_path / "out.jsonl")
+    assert not list(tmp_path.glob("out.jsonl*l"))
+
+
 def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
     (tmp_path / "out.jsonl").write_text("precious")
     with pytest.raises(
@@ -357,6 +384,60 @@ def test_a_complete_output_is_replaced_only_if_asked(model, many, tmp_path):
         annotate_file(model, many, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == "precious"
     assert annotate_file(model, many, tmp_path / "out.jsonl", overwrite=True) == (117, 3, 0)
+
+
+def test_an_output_that_is_replaced_stays_until_the_new_one_is_complete(model, many, tmp_path):
+    output = tmp_path / "out.jsonl"
+    output.write_text("old")
+    output.with_name("out.jsonl.rejects.jsonl").write_text("old rejects")
+
+    def stop_early(results, total, n_done):
+        yield from islice(results, 20)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        annotate_file(model, many, output, part_size=8, overwrite=True, progress=stop_early)
+    assert output.read_text() == "old"
+    assert annotate_file(model, many, output, part_size=8) == (117, 3, 16)
+    assert output.read_text() != "old"
+    assert output.with_name("out.jsonl.rejects.jsonl").read_text() != "old rejects"
+
+
+@pytest.mark.parametrize(
+    "texts,reason",
+    [
+        ([5, 6], "the field 'text' is int; expected a string"),
+        ([5, None], None),
+        ([TOO_LONG, f"{TOO_LONG} a"], "[E088]"),
+    ],
+)
+def test_one_reason_for_all_rejects_is_found(model, tmp_path, write_jsonl, texts, reason):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": text} for text in texts])
+    assert annotate_file(model, source, tmp_path / "out.jsonl") == (0, 2, 0)
+    found = find_common_reason(tmp_path / "out.jsonl")
+    assert found == reason or reason in found
+
+
+def test_the_folder_of_the_pipeline_is_no_place_for_the_output(model, many):
+    with pytest.raises(ValueError, match=r"out.jsonl: is in the folder of the pipeline"):
+        annotate_file(model, many, model / "sub" / "out.jsonl")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links")
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.rejects.jsonl", "out.jsonl.lock"])
+def test_no_file_of_a_run_is_its_input(model, many, tmp_path, name):
+    content = many.read_bytes()
+    for link in (os.link, os.symlink):
+        link(many, tmp_path / name)
+        with pytest.raises(ValueError, match=rf"{name}: is the input too"):
+            annotate_file(model, many, tmp_path / "out.jsonl", overwrite=True)
+        (tmp_path / name).unlink()
+    (tmp_path / "out.jsonl.parts").mkdir()
+    many.rename(tmp_path / "out.jsonl.parts" / "in.jsonl")
+    many.symlink_to(tmp_path / "out.jsonl.parts" / "in.jsonl")
+    with pytest.raises(ValueError, match=r"out.jsonl.parts: the input .* is in this folder"):
+        annotate_file(model, many, tmp_path / "out.jsonl", overwrite=True)
+    assert many.read_bytes() == content
 
 
 def test_what_cannot_work_is_refused_at_once(model, many, tmp_path):

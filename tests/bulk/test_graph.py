@@ -162,20 +162,75 @@ def test_parquet_gives_the_same_graph(annotated, tmp_path, read_jsonl):
     assert nx.utils.graphs_equal(graph, make_graph(annotated))
 
 
+ENTITY = {"start": 0, "end": 1, "label": "A", "score": 0.5}
+RELATION = {"head": 0, "tail": 0, "label": "R", "score": None}
+
+
 @pytest.mark.parametrize(
     "record,message",
     [
-        ({"text": "a"}, "line 1: malformed entities or relations .*'entities'"),
+        ({"text": "a"}, "the field 'entities' is missing"),
+        ({"body": "a"}, "there is no field 'text'.*--text-field"),
+        ({"entities": None}, "the field 'entities' is NoneType, null; expected a list"),
+        ({"entities": [5]}, "entity 0: found an integer, 5; expected an object"),
+        ({"entities": [ENTITY, {}]}, "entity 1: the field 'start' is missing"),
         (
-            {"text": "a", "entities": [], "relations": [{"head": -1, "tail": 0}]},
-            r"line 1: malformed .*KeyError: -1",
+            {"entities": [{**ENTITY, "start": "0"}]},
+            "entity 0: the field 'start' is a string, \"0\"",
         ),
-        ({"body": "a"}, "line 1: there is no field 'text'.*--text-field"),
+        ({"entities": [{**ENTITY, "end": 1.0}]}, "entity 0: the field 'end' is float"),
+        ({"entities": [{**ENTITY, "end": True}]}, "entity 0: the field 'end' is bool"),
+        ({"entities": [{**ENTITY, "end": 9}]}, r"entity 0: it spans characters 0 to 9"),
+        ({"entities": [{**ENTITY, "start": -1}]}, r"entity 0: it spans characters -1 to 1"),
+        ({"entities": [{**ENTITY, "label": None}]}, "entity 0: the field 'label' is NoneType"),
+        ({"entities": [{**ENTITY, "label": ""}]}, "entity 0: the field 'label' is ''"),
+        ({"entities": [{**ENTITY, "score": "0.5"}]}, "entity 0: the field 'score' is a string"),
+        ({"entities": [{**ENTITY, "score": True}]}, "entity 0: the field 'score' is bool"),
+        ({"entities": [{**ENTITY, "score": float("nan")}]}, "entity 0: the field 'score' is float"),
+        ({"relations": {}}, "the field 'relations' is an object"),
+        ({"relations": ["R"]}, "relation 0: found a string"),
+        ({"relations": [{**RELATION, "head": -1}]}, "relation 0: the field 'head' is -1; expected"),
+        ({"relations": [{**RELATION, "tail": 1}]}, "relation 0: the field 'tail' is 1; expected"),
+        ({"relations": [{**RELATION, "tail": None}]}, "relation 0: the field 'tail' is NoneType"),
+        ({"relations": [{**RELATION, "label": 3}]}, "relation 0: the field 'label' is an integer"),
+        ({"relations": [{**RELATION, "score": [1]}]}, "relation 0: the field 'score' is a list"),
     ],
 )
 def test_other_rows_are_refused(tmp_path, write_jsonl, record, message):
-    with pytest.raises(ValueError, match=message):
-        write_graph(write_jsonl(tmp_path / "in.jsonl", [record]), tmp_path / "out.csv")
+    good = {"text": "a", "entities": [ENTITY], "relations": [RELATION]}
+    if len(record.keys() & {"text", "body"}) == 0:
+        record = {**good, **record}
+    source = write_jsonl(tmp_path / "in.jsonl", [good, record])
+    (tmp_path / "out.csv").write_text("old")
+    with pytest.raises(ValueError, match=rf"in.jsonl, line 2[,:] {message}"):
+        write_graph(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "old"
+
+
+def test_a_bad_row_of_parquet_is_named(tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [{"text": "a", "entities": [ENTITY], "relations": [{**RELATION, "tail": 4}]}]
+    parquet.write_table(pa.Table.from_pylist(rows), tmp_path / "in.parquet")
+    with pytest.raises(ValueError, match=r"in.parquet, row 1, relation 0: the field 'tail' is 4"):
+        write_graph(tmp_path / "in.parquet", tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠"])
+def test_no_cell_of_csv_is_a_formula(tmp_path, write_jsonl, start):
+    text = f"{start}1+1"
+    row = make_row(text, [(text, text, 0.5)], [(0, 0, text, 0.5)], id=text)
+    write_graph(write_jsonl(tmp_path / "in.jsonl", [row]), tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file_:
+        [cells] = csv.DictReader(file_)
+    for name in ("head_label", "head_text", "relation", "tail_text", "document"):
+        assert cells[name] == f"'{text}"
+    assert not cells["head"].startswith(("=", "+", "-", "@"))
+
+
+def test_the_output_is_not_the_input(annotated):
+    annotated = annotated.rename(annotated.with_suffix(".csv"))
+    with pytest.raises(ValueError, match="is the input too"):
+        write_graph(annotated, annotated)
 
 
 def test_another_suffix_is_refused(annotated, tmp_path):

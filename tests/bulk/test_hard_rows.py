@@ -1,11 +1,13 @@
 """Rows that a file, JSON, Python or Parquet cannot hold well."""
 
 import json
+import os
 
 import pytest
 
 from spacy_tabcnn.bulk.annotate import annotate_file
 from spacy_tabcnn.bulk.json_rows import MAX_DEPTH, encode_line, parse_line
+from spacy_tabcnn.bulk.output import _group
 from spacy_tabcnn.bulk.rows import check_source, count_rows, read_rows
 
 from .conftest import FOUND, TEXT, get_names
@@ -190,6 +192,24 @@ def test_csv_to_csv(model, tmp_path):
     assert row.record["id"] == "7" and get_names({**row.record, **annotation}) == FOUND
 
 
+@pytest.mark.parametrize("text", ["\r", "a\rb", "a\nb", "a\r\nb", ' "', "a,b", "", " "])
+def test_any_text_in_csv(model, tmp_path, write_jsonl, text):
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": text, "n": 1}])
+    annotate_file(model, source, tmp_path / "out.csv")
+    [row] = read_rows(tmp_path / "out.csv")
+    assert row.record["text"] == text
+    assert (tmp_path / "out.csv").read_bytes().startswith(b"text,n,entities,relations\n")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_csv_without_a_good_record_keeps_its_columns(model, tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    (tmp_path / "in.csv").write_text("id,text\n1\n")
+    assert annotate_file(model, tmp_path / "in.csv", tmp_path / f"out.{suffix}") == (0, 1, 0)
+    check_source(tmp_path / f"out.{suffix}", "text")
+
+
 def test_values_in_csv(model, tmp_path, write_jsonl):
     record = {"text": TEXT, "none": None, "flag": True, "list": ["é"], "relations": 1}
     source = write_jsonl(tmp_path / "in.jsonl", [record, {"text": "", "late": 0.5}])
@@ -198,3 +218,62 @@ def test_values_in_csv(model, tmp_path, write_jsonl):
     names = ("none", "flag", "list", "late")
     assert [first[name] for name in names] == ["", "true", '["é"]', ""]
     assert [second[name] for name in names] == ["", "", "", "0.5"]
+
+
+def test_a_damaged_column_is_found_before_the_work(model, tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "in.parquet"
+    table = pa.table({"text": [TEXT] * 50, "odd": [f"value {number}" for number in range(50)]})
+    parquet.write_table(table, path, compression="none", use_dictionary=False)
+    data = path.read_bytes()
+    start = data.index(b"value 0") - 60  # the head of the page
+    path.write_bytes(data[:start] + b"\xff" * 40 + data[start + 40 :])
+    for suffix in ("jsonl", "parquet"):
+        with pytest.raises(ValueError, match=r"in.parquet: .* cannot be read"):
+            annotate_file(model, path, tmp_path / f"out.{suffix}")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_file_that_is_no_parquet_is_named(model, tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "in.parquet").write_bytes(b"PAR1" + b"\xff" * 50)
+    with pytest.raises(ValueError, match=r"in.parquet: cannot be read as Parquet"):
+        annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.jsonl")
+    with pytest.raises(FileNotFoundError):
+        annotate_file(model, tmp_path / "none.parquet", tmp_path / "out.jsonl")
+
+
+def test_columns_that_are_nested_too_deep_are_refused_before_the_work(model, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    type_ = pa.int64()
+    for _ in range(300):
+        type_ = pa.list_(type_)
+    path = make_parquet(tmp_path / "in.parquet", deep=pa.nulls(1, type_))
+    with pytest.raises(ValueError, match=r"in.parquet: cannot be read as Parquet .*nested"):
+        annotate_file(model, path, tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_too_many_columns_are_refused_before_the_work(
+    model, tmp_path, write_jsonl, monkeypatch, suffix
+):
+    pytest.importorskip("pyarrow")
+    monkeypatch.setattr("spacy_tabcnn.bulk.output.MAX_COLUMNS", 3)
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": "a", f"n{i}": i} for i in range(5)])
+    with pytest.raises(ValueError, match=r"in.jsonl: its rows up to line 3 have 4 different field"):
+        annotate_file(model, source, tmp_path / f"out.{suffix}")
+    annotate_file(model, source, tmp_path / "out.jsonl")
+
+
+def test_row_groups_of_long_texts_are_small(monkeypatch):
+    monkeypatch.setattr("spacy_tabcnn.bulk.output._GROUP_CHARS", 10)
+    records = [{"text": "a" * length, "n": 1} for length in (4, 4, 4, 20, 1, 1)]
+    assert list(map(len, _group(records))) == [3, 1, 2]
+    assert list(_group([])) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_refused(model, tmp_path):
+    os.mkfifo(tmp_path / "in.jsonl")
+    with pytest.raises(ValueError, match=r"in.jsonl: is no file. .* reads its input twice"):
+        annotate_file(model, tmp_path / "in.jsonl", tmp_path / "out.jsonl")

@@ -75,6 +75,17 @@ def test_two_processes_give_what_one_gives(run_spacy, tiny_run, tmp_path):
     assert output.read_bytes() == expected.read_bytes()
 
 
+def test_one_reason_for_all_rejects_sets_the_exit_code(run_spacy, tiny_run, source, tmp_path):
+    arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl")
+    source.write_text('{"id": 1}\n{"id": 2}\n')
+    result = run_spacy(*arguments)
+    assert result.exit_code == 1 and (tmp_path / "out.jsonl").is_file()
+    printed = " ".join(result.output.split())
+    assert "rejected for one reason" in printed and "there is no field 'text'" in printed
+    source.write_text('{"id": 1}\n{"text": null}\n')
+    assert run_spacy(*arguments, "--overwrite").exit_code == 0
+
+
 @pytest.mark.parametrize("options,exit_code", [([], 0), (["--fail-on-rejects"], 3)])
 def test_rejects_can_set_the_exit_code(run_spacy, tiny_run, source, tmp_path, options, exit_code):
     arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl")

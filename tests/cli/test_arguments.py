@@ -1,9 +1,21 @@
 """Arguments in the wrong places."""
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 import spacy
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
-from spacy_tabcnn.cli._arguments import Kind, check_direction, check_kind, find_kind
+from spacy_tabcnn.cli._arguments import (
+    Kind,
+    check_direction,
+    check_kind,
+    check_written,
+    find_kind,
+)
 from spacy_tabcnn.corpora.docbin import write_docbin
 
 
@@ -87,3 +99,70 @@ def test_swapped_arguments_are_named(run_spacy, folder, arguments, message):
     assert isinstance(result.exception, SystemExit)
     assert message in flat(result)
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.fixture
+def linked(folder):
+    """The folder with a second name for each file and the pipeline: a link or a hard link."""
+    if os.name != "posix":
+        pytest.skip("needs links")
+    docs = [Doc(Vocab(), ["Ann", "."])]
+    for name in ("dev.spacy", "test.spacy", "folds/0/train.spacy"):
+        write_docbin(name, docs)
+    (folder / "in.ann").touch()
+    (folder / "in.txt").write_text("Ann .")
+    row = {"text": "Ann", "entities": [], "relations": []}
+    (folder / "texts.jsonl").write_text(json.dumps(row) + "\n")
+    os.link("dev.spacy", "dev.json")
+    os.symlink("texts.jsonl", "texts.csv")
+    os.symlink("dev.spacy", "train.spacy")
+    os.link("model/config.cfg", "config.html")
+    os.symlink("model", "other_model")
+    os.link("in.txt", "in.jsonl")
+    os.symlink("dev.spacy", "scores.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "annotate model texts.jsonl texts.csv --overwrite",
+        "annotate model texts.jsonl sub/../texts.jsonl --overwrite",
+        "convert in.ann in.jsonl",
+        "convert in.txt in.ann --to brat",
+        "convert dev.spacy dev.json --to spert",
+        "convert texts.jsonl texts.csv --to doccano",
+        "convert in.ann new.spacy --align split --tokenizer other_model --model model",
+        "split dev.spacy .",
+        "graph texts.jsonl texts.csv",
+        "evaluate model dev.spacy --output dev.json",
+        "evaluate model dev.spacy --output other_model/meta.json",
+        "evaluate model folds --output folds/0/train.spacy",
+        "errors model dev.spacy config.html",
+        "calibration model dev.spacy dev.json",
+        "calibration model dev.spacy scores.json",
+        "debug-data test.spacy dev.spacy --output dev.json",
+        "cross-validate model/config.cfg folds new --output config.html",
+        "cross-validate model/config.cfg folds folds",
+        "init-config train.spacy --frozen --dev dev.spacy --force",
+    ],
+)
+def test_no_command_writes_what_it_reads(run_spacy, linked, arguments):
+    before = {path: path.read_bytes() for path in linked.rglob("*") if path.is_file()}
+    result = run_spacy("tabcnn", *arguments.split())
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "is the input too" in flat(result) or "is the --model too" in flat(result)
+    assert {path: path.read_bytes() for path in linked.rglob("*") if path.is_file()} == before
+
+
+def test_a_shipped_config_is_not_replaced_by_its_copy(run_spacy, monkeypatch):
+    path = Path(__file__).parents[2] / "configs" / "conll04.cfg"
+    result = run_spacy("tabcnn", "init-config", "conll04", path, "--force")
+    assert result.exit_code == 1 and "is the input too" in flat(result)
+
+
+def test_a_result_may_be_next_to_what_is_read(folder):
+    (folder / "model" / "scores.json").touch()
+    (folder / "folds" / "scores.json").touch()
+    outputs = [folder / "model" / "scores.json", folder / "folds" / "scores.json"]
+    check_written(outputs, [folder / "model", folder / "folds", None, "a" * 5000])

@@ -46,7 +46,7 @@ def test_the_corpus_is_never_replaced(run_spacy, tiny_corpus, tmp_path):
     corpus = tmp_path / "train.spacy"
     corpus.write_bytes(tiny_corpus.read_bytes())
     result = run_spacy("tabcnn", "split", corpus, tmp_path)
-    assert result.exit_code == 1 and "would replace the corpus" in " ".join(result.output.split())
+    assert result.exit_code == 1 and "is the input too" in " ".join(result.output.split())
     assert corpus.read_bytes() == tiny_corpus.read_bytes()
 
 

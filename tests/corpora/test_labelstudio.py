@@ -424,3 +424,35 @@ def test_offsets_may_count_utf16(nlp):
 def test_malformed_tasks_name_the_place(nlp, content, message):
     with pytest.raises(ValueError, match=rf"a\.json.*{message}"):
         labelstudio_to_docs(content, nlp, source="a.json")
+
+
+@pytest.mark.parametrize("markup", ["<![x[", "<!x[y", "<![if x]>"])
+def test_mark_up_that_python_cannot_parse_names_its_task(nlp, markup):
+    region = {"id": "a", "type": "hypertextlabels", "value": {"start": "/p[1]", "labels": ["X"]}}
+    task = {"id": 3, "data": {"text": f"{markup}Ann"}, "annotations": [{"result": [region]}]}
+    with pytest.raises(ValueError, match=r"<data>, task 0"):
+        labelstudio_to_docs([task], nlp)
+
+
+def test_a_relation_of_no_entity_counts_with_all_its_labels_and_directions(nlp):
+    result = [
+        {"id": "a", "type": "labels", "value": {"start": 0, "end": 3, "labels": ["X"]}},
+        {"id": "b", "type": "choices", "value": {}},
+        {"type": "relation", "from_id": "a", "to_id": "b", "direction": "bi", "labels": ["R", "S"]},
+    ]
+    _, report = labelstudio_to_docs(
+        [{"data": {"text": "Ann"}, "annotations": [{"result": result}]}], nlp
+    )
+    assert report.dropped == {Reason.NOT_AN_ENTITY: 4}
+
+
+def test_a_task_with_regions_of_plain_text_is_no_html_beside_one_of_html(nlp):
+    plain = {"id": "a", "type": "labels", "value": {"start": 0, "end": 3, "labels": ["X"]}}
+    html = {"id": "a", "type": "hypertextlabels", "value": {"start": "/p[1]", "labels": ["X"]}}
+    html["value"]["globalOffsets"] = {"start": 0, "end": 3}
+    tasks = [
+        {"data": {"text": "Ann <b>"}, "annotations": [{"result": [plain]}]},
+        {"data": {"text": "<p>Ann</p>"}, "annotations": [{"result": [html]}]},
+    ]
+    docs, _ = labelstudio_to_docs(tasks, nlp)
+    assert [doc.text for doc in docs] == ["Ann <b>", "Ann"]

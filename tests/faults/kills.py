@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +100,23 @@ def run(
     return Outcome(killed, process.returncode, output.decode("utf-8", "replace"), seconds)
 
 
+def fork(function: Callable[..., object], *arguments: object, **options: object) -> BaseProcess:
+    """Call a function in a forked process, which needs no imports.
+
+    function (Callable): The function.
+    arguments (object): Its arguments.
+    options (object): Its named arguments.
+    RETURNS (BaseProcess): The process, which has started.
+    """
+    context = multiprocessing.get_context("fork")
+    process = context.Process(target=function, args=arguments, kwargs=options)
+    with warnings.catch_warnings():
+        # A thread of a progress bar. The function does not wait for any.
+        warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
+        process.start()
+    return process
+
+
 def call_and_kill(
     function: Callable[..., object],
     *arguments: object,
@@ -114,10 +133,7 @@ def call_and_kill(
     options (object): Its named arguments.
     RETURNS (bool): Whether it was killed; False if it ended before.
     """
-    process = multiprocessing.get_context("fork").Process(
-        target=function, args=arguments, kwargs=options
-    )
-    process.start()
+    process = fork(function, *arguments, **options)
     try:
         while ready is not None and process.is_alive() and not ready():
             time.sleep(0.0005)
@@ -139,13 +155,9 @@ def kill_at_steps(
     options (object): Its named arguments.
     YIELDS (str): The place of each kill, for messages. Check (and restore) the files then.
     """
-    context = multiprocessing.get_context("fork")
     for number in range(10_000):
         for is_before in (True, False):
-            process = context.Process(
-                target=_call_with_kill, args=(function, arguments, options, number, is_before)
-            )
-            process.start()
+            process = fork(_call_with_kill, function, arguments, options, number, is_before)
             process.join(TIMEOUT)
             assert process.exitcode is not None, "no end"
             if process.exitcode != -signal.SIGKILL:
