@@ -203,7 +203,7 @@ class CheckpointWriter:
                 checksums[name] = compute_checksum(folder / name)
         for kind, by_name in tensors.items():
             name = f"{kind}.safetensors"
-            save_tensors(_make_contiguous(by_name), folder / name)
+            save_tensors(by_name, folder / name)
             checksums[name] = compute_checksum(folder / name)
         (folder / STATE).write_bytes(srsly.msgpack_dumps(dict(state)))
         checksums[STATE] = compute_checksum(folder / STATE)
@@ -255,13 +255,6 @@ def compute_checksum(path: Path) -> int:
         while chunk := file_.read(2**20):
             checksum = zlib.crc32(chunk, checksum)
     return checksum
-
-
-def _make_contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    contiguous: dict[str, Tensor] = {}
-    for name, values in tensors.items():
-        contiguous[name] = values.detach().contiguous()
-    return contiguous
 
 
 def _link(source: Path, target: Path) -> None:
