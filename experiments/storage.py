@@ -47,8 +47,7 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
-    if url.startswith(SQLITE_FILE):
-        _check_sqlite(Path(url.removeprefix(SQLITE_FILE)))
+    check_storage(url)
     engine_options = {}
     if url.startswith("sqlite"):
         engine_options = {"connect_args": {"timeout": 60}}
@@ -70,12 +69,19 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
     return storage
 
 
-def _check_sqlite(path: Path) -> None:
+def check_storage(url: str | Path) -> None:
     """Check an SQLite file, so that a cut or damaged one is neither read in part nor written to.
 
-    A file that does not exist, or an empty one, becomes a new storage.
+    A file that does not exist, or an empty one, becomes a new storage. Other databases are not
+    checked.
+
+    url (str | Path): See `open_storage`.
+    RAISES (OSError): If the file cannot be read.
+    RAISES (ValueError): If it is damaged.
     """
-    if not path.exists() or (path.is_file() and not path.stat().st_size):
+    name = str(url).removeprefix(SQLITE_FILE)
+    path = Path(name)
+    if "://" in name or not path.exists() or (path.is_file() and not path.stat().st_size):
         return
     with path.open("rb") as file_:
         is_database = file_.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC

@@ -101,6 +101,7 @@ def study_cli(
         )
     overrides: Overrides = parse_config_overrides(ctx.args)
     try:
+        storages.check_storage(storage)
         configs = _parse_systems(systems)
         choices = _read_space(space, configs)
         if choices is None:

@@ -122,8 +122,17 @@ def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     path (Path): The file.
     RAISES (OSError): If the disk refuses, such as a full one.
     """
+    contiguous: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, values in tensors.items():
+        values = values.detach().contiguous()
+        memory = values.untyped_storage().data_ptr()
+        if memory in seen:
+            values = values.clone()  # the format holds no memory twice
+        seen.add(memory)
+        contiguous[name] = values
     try:
-        save_file(dict(tensors), path)
+        save_file(contiguous, path)
     except SafetensorError as err:
         raise OSError(errno.EIO, str(err), str(path)) from err
 

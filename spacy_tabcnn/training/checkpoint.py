@@ -140,15 +140,19 @@ def _check_record(path: Path, record: object) -> None:
     for name, kind in TYPES.items():
         if not isinstance(record[name], kind):
             raise DamagedCheckpointError(path, f"{name!r} is {record[name]!r}")
-    settings = record["settings"]
+    for name in record["files"]:
+        if Path(name).name != name:
+            raise DamagedCheckpointError(path, f"{name!r} is no name of a file")
+    _check_settings(path, record["settings"])
+
+
+def _check_settings(path: Path, settings: dict[str, object]) -> None:
+    """Check the form of the settings in a record."""
     if set(settings) != TrainingSettings.__required_keys__:
         raise DamagedCheckpointError(path, "'settings' are not the settings of a training")
     for name, kind in SETTING_TYPES.items():
         if not isinstance(settings[name], kind):
             raise DamagedCheckpointError(path, f"'settings' has {name!r} {settings[name]!r}")
-    for name in record["files"]:
-        if Path(name).name != name:
-            raise DamagedCheckpointError(path, f"{name!r} is no name of a file")
 
 
 class CheckpointWriter:
@@ -199,7 +203,7 @@ class CheckpointWriter:
                 checksums[name] = compute_checksum(folder / name)
         for kind, by_name in tensors.items():
             name = f"{kind}.safetensors"
-            save_tensors(_make_contiguous(by_name), folder / name)
+            save_tensors(by_name, folder / name)
             checksums[name] = compute_checksum(folder / name)
         (folder / STATE).write_bytes(srsly.msgpack_dumps(dict(state)))
         checksums[STATE] = compute_checksum(folder / STATE)
@@ -251,13 +255,6 @@ def compute_checksum(path: Path) -> int:
         while chunk := file_.read(2**20):
             checksum = zlib.crc32(chunk, checksum)
     return checksum
-
-
-def _make_contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    contiguous: dict[str, Tensor] = {}
-    for name, values in tensors.items():
-        contiguous[name] = values.detach().contiguous()
-    return contiguous
 
 
 def _link(source: Path, target: Path) -> None:

@@ -267,7 +267,7 @@ class _Training:
         self._before_to_disk = create_before_to_disk_callback(self._options["before_to_disk"])
         self._writer = CheckpointWriter(output, settings, describe_environment())
         self._rows: list[Info] = []
-        self._step = 0
+        self._n_steps = 0
         self._state: TrainingState | None = None
         try:
             self._state = TrainingState(nlp, self._optimizer, is_seeded=seed is not None)
@@ -282,6 +282,7 @@ class _Training:
                 raise self._state_error
             self.messages.warn(f"No checkpoints, so --resume will not work: {self._state_error}")
         self._rows = start.rows
+        self._n_steps = start.n_steps
         corpora = self._open_corpora(start)
         self._announce(start)
         with self.nlp.select_pipes(disable=self._options["frozen_components"]):
@@ -300,7 +301,7 @@ class _Training:
             close_log()
         self._save(DIR_MODEL_LAST)
         if self._state is not None:
-            self._writer.finish(self._step)
+            self._writer.finish(self._n_steps - 1)
         self.messages.good(f"Saved pipeline to output directory {self.output / DIR_MODEL_LAST}")
         return self.output / DIR_MODEL_LAST
 
@@ -368,22 +369,20 @@ class _Training:
         )
         shown = iter(list(start.rows))
         for _, info, is_best in steps:
-            self._step = info["step"]
-            is_new = self._step >= start.n_steps
-            if is_best is None:
-                if is_new:
-                    self._check_losses(info["losses"])
-                    log_step(None)
+            if info["step"] < start.n_steps:
+                if is_best is not None:
+                    # The loggers get all evaluations, so that a log is complete.
+                    row = {**info, **next(shown)}
+                    self._update_meta(row)
+                    log_step(row)
                 continue
-            if is_new:
-                self._check_losses(info["losses"])
-                self._finish_period(info, corpora.batches, is_best=is_best)
-                info["output_path"] = str(self.output / DIR_MODEL_LAST)
+            self._check_losses(info["losses"])
+            if is_best is None:
+                log_step(None)
             else:
-                # The loggers get all evaluations, so that a log is complete.
-                info = {**info, **next(shown)}
-                self._update_meta(info)
-            log_step(info)
+                self._finish_period(info, corpora.batches, is_best=is_best)
+                log_step({**info, "output_path": str(self.output / DIR_MODEL_LAST)})
+            self._n_steps = info["step"] + 1
 
     def _finish_period(self, info: Info, batches: RepeatableBatches, *, is_best: bool) -> None:
         """Save the pipeline and a checkpoint after an evaluation."""
@@ -394,16 +393,18 @@ class _Training:
             self._copy_to_best()
         self._rows.append(_make_row(info))
         if self._state is not None:
-            self._write_checkpoint(self._state, batches)
+            self._write_checkpoint(self._state, cast(int, info["step"]), batches)
 
-    def _write_checkpoint(self, state: TrainingState, batches: RepeatableBatches) -> None:
+    def _write_checkpoint(
+        self, state: TrainingState, step: int, batches: RepeatableBatches
+    ) -> None:
         drawn: list[tuple[int, StateData]] = []
         for number, states in batches.drawn.items():
             drawn.append((number, states.to_data()))
         with replace_folder(self._writer.folder) as folder:
-            collected = state.collect(folder, self._step)
+            collected = state.collect(folder, step)
             data = {**collected.data, ROWS: self._rows, DRAWN: drawn}
-            self._writer.write(self._step, data, collected.tensors, folder, collected.files)
+            self._writer.write(step, data, collected.tensors, folder, collected.files)
 
     def _restore(self, checkpoint: Checkpoint | None, start: "_Start") -> None:
         """Set the state of a checkpoint, before the first new step."""
@@ -461,9 +462,6 @@ class _Training:
 
     def _locate(self, error: DivergenceError) -> DivergenceError:
         """Return the error with the step, the components and the weights that are kept."""
-        number = self._step
-        if self._rows or self._step:
-            number += 1
         text = str(error).replace(f". {WHAT_TO_CHANGE}", "")
         if self._state is not None and error.keys:
             components = ", ".join(map(repr, self._state.find_components(error.keys)))
@@ -474,13 +472,13 @@ class _Training:
                 f"{self.output / DIR_MODEL_LAST} has the weights of the evaluation at step "
                 f"{self._rows[-1]['step']}, and {DIR_MODEL_BEST} the best ones so far"
             )
-        return DivergenceError(f"Training has diverged at step {number}: {text}. {kept}")
+        return DivergenceError(f"Training has diverged at step {self._n_steps}: {text}. {kept}")
 
     def _explain_stop(self) -> None:
         if self._rows and self._state is not None:
             with suppress(OSError, ValueError):  # stdout may be the cause
                 self.messages.warn(
-                    f"Stopped at step {self._step}. --resume goes on after step "
+                    f"Stopped at step {self._n_steps}. --resume goes on after step "
                     f"{self._rows[-1]['step']}"
                 )
 
