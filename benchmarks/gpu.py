@@ -80,7 +80,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 
 
 class Batch(NamedTuple):
-    """What the encoder of a pipeline gets: a padded batch, on the CPU."""
+    """The input of the encoder of a pipeline: a padded batch, on the CPU."""
 
     input_ids: Tensor
     attention_mask: Tensor

@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import optuna
 from optuna.exceptions import ExperimentalWarning

@@ -68,7 +68,12 @@ def study_cli(
     cache_mb: Annotated[
         int, typer.Option("--cache-mb", help="Megabytes for the output of a frozen encoder", min=0)
     ] = 1024,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+    gpu_id: Annotated[
+        int,
+        typer.Option(
+            "--gpu-id", "-g", help="GPU ID of the first worker (others: the next), -1: CPU"
+        ),
+    ] = -1,
 ) -> None:
     """
     Train systems x {encoder frozen, updated} x encoder layers x seeds.

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -43,7 +43,8 @@ class SpacyTrain:
     output (Path): Folder for the log of each run, and for its models during training.
     cache_mb (int): Megabytes for the output of a frozen encoder.
     keep (bool): Keep the models, in a folder with the name of the run.
-    gpu_id (int): The GPU, or -1 for the CPU.
+    gpu_id (int): The GPU of the first worker, or -1 for the CPU. Each further worker takes the next
+        one, and after the last GPU the first one again.
     n_workers (int): Number of processes that share the cores of this machine.
     """
 
@@ -54,6 +55,16 @@ class SpacyTrain:
     keep: bool = False
     gpu_id: int = -1
     n_workers: int = 1
+
+    def for_worker(self, number: int) -> "SpacyTrain":
+        """Return the same for a worker, on a GPU of its own if there are enough.
+
+        number (int): Number of the worker, from 0 on.
+        RETURNS (SpacyTrain): The same, with another `gpu_id`.
+        """
+        if self.gpu_id < 0:
+            return self
+        return replace(self, gpu_id=(self.gpu_id + number) % torch.cuda.device_count())
 
     def __call__(self, run: Run, chosen: Overrides) -> RunScores:
         """Train and score.

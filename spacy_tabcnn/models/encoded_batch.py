@@ -163,7 +163,7 @@ class EncodedDoc(TransformerData):
         return LongerDoc(self, places)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy or pickle the output without those of the other documents."""
+        """Copy or pickle the output without the outputs of other documents."""
         return TransformerData, (self.wordpieces, self.model_output, self.align)
 
 

@@ -105,7 +105,7 @@ def align(spans: Sequence[Span], texts: Sequence[str], pieces: Pieces) -> Ragged
     The words are those of the documents of the spans. A word in several spans has the sub-words of
     all of them.
 
-    spans (Sequence[Span]): The spans, those of a document one after another.
+    spans (Sequence[Span]): The spans. All spans of a document follow each other.
     texts (Sequence[str]): Their texts.
     pieces (Pieces): The sub-words of the texts.
     RETURNS (Ragged): Places of sub-words, as in `Pieces.place`, ragged by word.

@@ -83,7 +83,7 @@ def finish_update(model: Model, optimizer: Optimizer) -> None:
 
 
 class _Words(NamedTuple):
-    """What a layer gets or returns: something for each word of a batch.
+    """The input or the output of a layer: something for each word of a batch.
 
     data (Any): (words, ...), a tensor; for the features of words a numpy array.
     lengths (Ints1d): Number of words of each document.

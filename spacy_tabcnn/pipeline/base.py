@@ -490,7 +490,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             )
 
     def _count_layers(self, nlp: Language) -> None:
-        """Tell a mix of layers how many layers the encoder has that this component listens to."""
+        """Count the layers of the encoder that this component listens to, for a mix of layers."""
         nodes = set(map(id, self.model.walk()))
         for _, pipe in nlp.pipeline:
             for listener in getattr(pipe, "listeners", []):

@@ -40,6 +40,13 @@ def config(tiny_encoder, tiny_corpus, tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("gpu_id, devices", [(-1, [-1, -1, -1]), (0, [0, 1, 0]), (1, [1, 0, 1])])
+def test_each_worker_has_a_gpu(gpu_id, devices, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    train = SpacyTrain({}, gpu_id=gpu_id)
+    assert [train.for_worker(number).gpu_id for number in range(3)] == devices
+
+
 def test_counts_of_an_example_sum_to_the_scores(tiny_run):
     nlp = spacy.load(tiny_run / "model-last")
     outcome = score(nlp)
