@@ -1,13 +1,11 @@
 """The trainable component `sentence_starts`: spaCy's `senter`, trained on joined documents."""
 
-import math
 import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from spacy.errors import Errors
 from spacy.language import Language
 from spacy.pipeline.senter import SentenceRecognizer
 from spacy.tokens import Doc
@@ -27,6 +25,7 @@ from ..runtime.optimizer import for_head
 from ..runtime.saved_layers import load_layers
 from ..runtime.transfers import start_read
 from ..sentences import sentence_bounds
+from .divergence import check_loss
 from .saved import read_parts, read_settings
 
 # Larger than the default of spaCy's `senter`, which finds 12 % fewer boundaries in joined sentences
@@ -156,6 +155,7 @@ class SentenceStarts(SentenceRecognizer):
         sgd (Optimizer | None): The optimiser, if the model is to be updated at once.
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
+        RAISES (DivergenceError): If the loss is not finite.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -166,13 +166,14 @@ class SentenceStarts(SentenceRecognizer):
         if not any(map(len, docs)):
             return losses
         set_dropout_rate(self.model, drop)
-        scores, backprop = self.model.begin_update(docs)
-        loss, d_scores = self._compute_loss(joined, scores)
-        read_loss = start_read(loss)
-        backprop(d_scores)
+        # The loss and, in the optimiser, the gradient show an overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            scores, backprop = self.model.begin_update(docs)
+            loss, d_scores = self._compute_loss(joined, scores)
+            read_loss = start_read(loss)
+            backprop(d_scores)
         value = read_loss()
-        if math.isnan(value):
-            raise ValueError(Errors.E940)
+        check_loss(self.name, value, sum(map(len, docs)))
         losses[self.name] += value
         if sgd not in (None, False):
             self.finish_update(sgd)

@@ -348,7 +348,7 @@ def test_saved_weights_cannot_run_code(make_head, tmp_path, wrap):
     message["shims"][0][0] = srsly.msgpack_dumps(
         {"config": head.shims[0].cfg, "state": state.getvalue()}
     )
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+    with pytest.raises(ValueError, match=r"archive of torch\.save"):
         make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))
     assert not (tmp_path / "intruder").exists()
 
