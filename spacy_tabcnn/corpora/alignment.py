@@ -13,8 +13,11 @@ Offsets that count other units than characters mark the wrong text, so that no r
 entities: see `find_unit`.
 """
 
+import re
+from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,18 +54,53 @@ class CharacterSpan(NamedTuple):
         marked = shorten(text[self.start : min(self.end, self.start + MAX_SHOWN + 1)], MAX_SHOWN)
         return f"{marked!r} ({self.label}, characters {self.start}-{self.end})"
 
-    def trim(self, text: str) -> "CharacterSpan":
-        """Return the entity without white space at its edges.
 
-        text (str): The text of the document; the entity holds more than white space.
-        RETURNS (CharacterSpan): The trimmed entity.
+class Letters:
+    """The characters of a text that are no white space.
+
+    text (str): The text.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    @cached_property
+    def positions(self) -> Sequence[int]:
+        """Return the positions of these characters.
+
+        RETURNS (Sequence[int]): The positions, in text order.
         """
-        start, end = self.start, self.end
-        while start < end and text[start].isspace():
-            start += 1
-        while start < end and text[end - 1].isspace():
-            end -= 1
-        return self._replace(start=start, end=end)
+        positions = array("q")
+        for match in re.finditer(r"\S", self.text):
+            positions.append(match.start())
+        return positions
+
+    def is_blank(self, start: int, end: int) -> bool:
+        """Check whether a part of the text holds only white space.
+
+        start (int): Its first character.
+        end (int): The character after its last one.
+        RETURNS (bool): True if it holds nothing else.
+        """
+        if start < end and not self.text[start].isspace():
+            return False
+        place = bisect_left(self.positions, start)
+        return place == len(self.positions) or self.positions[place] >= end
+
+    def trim(self, span: CharacterSpan) -> CharacterSpan:
+        """Return an entity without white space at its edges.
+
+        span (CharacterSpan): The entity.
+        RETURNS (CharacterSpan): The trimmed entity; an empty one if it holds only white space.
+        """
+        start, end = span.start, span.end
+        if self.is_blank(start, end):
+            return span._replace(start=end)
+        if self.text[start].isspace():
+            start = self.positions[bisect_left(self.positions, start)]
+        if self.text[end - 1].isspace():
+            end = self.positions[bisect_left(self.positions, end) - 1] + 1
+        return span._replace(start=start, end=end)
 
 
 class _TakenTokens:
@@ -137,20 +175,6 @@ class TokenEdges:
         return self.starts[first] == start and self.ends[last - 1] == end
 
 
-def is_blank(text: str, start: int, end: int) -> bool:
-    """Check whether a part of a text holds only white space.
-
-    text (str): The text.
-    start (int): First character of the part.
-    end (int): The character after its last one.
-    RETURNS (bool): True if it holds nothing else.
-    """
-    # The first character decides in most cases. So a long part is not copied.
-    while start < end and text[start].isspace():
-        start += 1
-    return start == end
-
-
 def check_characters(start: int, end: int, text: str, where: str) -> None:
     """Check that an entity lies in its text.
 
@@ -187,9 +211,10 @@ def align_spans(
     RAISES (ValueError): In strict mode.
     """
     text, edges = doc.text, TokenEdges(doc)
+    letters = Letters(text)
     kept = _keep_character_units(text, edges, spans, report)
     if not keeps_white_space(report, align):
-        kept = _trim_spans(text, kept, report)
+        kept = _trim_spans(letters, kept, report)
     if align is Alignment.SPLIT:
         doc, edges = _cut_at_edges(doc, edges, kept, report)
     aligned: dict[int, EntityOffsets] = {}
@@ -200,7 +225,7 @@ def align_spans(
         elif align is Alignment.EXPAND:
             widened[index] = span
         else:
-            report.drop(_find_misfit(text, span), span.where, span.show(text))
+            report.drop(_find_misfit(letters, span), span.where, span.show(text))
     aligned.update(_widen(doc, edges, widened, report))
     return doc, aligned
 
@@ -231,7 +256,8 @@ def find_unit(text: str, edges: TokenEdges, spans: Iterable[CharacterSpan]) -> R
     if text.isascii():
         return None
     spans = list(spans)
-    misfits = [span for span in spans if not _fits_trimmed(text, edges, span)]
+    letters = Letters(text)
+    misfits = [span for span in spans if not _fits_trimmed(letters, edges, span)]
     if not misfits:
         return None
     for reason in (Reason.UTF16_OFFSETS, Reason.BYTE_OFFSETS):
@@ -286,8 +312,8 @@ def _find_larger_unit(text: str, end: int) -> Reason | None:
     return None
 
 
-def _fits_trimmed(text: str, edges: TokenEdges, span: CharacterSpan) -> bool:
-    trimmed = span.trim(text)
+def _fits_trimmed(letters: Letters, edges: TokenEdges, span: CharacterSpan) -> bool:
+    trimmed = letters.trim(span)
     return edges.fit(span.start, span.end) or edges.fit(trimmed.start, trimmed.end)
 
 
@@ -304,20 +330,20 @@ def _fits_as(
 
 
 def _trim_spans(
-    text: str, spans: Mapping[int, CharacterSpan], report: ConversionReport
+    letters: Letters, spans: Mapping[int, CharacterSpan], report: ConversionReport
 ) -> dict[int, CharacterSpan]:
     """Trim the white space at the edges of entities, and count the trimmed ones."""
     trimmed = {}
     for index, span in spans.items():
-        trimmed[index] = span.trim(text)
+        trimmed[index] = letters.trim(span)
         if trimmed[index] != span:
-            report.change(Change.TRIMMED, span.where, span.show(text))
+            report.change(Change.TRIMMED, span.where, span.show(letters.text))
     return trimmed
 
 
-def _find_misfit(text: str, span: CharacterSpan) -> Reason:
+def _find_misfit(letters: Letters, span: CharacterSpan) -> Reason:
     """Return the reason why an entity does not fit the tokens."""
-    if span.trim(text) != span:
+    if letters.trim(span) != span:
         return Reason.WHITE_SPACE
     return Reason.UNALIGNED
 

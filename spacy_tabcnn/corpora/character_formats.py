@@ -10,10 +10,10 @@ from spacy.tokens import Doc, Span
 
 from .alignment import (
     CharacterSpan,
+    Letters,
     TokenEdges,
     align_spans,
     check_characters,
-    is_blank,
     keeps_white_space,
 )
 from .conversion import ConversionReport, Reason
@@ -124,6 +124,7 @@ class CharacterEntities:
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
         self._edges = TokenEdges(doc)
+        self._letters = Letters(self.text)
         self._spans: dict[int, CharacterSpan] = {}  # by the position in `entities`
 
     def add(self, item_id: Hashable, start: int, end: int, label: str, where: str) -> None:
@@ -141,7 +142,7 @@ class CharacterEntities:
         check_characters(start, end, text, where)
         span = CharacterSpan(start, end, label, where)
         tokens = self._edges.touch(start, end)
-        if tokens is None or (is_blank(text, start, end) and not self._keeps_blank(span)):
+        if tokens is None or (self._letters.is_blank(start, end) and not self._keeps_blank(span)):
             self.leave_out(item_id, Reason.BLANK_ENTITY, where, span.show(text))
             return
         self._append(item_id, (*tokens, label), where)

@@ -245,7 +245,7 @@ def _get_paragraphs(data: JsonValue, field: str, inner: str | None, where: str) 
 
 
 def _check_tags(html: str) -> None:
-    """Refuse HTML that takes minutes: Python's parser searches all of it for each tag's end."""
+    """Refuse HTML that takes minutes: the parser searches all of it for the end of each tag."""
     n_open = len(_OPEN_TAG.findall(html))
     if n_open > _MAX_OPEN and n_open * len(html) > _MAX_SEARCH:
         raise ValueError(f"its HTML has {n_open} tags that are not closed. Correct the mark-up")
