@@ -61,7 +61,7 @@ def assert_same(found, wanted, *, tolerance=1e-4):
 
 
 def learn(nlp, examples, *, steps=60, drop=0.0, optimizer=None):
-    optimizer = optimizer or AdamW(0.01, use_averages=True)
+    optimizer = optimizer or AdamW(0.003, use_averages=True)
     for _ in range(steps):
         losses = nlp.update(examples, sgd=optimizer, drop=drop)
         optimizer.step_schedules()
@@ -123,7 +123,7 @@ def test_learned_by_heart_saved_and_loaded_elsewhere(
         examples = make_examples(nlp)
         fix_random_seed(0)
         nlp.initialize(lambda: examples)
-        optimizer = AdamW(0.005, use_averages=True)
+        optimizer = AdamW(0.003, use_averages=True)
         # The random numbers of a device decide how many steps it takes.
         for _ in range(12):
             learn(nlp, examples, steps=40, optimizer=optimizer)
