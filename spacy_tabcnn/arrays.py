@@ -14,6 +14,10 @@ Bools1d: TypeAlias = NDArray[np.bool_]
 Floats1d: TypeAlias = NDArray[np.floating]
 # Log-probabilities and the like, (rows, columns), once they have left the device.
 NumpyFloats2d: TypeAlias = NDArray[np.floating]
+# A numpy or a cupy array with any number of axes, and thinc's operations on such arrays: thinc's
+# annotations know its own types of arrays only.
+DeviceArray: TypeAlias = Any
+DeviceOps: TypeAlias = Any
 
 
 # The config library of thinc 8.3.4 checks default values against the types of arguments.

@@ -6,7 +6,7 @@ parts as ever.
 """
 
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from spacy.tokens import Span
@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.utils import ModelOutput
 
-from ..arrays import Floats2d, Ints1d
+from ..arrays import DeviceArray, Floats2d, Ints1d
 
 
 class EncodedBatch(FullTransformerBatch):
@@ -40,9 +40,9 @@ class EncodedBatch(FullTransformerBatch):
     ):
         super().__init__(spans, wordpieces, model_output, align)
         self.first_subword: Ints1d = np.append(
-            0, np.cumsum(cast(Any, align.lengths), dtype=np.int64)
+            0, np.cumsum(cast(Ints1d, align.lengths), dtype=np.int64)
         )
-        self._gradient: Any = None
+        self._gradient: DeviceArray = None
 
     @cached_property
     def arrays(self) -> ModelOutput:
@@ -135,7 +135,9 @@ class EncodedDoc(TransformerData):
     @cached_property
     def align(self) -> Ragged:  # type: ignore[override]
         """Return the sub-words of each word, as places among the sub-words of the document."""
-        return Ragged(cast(Any, self.places - self.first_place), cast(Any, self.lengths))
+        places: DeviceArray = self.places - self.first_place
+        lengths: DeviceArray = self.lengths
+        return Ragged(places, lengths)
 
     @property
     def first_place(self) -> int:
@@ -162,7 +164,7 @@ class EncodedDoc(TransformerData):
         """
         return LongerDoc(self, places)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Copy or pickle the output without the outputs of other documents."""
         return TransformerData, (self.wordpieces, self.model_output, self.align)
 

@@ -33,6 +33,8 @@ def forward(model: Any, docs: list[Doc], is_train: bool) -> tuple[FullTransforme
         return forward_by_token(model, docs, is_train)
     spans = [*map(list, model.attrs["get_spans"](docs))]
     all_spans = [*chain.from_iterable(spans)]
+    if not all_spans:
+        return FullTransformerBatch.empty(len(docs)), lambda d_output: docs
     texts = [span.text for span in all_spans]
     subwords, pieces = tokenize(model.tokenizer, texts)
     wordpieces, alignment = truncate_oversize_splits(

@@ -1,12 +1,13 @@
 """Layers of spaCy that go through documents one by one, made to work on a batch at once."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Ints2d
+
+from ..arrays import DeviceOps
 
 # Names of layers.
 EXTRACTOR = "extract_features"
@@ -47,7 +48,7 @@ def forward(
     by_doc = []
     for doc in docs:
         by_doc.append(doc.to_array(columns).reshape(len(doc), len(columns)))
-    ops: Any = model.ops
+    ops: DeviceOps = model.ops
     joined = ops.asarray(np.concatenate(by_doc), dtype="uint64")
     features = []
     start = 0

@@ -17,7 +17,7 @@ from thinc.types import Floats2d, Ragged
 from thinc.util import is_cupy_array
 from transformers.utils import ModelOutput
 
-from ..arrays import Ints1d
+from ..arrays import DeviceArray, DeviceOps, Ints1d
 from .encoded_batch import EncodedBatch, EncodedDoc
 
 Backprop = Callable[[list[Floats2d]], list[TransformerData]]
@@ -38,7 +38,7 @@ def forward(
     parts = _Part.of_batches(outputs)
     if not parts:
         return forward_by_doc(model, outputs, is_train)
-    ops: Any = model.ops
+    ops: DeviceOps = model.ops
     data, lengths = [], []
     for part in parts:
         data.append(part.batch.rows[ops.asarray(part.places)])
@@ -58,7 +58,7 @@ def forward(
             return []
         (part,) = parts
         d_subwords = backprop_pooling(xp.concatenate(d_words)).dataXd
-        d_rows: Any = ops.alloc2f(*part.batch.rows.shape)
+        d_rows: DeviceArray = ops.alloc2f(*part.batch.rows.shape)
         ops.scatter_add(d_rows, ops.asarray(part.places), d_subwords)
         d_rows *= model.attrs["grad_factor"]
         d_batch = d_rows.reshape(part.batch.arrays["last_hidden_state"].shape)
@@ -124,7 +124,7 @@ class _Part(NamedTuple):
         lengths = np.concatenate([doc.lengths for doc in docs])
         return cls(docs[0].batch, docs, places, lengths)
 
-    def split(self, d_batch: Any) -> list[TransformerData]:
+    def split(self, d_batch: DeviceArray) -> list[TransformerData]:
         """Divide the gradient of the batch by documents."""
         parts = []
         for doc in self.docs:

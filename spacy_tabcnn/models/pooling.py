@@ -1,13 +1,15 @@
 """Sub-words -> words."""
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from thinc.api import Model, reduce_max, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 from thinc.util import is_cupy_array
+
+from ..arrays import DeviceArray
 
 MIX_LAYERS = "mix_layers"
 
@@ -125,9 +127,9 @@ def forward_mix(
             "spacy-tabcnn.mix_layers.v1: the number of layers is not known. Set n_layers, to the "
             "number of layers of the encoder plus one"
         )
-    weights: Any = model.get_param("weights")
+    weights: DeviceArray = model.get_param("weights")
     n_layers, xp = len(weights), model.ops.xp
-    layers: Any = subwords.dataXd
+    layers: DeviceArray = subwords.dataXd
     if layers.shape[1] % n_layers:
         raise ValueError(
             f"spacy-tabcnn.mix_layers.v1: the embeddings are {layers.shape[1]} wide, no multiple "
@@ -135,13 +137,13 @@ def forward_mix(
             "spacy-tabcnn.TransformerModel.v1, and n_layers to its number of layers plus one"
         )
     layers = layers.reshape(len(layers), n_layers, -1)
-    shares: Any = model.ops.softmax(weights)
-    scale: Any = model.get_param("scale")
+    shares: DeviceArray = model.ops.softmax(weights)
+    scale: DeviceArray = model.get_param("scale")
     mean = xp.einsum("l,slw->sw", shares, layers)
     pooled, backprop_pooling = model.layers[0](Ragged(mean * scale, subwords.lengths), is_train)
 
     def backprop(d_words: Floats2d) -> Ragged:
-        d_mixed: Any = backprop_pooling(d_words).dataXd
+        d_mixed: DeviceArray = backprop_pooling(d_words).dataXd
         d_shares = scale * xp.einsum("sw,slw->l", d_mixed, layers)
         model.inc_grad("weights", shares * (d_shares - (shares * d_shares).sum()))
         model.inc_grad("scale", (d_mixed * mean).sum(keepdims=True).reshape(1))

@@ -102,8 +102,8 @@ def tokenize(tokenizer: FastTokenizer, texts: list[str]) -> tuple[Subwords, Piec
 def align(spans: Sequence[Span], texts: Sequence[str], pieces: Pieces) -> Ragged:
     """Find the sub-words of each word: those with a character of it or of the space behind it.
 
-    The words are those of the documents of the spans. A word in several spans has the sub-words of
-    all of them.
+    The result has a row for each word of the documents of the spans. A word in several spans has
+    the sub-words of all of them.
 
     spans (Sequence[Span]): The spans. All spans of a document follow each other.
     texts (Sequence[str]): Their texts.

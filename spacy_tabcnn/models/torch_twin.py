@@ -7,7 +7,7 @@ to the GPU and none back.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from thinc.optimizers import KeyT
 from thinc.types import Floats2d
 from torch import Tensor
 
-from ..arrays import Ints1d
+from ..arrays import DeviceArray, DeviceOps, Ints1d
 from ..heads.transfers import to_device
 from ..runtime.optimizer import TensorOptimizer
 from .features import forward as extract_at_once
@@ -136,7 +136,7 @@ class TorchTwin:
         last = model.layers[-1].layers
         if last and last[0]._func is softmax:
             values = _probabilities(last[0], values, is_train)
-        ops: Any = model.ops
+        ops: DeviceOps = model.ops
         return ops.unflatten(torch2xp(values, ops=ops), words.lengths), backprop
 
     def step(self, node: Model, words: Any, is_train: bool) -> _Words:
@@ -173,7 +173,8 @@ class TorchTwin:
                 if taker is not None:
                     taker.collect((node.id, name), leaf, leaf.grad, _do_nothing)
                 else:
-                    node.inc_grad(name, cast(Any, torch2xp(leaf.grad, ops=node.ops)))
+                    gradient: DeviceArray = torch2xp(leaf.grad, ops=node.ops)
+                    node.inc_grad(name, gradient)
                 leaf.grad = None
 
 
@@ -184,7 +185,7 @@ def _probabilities(node: Model, logits: Tensor, is_train: bool) -> Tensor:
     return logits
 
 
-def _address(array: Any) -> int:
+def _address(array: DeviceArray) -> int:
     if isinstance(array, np.ndarray):
         return array.ctypes.data
     return int(array.data.ptr)
@@ -194,7 +195,7 @@ def _do_nothing() -> None:
     pass
 
 
-def _extract(twin: TorchTwin, node: Model, docs: Any, is_train: bool) -> _Words:
+def _extract(twin: TorchTwin, node: Model, docs: Sequence[Doc], is_train: bool) -> _Words:
     columns = node.attrs["columns"]
     features = [doc.to_array(columns).reshape(len(doc), len(columns)) for doc in docs]
     lengths = np.fromiter(map(len, docs), np.int64, len(docs))
@@ -286,7 +287,7 @@ def _logits(twin: TorchTwin, node: Model, words: _Words, is_train: bool) -> _Wor
     return words._replace(data=logits)
 
 
-_STEPS: dict[Callable, Callable[[TorchTwin, Model, Any, bool], _Words]] = {
+_STEPS: dict[Callable, Callable[..., _Words]] = {
     extract_features: _extract,
     extract_at_once: _extract,
     chain: _chain,

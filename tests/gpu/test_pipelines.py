@@ -60,8 +60,8 @@ def assert_same(found, wanted, *, tolerance=1e-4):
     assert scores == pytest.approx(expected_scores, abs=tolerance)
 
 
-def learn(nlp, examples, *, steps=60, drop=0.0):
-    optimizer = AdamW(0.01, use_averages=True)
+def learn(nlp, examples, *, steps=60, drop=0.0, optimizer=None):
+    optimizer = optimizer or AdamW(0.003, use_averages=True)
     for _ in range(steps):
         losses = nlp.update(examples, sgd=optimizer, drop=drop)
         optimizer.step_schedules()
@@ -123,7 +123,12 @@ def test_learned_by_heart_saved_and_loaded_elsewhere(
         examples = make_examples(nlp)
         fix_random_seed(0)
         nlp.initialize(lambda: examples)
-        optimizer, _ = learn(nlp, examples, steps=60 if name == "cnn" else 120)
+        optimizer = AdamW(0.003, use_averages=True)
+        # The random numbers of a device decide how many steps it takes.
+        for _ in range(12):
+            learn(nlp, examples, steps=40, optimizer=optimizer)
+            if nlp.evaluate(examples)["rels_strict_f"] == 1.0:
+                break
         assert nlp.evaluate(examples)["rels_strict_f"] == 1.0
         nlp.to_disk(tmp_path / "latest")
         with nlp.use_params(optimizer.averages):
