@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar, cast
 
+import numpy as np
 import torch
 from spacy.errors import Errors
 from spacy.language import Language
@@ -302,7 +303,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         logits, backprop = self.model.begin_update(self._add_gold(inputs, gold))
         loss, d_logits = self._compute_loss(logits, gold)
         read_loss = start_read(loss)
-        backprop(d_logits)
+        # The loss and, in the optimiser, the gradient show an overflow.
+        with np.errstate(over="ignore", invalid="ignore"):
+            backprop(d_logits)
         # Only now, since the host waits here until the GPU has computed the loss.
         value = read_loss()
         check_loss(self.name, value, self._count_labels(gold))
