@@ -49,8 +49,9 @@ _SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
 _ENTITY = re.compile(r"(T\S+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(.*)", re.DOTALL)
 _MAX_DIGITS = 18  # of an offset
-_RELATION = re.compile(r"R\S+\t(\S+) (\S+?):(\S+) (\S+?):(\S+)\s*")
-_EVENT = re.compile(r"(E\S+)\t(\S+?:\S+(?: \S+?:\S+)*)\s*")
+# A role has no colon. Otherwise a line with many colons could be divided in too many ways.
+_RELATION = re.compile(r"R\S+\t(\S+) ([^\s:]+):(\S+) ([^\s:]+):(\S+)\s*")
+_EVENT = re.compile(r"(E\S+)\t([^\s:]+:\S+(?: [^\s:]+:\S+)*)\s*")
 _NUMBERED_ROLE = re.compile(r"(.*?\D)\d+")
 _ROLES = ("Arg1", "Arg2")  # the head and the tail
 _OTHER_LINES = {

@@ -38,6 +38,7 @@ from .gold import (
     get_gold,
     number_sentences,
     set_gold,
+    show_words,
 )
 from .options import DEFAULT_OPTIONS, ReadingOptions
 from .records import Content, collect_record_docs, to_records
@@ -201,8 +202,9 @@ def _get_relations(
         head = index_of.get((head_start, head_last + 1))
         tail = index_of.get((tail_start, tail_last + 1))
         if head is None or tail is None:
-            texts = doc[head_start : head_last + 1].text, doc[tail_start : tail_last + 1].text
-            report.drop(Reason.NOT_AN_ENTITY, where, f"{label} ({texts[0]!r} -> {texts[1]!r})")
+            head_text = show_words(doc, head_start, head_last + 1)
+            tail_text = show_words(doc, tail_start, tail_last + 1)
+            report.drop(Reason.NOT_AN_ENTITY, where, f"{label} ({head_text} -> {tail_text})")
         else:
             relations.append((head, tail, label))
     return relations

@@ -149,6 +149,20 @@ def get_doc_id(doc: Doc, where: str) -> str | int | float | None:
     )
 
 
+def show_words(doc: Doc, start: int, end: int) -> str:
+    """Return some words of a document for a message, the first ones of many.
+
+    doc (Doc): The document.
+    start (int): The first word.
+    end (int): The word after the last one.
+    RETURNS (str): Their text in quotes.
+    """
+    text = doc[start : min(end, start + _MAX_SHOWN)].text
+    if end - start > _MAX_SHOWN:
+        text += "…"
+    return repr(text)
+
+
 def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
     """Return a document with the same words and spaces, without annotation.
 
@@ -368,10 +382,7 @@ def _show(doc: Doc, entity: EntityOffsets | None) -> str:
     if entity is None:
         return ""
     start, end, label = entity
-    text = doc[start : min(end, start + _MAX_SHOWN)].text
-    if end - start > _MAX_SHOWN:
-        text += "…"
-    return f"{text!r} ({label}, tokens {start}-{end})"
+    return f"{show_words(doc, start, end)} ({label}, tokens {start}-{end})"
 
 
 def _show_relation(doc: Doc, label: str, head: EntityOffsets, tail: EntityOffsets) -> str:

@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
+from .alignment import MAX_SHOWN
 from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import (
@@ -260,7 +261,8 @@ class _ArgumentFinder:
         here = f"{where}, {key}"
         span = get_field(relation, f"{key}_span", dict, where)
         start, end = _get_offsets(span, self.offsets, here)
-        return self.found.index_of.get((start, end)), self.found.text[start:end]
+        text = shorten(self.found.text[start : min(end, start + MAX_SHOWN + 1)], MAX_SHOWN)
+        return self.found.index_of.get((start, end)), text
 
     def _find_token(self, token: int, key: str, where: str) -> tuple[int | None, str]:
         doc = self.found.doc

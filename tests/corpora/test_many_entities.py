@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from spacy.tokens import Doc, Span
 
+from spacy_tabcnn.corpora.brat import BratDocument, brat_to_docs
 from spacy_tabcnn.corpora.conversion import Alignment
 from spacy_tabcnn.corpora.doccano import doccano_to_docs
 from spacy_tabcnn.corpora.formats import FORMATS, read_annotations, write_annotations
@@ -56,6 +57,30 @@ def test_many_entities_of_the_same_characters(nlp, overlap, align):
     record = {"text": text, "entities": entities}
     _, report = measure(doccano_to_docs, [record], nlp, options=options)
     assert report.n_entities_read == N_ENTITIES
+
+
+@pytest.mark.parametrize("blank", [" ", "\u3000"])
+def test_many_entities_of_white_space(nlp, blank):
+    text = blank * 50_000
+    entities = []
+    for start in range(N_ENTITIES):
+        entities.append({"id": start, "label": "X", "start_offset": start, "end_offset": 50_000})
+    _, report = measure(doccano_to_docs, [{"text": text, "entities": entities}], nlp)
+    assert report.n_entities_read == N_ENTITIES
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "R1\tX " + "a:" * 50_000 + " " + "b:" * 50_000 + " x",
+        "E1\t" + ":a" * 50_000 + " " + "b:" * 50_000 + " x",
+        "T1\tX " + "1 2;" * 50_000,
+        "T1\t" + "X " * 50_000,
+    ],
+)
+def test_lines_of_brat_of_any_length(nlp, line):
+    with pytest.raises(ValueError, match=r"a\.ann, line 1: cannot read"):
+        measure(brat_to_docs, [BratDocument("a", "text", [line])], nlp)
 
 
 @pytest.mark.parametrize(

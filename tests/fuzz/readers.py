@@ -182,8 +182,11 @@ def compare_counts(expected: Counts, report: ConversionReport) -> None:
 
 def check_skipped(path: Path, report: ConversionReport) -> None:
     """Check that each record of a file was read or reported as bad."""
+    content = path.read_bytes()
+    if b"\r" in content.replace(b"\r\n", b""):
+        return  # the records of one line are one bad record
     try:
-        n_records = len(decode(path.read_bytes()))
+        n_records = len(decode(content))
     except (AssertionError, ValueError, RecursionError):
         return  # other bad records hide their number
     n_reported = report.n_docs + len(report.bad_records)
