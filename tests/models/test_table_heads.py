@@ -348,7 +348,7 @@ def test_saved_weights_cannot_run_code(make_head, tmp_path, wrap):
     message["shims"][0][0] = srsly.msgpack_dumps(
         {"config": head.shims[0].cfg, "state": state.getvalue()}
     )
-    with pytest.raises(ValueError, match=r"archive of torch\.save"):
+    with pytest.raises(ValueError, match=r"an archive of torch\.save"):
         make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))
     assert not (tmp_path / "intruder").exists()
 
@@ -359,5 +359,5 @@ def test_saved_sizes_have_to_fit_the_weights(make_head):
     saved = srsly.msgpack_loads(message["shims"][0][0])
     saved["config"]["n_tags"] += 4
     message["shims"][0][0] = srsly.msgpack_dumps(saved)
-    with pytest.raises(ValueError, match="has the shape"):
+    with pytest.raises(ValueError, match=r"has the shape .*; expected"):
         make_head(is_initialized=False).from_bytes(srsly.msgpack_dumps(message))
