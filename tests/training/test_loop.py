@@ -127,7 +127,6 @@ VARIANTS = {
                 "buffer": 4,
                 "discard_oversize": False,
             },
-            "training.dropout": {"@schedules": "decaying.v1", "base_rate": 0.5, "decay": 0.1},
             "training.accumulate_gradient": 2,
         },
     ),
