@@ -70,7 +70,7 @@ def _count(records, options) -> Counts:
         annotations = _choose(record, options)
         n_docs += len(annotations)
         for annotation in annotations:
-            for result in annotation["result"]:
+            for result in annotation.get("result") or []:
                 kind = result["type"]
                 if kind.endswith("labels"):
                     n_entities += _count_labels(result, kind)
@@ -82,14 +82,22 @@ def _count(records, options) -> Counts:
 def _choose(record: dict, options) -> list:
     """Return the annotations that are read."""
     field = "annotations" if record.get("annotations") is not None else "completions"
-    completed = [item for item in record.get(field) or [] if not item.get("was_cancelled")]
+    completed = [item for item in _list(record, field) if not item.get("was_cancelled")]
     if not completed:
-        return (record.get("predictions") or [])[: int(options.predictions)]
+        return _list(record, "predictions")[: int(options.predictions)]
     if options.annotator == "ada":
         return []
     if options.annotator == "all":
         return completed
     return completed[:1]
+
+
+def _list(record: dict, field: str) -> list[dict]:
+    """Return the annotations in a field; other values are counted as tasks without annotation."""
+    items = record.get(field)
+    if not isinstance(items, list):
+        return []
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _count_labels(result: dict, kind: str) -> int:
