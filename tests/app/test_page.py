@@ -113,14 +113,12 @@ def test_a_model_that_cannot_be_loaded(open_page, tmp_path):
 
 
 def test_a_text_that_cannot_be_annotated(open_page, ruler_model, monkeypatch):
-    load = spacy.load
-
     def load_with_limit(model):
-        nlp = load(model)
+        nlp = spacy.load(model)
         nlp.max_length = 10
         return nlp
 
-    monkeypatch.setattr(spacy, "load", load_with_limit)
+    monkeypatch.setattr(loading, "load_checked", load_with_limit)
     page = open_page(ruler_model)
     assert page.error[0].value == "The text cannot be annotated."
     assert "E088" in page.code[0].value
