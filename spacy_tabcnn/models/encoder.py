@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from spacy.tokens import Doc, Span
 from thinc.api import Model, chain
+from thinc.types import Floats2d, Ragged
 
 if TYPE_CHECKING:
     from spacy_transformers.data_classes import FullTransformerBatch, HFObjects
-    from thinc.types import Floats2d, Ragged
 
     from ..runtime.encoder_shim import EncoderShim
 
@@ -93,16 +93,16 @@ def build_encoder(
 def build_tok2vec_encoder(
     name: str,
     get_spans: Callable[[list[Doc]], list[list[Span]]],
-    pooling: "Model[Ragged, Floats2d]",
+    pooling: Model[Ragged, Floats2d],
     grad_factor: float = 1.0,
     tokenizer_config: dict[str, Any] | None = None,
     transformer_config: dict[str, Any] | None = None,
     mixed_precision: bool = False,
     frozen: bool = False,
     all_layers: bool = False,
-    cache_mb: int = 0,
+    cache_mb: int | None = 0,
     onednn: bool = True,
-) -> "Model[list[Doc], list[Floats2d]]":
+) -> Model[list[Doc], list[Floats2d]]:
     """Build an encoder with pooling. Registered as `spacy-tabcnn.Tok2VecTransformer.v1`.
 
     It is the encoder of one component, which no other component shares. spaCy's `replace_listeners`
@@ -117,7 +117,7 @@ def build_tok2vec_encoder(
     mixed_precision (bool): As in `spacy-tabcnn.TransformerModel.v1`, and the following ones, too.
     frozen (bool): Keep the weights as they are in training.
     all_layers (bool): Pass on the outputs of all layers, side by side.
-    cache_mb (int): Maximum size of the output to keep, in megabytes; 0 for no cache.
+    cache_mb (int | None): Maximum size of the output to keep, in megabytes; 0 for no cache.
     onednn (bool): Let oneDNN compute matrix products on CPUs where it is faster.
     RETURNS (Model[list[Doc], list[Floats2d]]): Embeddings of words, (words, width) a document.
     """

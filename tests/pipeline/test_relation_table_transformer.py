@@ -244,10 +244,18 @@ def test_frozen_mix_of_layers(n_layers, cache_mb, make_nlp, make_examples, tmp_p
     assert losses[-1]["tabcnn"] < losses[0]["tabcnn"]
     after = weights_of(nlp)
     assert are_equal(before[0], after[0]) and not are_equal(before[1], after[1])
-    nlp.to_disk(tmp_path)
-    other = spacy.load(tmp_path)
-    for logits, same in zip(score(nlp, TEXTS), score(other, TEXTS), strict=True):
+    nlp.to_disk(tmp_path / "shared")
+    other = spacy.load(tmp_path / "shared")
+    expected = score(nlp, TEXTS)
+    for logits, same in zip(expected, score(other, TEXTS), strict=True):
         np.testing.assert_array_equal(logits, same)
+    # An encoder of its own keeps the counted layers and the automatic cache.
+    other.replace_listeners("transformer", "tabcnn", ["model.tok2vec"])
+    other.remove_pipe("transformer")
+    other.to_disk(tmp_path / "alone")
+    alone = spacy.load(tmp_path / "alone")
+    found = alone.get_pipe("tabcnn").predict([*map(alone.make_doc, TEXTS)])
+    np.testing.assert_allclose(found.tags, expected[0], atol=1e-5)
 
 
 def test_averaged_weights_of_encoder_and_head(make_nlp, make_examples):
