@@ -71,13 +71,14 @@ def read_counts(value: object) -> TextCounts:
     RETURNS (TextCounts): The counts.
     RAISES (ValueError): If they have another form.
     """
-    counts = check_mapping(value, "'trained_on'")
-    for name, number in counts.items():
+    counts = {}
+    for name, number in check_mapping(value, "'trained_on'").items():
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise ValueError(f"{name!r} of 'trained_on' is {number!r:.100}; expected a count")
+        counts[name] = number
     if counts.keys() != set(TextCounts._fields):
         raise ValueError(f"'trained_on' has {sorted(counts)}; expected {[*TextCounts._fields]}")
-    return TextCounts(**counts)  # type: ignore[arg-type]
+    return TextCounts(**counts)
 
 
 def read_settings(content: bytes) -> dict[str, object]:

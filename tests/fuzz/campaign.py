@@ -37,7 +37,7 @@ class TimeUpError(BaseException):
 
 
 class Verdict(NamedTuple):
-    """What became of one input.
+    """The outcome of one input.
 
     outcome (str): READ or REFUSED; "finding" otherwise.
     place (str): File, line and type of the error of a finding, or its kind; empty without one.
@@ -106,7 +106,7 @@ def run_for(target: Target, seconds: float, seed: int, campaign: Campaign) -> No
 
 
 def try_input(target: Target, files: Files) -> Verdict:
-    """Give one input to a target, and judge."""
+    """Run a target on one input and return the verdict."""
     before = _measure_memory()
     start = time.process_time()
     try:

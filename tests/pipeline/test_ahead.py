@@ -11,7 +11,7 @@ TEXTS = ["Ada lived in London .", "", "Paris .", "Ada"] * 3
 
 
 class GPUOps:
-    """No ops are of this class: those of the CPU count as a GPU's."""
+    """Stands in for `NumpyOps`, so that the ops of the CPU count as the ops of a GPU."""
 
 
 @pytest.fixture
