@@ -68,6 +68,7 @@ def check_archive(state: bytes) -> None:
     try:
         with ZipFile(BytesIO(state)) as archive:
             entries = archive.infolist()
+    # zipfile raises NotImplementedError for archives of a later version.
     except (BadZipFile, ValueError, OSError, NotImplementedError) as err:
         raise ValueError(f"the weights of a module are a damaged archive ({err})") from err
     for entry in entries:

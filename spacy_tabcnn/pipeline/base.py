@@ -29,6 +29,7 @@ from ..models.torch_twin import finish_update
 from ..relations import get_relations, has_relations
 from ..runtime.head_shim import check_dims, grow_module
 from ..runtime.optimizer import for_head
+from ..runtime.plain_data import AdvisedError
 from ..runtime.saved_layers import load_layers
 from ..runtime.transfers import start_copy, start_read
 from .divergence import check_loss
@@ -480,13 +481,13 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         head = self.model.get_ref("head")
         for name, size in self._count_outputs(self.label_scheme).items():
             if head.has_dim(name) and head.get_dim(name) != size:
-                raise ValueError(
+                raise AdvisedError(
                     f"its labels need {name} = {size}, but the file `model` beside it has weights "
                     f"for {head.get_dim(name)}. The two files are of different pipelines"
                 )
         noted = self.model.attrs.get(LABELS_ATTR)
         if noted is not None and noted != self._list_labels():
-            raise ValueError(
+            raise AdvisedError(
                 f"its labels are {self._list_labels()!r:.300}, but the weights in the file `model` "
                 f"beside it were learned for {noted!r:.300}. The two files are of different "
                 "pipelines"

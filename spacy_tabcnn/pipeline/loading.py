@@ -19,10 +19,10 @@ from spacy.util import (
 from thinc.api import Model
 from torch import nn
 
-from ..runtime.plain_data import ENCODER_FILE, describe
+from ..runtime.plain_data import ADVICE, ENCODER_FILE, describe
 from .base import ASSIGNS, RelationPipe
 from .model_folder import CONFIG, check_config, check_folder, read_config
-from .saved import ADVICE, read_part, read_settings
+from .saved import read_part, read_settings
 
 ResultT = TypeVar("ResultT")
 # Attributes by which components set sentence boundaries.

@@ -27,7 +27,7 @@ from thinc.api import Config
 
 from ..heads.tensors import check_archive, is_archive
 from ..runtime.patterns import find_slow_part, split_branches
-from ..runtime.plain_data import check_mapping, describe, read_json, read_msgpack
+from ..runtime.plain_data import AdvisedError, check_mapping, describe, read_json, read_msgpack
 from ..runtime.saved_layers import parse_layers
 from .saved import read_part
 
@@ -147,7 +147,7 @@ def _check_blocks(config: Config) -> None:
         raise ValueError(f"[nlp] pipeline is {pipeline!r:.200}; expected a list of [components]")
     for name in _CALLBACKS:
         if nlp.get(name) is not None:
-            raise ValueError(
+            raise AdvisedError(
                 f"[nlp.{name}] names a function to call. Remove this block: a saved pipeline holds "
                 f"its tokenizer. {_ADVICE}"
             )
@@ -159,9 +159,9 @@ def _check_blocks(config: Config) -> None:
 
 def _check_component(name: str, settings: Mapping[str, object]) -> None:
     if not _NAME.fullmatch(name) or name.strip(". ") == "":
-        raise ValueError(f"[components] has the name {name!r:.200}, which is a path. {_ADVICE}")
+        raise AdvisedError(f"[components] has the name {name!r:.200}, which is a path. {_ADVICE}")
     if "source" in settings:
-        raise ValueError(
+        raise AdvisedError(
             f"[components.{name}] has a `source`, another pipeline to load. A saved pipeline has "
             f"none. {_ADVICE}"
         )
@@ -185,7 +185,7 @@ def _check_function(kind: str, name: object, section: str) -> None:
         raise ValueError(f"[{section}] {kind} is {name!r:.100}; expected a name")
     is_known = kind in _KINDS or (kind == "@misc" and _MISC.fullmatch(name))
     if not is_known or (kind == "@layers" and _PROGRAMS.fullmatch(name)):
-        raise ValueError(
+        raise AdvisedError(
             f"[{section}] names the function {kind} = {name!r:.100}, which is not called for a "
             f"saved pipeline. {_ADVICE}"
         )
@@ -313,7 +313,7 @@ def _check_pattern(
         slow = find_slow_part(branch)
         if slow is None or (list_known is not None and branch in list_known()):
             continue
-        raise ValueError(
+        raise AdvisedError(
             f"{name!r} has a regular expression that may take a time beyond all bounds, with a "
             f"repetition of something that varies: {slow!r:.100}. Write it without"
         )

@@ -4,12 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ..labels import LabelData, LabelScheme
-from ..runtime.plain_data import check_mapping, read_json
+from ..runtime.plain_data import ADVICE, AdvisedError, check_mapping, read_json
 from .training_texts import TextCounts
 
-ADVICE = "Get the pipeline from its author again, or train it again"
-# Ends of messages that say how to go on.
-_ADVICE_ENDS = ("again", "do not", "without", "different pipelines", "`cp -rL`", "Remove it")
 MAX_BYTES = 2**33  # of a file
 Part = Callable[[bytes], None]
 
@@ -45,8 +42,10 @@ def read_part(path: Path, load: Part) -> None:
         raise ValueError(f"{path}: cannot be read ({err}). {ADVICE}") from err
     try:
         load(content)
+    except AdvisedError as err:
+        raise ValueError(f"{path}: {err}") from err
     except ValueError as err:
-        raise ValueError(f"{path}: {_add_advice(str(err))}") from err
+        raise ValueError(f"{path}: {err}. {ADVICE}") from err
 
 
 def read_labels(value: object) -> LabelData:
@@ -89,9 +88,3 @@ def read_settings(content: bytes) -> dict[str, object]:
     RAISES (ValueError): If it is no JSON object.
     """
     return check_mapping(read_json(content), "its content")
-
-
-def _add_advice(reason: str) -> str:
-    if reason.endswith(_ADVICE_ENDS):
-        return reason
-    return f"{reason}. {ADVICE}"

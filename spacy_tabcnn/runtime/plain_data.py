@@ -8,7 +8,14 @@ import srsly
 # The place of an error of an encoder, whose loader does not know its path.
 ENCODER_FILE = "The encoder (the file `model` in the folder of its component)"
 
+# The way out where a message knows no better one.
+ADVICE = "Get the pipeline from its author again, or train it again"
+
 ValueT = TypeVar("ValueT")
+
+
+class AdvisedError(ValueError):
+    """Data is refused, with a message that ends with the way out."""
 
 
 def read_msgpack(data: bytes) -> object:

@@ -20,10 +20,16 @@ from transformers import (
 from transformers.modeling_utils import no_init_weights
 
 from ..heads.tensors import check_fit, dump_tensors, is_archive, load_tensors, parse_tensors
-from .plain_data import ENCODER_FILE, check_mapping, describe, read_msgpack
+from .plain_data import (
+    ADVICE,
+    ENCODER_FILE,
+    AdvisedError,
+    check_mapping,
+    describe,
+    read_msgpack,
+)
 from .tokenizer_files import check_tokenizer, load_tokenizer, save_tokenizer
 
-_ADVICE = "Get the pipeline from its author again, or train it again"
 # Settings that name code, or files and models to read or to download.
 _CODE = (
     "auto_map",
@@ -77,7 +83,7 @@ def load_encoder(data: bytes) -> HFObjects | None:
     try:
         return _load(data)
     except ValueError as err:
-        raise ValueError(f"{ENCODER_FILE}: {err}. {_ADVICE}") from err
+        raise AdvisedError(f"{ENCODER_FILE}: {err}. {ADVICE}") from err
 
 
 def check_encoder_data(message: dict[str, object]) -> None:
