@@ -19,6 +19,8 @@ from typer.testing import CliRunner, Result
 
 from spacy_tabcnn.relations import set_relations
 
+from .tiny_models import save_tiny_encoder
+
 ROOT = Path(__file__).parents[1]
 # Every table head, with options that make it small.
 HEADS: dict[str, dict[str, Any]] = {
@@ -236,28 +238,7 @@ def build_wheel(run_spacy: Callable[..., Result]) -> Callable[[Path, Path, str],
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT with random weights and single characters as sub-words, in Hugging Face's layout."""
-    transformers = importlib.import_module("transformers")  # slow to load, and few tests need it
     folder = tmp_path_factory.mktemp("tiny_encoder")
-    characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    vocab = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        *characters,
-        *(f"##{char}" for char in characters),
-    ]
-    (folder / "vocab.txt").write_text("\n".join(vocab), encoding="utf-8")
-    tokenizer = transformers.BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=False)
-    tokenizer.save_pretrained(folder)
     torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(vocab),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-    )
-    transformers.BertModel(config).save_pretrained(folder)
+    save_tiny_encoder(folder, width=16)
     return folder

@@ -96,6 +96,7 @@ def annotate_cli(
             overwrite=overwrite,
             progress=_show_progress,
         )
+    # NotImplementedError is pyarrow's, for columns of a type that it cannot read.
     except (ImportError, OSError, ValueError, NotImplementedError) as err:
         msg.fail("Could not annotate", str(err), exits=1)
     if summary is None:

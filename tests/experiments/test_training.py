@@ -11,7 +11,6 @@ import pytest
 import spacy
 from spacy.training import Example
 from spacy.util import load_config
-from thinc.api import Config
 
 from experiments.grid import Run
 from experiments.results import MEASURES
@@ -21,23 +20,16 @@ from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.scoring import count_items
 from spacy_tabcnn.evaluation.significance import micro_f1
 
+from ..tiny_models import write_tiny_config
+
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def config(tiny_encoder, tiny_corpus, tmp_path_factory):
     """The paper's config with a narrow head, that trains for two steps."""
-    config = Config().from_disk(ROOT / "configs" / "conll04.cfg", interpolate=False)
-    config["paths"] = {
-        "train": str(tiny_corpus),
-        "dev": str(tiny_corpus),
-        "encoder": str(tiny_encoder),
-    }
-    config["components"]["relation_table"]["model"]["head"]["hidden"] = [16]
-    config["training"] |= {"max_steps": 2, "eval_frequency": 1}
     path = tmp_path_factory.mktemp("config") / "tiny.cfg"
-    config.to_disk(path)
-    return path
+    return write_tiny_config(path, tiny_encoder, tiny_corpus, max_steps=2, eval_frequency=1)
 
 
 @pytest.mark.parametrize("gpu_id, devices", [(-1, [-1, -1, -1]), (0, [0, 1, 0]), (1, [1, 0, 1])])

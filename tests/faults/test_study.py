@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from thinc.api import Config
 
 from experiments.grid import Run
 from experiments.training import UNFINISHED, SpacyTrain
 
+from ..tiny_models import write_tiny_config
 from .kills import call_and_kill, draw_moments, needs_kills, run
 
 ROOT = Path(__file__).parents[2]
@@ -25,17 +25,8 @@ pytestmark = needs_kills
 @pytest.fixture(scope="module")
 def config(tiny_encoder, tiny_corpus, tmp_path_factory):
     """The paper's config with a narrow head, that trains for a few steps."""
-    config = Config().from_disk(ROOT / "configs" / "conll04.cfg", interpolate=False)
-    config["paths"] = {
-        "train": str(tiny_corpus),
-        "dev": str(tiny_corpus),
-        "encoder": str(tiny_encoder),
-    }
-    config["components"]["relation_table"]["model"]["head"]["hidden"] = [16]
-    config["training"] |= {"max_steps": 6, "eval_frequency": 2}
     path = tmp_path_factory.mktemp("config") / "tiny.cfg"
-    config.to_disk(path)
-    return path
+    return write_tiny_config(path, tiny_encoder, tiny_corpus, max_steps=6, eval_frequency=2)
 
 
 @pytest.fixture(scope="module")

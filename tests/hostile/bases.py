@@ -1,12 +1,13 @@
 """Small pipelines, of which hostile ones are made."""
 
-import importlib
 from pathlib import Path
 
 import spacy
 from spacy.language import Language
 
 from spacy_tabcnn.labels import LabelScheme
+
+from ..tiny_models import save_tiny_encoder
 
 TEXT = "Ada Lovelace lived in London with Marie."
 _SPANS = {"@span_getters": "spacy-transformers.strided_spans.v1", "window": 32, "stride": 24}
@@ -27,29 +28,6 @@ _SMALL = {
     "maxout_pieces": 2,
     "subword_features": True,
 }
-
-
-def save_encoder(folder: Path, *, max_length: int | None = 512) -> Path:
-    """Save a BERT with random weights and single characters as sub-words."""
-    transformers = importlib.import_module("transformers")
-    folder.mkdir(parents=True)
-    characters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters]
-    words += [f"##{character}" for character in characters]
-    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    options = {} if max_length is None else {"model_max_length": max_length}
-    transformers.BertTokenizerFast(
-        str(folder / "vocab.txt"), do_lower_case=False, **options
-    ).save_pretrained(folder)
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=16,
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    return folder
 
 
 def build_encoder_pipeline(encoder: Path, *, own: bool = True) -> Language:
@@ -98,7 +76,8 @@ def build_span_pipeline() -> Language:
 def save_bases(folder: Path) -> dict[str, Path]:
     """Save all pipelines, and return their folders by name."""
     spacy.util.fix_random_seed(0)
-    encoder = save_encoder(folder / "encoder")
+    encoder = folder / "encoder"
+    save_tiny_encoder(encoder, width=8, max_length=512)
     pipelines = {
         "encoder": build_encoder_pipeline(encoder),
         "foreign": build_encoder_pipeline(encoder, own=False),
