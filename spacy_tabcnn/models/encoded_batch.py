@@ -106,6 +106,9 @@ class EncodedBatch(FullTransformerBatch):
 class EncodedDoc(TransformerData):
     """The output of the encoder for a document, as a part of its batch.
 
+    The fields of spacy-transformers' class are properties here, made when they are read (mypy has
+    no other way to allow that than to ignore it).
+
     batch (EncodedBatch): The batch.
     sequences (slice): The spans of the document among the spans of the batch.
     words (slice): The words of the document among the words of the batch.

@@ -22,7 +22,10 @@ FastTokenizer: TypeAlias = Any
 
 
 class Subwords(WordpieceBatch):
-    """The sub-words of a batch of texts. Their strings are looked up when they are read.
+    """The sub-words of a batch of texts.
+
+    The field `strings` of spacy-transformers' class is a property here, made when it is read (mypy
+    has no other way to allow that than to ignore it).
 
     tokenizer (PreTrainedTokenizerFast): The tokenizer.
     input_ids (Ints2d): Numbers of the sub-words, int64 (texts, sub-words), padded at the end.
