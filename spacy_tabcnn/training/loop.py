@@ -180,7 +180,8 @@ def _check_paths(output: Path, settings: TrainingSettings, code: Path | None) ->
     inputs = [*settings["files"]]
     if code is not None:
         inputs.append(str(code))
-    check_outputs(map(output.joinpath, (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER)), inputs)
+    replaced = map(output.joinpath, (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER))
+    check_outputs([], inputs, replaced=replaced)
 
 
 @contextmanager
