@@ -159,7 +159,9 @@ def kill_at_steps(
         for is_before in (True, False):
             process = fork(_call_with_kill, function, arguments, options, number, is_before)
             process.join(TIMEOUT)
-            assert process.exitcode is not None, "no end"
+            if process.exitcode is None:
+                process.kill()
+                raise AssertionError(f"step {number}: no end")
             if process.exitcode != -signal.SIGKILL:
                 assert process.exitcode == 0, f"step {number}: exit code {process.exitcode}"
                 return

@@ -24,6 +24,7 @@ needs_limits = pytest.mark.skipif(
 )
 # A user that owns nothing.
 NOBODY = 65534
+TIMEOUT = 120.0
 
 
 def call_limited(
@@ -43,9 +44,13 @@ def call_limited(
     receiver, sender = multiprocessing.Pipe(duplex=False)
     process = fork(_call, sender, function, arguments, max_bytes, as_nobody)
     sender.close()
-    text = receiver.recv()
-    process.join()
-    return text
+    try:
+        # Threads that held a lock at the fork do not exist in the new process, which may hang.
+        assert receiver.poll(TIMEOUT), "no answer from the forked process"
+        return receiver.recv()
+    finally:
+        process.kill()
+        process.join()
 
 
 def _call(
