@@ -3,5 +3,6 @@
 from .span_classifier import SpERT
 from .table_biaffine import TableBiaffine
 from .table_cnn import TableCNN
+from .table_sequence import TableSequence
 
-__all__ = ["SpERT", "TableBiaffine", "TableCNN"]
+__all__ = ["SpERT", "TableBiaffine", "TableCNN", "TableSequence"]
