@@ -10,11 +10,14 @@ from thinc.types import Floats2d
 from torch import nn
 
 from ..arrays import Ints1d
-from ..heads import TableBiaffine, TableCNN
+from ..heads import TableBiaffine, TableCNN, TableSequence
 from ..labels import tag_rules
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..sentences import Windows
 from ..table.logits import TableLogits
+
+# The attribute of a head that states the maximum number of words of a table.
+MAX_WORDS = "max_words"
 
 
 class HeadInput(NamedTuple):
@@ -122,6 +125,50 @@ def make_table_biaffine(
     return TableBiaffine(
         width, n_relations, tag_rules(n_tags), tag_width=tag_width, rank=rank, dropout=dropout
     )
+
+
+def build_table_sequence(
+    *,
+    hidden: int = 200,
+    n_layers: int = 3,
+    n_heads: int = 8,
+    dropout: float | None = None,
+    max_words: int = 256,
+    mixed_precision: bool = False,
+    onednn: bool = True,
+) -> Model[HeadInput, TableLogits]:
+    """Build the table and sequence encoders of Table-Sequence.
+
+    A recurrence over the cells of the table and self-attention over the words read each other, layer
+    by layer. Tags are read off the words, relations off the table. It is the slowest head.
+    Registered as `spacy-tabcnn.TableSequence.v1`.
+
+    hidden (int): Width of the states of words and cells, even and a multiple of `n_heads`.
+    n_layers (int): Number of layers of both encoders.
+    n_heads (int): Number of attention heads of a layer.
+    dropout (float | None): Dropout of the word embeddings, in the layers over words, and of the
+        last states of words and cells. By default the dropout of the `[training]` block.
+    max_words (int): Maximum number of words of a table. The component refuses a `max_length` above
+        it. The memory of the head grows with the number of cells, about 6 KB a cell in training
+        with three layers.
+    mixed_precision (bool): Whether to compute the products of the recurrence in bfloat16; see
+        `build_table_cnn`.
+    onednn (bool): Whether oneDNN may compute matrix products on a CPU, where it is faster.
+    RETURNS (Model[HeadInput, TableLogits]): The head, built once its dimensions are known.
+    Source: Wang and Lu (2020), "Two are better than one", EMNLP.
+    """
+    make_module = functools.partial(
+        TableSequence, hidden=hidden, n_layers=n_layers, n_heads=n_heads, dropout=dropout or 0.0
+    )
+    head = build_torch_head(
+        "table_sequence",
+        make_module,
+        dropout=dropout,
+        mixed_precision=mixed_precision,
+        onednn=onednn,
+    )
+    head.attrs[MAX_WORDS] = max_words
+    return head
 
 
 def build_torch_head(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN
+from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 from spacy_tabcnn.runtime.precision import autocast
 
@@ -19,6 +19,7 @@ HEADS = {
     "deep cnn": lambda: TableCNN(WIDTH, N_TAGS, N_RELATIONS, hidden=[16, 8], kernel_size=5),
     "separable": lambda: TableCNN(WIDTH, N_TAGS, N_RELATIONS, hidden=[16, 8], separable=True),
     "biaffine": lambda: TableBiaffine(WIDTH, N_RELATIONS, tag_rules(N_TAGS), rank=4),
+    "sequence": lambda: TableSequence(WIDTH, N_TAGS, N_RELATIONS, hidden=16, n_heads=4),
     "spert": lambda: SpERT(WIDTH, 4, 3),
 }
 TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-4}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN
+from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.heads.growth import NEW_LABEL_MARGIN, GrowingHead
 from spacy_tabcnn.labels import tag_rules
 
@@ -16,8 +16,12 @@ def make_biaffine(n_tags, n_relations):
     return TableBiaffine(4, n_relations, tag_rules(n_tags), tag_width=3, rank=2)
 
 
+def make_sequence(n_tags, n_relations):
+    return TableSequence(4, n_tags, n_relations, hidden=6, n_layers=2, n_heads=3)
+
+
 def test_every_head_can_grow():
-    heads = [make_cnn(5, 3), make_biaffine(5, 3), SpERT(4, 2, 1)]
+    heads = [make_cnn(5, 3), make_biaffine(5, 3), make_sequence(5, 3), SpERT(4, 2, 1)]
     assert all(isinstance(head, GrowingHead) for head in heads)
 
 
@@ -26,7 +30,7 @@ def test_a_head_of_another_kind_is_refused():
         make_cnn(5, 3).take_over(SpERT(4, 2, 1))
 
 
-@pytest.mark.parametrize("make", [make_cnn, make_biaffine])
+@pytest.mark.parametrize("make", [make_cnn, make_biaffine, make_sequence])
 def test_new_labels_begin_below_the_old_ones(make):
     old, head = make(5, 3), make(9, 5)
     head.take_over(old)

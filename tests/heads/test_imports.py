@@ -27,11 +27,12 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import torch
 
-from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN
+from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 
 words, lengths = torch.randn(5, 4), torch.tensor([2, 3])
-for head in (TableCNN(4, 5, 3, hidden=(8,)), TableBiaffine(4, 3, tag_rules(5))):
+heads = TableCNN(4, 5, 3, hidden=(8,)), TableBiaffine(4, 3, tag_rules(5)), TableSequence(4, 5, 3)
+for head in heads:
     tags, relations = head(words, lengths)
     assert tags.shape == (5, 5) and relations.shape == (4, 3)
 spans, pairs = torch.tensor([[0, 1, 0], [1, 2, 0]]), torch.tensor([[0, 1]])

@@ -40,6 +40,17 @@ COMPONENTS = {
         "tabcnn",
         {"head": {"@architectures": "spacy-tabcnn.TableBiaffine.v1", "tag_width": 8, "rank": 8}},
     ),
+    "sequence": (
+        "tabcnn",
+        {
+            "head": {
+                "@architectures": "spacy-tabcnn.TableSequence.v1",
+                "hidden": 32,
+                "n_layers": 2,
+                "n_heads": 4,
+            }
+        },
+    ),
     "spert": ("spert", {"@architectures": "spacy-tabcnn.SpERT.v1", "sentence_embedding": "max"}),
 }
 NEW_DATA = [
