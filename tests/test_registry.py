@@ -59,9 +59,11 @@ def paths(config, tiny_corpus, tiny_encoder):
         "--paths.encoder",
         tiny_encoder,
     )
+    # The embeddings and the only layer of the tiny encoder.
     if config.stem == "conll04_frozen":
-        # The embeddings and the only layer of the tiny encoder.
         options += ("--components.relation_table.model.tok2vec.*.encoder.pooling.n_layers", 2)
+    if config.stem == "conll04_table_sequence":
+        options += ("--components.relation_table.model.tok2vec.pooling.n_layers", 2)
     return options
 
 

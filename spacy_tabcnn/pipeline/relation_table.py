@@ -1,5 +1,6 @@
 """The trainable component `relation_table`, also registered as `tabcnn`."""
 
+import math
 import warnings
 from bisect import bisect_right
 from collections import Counter
@@ -16,6 +17,7 @@ from thinc.api import Model
 
 from ..arrays import Bools1d, Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
+from ..models.table_heads import MAX_WORDS
 from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
 from ..relations import Relation, get_entity_score, set_entity_scores, set_relations
@@ -48,6 +50,7 @@ def make_relation_table(
     min_score: float | None,
     type_constraints: bool,
     max_length: int,
+    relation_weight: float,
     entities: Entities,
     scorer: Callable | None,
 ) -> "RelationTable":
@@ -69,7 +72,9 @@ def make_relation_table(
         `max_length // 2` words. No window cuts hide an entity, or a relation over up to half of
         `max_length` words. A relation over more than `max_length` words cannot be found. Time and
         memory grow with `max_length` times the number of words. The default leaves ordinary
-        sentences whole.
+        sentences whole. A head can state a maximum, as `spacy-tabcnn.TableSequence.v1` does.
+    relation_weight (float): Weight of the cross-entropy of a cell in the loss, above 0. Each tag has
+        the weight 1.
     entities (str): "predict": replace `doc.ents`, with a warning if earlier components set
         entities. "given": keep `doc.ents`, and predict the relations between these entities.
         "merge": keep `doc.ents`, add the predicted entities that do not overlap them, and predict
@@ -84,6 +89,7 @@ def make_relation_table(
         min_score=min_score,
         type_constraints=type_constraints,
         max_length=max_length,
+        relation_weight=relation_weight,
         entities=entities,
         scorer=scorer,
     )
@@ -100,6 +106,7 @@ for _name in ("relation_table", "tabcnn"):
             "min_score": None,
             "type_constraints": True,
             "max_length": DEFAULT_MAX_LENGTH,
+            "relation_weight": 1.0,
             "entities": "predict",
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
@@ -133,6 +140,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         min_score: float | None = None,
         type_constraints: bool = True,
         max_length: int = DEFAULT_MAX_LENGTH,
+        relation_weight: float = 1.0,
         entities: Entities = "predict",
         scorer: Callable | None = None,
     ):
@@ -153,10 +161,12 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
                 f"Component '{name}': entities is {entities!r}; expected 'predict', 'given' or "
                 "'merge'"
             )
-        if max_length < 2:
+        if not 0.0 < relation_weight < math.inf:
             raise ValueError(
-                f"Component '{name}': max_length is {max_length!r}; expected at least 2 words"
+                f"Component '{name}': relation_weight is {relation_weight!r}; expected a number "
+                "above 0"
             )
+        _check_max_length(name, max_length, model)
         super().__init__(
             vocab,
             model,
@@ -166,6 +176,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             min_score=min_score,
             type_constraints=type_constraints,
             max_length=max_length,
+            relation_weight=relation_weight,
             entities=entities,
         )
 
@@ -293,10 +304,10 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         return inputs._replace(known_tags=gold.word_tags)
 
     def _compute_loss(self, logits: TableLogits, gold: GoldTables) -> tuple[Scalar, TableLogits]:
-        return table_loss(logits, gold)
+        return table_loss(logits, gold, relation_weight=self.cfg["relation_weight"])
 
     def _count_labels(self, gold: GoldTables) -> int:
-        return len(gold.tags) + len(gold.relations)
+        return len(gold.tags) + math.ceil(self.cfg["relation_weight"] * len(gold.relations))
 
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
         """Divide a batch into parts whose logits fit in memory.
@@ -323,6 +334,24 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         ops = self.model.ops
         tags, relations = ops.alloc2f(0, scheme.n_tags), ops.alloc2f(0, scheme.n_relations)
         return TableLogits(tags, relations, inputs.windows)
+
+
+def _check_max_length(name: str, max_length: int, model: Model[TableInput, TableLogits]) -> None:
+    """Check the maximum length of a table, also against the maximum that its head states."""
+    if max_length < 2:
+        raise ValueError(
+            f"Component '{name}': max_length is {max_length!r}; expected at least 2 words"
+        )
+    if not model.has_ref("head"):
+        return
+    head = model.get_ref("head")
+    limit = head.attrs.get(MAX_WORDS, max_length)
+    if max_length > limit:
+        raise ValueError(
+            f"Component '{name}': max_length is {max_length!r}, but its head, {head.name}, takes "
+            f"tables of at most {limit} words, since its memory grows with the number of cells. "
+            "Lower max_length, or raise max_words of the head"
+        )
 
 
 def _mark_entities(docs: list[Doc]) -> Bools1d:

@@ -11,7 +11,8 @@ from .batchers import Batcher
 from .corpus import PipelineCallback, find_reader, has_training_corpus
 
 COUNT_STEPS = "spacy-tabcnn.count_steps.v1"
-WARMUP_LINEAR = "spacy-tabcnn.warmup_linear.v1"
+# The schedules that are constant while the number of steps is unknown.
+CLOSED_SCHEDULES = ("spacy-tabcnn.warmup_linear.v1", "spacy-tabcnn.warmup_decaying.v1")
 # The argument of a schedule that is filled in: the number of steps of the training.
 TOTAL_STEPS = "total_steps"
 
@@ -66,8 +67,8 @@ def reset_schedules() -> PipelineCallback:
     """Make a callback that prepares a trained pipeline for further training.
 
     It belongs in `[training.before_to_disk]`. In the config that is saved with the pipeline, it
-    sets `total_steps` of each `spacy-tabcnn.warmup_linear.v1` to null. So the rates of
-    `nlp.update` and `nlp.resume_training` are low and constant in the loaded pipeline. Otherwise,
+    sets `total_steps` of each `spacy-tabcnn.warmup_linear.v1` and
+    `spacy-tabcnn.warmup_decaying.v1` to null. So the rates of `nlp.update` and `nlp.resume_training` are low and constant in the loaded pipeline. Otherwise,
     they would follow the schedule of a whole training and hardly leave zero in the first steps.
 
     RETURNS (Callable[[Language], Language]): The callback.
@@ -125,7 +126,7 @@ def _close_schedules(optimizer: Config, n_steps: int) -> None:
 
 def _open_schedules(nlp: Language) -> Language:
     for schedule in _find_schedules(nlp.config["training"]["optimizer"]):
-        if schedule["@schedules"] == WARMUP_LINEAR:
+        if schedule["@schedules"] in CLOSED_SCHEDULES:
             schedule[TOTAL_STEPS] = None
     return nlp
 

@@ -149,11 +149,35 @@ def test_pipeline_analysis_knows_what_is_assigned():
         ({"min_score": 1.5}, "Component 'mine': min_score is 1.5; expected a probability or null"),
         ({"min_score": -0.1}, "Component 'mine': min_score is -0.1"),
         ({"max_length": 1}, "Component 'mine': max_length is 1; expected at least 2 words"),
+        ({"relation_weight": 0.0}, "Component 'mine': relation_weight is 0.0; expected a number"),
     ],
 )
 def test_values_out_of_range_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
         spacy.blank("en").add_pipe("tabcnn", name="mine", config={"model": TINY_MODEL, **config})
+
+
+def test_a_table_is_at_most_as_long_as_its_head_takes():
+    head = {"@architectures": "spacy-tabcnn.TableSequence.v1", "max_words": 100}
+    config = {"model": {"tok2vec": TINY_TOK2VEC, "head": head}}
+    message = "Component 'tabcnn': max_length is 256, but its head, table_sequence, takes tables of"
+    with pytest.raises(ValueError, match=message):
+        spacy.blank("en").add_pipe("tabcnn", config=config)
+    spacy.blank("en").add_pipe("tabcnn", config={**config, "max_length": 100})
+
+
+def test_config_relation_weight(make_examples):
+    nlp = make_nlp()
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    component = nlp.get_pipe("tabcnn")
+    logits = component.predict([eg.predicted for eg in examples])
+    loss, gradient = component.get_loss(examples, logits)
+    component.cfg["relation_weight"] = 3.0
+    weighted_loss, weighted = component.get_loss(examples, logits)
+    np.testing.assert_array_equal(weighted.tags, gradient.tags)
+    np.testing.assert_allclose(weighted.relations, 3.0 * gradient.relations, rtol=1e-6)
+    assert weighted_loss > loss
 
 
 def test_entities_are_predicted_or_given():
@@ -958,7 +982,8 @@ def test_config_model(make_examples):
 
 def test_settings_are_saved(tmp_path):
     nlp = make_nlp(
-        aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given"
+        aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given",
+        relation_weight=2.0,
     )
     nlp.get_pipe("tabcnn").add_label("PER")
     nlp.initialize()
@@ -971,6 +996,7 @@ def test_settings_are_saved(tmp_path):
         "min_score": 0.25,
         "type_constraints": False,
         "max_length": 64,
+        "relation_weight": 2.0,
         "entities": "given",
     }
 

@@ -12,7 +12,7 @@ from thinc.api import Config
 
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.training.schedules import warmup_linear
-from spacy_tabcnn.training.steps import count_steps
+from spacy_tabcnn.training.steps import count_steps, reset_schedules
 
 SCHEDULE = {
     "@schedules": "spacy-tabcnn.warmup_linear.v1",
@@ -164,6 +164,15 @@ def test_a_loaded_pipeline_learns_at_constant_rates(run, make_config, tmp_path):
     optimizer = nlp.resume_training()
     optimizer.step_schedules()
     assert optimizer.learn_rate == optimizer.head_learn_rate == pytest.approx(0.001)
+
+
+def test_a_decaying_schedule_is_closed_and_opened_again(make_config):
+    config = make_config(n_epochs=4)
+    schedule = {"@schedules": "spacy-tabcnn.warmup_decaying.v1", "rate": 0.01, "total_steps": None}
+    config["training"]["optimizer"]["learn_rate"] = schedule
+    nlp = prepare(config)
+    assert total_steps(nlp.config["training"]) == (8, 8)
+    assert total_steps(reset_schedules()(nlp).config["training"]) == (None, None)
 
 
 def test_a_loaded_pipeline_learns_new_examples_and_keeps_the_old(run, make_config, tmp_path):
