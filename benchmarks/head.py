@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 
 import torch
 import typer
-from torch import Tensor
+from torch import Tensor, nn
 
 from spacy_tabcnn.heads import TableCNN
 from spacy_tabcnn.heads.table_cnn.dense import DenseTableCNN
@@ -162,11 +162,11 @@ def make_inputs(batches: list[list[int]], width: int, seed: int) -> list[tuple[T
 
 
 def make_pass(
-    module: TableCNN, inputs: list[tuple[Tensor, Tensor]], *, backward: bool
+    module: nn.Module, inputs: list[tuple[Tensor, Tensor]], *, backward: bool
 ) -> Callable[[], None]:
     """Make the call to measure.
 
-    module (TableCNN): A head.
+    module (Module): A table head.
     inputs (list[tuple[Tensor, Tensor]]): The words and lengths of each batch.
     backward (bool): Whether to compute the gradients of words and weights too, with dropout.
     RETURNS (Callable[[], None]): Scores each batch.

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 HEADS: dict[str, dict[str, Any]] = {
     "spacy-tabcnn.TableCNN.v1": {"hidden": [16]},
     "spacy-tabcnn.TableBiaffine.v1": {"tag_width": 8, "rank": 8},
-    "spacy-tabcnn.TableSequence.v1": {"hidden": 32, "n_layers": 2, "n_heads": 4},
+    "spacy-tabcnn.TableSequence.v1": {"hidden": 48, "n_layers": 2, "n_heads": 4},
 }
 
 

@@ -139,8 +139,8 @@ def build_table_sequence(
 ) -> Model[HeadInput, TableLogits]:
     """Build the table and sequence encoders of Table-Sequence.
 
-    A recurrence over the cells of the table and self-attention over the words read each other, layer
-    by layer. Tags are read off the words, relations off the table. It is the slowest head.
+    A recurrence over the cells of the table and self-attention over the words read each other,
+    layer by layer. Tags are read off the words, relations off the table. It is the slowest head.
     Registered as `spacy-tabcnn.TableSequence.v1`.
 
     hidden (int): Width of the states of words and cells, even and a multiple of `n_heads`.

@@ -73,8 +73,8 @@ def make_relation_table(
         `max_length` words. A relation over more than `max_length` words cannot be found. Time and
         memory grow with `max_length` times the number of words. The default leaves ordinary
         sentences whole. A head can state a maximum, as `spacy-tabcnn.TableSequence.v1` does.
-    relation_weight (float): Weight of the cross-entropy of a cell in the loss, above 0. Each tag has
-        the weight 1.
+    relation_weight (float): Weight of the cross-entropy of each cell in the loss, above 0. The
+        weight of each tag is 1.
     entities (str): "predict": replace `doc.ents`, with a warning if earlier components set
         entities. "given": keep `doc.ents`, and predict the relations between these entities.
         "merge": keep `doc.ents`, add the predicted entities that do not overlap them, and predict

@@ -67,9 +67,10 @@ def reset_schedules() -> PipelineCallback:
     """Make a callback that prepares a trained pipeline for further training.
 
     It belongs in `[training.before_to_disk]`. In the config that is saved with the pipeline, it
-    sets `total_steps` of each `spacy-tabcnn.warmup_linear.v1` and
-    `spacy-tabcnn.warmup_decaying.v1` to null. So the rates of `nlp.update` and `nlp.resume_training` are low and constant in the loaded pipeline. Otherwise,
-    they would follow the schedule of a whole training and hardly leave zero in the first steps.
+    sets `total_steps` of each `spacy-tabcnn.warmup_linear.v1` and `spacy-tabcnn.warmup_decaying.v1`
+    to null. So the rates of `nlp.update` and `nlp.resume_training` are low and constant in the
+    loaded pipeline. Otherwise, they would follow the schedule of a whole training and hardly leave
+    zero in the first steps.
 
     RETURNS (Callable[[Language], Language]): The callback.
     """

@@ -91,6 +91,13 @@ include_static_vectors = false
 TABLE_ENCODER = "\n[components.tabcnn.model.tok2vec.*.encoder]"
 CNN = '\n[components.tabcnn.model.head]\n@architectures = "spacy-tabcnn.TableCNN.v1"\nhidden = [16]'
 BIAFFINE = '\n[components.tabcnn.model.head]\n@architectures = "spacy-tabcnn.TableBiaffine.v1"'
+SEQUENCE = """
+[components.tabcnn.model.head]
+@architectures = "spacy-tabcnn.TableSequence.v1"
+hidden = 48
+n_layers = 2
+n_heads = 4
+"""
 SPERT = """
 [components.spert]
 factory = "spert"
@@ -124,6 +131,7 @@ HASHES = '\n[components.tabcnn]\nfactory = "tabcnn"\n'
 PIPELINES = {
     "cnn": ('["senter", "transformer", "tabcnn"]', SENTER + TABLE + TABLE_ENCODER + LISTENER + CNN),
     "biaffine": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + BIAFFINE),
+    "sequence": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + SEQUENCE),
     "frozen": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + MIX + CNN),
     "spert": ('["transformer", "spert"]', SPERT + LISTENER),
     "two listeners": (

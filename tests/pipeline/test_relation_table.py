@@ -982,7 +982,11 @@ def test_config_model(make_examples):
 
 def test_settings_are_saved(tmp_path):
     nlp = make_nlp(
-        aggregation="any", min_score=0.25, type_constraints=False, max_length=64, entities="given",
+        aggregation="any",
+        min_score=0.25,
+        type_constraints=False,
+        max_length=64,
+        entities="given",
         relation_weight=2.0,
     )
     nlp.get_pipe("tabcnn").add_label("PER")

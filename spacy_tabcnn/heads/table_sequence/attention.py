@@ -47,40 +47,55 @@ class Groups(NamedTuple):
     def of(cls, lengths: Tensor, diagonals: Diagonals) -> "Groups":
         """Group the sentences. The host does not wait for a GPU.
 
-        lengths (Tensor): Words of each sentence, int64 (sentences,), on the CPU; none without words.
+        lengths (Tensor): Words of each sentence, int64 (sentences,), on the CPU; at least one word
+            each.
         diagonals (Diagonals): The cells of the batch.
         RETURNS (Groups): The groups.
         """
         longest_first = torch.argsort(lengths, descending=True, stable=True)
-        n_cells = lengths.square()
-        first_word = lengths.cumsum(0) - lengths
-        first_cell = n_cells.cumsum(0) - n_cells
-        words, cells, sizes = [], [], []
-        for sentences in longest_first.split(_group_sizes(lengths[longest_first])):
-            n = lengths[sentences][:, None]
-            position = torch.arange(int(n.max()))
-            inside = position < n
-            words.append(((first_word[sentences][:, None] + position + 1) * inside).flatten())
-            by_row = first_cell[sentences][:, None, None] + position[:, None] * n[..., None]
-            both = inside[:, :, None] & inside[:, None]
-            cells.append(((by_row + position + 1) * both).flatten())
-            sizes.append(len(sentences))
-        padded = torch.cat(words)
-        order = torch.empty(int(lengths.sum()), dtype=torch.int64)
-        places = padded.nonzero().flatten()
-        order[padded[places] - 1] = places
-        counts = [*map(len, words), *map(len, cells), len(order)]
-        *indices, order = to_device(
-            torch.cat([padded, *cells, order]), diagonals.flipped.device
-        ).split(counts)
-        padded_place = F.pad(diagonals.by_row + 1, (1, 0))
+        sizes = _group_sizes(lengths[longest_first])
+        words, cells = [], []
+        for sentences in longest_first.split(sizes):
+            padded = _pad(lengths, sentences)
+            words.append(padded[0])
+            cells.append(padded[1])
+        order = _find_words(torch.cat(words))
+        arrays = [*words, *cells, order]
+        device = diagonals.flipped.device
+        on_device = to_device(torch.cat(arrays), device).split([*map(len, arrays)])
+        places = F.pad(diagonals.by_row + 1, (1, 0))
         groups = []
-        for words_of_group, cells_of_group, n_sentences in zip(
-            indices[: len(sizes)], indices[len(sizes) :], sizes, strict=True
-        ):
-            places = padded_place.index_select(0, cells_of_group)
-            groups.append(Group(words_of_group, places, n_sentences))
-        return cls(groups, order, diagonals.flipped)
+        for number, size in enumerate(sizes):
+            by_row = on_device[len(sizes) + number]
+            groups.append(Group(on_device[number], places.index_select(0, by_row), size))
+        return cls(groups, on_device[-1], diagonals.flipped)
+
+
+def _pad(lengths: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor]:
+    """Number the padded words and cells of some sentences.
+
+    lengths (Tensor): Words of each sentence of the batch, int64 (sentences,).
+    sentences (Tensor): Indices of some of them.
+    RETURNS (tuple[Tensor, Tensor]): See `Group.words`, and the same for the cells of the batch,
+        sentence by sentence, row by row.
+    """
+    n_cells = lengths.square()
+    first_word = (lengths.cumsum(0) - lengths)[sentences, None]
+    first_cell = (n_cells.cumsum(0) - n_cells)[sentences, None, None]
+    n = lengths[sentences, None]
+    position = torch.arange(int(n.max()))
+    inside = position < n
+    words = (first_word + position + 1) * inside
+    cells = first_cell + position[:, None] * n[:, :, None] + position + 1
+    return words.flatten(), (cells * inside[:, :, None] * inside[:, None]).flatten()
+
+
+def _find_words(padded: Tensor) -> Tensor:
+    """Find the place of each word among padded words, which are counted from 1."""
+    places = padded.nonzero().flatten()
+    order = torch.empty_like(places)
+    order[padded[places] - 1] = places
+    return order
 
 
 def _group_sizes(lengths: Tensor) -> list[int]:

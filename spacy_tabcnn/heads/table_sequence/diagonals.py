@@ -62,55 +62,27 @@ class Diagonals(NamedTuple):
         device (torch.device): The device of the words.
         RETURNS (Diagonals): The places.
         """
-        n_cells = lengths.square()
-        sentence = torch.repeat_interleave(n_cells)
-        n = lengths[sentence]
-        cell = torch.arange(len(sentence))
-        start = (n_cells.cumsum(0) - n_cells)[sentence]
-        row = torch.div(cell - start, n, rounding_mode="floor")
-        column = cell - start - row * n
-        order = torch.argsort(row + column, stable=True)
-        place = torch.empty_like(order).scatter_(0, order, cell)
-        sizes = torch.bincount(row + column)
-        # The number of a cell on its diagonal.
-        number = place - (sizes.cumsum(0) - sizes)[row + column]
-        flipped = 2 * start + n.square() - 1 - cell
-        first = (lengths.cumsum(0) - lengths)[sentence]
-        transposed = start + column * n + row
-        is_last_row, is_last_column = row == n - 1, column == n - 1
-        by_cell = [
-            first + row,
-            first + column,
-            first + n - 1 - row,
-            first + n - 1 - column,
-            (1 + place[cell - 1]) * (column > 0),
-            (1 + place[cell - n]) * (row > 0),
-            2 * (1 + number[(cell + 1) * ~is_last_column]) * ~is_last_column,
-            (2 * (1 + number[(cell + n) * ~is_last_row]) + 1) * ~is_last_row,
-            place[flipped],
-        ]
-        is_upper = row < column
-        arrays = [
-            torch.stack(by_cell)[:, order].flatten(),
-            place,
-            place[is_upper],
-            place[transposed[is_upper]],
-        ]
-        on_device = to_device(torch.cat(arrays), device)
-        counts = [len(by_cell) * len(cell), *map(len, arrays[1:])]
-        ordered, by_row, upper, lower = on_device.split(counts)
-        ordered = ordered.view(len(by_cell), -1)
-        return cls(
-            sizes.tolist(),
-            ordered[0:4:2],
-            ordered[1:4:2],
-            ordered[4:6].t().contiguous(),
-            ordered[6:8].t().contiguous(),
-            ordered[8],
-            by_row,
-            upper,
-            lower,
-        )
+        cells = _CellsByRow.of(lengths)
+        diagonal = cells.row + cells.column
+        order = torch.argsort(diagonal, stable=True)
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
+        sizes = torch.bincount(diagonal)
+        place_on_diagonal = place - (sizes.cumsum(0) - sizes)[diagonal]
+        ordered = torch.stack(
+            [
+                *cells.words(),
+                *cells.before(place + 1),
+                *cells.after(place_on_diagonal + 1),
+                place[cells.flipped()],
+            ]
+        )[:, order]
+        upper, lower = cells.pairs()
+        arrays = [ordered.flatten(), place, place[upper], place[lower]]
+        on_device = to_device(torch.cat(arrays), device).split([*map(len, arrays)])
+        words, before, after, flipped = on_device[0].view(len(ordered), -1).split([4, 2, 2, 1])
+        rows, columns = words.view(2, 2, -1).unbind()
+        neighbours = before.t().contiguous(), after.t().contiguous()
+        return cls(sizes.tolist(), rows, columns, *neighbours, flipped[0], *on_device[1:])
 
     def blocks(self, n_cells: int) -> list["Block"]:
         """Divide the diagonals into blocks.
@@ -157,3 +129,70 @@ class Block(NamedTuple):
         for size in self.sizes:
             yield slice(start, start + size)
             start += size
+
+
+class _CellsByRow(NamedTuple):
+    """The cells of a batch, sentence by sentence, row by row, on the CPU: int64 (cells,) each.
+
+    row (Tensor): Row of each cell in its table.
+    column (Tensor): Column of each cell in its table.
+    n (Tensor): Number of words of its sentence.
+    first_word (Tensor): Index of the first word of its sentence.
+    first_cell (Tensor): Index of the first cell of its sentence.
+    """
+
+    row: Tensor
+    column: Tensor
+    n: Tensor
+    first_word: Tensor
+    first_cell: Tensor
+
+    @classmethod
+    def of(cls, lengths: Tensor) -> "_CellsByRow":
+        """List the cells of sentences; `lengths` are their numbers of words."""
+        n_cells = lengths.square()
+        sentence = torch.repeat_interleave(n_cells)
+        n = lengths[sentence]
+        first_cell = (n_cells.cumsum(0) - n_cells)[sentence]
+        cell = torch.arange(len(sentence)) - first_cell
+        row = torch.div(cell, n, rounding_mode="floor")
+        first_word = (lengths.cumsum(0) - lengths)[sentence]
+        return cls(row, cell - row * n, n, first_word, first_cell)
+
+    def words(self) -> tuple[Tensor, ...]:
+        """Return the words of the rows in both directions, then the words of the columns."""
+        last_word = self.first_word + self.n - 1
+        return (
+            self.first_word + self.row,
+            last_word - self.row,
+            self.first_word + self.column,
+            last_word - self.column,
+        )
+
+    def before(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the numbers of the left and of the upper neighbours, 0 where there is none."""
+        has_left, has_upper = self.column > 0, self.row > 0
+        cell = torch.arange(len(numbers))
+        left, upper = numbers[cell - has_left.long()], numbers[cell - self.n * has_upper]
+        return left * has_left, upper * has_upper
+
+    def after(self, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the readers of each cell.
+
+        RETURNS (tuple[Tensor, Tensor]): Twice the number of the cell on the right, and twice the
+            number of the cell below, plus 1; 0 where there is none.
+        """
+        has_right, has_lower = self.column < self.n - 1, self.row < self.n - 1
+        cell = torch.arange(len(numbers))
+        right, lower = numbers[cell + has_right.long()], numbers[cell + self.n * has_lower]
+        return 2 * right * has_right, (2 * lower + 1) * has_lower
+
+    def flipped(self) -> Tensor:
+        """Return the index of the flipped cell of each cell."""
+        return 2 * self.first_cell + self.n.square() - 1 - torch.arange(len(self.n))
+
+    def pairs(self) -> tuple[Tensor, Tensor]:
+        """Return the indices of the cells (i, j) with i < j, and of the cells (j, i)."""
+        is_upper = self.row < self.column
+        transposed = self.first_cell + self.column * self.n + self.row
+        return is_upper.nonzero().flatten(), transposed[is_upper]
