@@ -36,7 +36,7 @@ def block_size(device: torch.device) -> int:
     RETURNS (int): The number.
     """
     if device.type == "cpu":
-        return 256
+        return 512
     return 2**13
 
 
