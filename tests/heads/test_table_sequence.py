@@ -118,15 +118,13 @@ def assert_close(actual, expected, atol):
         torch.testing.assert_close(a, e, atol=atol, rtol=0)
 
 
-@pytest.fixture(params=[1, 16, 10**6], ids="blocks_of_{}".format)
-def _blocks(request, monkeypatch):
-    """Blocks of a diagonal, of several diagonals, and of all of them."""
-    monkeypatch.setattr(recurrence, "block_size", lambda device: request.param)
+# Numbers of layers, and of cells of a block: of one diagonal, of several, and of all of them.
+LAYERS_AND_BLOCKS = [(1, 16), (2, 1), (2, 16), (3, 10**6)]
 
 
-@pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_the_head_follows_its_equations(n_layers):
+@pytest.mark.parametrize("n_layers, n_cells", LAYERS_AND_BLOCKS)
+def test_the_head_follows_its_equations(n_layers, n_cells, monkeypatch):
+    monkeypatch.setattr(recurrence, "block_size", lambda device: n_cells)
     head = make_head(n_layers=n_layers, dropout=0.0).double()
     words = make_words(LENGTHS).double()
     with torch.no_grad():
@@ -134,9 +132,9 @@ def test_the_head_follows_its_equations(n_layers):
         assert_close(head(words, torch.tensor(LENGTHS)), expected, atol=1e-10)
 
 
-@pytest.mark.usefixtures("_blocks")
-@pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_gradients_follow_the_equations(n_layers):
+@pytest.mark.parametrize("n_layers, n_cells", LAYERS_AND_BLOCKS)
+def test_gradients_follow_the_equations(n_layers, n_cells, monkeypatch):
+    monkeypatch.setattr(recurrence, "block_size", lambda device: n_cells)
     head = make_head(n_layers=n_layers, dropout=0.0).double()
     gradients = []
     for score in (

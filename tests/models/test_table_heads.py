@@ -11,7 +11,12 @@ import torch
 from spacy.util import registry
 from thinc.api import Adam, set_dropout_rate
 
-from spacy_tabcnn.models.table_heads import HeadInput, build_table_biaffine, build_table_cnn
+from spacy_tabcnn.models.table_heads import (
+    HeadInput,
+    build_table_biaffine,
+    build_table_cnn,
+    build_table_sequence,
+)
 from spacy_tabcnn.runtime import torch_shim as shim
 from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
@@ -105,6 +110,25 @@ def test_biaffine_tag_width_and_rank(options, sizes):
     assert (module.tag_embedding.embedding_dim, module.query.out_features // N_RELATIONS) == sizes
 
 
+@pytest.mark.parametrize(
+    "options, sizes",
+    [({}, (200, 3, 8)), ({"hidden": 12, "n_layers": 1, "n_heads": 3}, (12, 1, 3))],
+)
+def test_sequence_hidden_layers_and_heads(options, sizes):
+    module = module_of(initialize(build_table_sequence(**options)))
+    assert (module.embed.out_features, len(module.tables), module.sequences[0].n_heads) == sizes
+
+
+def test_sequence_states_its_maximum_of_words():
+    assert build_table_sequence().attrs["max_words"] == 256
+    assert build_table_sequence(max_words=80).attrs["max_words"] == 80
+
+
+def test_bad_options_of_the_sequence_are_refused_when_the_module_is_built():
+    with pytest.raises(ValueError, match="TableSequence: hidden is 10"):
+        initialize(build_table_sequence(hidden=10))
+
+
 @pytest.mark.parametrize("options", [{"kernel_size": 4}, {"hidden": []}])
 def test_bad_options_of_the_cnn_are_refused_when_the_module_is_built(options):
     with pytest.raises(ValueError, match="TableCNN"):
@@ -152,7 +176,8 @@ def test_cnn_in_training_without_dropout_scores_as_in_prediction():
 
 
 @pytest.mark.parametrize(
-    "build, uses_known_tags", [(build_table_cnn, False), (build_table_biaffine, True)]
+    "build, uses_known_tags",
+    [(build_table_cnn, False), (build_table_biaffine, True), (build_table_sequence, False)],
 )
 def test_known_tags_reach_the_module(build, uses_known_tags):
     head, inputs = initialize(build(dropout=0.0)), make_inputs()
