@@ -16,7 +16,6 @@ sentence. So both have the same order of cells and the same neighbours, and the 
 the words of each sentence in reversed order.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -122,13 +121,6 @@ class Block(NamedTuple):
     def states(self) -> slice:
         """Return the rows of the cells among all states, where a row of zeros comes first."""
         return slice(self.places.start + 1, self.places.stop + 1)
-
-    def parts(self) -> Iterator[slice]:
-        """Yield the cells of each diagonal, counted from the first cell of the block."""
-        start = 0
-        for size in self.sizes:
-            yield slice(start, start + size)
-            start += size
 
 
 class _CellsByRow(NamedTuple):

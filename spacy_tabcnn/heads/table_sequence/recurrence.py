@@ -14,6 +14,7 @@ again, all at once, and from the gates the derivative of each state with respect
 step backwards is one elementwise product, one matrix product and one sum.
 """
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -194,33 +195,34 @@ class Cells(NamedTuple):
         """The sums in which vectors have a part: all but the first, (2, cells, sums * width)."""
         return self.sums[:, :, 1:].flatten(2)
 
-    def part(self, cells: slice) -> "Cells":
-        """Return some of the cells."""
-        return Cells(*(array[:, cells] for array in self))
+    def split(self, sizes: list[int]) -> Iterator["Cells"]:
+        """Divide the cells into those of each diagonal."""
+        parts = (array.split(sizes, dim=1) for array in self)
+        return map(Cells, *parts)
 
-    def add_around(self, states: Tensor, places: Tensor, weights: Weights) -> None:
+    def add_around(self, states: Tensor, places: Tensor, weights: Tensor) -> None:
         """Put the left and the upper neighbours in, and add their products.
 
         states (Tensor): All states so far, (2, 1 + cells, width).
-        places (Tensor): Their rows of the neighbours, int64 (cells, 2).
-        weights (Weights): The weights.
+        places (Tensor): The rows of both neighbours of each cell, int64 (2 * cells,).
+        weights (Tensor): See `Weights.around`.
         """
         around = self.around
-        around.copy_(states.index_select(1, places.flatten()).view_as(around))
-        add_product(self.sums_of_neighbours, around, weights.around)
+        around.copy_(states.index_select(1, places).view_as(around))
+        add_product(self.sums_of_neighbours, around, weights)
 
 
 class Gates(NamedTuple):
     """The gates of some cells.
 
-    keep (Tensor): The complement 1 - r of the reset gate r, (2, cells, width).
+    reset (Tensor): The reset gate r, (2, cells, 1, width).
     update (Tensor): The update gate z, likewise.
     shares (Tensor): The shares of the neighbours in the mix, (2, cells, neighbours, width).
-    candidate (Tensor): The candidate for the new state, (2, cells, width).
+    candidate (Tensor): The candidate for the new state, (2, cells, 1, width).
     mix (Tensor): The mix of the states of the neighbours, likewise.
     """
 
-    keep: Tensor
+    reset: Tensor
     update: Tensor
     shares: Tensor
     candidate: Tensor
@@ -229,38 +231,44 @@ class Gates(NamedTuple):
     @classmethod
     def of(cls, cells: Cells) -> "Gates":
         """Compute the gates of cells with complete sums."""
-        sums = cells.sums
-        reset, update = sums[:, :, 1:3].sigmoid().unbind(2)
-        keep = 1.0 - reset
-        candidate = torch.addcmul(sums[:, :, -1], keep, sums[:, :, 0]).tanh_()
-        shares = _share(sums[:, :, 3:-1])
-        return cls(keep, update, shares, candidate, (shares * cells.neighbours).sum(2))
+        of_neighbours, gates, shares, of_cell = _split_sums(cells.sums)
+        reset, update = gates.sigmoid().split(1, 2)
+        candidate = torch.addcmul(of_cell + of_neighbours, reset, of_neighbours, value=-1.0)
+        shares = _share(shares)
+        mix = (shares * cells.neighbours).sum(2, keepdim=True)
+        return cls(reset, update, shares, candidate.tanh_(), mix)
 
     def states(self) -> Tensor:
-        """Compute the states of the cells: (1 - z) candidate + z mix."""
-        return torch.lerp(self.candidate, self.mix, self.update)
+        """Compute the states of the cells, (1 - z) candidate + z mix: (2, cells, width)."""
+        return torch.lerp(self.candidate, self.mix, self.update).squeeze(2)
 
     def differentiate(self, cells: Cells) -> tuple[Tensor, Tensor]:
         """Compute the derivatives of the states.
 
-        cells (Cells): The cells. Their sums are overwritten.
+        cells (Cells): The cells.
         RETURNS (tuple[Tensor, Tensor]): With respect to each sum, (2, cells, sums, width), and with
             respect to the neighbours as parts of the mix, (2, cells, neighbours, width).
         """
-        by_sums = cells.sums
-        from_neighbours = by_sums[:, :, 0].clone()
-        by_candidate = (1.0 - self.update) * (1.0 - self.candidate.square())
-        by_sums[:, :, -1] = by_candidate
-        by_sums[:, :, 0] = by_candidate * self.keep
-        # r' = r (1 - r), and 1 - r is `keep`.
-        by_sums[:, :, 1] = from_neighbours.mul_(self.keep - 1.0).mul_(by_sums[:, :, 0])
-        by_update = (self.mix - self.candidate) * self.update
-        by_sums[:, :, 2] = by_update * (1.0 - self.update)
-        by_mix = self.shares * self.update[:, :, None]
-        by_shares = by_mix * (cells.neighbours - self.mix[:, :, None])
-        n_sums = by_sums.shape[2] - 4
-        by_sums[:, :, 3:-1] = by_shares[:, :, :n_sums]
+        of_neighbours, _, shares, _ = _split_sums(cells.sums)
+        keep = 1.0 - self.update
+        by_cell = keep * (1.0 - self.candidate.square())
+        by_neighbours = by_cell * (1.0 - self.reset)
+        by_reset = -by_neighbours * of_neighbours * self.reset
+        by_update = (self.mix - self.candidate) * self.update * keep
+        by_mix = self.shares * self.update
+        by_shares = by_mix * (cells.neighbours - self.mix)
+        by_shares = by_shares[:, :, : shares.shape[2]]
+        by_sums = torch.cat([by_neighbours, by_reset, by_update, by_shares, by_cell], dim=2)
         return by_sums, by_mix
+
+
+def _split_sums(sums: Tensor) -> tuple[Tensor, ...]:
+    """Divide sums, (2, cells, sums, width), into four groups along their third axis.
+
+    They are the part of the neighbours in the candidate, the reset and the update gate, the shares,
+    and the part of the cell in the candidate.
+    """
+    return sums.split((1, 2, sums.shape[2] - 4, 1), dim=2)
 
 
 def _share(sums: Tensor) -> Tensor:
@@ -279,14 +287,14 @@ def compute_states(inputs: Inputs, weights: Weights, diagonals: Diagonals) -> Te
     """Compute the states of a table, diagonal by diagonal; see `Recurrence.forward`."""
     states = inputs.rows.new_empty(2, 1 + len(diagonals.flipped), weights.width)
     states[:, 0] = 0.0
+    around = weights.around
     for block in diagonals.blocks(block_size(states.device)):
-        prepared = Cells.prepare(inputs, weights, diagonals, block)
-        new = states[:, block.states]
+        cells = Cells.prepare(inputs, weights, diagonals, block).split(block.sizes)
+        new = states[:, block.states].split(block.sizes, dim=1)
         places = diagonals.before[block.places].split(block.sizes)
-        for part, before in zip(block.parts(), places, strict=True):
-            cells = prepared.part(part)
-            cells.add_around(states, before, weights)
-            new[:, part] = Gates.of(cells).states()
+        for part, before, place in zip(cells, places, new, strict=True):
+            part.add_around(states, before.flatten(), around)
+            place.copy_(Gates.of(part).states())
     return states
 
 
@@ -325,11 +333,12 @@ class Gradients:
         room = states.new_zeros(2, 1 + max(self.diagonals.sizes), 2, states.shape[2])
         for block in reversed(self.diagonals.blocks(block_size(states.device))):
             cells = Cells.prepare(self.inputs, self.weights, self.diagonals, block)
-            cells.add_around(states, self.diagonals.before[block.places], self.weights)
+            before = self.diagonals.before[block.places].flatten()
+            cells.add_around(states, before, self.weights.around)
             by_sums, by_mix = Gates.of(cells).differentiate(cells)
             d_block = self._go_back(block, d_states[:, block.states], by_sums, by_mix, room)
-            self._add(block, cells)
-            self._pass_below(block, cells, by_mix[:, :, 2:], d_block)
+            self._add(block, cells._replace(sums=by_sums))
+            self._pass_below(block, by_sums, by_mix, d_block)
 
     def _go_back(
         self, block: Block, d_states: Tensor, by_sums: Tensor, by_mix: Tensor, room: Tensor
@@ -339,23 +348,25 @@ class Gradients:
         d_states (Tensor): The gradients of the states, as far as they do not come from cells after
             them, (2, cells, width).
         by_sums (Tensor): The derivatives with respect to the sums. The gradients replace them.
-        by_mix (Tensor): The derivatives with respect to the neighbours.
+        by_mix (Tensor): The derivatives with respect to the neighbours as parts of the mix.
         room (Tensor): The gradients that the diagonal after the block passes on, (2, 1 + cells, 2,
-            width). Those of the first diagonal of the block replace them.
-        RETURNS (Tensor): The gradients of the states, (2, cells, width).
+            width). The gradients that the first diagonal of the block passes on replace them.
+        RETURNS (Tensor): The gradients of the states, (2, cells, 1, width).
         """
-        d_all = torch.empty_like(d_states)
+        d_all = torch.empty_like(d_states)[:, :, None]
         weights = self.weights.around.mT
+        received = room.flatten(1, 2)
+        arrays = d_states, d_all, by_sums, by_mix[:, :, :2]
+        parts = [array.split(block.sizes, dim=1) for array in arrays]
         readers = self.diagonals.after[block.places].split(block.sizes)
-        parts = reversed(list(zip(block.parts(), readers, strict=True)))
-        for part, after in parts:
-            passed = room.flatten(1, 2).index_select(1, after.flatten()).unflatten(1, (-1, 2))
-            d_new = torch.add(passed.sum(2), d_states[:, part])
-            d_all[:, part] = d_new
-            d_new = d_new[:, :, None]
-            d_sums = by_sums[:, part].mul_(d_new)
+        for after, d_given, d_new, d_sums, by_around in reversed(
+            list(zip(readers, *parts, strict=True))
+        ):
+            passed = received.index_select(1, after.flatten()).unflatten(1, (-1, 2))
+            torch.add(passed.sum(2, keepdim=True), d_given[:, :, None], out=d_new)
+            d_sums.mul_(d_new)
             passed_on = room[:, 1 : 1 + len(after)]
-            torch.mul(by_mix[:, part, :2], d_new, out=passed_on)
+            torch.mul(by_around, d_new, out=passed_on)
             add_product(passed_on.flatten(2), d_sums[:, :, :-1].flatten(2), weights)
         return d_all
 
@@ -377,13 +388,13 @@ class Gradients:
         self.of_inputs.rows.index_add_(0, rows[:, block.places].flatten(), d_vectors)
         self.of_inputs.columns.index_add_(0, columns[:, block.places].flatten(), d_vectors)
 
-    def _pass_below(self, block: Block, cells: Cells, by_mix: Tensor, d_states: Tensor) -> None:
+    def _pass_below(self, block: Block, d_sums: Tensor, by_mix: Tensor, d_states: Tensor) -> None:
         """Compute the gradients of the states of the table below, if there is one."""
         if self.of_inputs.below is None:
             return
         d_below = self.of_inputs.below[:, block.states]
-        torch.mul(by_mix[:, :, 0], d_states, out=d_below)
-        add_product(d_below, cells.sums_of_neighbours, self.weights.below.mT)
+        torch.mul(by_mix[:, :, 2], d_states[:, :, 0], out=d_below)
+        add_product(d_below, d_sums[:, :, :-1].flatten(2), self.weights.below.mT)
 
     @property
     def _precision(self) -> torch.dtype:
