@@ -38,6 +38,8 @@ def make_config(tiny_corpus, tiny_encoder):
         if name == "conll04_frozen":
             layers = "components.relation_table.model.tok2vec.*.encoder.pooling.n_layers"
             paths[layers] = 2
+        if name == "conll04_table_sequence":
+            paths["components.relation_table.model.tok2vec.pooling.n_layers"] = 2
         options = {**SHORT, **paths, "training.batcher.size": 3}
         config = load_config(CONFIGS / f"{name}.cfg", overrides=options, interpolate=False)
         for key, value in (overrides or {}).items():
@@ -106,6 +108,7 @@ VARIANTS = {
     "the paper's config": ("conll04", {}),
     "a frozen encoder with a cache": ("conll04_frozen", {}),
     "TabERT": ("conll04_tabert", {}),
+    "Table-Sequence, whose rate decays": ("conll04_table_sequence", {}),
     "SpERT, which draws candidates": ("conll04_spert", {}),
     "mixed precision": ("conll04_uncased", {"system.mixed_precision": True}),
     "joined documents in another order each time": (
