@@ -1,7 +1,8 @@
 """The networks on top of the word embeddings: torch modules, without spaCy and thinc."""
 
+from .pfn import PFN
 from .span_classifier import SpERT
 from .table_biaffine import TableBiaffine
 from .table_cnn import TableCNN
 
-__all__ = ["SpERT", "TableBiaffine", "TableCNN"]
+__all__ = ["PFN", "SpERT", "TableBiaffine", "TableCNN"]
