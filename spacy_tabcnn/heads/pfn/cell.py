@@ -9,12 +9,12 @@ from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from ..dropout import draw_factors
+from ..dropout import drop
 from ..places import Places
+from .products import add_product, multiply
 
 N_GATES = 4  # the relation and the entity gate of the old state, then of the candidate
 
@@ -73,14 +73,14 @@ class PartitionFilter(nn.Module):
         precision (dtype): The type in which products are computed.
         RETURNS (WordFeatures): The features, in the order of the words.
         """
-        weight = self.recurrence.weight
-        if self.training and self.dropconnect:
-            weight = weight * draw_factors(weight, self.dropconnect)
-        inputs = F.linear(words.to(precision), self.input.weight.to(precision)).to(words.dtype)
-        inputs = inputs + (self.input.bias + self.recurrence.bias)
+        recurrence = self.recurrence.weight
+        if self.training:
+            recurrence = drop(recurrence, self.dropconnect)
+        bias = self.input.bias + self.recurrence.bias
+        ordered = words.index_select(0, places.order)
         features: Tensor = Scan.apply(
-            inputs.index_select(0, places.order),
-            weight.to(precision),
+            add_product(bias, ordered, self.input.weight.to(precision).t()),
+            recurrence.to(precision),
             self.transformation.weight.to(precision),
             self.transformation.bias,
             places.n_running,
@@ -116,7 +116,8 @@ class Scan(torch.autograd.Function):
         RETURNS (Tensor): `relation`, `entity` and `shared` of each word, in the order of the
             steps, float (words, 3 * hidden).
         """
-        by_hidden, by_features = recurrence.t(), transformation.t()
+        # A product by a contiguous matrix takes half the time if there are few rows.
+        by_hidden, by_features = recurrence.t().contiguous(), transformation.t().contiguous()
         hidden = len(transformation)
         features = inputs.new_empty(len(inputs), 3, hidden)
         cells = inputs.new_empty(len(inputs), hidden)
@@ -126,13 +127,13 @@ class Scan(torch.autograd.Function):
             old = cell[: step.stop - step.start]
             gates = inputs[step]
             if step.start:
-                gates = _add_product(gates, old.tanh(), by_hidden)
+                gates = add_product(gates, old.tanh(), by_hidden)
             candidate = torch.tanh(gates[:, :hidden], out=candidates[step])
             share = gates[:, hidden:].unflatten(1, (N_GATES, hidden)).softmax(dim=2)
             shares[step] = share
             values = torch.stack([old, candidate], dim=1)
             new = torch.sum(_make_gates(share) * values[:, :, None], dim=1, out=features[step])
-            cell = _add_product(bias, new.flatten(1), by_features)
+            cell = add_product(bias, new.flatten(1), by_features)
             cells[step] = cell
         if any(ctx.needs_input_grad):
             ctx.save_for_backward(features, cells, candidates, shares, recurrence, transformation)
@@ -155,7 +156,7 @@ class Scan(torch.autograd.Function):
         d_inputs = candidates.new_empty(len(cells), (1 + N_GATES) * hidden)
         d_cells = torch.zeros_like(cells)
         for step, before in zip(reversed(steps), [*reversed(steps[:-1]), None], strict=True):
-            d_new = _add_product(d_features[step], d_cells[step], transformation)
+            d_new = add_product(d_features[step], d_cells[step], transformation)
             d_new = d_new.view(-1, 1, 3, hidden)
             d_values = (d_new * gates[step]).sum(dim=2)
             d_gates = d_new[:, :, :2] * from_own[step]
@@ -170,7 +171,7 @@ class Scan(torch.autograd.Function):
                 d_shares, share, 2, share.dtype
             ).flatten(1)
             if before is not None:
-                d_hidden = _multiply(d_step, recurrence)
+                d_hidden = multiply(d_step, recurrence)
                 running = slice(before.start, before.start + len(d_step))
                 torch.addcmul(d_values[:, 0], d_hidden, d_tanh_old[step], out=d_cells[running])
 
@@ -217,15 +218,3 @@ def _make_factors(gates: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     signs = gates.new_tensor([1.0, -1.0])[:, None]  # e = 1 - cumax(a_e)
     from_own = values[:, :, None] * signs
     return from_own, from_own * gates[:, :, :2].flip(2)
-
-
-def _multiply(left: Tensor, right: Tensor) -> Tensor:
-    """Multiply in the type of the right matrix, and return the product in the type of the left."""
-    return (left.to(right.dtype) @ right).to(left.dtype)
-
-
-def _add_product(addend: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Compute addend + left @ right; the product in the type of the right matrix."""
-    if left.dtype == right.dtype:
-        return torch.addmm(addend, left, right)
-    return addend + _multiply(left, right)
