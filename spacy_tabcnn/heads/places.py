@@ -1,4 +1,4 @@
-"""The words of a ragged batch, ordered for networks that take a step per position in the sentence."""
+"""The words of a ragged batch, ordered for networks that take a step per position."""
 
 from typing import NamedTuple
 

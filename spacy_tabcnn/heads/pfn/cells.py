@@ -53,7 +53,8 @@ class Cells(NamedTuple):
     ) -> "Cells":
         stops = n_cells.cumsum(0)
         by_row = torch.stack([n_cells, first_col - (stops - n_cells)])
-        return cls([0, *stops.tolist()], *to_device(by_row, device), skips_diagonal)
+        counts, offset = to_device(by_row, device).unbind()
+        return cls([0, *stops.tolist()], counts, offset, skips_diagonal)
 
     @property
     def total(self) -> int:

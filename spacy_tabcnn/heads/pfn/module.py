@@ -133,7 +133,5 @@ class PFN(nn.Module):
         inputs = [(entity, shared, spans), (relation, shared, pairs), (shared, relation, pairs)]
         tables = []
         for unit, (own, other, cells) in zip(self.units(), inputs, strict=False):
-            tables.append(
-                unit(own, other, lengths, cells, dropout=dropout, precision=precision)
-            )
+            tables.append(unit(own, other, lengths, cells, dropout=dropout, precision=precision))
         return tuple(tables)
