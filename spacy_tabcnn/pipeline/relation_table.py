@@ -20,7 +20,7 @@ from ..table.decode import Aggregation, TablePrediction, decode_entities, decode
 from ..table.gold import GoldTables, gold_tables
 from ..table.logits import TableLogits
 from ..table.loss import table_loss
-from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
+from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe, split_by_logits
 from .given_entities import (
     HOW_TO_KEEP,
     Entities,
@@ -270,22 +270,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         return len(gold.tags) + len(gold.relations)
 
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch into parts whose logits fit in memory.
-
-        A part of several documents has at most `MAX_LOGITS` logits.
-        """
-        part: list[Doc] = []
-        size = 0
-        for doc in docs:
-            # The maximum number of cells, wherever the sentences begin.
-            n_cells = len(doc) * min(len(doc), self.cfg["max_length"])
-            n_logits = n_cells * self.label_scheme.n_relations
-            if part and size + n_logits > MAX_LOGITS:
-                yield part
-                part, size = [], 0
-            part.append(doc)
-            size += n_logits
-        yield part
+        """Divide a batch into parts whose logits fit in memory; see `split_by_logits`."""
+        n_labels, max_length = self.label_scheme.n_relations, self.cfg["max_length"]
+        return split_by_logits(docs, n_labels, max_length=max_length, max_logits=MAX_LOGITS)
 
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
         return {"n_tags": scheme.n_tags, "n_relations": scheme.n_relations}

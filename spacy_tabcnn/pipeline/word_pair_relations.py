@@ -21,7 +21,7 @@ from ..word_pairs.decode import choose_best, decode_entities, decode_relations
 from ..word_pairs.gold import GoldTable, GoldWordPairs, gold_word_pairs
 from ..word_pairs.logits import WordPairLogits
 from ..word_pairs.loss import word_pair_loss
-from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
+from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe, split_by_logits
 from .given_entities import (
     HOW_TO_KEEP,
     Entities,
@@ -259,23 +259,10 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
         return [gold.relations]
 
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch into parts whose logits fit in memory.
-
-        A part of several documents has at most `MAX_LOGITS` logits.
-        """
-        scheme = self.label_scheme
+        """Divide a batch into parts whose logits fit in memory; see `split_by_logits`."""
+        scheme, max_length = self.label_scheme, self.cfg["max_length"]
         n_labels = len(scheme.entities) + 2 * len(scheme.relations)  # of a cell, at most
-        part: list[Doc] = []
-        size = 0
-        for doc in docs:
-            # The maximum number of cells, wherever the sentences begin.
-            n_logits = len(doc) * min(len(doc), self.cfg["max_length"]) * n_labels
-            if part and size + n_logits > MAX_LOGITS:
-                yield part
-                part, size = [], 0
-            part.append(doc)
-            size += n_logits
-        yield part
+        return split_by_logits(docs, n_labels, max_length=max_length, max_logits=MAX_LOGITS)
 
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
         return {"n_types": len(scheme.entities), "n_relations": len(scheme.relations)}
