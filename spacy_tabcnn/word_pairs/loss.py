@@ -49,7 +49,7 @@ def table_loss(logits: Floats2d, gold: GoldTable) -> tuple[Scalar, Floats2d]:
     cells, labels = xp.asarray(gold.cells), xp.asarray(gold.labels)
     softplus = xp.logaddexp(0.0, logits)  # -log(1 - p)
     gradient = xp.exp(logits - softplus) * weights
-    of_held = weights[cells, 0]
-    loss = (softplus * weights).sum() - (logits[cells, labels] * of_held).sum()
-    gradient[cells, labels] -= of_held
-    return loss, gradient.astype(softplus.dtype)
+    held, of_held = logits[cells, labels], weights[cells, 0]
+    softplus[cells, labels] = xp.logaddexp(0.0, -held)  # -log p
+    gradient[cells, labels] = -xp.exp(-held - softplus[cells, labels]) * of_held
+    return (softplus * weights).sum(), gradient.astype(softplus.dtype)
