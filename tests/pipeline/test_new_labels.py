@@ -41,6 +41,8 @@ COMPONENTS = {
         {"head": {"@architectures": "spacy-tabcnn.TableBiaffine.v1", "tag_width": 8, "rank": 8}},
     ),
     "spert": ("spert", {"@architectures": "spacy-tabcnn.SpERT.v1", "sentence_embedding": "max"}),
+    "pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32}),
+    "nested pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32, "nested": True}),
 }
 NEW_DATA = [
     ("Ada met Bob in 1843", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "DATE")], [(0, 1, "Met")]),

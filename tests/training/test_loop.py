@@ -107,6 +107,8 @@ VARIANTS = {
     "a frozen encoder with a cache": ("conll04_frozen", {}),
     "TabERT": ("conll04_tabert", {}),
     "SpERT, which draws candidates": ("conll04_spert", {}),
+    "PFN, which draws weights to drop": ("conll04_pfn_house", {}),
+    "one constant learning rate": ("conll04_pfn", {}),
     "mixed precision": ("conll04_uncased", {"system.mixed_precision": True}),
     "joined documents in another order each time": (
         "test/tiny",
