@@ -91,7 +91,7 @@ def save_bases(folder: Path) -> dict[str, Path]:
         "foreign": build_encoder_pipeline(encoder, own=False),
         "plain": build_plain_pipeline(),
         "spans": build_span_pipeline(),
-        "word pairs": build_word_pair_pipeline(),
+        "pairs": build_word_pair_pipeline(),
     }
     paths = {}
     for name, nlp in pipelines.items():

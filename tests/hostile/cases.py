@@ -427,7 +427,7 @@ def _head_change(edit: Callable[[Place, Any], object], path: str) -> Callable[[P
 for _base, _path in (
     ("plain", "tabcnn/model"),
     ("spans", "spert/model"),
-    ("word pairs", "pfn/model"),
+    ("pairs", "pfn/model"),
 ):
     for _name, _edit in _WEIGHTS.items():
         add(f"{_base}: head: {_name}", _head_change(_edit, _path), base=_base, file=_path)
