@@ -5,7 +5,6 @@ before is computed for all words at once, in the backward pass as well.
 """
 
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -120,23 +119,24 @@ class Scan(torch.autograd.Function):
         by_hidden, by_features = recurrence.t().contiguous(), transformation.t().contiguous()
         hidden = len(transformation)
         features = inputs.new_empty(len(inputs), 3, hidden)
-        cells = inputs.new_empty(len(inputs), hidden)
-        candidates, shares = torch.empty_like(cells), inputs.new_empty(len(inputs), N_GATES, hidden)
+        values = inputs.new_empty(len(inputs), 2, hidden)  # the old state and the candidate
+        shares = inputs.new_empty(len(inputs), N_GATES, hidden)
         cell = inputs.new_zeros(n_running[0], hidden)
-        for step in _step_slices(n_running):
-            old = cell[: step.stop - step.start]
-            gates = inputs[step]
-            if step.start:
+        arrays = (inputs, features, values, shares)
+        # Views made at once: to cut a tensor at each step takes as long as to multiply it.
+        parts = [array.split(n_running) for array in arrays]
+        for number, (gates, new, value, share) in enumerate(zip(*parts, strict=True)):
+            old = cell[: len(gates)]
+            if number:
                 gates = add_product(gates, old.tanh(), by_hidden)
-            candidate = torch.tanh(gates[:, :hidden], out=candidates[step])
-            share = gates[:, hidden:].unflatten(1, (N_GATES, hidden)).softmax(dim=2)
-            shares[step] = share
-            values = torch.stack([old, candidate], dim=1)
-            new = torch.sum(_make_gates(share) * values[:, :, None], dim=1, out=features[step])
+            own, of_gates = gates.split([hidden, N_GATES * hidden], dim=1)
+            value[:, 0] = old
+            torch.tanh(own, out=value[:, 1])
+            torch.softmax(of_gates.unflatten(1, (N_GATES, hidden)), dim=2, out=share)
+            torch.sum(_make_gates(share) * value[:, :, None], dim=1, out=new)
             cell = add_product(bias, new.flatten(1), by_features)
-            cells[step] = cell
         if any(ctx.needs_input_grad):
-            ctx.save_for_backward(features, cells, candidates, shares, recurrence, transformation)
+            ctx.save_for_backward(features, values, shares, recurrence, transformation)
             ctx.n_running = n_running
         return features.flatten(1)
 
@@ -144,55 +144,38 @@ class Scan(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_features: Tensor) -> tuple[Tensor | None, ...]:
         """Go back through the steps. What is not sequential is computed before and after them."""
-        features, cells, candidates, shares, recurrence, transformation = ctx.saved_tensors
-        steps = _step_slices(ctx.n_running)
-        old = _previous(cells, steps)
-        values = torch.stack([old, candidates], dim=1)  # (words, 2, hidden)
+        features, values, shares, recurrence, transformation = ctx.saved_tensors
+        n_running, n_first = ctx.n_running, ctx.n_running[0]
+        old, candidates = values.unbind(dim=1)
         gates = _make_gates(shares)  # (words, 2, 3, hidden)
-        from_own, from_shared = _make_factors(gates, values)
-        d_tanh_old, d_tanh_candidate = 1.0 - old.tanh().square(), 1.0 - candidates.square()
-
-        hidden = candidates.shape[1]
-        d_inputs = candidates.new_empty(len(cells), (1 + N_GATES) * hidden)
-        d_cells = torch.zeros_like(cells)
-        for step, before in zip(reversed(steps), [*reversed(steps[:-1]), None], strict=True):
-            d_new = add_product(d_features[step], d_cells[step], transformation)
-            d_new = d_new.view(-1, 1, 3, hidden)
-            d_values = (d_new * gates[step]).sum(dim=2)
-            d_gates = d_new[:, :, :2] * from_own[step]
-            d_gates = torch.addcmul(d_gates, d_new[:, :, 2:], from_shared[step]).flatten(1, 2)
+        old_states, hidden = old.tanh(), old.shape[1]
+        d_inputs = old.new_empty(len(old), (1 + N_GATES) * hidden)
+        d_cells = torch.zeros_like(old)
+        arrays = [d_features, gates, shares, d_inputs, d_cells, *_make_factors(gates, values)]
+        arrays += [1.0 - old_states.square(), 1.0 - candidates.square()]
+        steps = [*zip(*(array.split(n_running) for array in arrays), strict=True)]
+        for number, step in reversed([*enumerate(steps)]):
+            d_new, gate, share, d_step, d_cell, from_own, from_shared, d_tanh_old, d_tanh = step
+            d_new = add_product(d_new, d_cell, transformation).view(-1, 1, 3, hidden)
+            d_old, d_candidate = (d_new * gate).sum(dim=2).unbind(dim=1)
+            d_own, d_shared = d_new.split([2, 1], dim=2)
+            d_gates = torch.addcmul(d_own * from_own, d_shared, from_shared).flatten(1, 2)
             # The gradient of a cumulative sum is a sum from the right. It differs by a constant
             # from the difference here, and a constant has no effect on a softmax.
-            d_shares = d_gates - d_gates.cumsum(dim=2)
-            d_step = d_inputs[step]
-            torch.mul(d_values[:, 1], d_tanh_candidate[step], out=d_step[:, :hidden])
-            share = shares[step]
-            d_step[:, hidden:] = torch._softmax_backward_data(
-                d_shares, share, 2, share.dtype
-            ).flatten(1)
-            if before is not None:
-                d_hidden = multiply(d_step, recurrence)
-                running = slice(before.start, before.start + len(d_step))
-                torch.addcmul(d_values[:, 0], d_hidden, d_tanh_old[step], out=d_cells[running])
+            d_shares = torch._softmax_backward_data(
+                d_gates - d_gates.cumsum(dim=2), share, 2, share.dtype
+            )
+            torch.cat([d_candidate * d_tanh, d_shares.flatten(1)], dim=1, out=d_step)
+            if number:
+                d_state = multiply(d_step, recurrence)
+                d_before = steps[number - 1][4][: len(d_step)]
+                torch.addcmul(d_old, d_state, d_tanh_old, out=d_before)
 
-        precision, n_first = recurrence.dtype, ctx.n_running[0]
-        d_recurrence = d_inputs[n_first:].t().to(precision) @ old[n_first:].tanh().to(precision)
+        precision = recurrence.dtype
+        d_later = d_inputs[n_first:].t().to(precision)
+        d_recurrence = d_later @ old_states[n_first:].to(precision)
         d_transformation = d_cells.t().to(precision) @ features.flatten(1).to(precision)
         return d_inputs, d_recurrence, d_transformation, d_cells.sum(dim=0), None
-
-
-def _step_slices(n_running: Sequence[int]) -> list[slice]:
-    """Return the words of each step."""
-    bounds = accumulate(n_running, initial=0)
-    return [slice(first, stop) for first, stop in pairwise(bounds)]
-
-
-def _previous(rows: Tensor, steps: Sequence[slice]) -> Tensor:
-    """Return the rows of the word before each word, and zeros for the first words."""
-    parts = [torch.zeros_like(rows[steps[0]])]
-    for before, step in pairwise(steps):
-        parts.append(rows[before.start : before.start + step.stop - step.start])
-    return torch.cat(parts)
 
 
 def _make_gates(shares: Tensor) -> Tensor:
