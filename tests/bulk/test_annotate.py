@@ -16,6 +16,7 @@ import spacy
 from spacy_tabcnn.bulk.annotate import annotate_file, find_common_reason
 from spacy_tabcnn.bulk.parts import Parts
 
+from ..faults.kills import fork
 from .conftest import FOUND, TEXT, TOO_LONG, get_names
 from .test_rows import UNICODE
 
@@ -185,10 +186,7 @@ def wait_for_parts(n_parts, output, is_alive):
 def kill_after(n_parts, delay, arguments, options):
     """Annotate in another process, kill it once it has made some parts, and return whether it was
     killed before it was done."""
-    process = multiprocessing.get_context("fork").Process(
-        target=annotate_file, args=arguments, kwargs=options
-    )
-    process.start()
+    process = fork(annotate_file, *arguments, **options)
     try:
         wait_for_parts(n_parts, arguments[2], process.is_alive)
         time.sleep(delay)

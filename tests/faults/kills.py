@@ -10,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tqdm import tqdm
 
 needs_kills = pytest.mark.skipif(
     not hasattr(signal, "SIGKILL") or "fork" not in multiprocessing.get_all_start_methods(),
@@ -109,12 +111,24 @@ def fork(function: Callable[..., object], *arguments: object, **options: object)
     RETURNS (BaseProcess): The process, which has started.
     """
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=function, args=arguments, kwargs=options)
+    process = context.Process(target=_call_apart, args=(function, arguments, options))
     with warnings.catch_warnings():
         # A thread of a progress bar. The function does not wait for any.
         warnings.filterwarnings("ignore", ".*multi-threaded.*", DeprecationWarning)
         process.start()
     return process
+
+
+def _call_apart(
+    function: Callable[..., object], arguments: Sequence[object], options: Mapping[str, object]
+) -> None:
+    """Call a function without a lock of the process that forked this one.
+
+    tqdm's lock is shared by the two. If this one was killed while it has it, the other one would
+    wait without end.
+    """
+    tqdm.set_lock(threading.RLock())
+    function(*arguments, **options)
 
 
 def call_and_kill(
