@@ -1,5 +1,5 @@
 """The component with spaCy's own trainable tok2vec; with a transformer, see
-test_span_relations_transformer.py. What it shares with `relation_table` is tested there at
+test_baselines_transformer.py. What it shares with `relation_table` is tested there at
 length."""
 
 import warnings
