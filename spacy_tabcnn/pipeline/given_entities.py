@@ -120,7 +120,7 @@ def add_to_doc(doc: Doc, ents: Sequence[Span], scores: Sequence[float]) -> None:
     The others stay as they are; they keep the scores of an earlier component of this package.
 
     doc (Doc): The document.
-    ents (Sequence[Span]): The entities, those of the document among them.
+    ents (Sequence[Span]): The entities, among them the entities of the document.
     scores (Sequence[float]): A probability for each of them.
     """
     given = doc.ents

@@ -1,9 +1,9 @@
-"""PFN: a recurrent encoder that divides its memory between the two tasks, and units that score
-pairs of words.
+"""PFN: a recurrent cell with a memory for each task, and units that score pairs of words.
 
-- `cell`: the partition filter encoder.
+- `cell`: the partition filter.
 - `cells`: the pairs of words that are scored.
 - `units`: the scores of pairs.
+- `products`: matrix products in another precision than sums.
 - `module`: the whole network.
 """
 
