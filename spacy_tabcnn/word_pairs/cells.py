@@ -36,15 +36,16 @@ class Cells(NamedTuple):
         return windows.owner(windows.sentence_of[self.window], low, high) == self.window
 
 
-def list_spans(windows: Windows) -> Cells:
-    """List the spans of all windows.
+def list_spans(windows: Windows, index: Ints1d | None = None) -> Cells:
+    """List the spans of all windows, or some of them.
 
     windows (Windows): The windows.
-    RETURNS (Cells): The spans, row by row, window by window.
+    index (Ints1d | None): Indices of the spans to list, int64 (cells,); None for all.
+    RETURNS (Cells): The spans, all of them row by row, window by window.
     """
     window, position, n_words = _list_words(windows)
     n_spans = n_words - position
-    return _list_cells(windows, window, position, n_spans, first=position)
+    return _list_cells(windows, window, position, n_spans, first=position, index=index)
 
 
 def list_pairs(windows: Windows) -> Cells:
@@ -67,11 +68,20 @@ def _list_words(windows: Windows) -> tuple[Ints1d, Ints1d, Ints1d]:
 
 
 def _list_cells(
-    windows: Windows, window: Ints1d, position: Ints1d, n_cells: Ints1d, *, first: Ints1d
+    windows: Windows,
+    window: Ints1d,
+    position: Ints1d,
+    n_cells: Ints1d,
+    *,
+    first: Ints1d,
+    index: Ints1d | None = None,
 ) -> Cells:
     """List the cells of rows, of which each has neighbouring columns from `first` on."""
-    row = np.repeat(np.arange(len(window)), n_cells)
-    before = np.arange(len(row)) - (n_cells.cumsum() - n_cells)[row]
+    stops = n_cells.cumsum()
+    if index is None:
+        index = np.arange(n_cells.sum())
+    row = np.searchsorted(stops, index, side="right")
+    before = index - (stops - n_cells)[row]
     start = windows.starts[window[row]]
     return Cells(window[row], start + position[row], start + first[row] + before)
 

@@ -37,13 +37,13 @@ def decode_entities(
     best = on_host[np.arange(len(types)), types]
     probs = _sigmoid(best)
     found = np.flatnonzero(probs >= threshold)
-    spans = list_spans(windows)
-    found = found[spans.are_owned(windows)[found]]
-    sentence_of = windows.sentence_of[spans.window[found]]
+    spans = list_spans(windows, found)
+    is_owned = spans.are_owned(windows)
+    found = found[is_owned]
     for sentence, first, last, kind, score in zip(
-        sentence_of.tolist(),
-        spans.row[found].tolist(),
-        spans.col[found].tolist(),
+        windows.sentence_of[spans.window[is_owned]].tolist(),
+        spans.row[is_owned].tolist(),
+        spans.col[is_owned].tolist(),
         types[found].tolist(),
         probs[found].tolist(),
         strict=True,

@@ -27,6 +27,12 @@ def test_cells_are_listed_row_by_row(windows, kind, count_cells):
     assert len(listed) == {"spans": finder.n_spans, "pairs": finder.n_pairs}[kind]
 
 
+def test_some_spans_are_listed(cut):
+    windows, index = cut([7, 2, 11], 4), np.array([0, 3, 4, 17, 30])
+    for some, all_ in zip(list_spans(windows, index), list_spans(windows), strict=True):
+        assert some.tolist() == all_[index].tolist()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_cells_are_found_where_they_count(windows, kind):
     list_cells, find, _ = KINDS[kind]
