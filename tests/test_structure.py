@@ -21,7 +21,7 @@ ORDER = (
     ("sentences",),
     ("predictions",),
     ("alignment",),
-    ("table", "spans"),
+    ("table", "spans", "word_pairs"),
     ("heads",),
     ("runtime",),
     ("models",),

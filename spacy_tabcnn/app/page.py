@@ -132,7 +132,7 @@ def show_document(doc: Doc, model: str, nlp: Language) -> None:
         components = ", ".join(nlp.pipe_names) or "none"
         st.warning(
             f"This model sets no relations (its components: {components}). Choose or train one "
-            "with the component tabcnn or spert."
+            "with the component tabcnn, spert or pfn."
         )
         show_json(doc)
         return

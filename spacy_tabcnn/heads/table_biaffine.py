@@ -5,8 +5,6 @@ sentence, for all sentences of a batch together. Training knows the tags beforeh
 words at once.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +12,7 @@ from torch import Tensor, nn
 from ..labels import OUTSIDE, TagRules
 from .checks import check_dropout
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
+from .places import Places
 from .transfers import to_device
 
 # The logit of a tag that BILOU forbids: its probability is zero in float32. It is not infinite:
@@ -159,7 +158,7 @@ class TableBiaffine(nn.Module):
         self, words: Tensor, lengths: Tensor, known_tags: Tensor | None, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Compute tag and relation logits from at least one word."""
-        places = _Places.of(lengths, words.device)
+        places = Places.of(lengths, words.device)
         if self.training:
             words = F.dropout(words, self.dropout)
             tags = self._complete(words, places, precision, known_tags)
@@ -173,7 +172,7 @@ class TableBiaffine(nn.Module):
         return tag_logits, self._relations(vectors, lengths, precision)
 
     def _complete(
-        self, words: Tensor, places: "_Places", precision: torch.dtype, known_tags: Tensor | None
+        self, words: Tensor, places: Places, precision: torch.dtype, known_tags: Tensor | None
     ) -> Tensor:
         """Put predicted tags where known ones are missing."""
         if known_tags is not None and not (known_tags < 0).any():
@@ -182,7 +181,7 @@ class TableBiaffine(nn.Module):
             return self._decode(words, places, precision, known_tags)[0]
 
     def _decode(
-        self, words: Tensor, places: "_Places", precision: torch.dtype, known_tags: Tensor | None
+        self, words: Tensor, places: Places, precision: torch.dtype, known_tags: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Tag the words of each sentence one after another, all sentences together.
 
@@ -227,7 +226,7 @@ class TableBiaffine(nn.Module):
         words: Tensor,
         tags: Tensor,
         tag_vectors: Tensor,
-        places: "_Places",
+        places: Places,
         precision: torch.dtype,
     ) -> Tensor:
         """Compute the tag logits of all words at once, given all tags: (words, n_tags)."""
@@ -251,14 +250,14 @@ class TableBiaffine(nn.Module):
         width = (self.tagger.in_features - tag_width) // 2
         return self.tagger.weight.t().split([width, width, tag_width])
 
-    def _pool_entities(self, vectors: Tensor, tags: Tensor, places: "_Places") -> Tensor:
+    def _pool_entities(self, vectors: Tensor, tags: Tensor, places: Places) -> Tensor:
         """Compute the maximum over the words of each word's entity, or over the word alone."""
         in_entity, first = self._entities(tags, places)
         n_words = torch.zeros_like(tags).index_add_(0, first, in_entity.long())
         start = torch.where(in_entity, first, torch.arange(len(tags), device=tags.device))
         return _pool(vectors, start, torch.where(in_entity, n_words[first], 1))
 
-    def _entities(self, tags: Tensor, places: "_Places") -> tuple[Tensor, Tensor]:
+    def _entities(self, tags: Tensor, places: Places) -> tuple[Tensor, Tensor]:
         """Find whether an entity holds each word, and the entity's first word."""
         previous = torch.where(places.is_first, self.n_tags, tags.roll(1))
         in_entity = self.in_entity[tags]
@@ -284,38 +283,6 @@ class TableBiaffine(nn.Module):
         """Compute each relation's queries or keys: (n_relations, words, rank)."""
         outputs = _product(vectors, layer.weight.t(), precision) + layer.bias
         return outputs.to(precision).unflatten(1, (self.n_relations, -1)).transpose(0, 1)
-
-
-class _Places(NamedTuple):
-    """The place of each word in the batch and in the order of decoding.
-
-    The order of decoding is position by position, and at each position the words of the longest
-    sentences first. So the sentences that go on are always the first ones.
-
-    is_first (Tensor): Whether a word is the first of its sentence, bool (words,).
-    order (Tensor): The words in the order of decoding, int64 (words,).
-    place (Tensor): The place of each word in that order, int64 (words,).
-    n_running (list[int]): Number of sentences that have a word at each position.
-    """
-
-    is_first: Tensor
-    order: Tensor
-    place: Tensor
-    n_running: list[int]
-
-    @classmethod
-    def of(cls, lengths: Tensor, device: torch.device) -> "_Places":
-        sentence = torch.repeat_interleave(lengths)
-        position = torch.arange(len(sentence)) - (lengths.cumsum(0) - lengths)[sentence]
-        rank = torch.argsort(torch.argsort(lengths, descending=True, stable=True))
-        order = torch.argsort(position * len(lengths) + rank[sentence])
-        tensors = torch.stack([position == 0, order, torch.argsort(order)])
-        is_first, order, place = to_device(tensors, device)
-        return cls(is_first.bool(), order, place, torch.bincount(position).tolist())
-
-    def by_position(self, vectors: Tensor) -> tuple[Tensor, ...]:
-        """Divide the rows of words into those at each position."""
-        return torch.split(vectors[self.order], self.n_running)
 
 
 def _pool(vectors: Tensor, start: Tensor, size: Tensor) -> Tensor:

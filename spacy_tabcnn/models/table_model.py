@@ -1,7 +1,7 @@
 """Documents -> logits of their tables."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
@@ -14,6 +14,8 @@ from ..table.logits import TableLogits
 from .features import work_at_once
 from .table_heads import HeadInput
 from .torch_twin import make_twins
+
+LogitsT = TypeVar("LogitsT")
 
 
 class TableInput(NamedTuple):
@@ -44,10 +46,26 @@ def build_table_model(
         documents may be among the documents, except for training where a transformer's output is
         concatenated with other features.
     """
+    return join_layers("table_model", tok2vec, head)
+
+
+def join_layers(
+    name: str,
+    tok2vec: Model[list[Doc], list[Floats2d]],
+    head: Model[HeadInput, LogitsT],
+) -> Model[TableInput, LogitsT]:
+    """Join word embeddings and a head that scores tables; see `build_table_model`.
+
+    name (str): Name of the model.
+    tok2vec (Model[list[Doc], list[Floats2d]]): Word embeddings, (words, width) a document.
+    head (Model[HeadInput, LogitsT]): Scores the tables of a batch. The gradient that it returns has
+        the gradient of the words.
+    RETURNS (Model[TableInput, LogitsT]): Scores the tables of a batch of documents.
+    """
     work_at_once(tok2vec)
     make_twins(tok2vec)
     return Model(
-        "table_model",
+        name,
         forward,
         init=init,
         layers=[tok2vec, head],
@@ -56,8 +74,8 @@ def build_table_model(
 
 
 def forward(
-    model: Model[TableInput, TableLogits], inputs: TableInput, is_train: bool
-) -> tuple[TableLogits, Callable[[TableLogits], list[Doc]]]:
+    model: Model[TableInput, LogitsT], inputs: TableInput, is_train: bool
+) -> tuple[LogitsT, Callable[[LogitsT], list[Doc]]]:
     """Embed the words of a batch and score its tables."""
     docs, windows, known_tags = inputs
     tok2vec, head = model.layers
@@ -70,7 +88,7 @@ def forward(
     if not windows.overlap:
         logits, backprop_head = head(HeadInput(words, windows, known_tags), is_train)
 
-        def backprop(d_logits: TableLogits) -> list[Doc]:
+        def backprop(d_logits: LogitsT) -> list[Doc]:
             return backprop_tok2vec(split_rows(backprop_head(d_logits).words, embeddings))
 
         return logits, backprop
@@ -81,7 +99,7 @@ def forward(
     tags = None if known_tags is None else known_tags[word_of_row]
     logits, backprop_head = head(HeadInput(words[rows], windows, tags), is_train)
 
-    def backprop_windows(d_logits: TableLogits) -> list[Doc]:
+    def backprop_windows(d_logits: LogitsT) -> list[Doc]:
         d_words = model.ops.alloc2f(*words.shape)
         model.ops.scatter_add(d_words, rows, backprop_head(d_logits).words)
         return backprop_tok2vec(split_rows(d_words, embeddings))
@@ -90,9 +108,9 @@ def forward(
 
 
 def init(
-    model: Model[TableInput, TableLogits],
+    model: Model[TableInput, LogitsT],
     X: list[Doc] | None = None,
-    Y: TableLogits | None = None,
+    Y: LogitsT | None = None,
 ) -> None:
     """Initialise the layers, and tell the head the width of the word embeddings."""
     tok2vec, head = model.get_ref("tok2vec"), model.get_ref("head")

@@ -664,6 +664,30 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             )
 
 
+def split_by_logits(
+    docs: Iterable[Doc], n_labels: int, *, max_length: int, max_logits: int
+) -> Iterator[list[Doc]]:
+    """Divide a batch into parts whose tables fit in memory.
+
+    docs (Iterable[Doc]): The documents.
+    n_labels (int): Number of labels of a cell.
+    max_length (int): Maximum number of words of a table.
+    max_logits (int): Maximum number of logits of a part of several documents.
+    YIELDS (list[Doc]): A part, in order.
+    """
+    part: list[Doc] = []
+    size = 0
+    for doc in docs:
+        # The maximum number of cells, wherever the sentences begin.
+        n_logits = len(doc) * min(len(doc), max_length) * n_labels
+        if part and size + n_logits > max_logits:
+            yield part
+            part, size = [], 0
+        part.append(doc)
+        size += n_logits
+    yield part
+
+
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
     require_extensions()  # a spawned worker starts without them

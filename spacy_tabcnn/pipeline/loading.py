@@ -253,7 +253,7 @@ def _describe_lack(model: str | Path, names: Sequence[str], disabled: Sequence[s
     if disabled:
         components += f"; disabled: {', '.join(disabled)}"
     return (
-        f"{model}: this pipeline predicts no relations, since it has no component `tabcnn` or "
-        f"`spert` that is enabled (its components: {components}). Name a pipeline that was trained "
-        "with one of them"
+        f"{model}: this pipeline predicts no relations, since it has no component `tabcnn`, "
+        f"`spert` or `pfn` that is enabled (its components: {components}). Name a pipeline that "
+        "was trained with one of them"
     )

@@ -1,12 +1,8 @@
 """The trainable component `relation_table`, also registered as `tabcnn`."""
 
 import math
-import warnings
-from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import itemgetter
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from spacy.language import Language
@@ -15,18 +11,27 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from ..arrays import Bools1d, Ints1d, Scalar, take_rows
+from ..arrays import Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_heads import MAX_WORDS
 from ..models.table_model import TableInput
 from ..predictions import EntityPrediction
-from ..relations import Relation, get_entity_score, set_entity_scores, set_relations
+from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
 from ..table.decode import Aggregation, TablePrediction, decode_entities, decode_tables
 from ..table.gold import GoldTables, gold_tables
 from ..table.logits import TableLogits
 from ..table.loss import table_loss
-from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe
+from .base import ASSIGNS, DEFAULT_TOK2VEC, SCORE_WEIGHTS, RelationPipe, split_by_logits
+from .given_entities import (
+    HOW_TO_KEEP,
+    Entities,
+    add_entities,
+    add_to_doc,
+    check_option,
+    find_given,
+    keep_free,
+)
 
 DEFAULT_TABLE_MODEL = {
     "@architectures": "spacy-tabcnn.TableModel.v1",
@@ -38,7 +43,6 @@ DEFAULT_TABLE_MODEL = {
         "dropout": None,
     },
 }
-Entities: TypeAlias = Literal["predict", "given", "merge"]
 MAX_LOGITS = 2**26  # of the tables that `pipe` scores at once; 256 MiB
 
 
@@ -125,10 +129,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
     of more than `max_length` words is cut into several tables.
     """
 
-    how_to_keep_entities = (
-        'Set entities = "given" or "merge" in its config to keep them: see "Given entities" in '
-        "docs/predict.md"
-    )
+    how_to_keep_entities = HOW_TO_KEEP
 
     def __init__(
         self,
@@ -156,11 +157,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             raise ValueError(
                 f"Component '{name}': min_score is {min_score!r}; expected a probability or null"
             )
-        if entities not in get_args(Entities):
-            raise ValueError(
-                f"Component '{name}': entities is {entities!r}; expected 'predict', 'given' or "
-                "'merge'"
-            )
+        check_option(name, entities)
         if not 0.0 < relation_weight < math.inf:
             raise ValueError(
                 f"Component '{name}': relation_weight is {relation_weight!r}; expected a number "
@@ -220,7 +217,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
                 head, tail = ents[n_before + edge.head], ents[n_before + edge.tail]
                 relations.append(Relation(head, tail, edge.label, edge.score))
         if self.cfg["entities"] == "merge":
-            _add_entities(doc, ents, scores)
+            add_to_doc(doc, ents, scores)
         elif self.cfg["entities"] == "predict":
             doc.set_ents(ents)
             set_entity_scores(doc, ents, scores)
@@ -234,11 +231,11 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             self._warn_of_replaced(docs)
             return None
         sentences = logits.windows.sentences
-        entities = self._find_given(docs, sentences.by_doc)
+        entities = find_given(self.name, docs, sentences.by_doc)
         if self.cfg["entities"] == "merge":
             tags = take_rows(logits.tags, logits.windows.rows())
             predicted = decode_entities(tags, sentences, self.label_scheme)
-            _add_between(entities, predicted, _mark_entities(docs), sentences)
+            add_entities(entities, keep_free(predicted, docs, sentences))
         return entities
 
     def _cut_batch(self, docs: list[Doc]) -> TableInput:
@@ -268,32 +265,6 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             first += len(doc)
         return tags
 
-    def _find_given(
-        self, docs: list[Doc], by_doc: Sequence[list[Bounds]]
-    ) -> list[list[EntityPrediction]]:
-        """Return the given entities of each sentence, counted from its first word."""
-        by_sentence: list[list[EntityPrediction]] = []
-        for doc, sentences in zip(docs, by_doc, strict=True):
-            n_before = len(by_sentence)
-            by_sentence.extend([] for _ in sentences)
-            starts = [start for start, _ in sentences]
-            for ent in doc.ents:
-                sentence = bisect_right(starts, ent.start) - 1
-                first, end = sentences[sentence]
-                if ent.end > end:
-                    self._warn_of_crossing(ent)
-                    continue
-                entity = EntityPrediction(ent.start - first, ent.end - first, ent.label_)
-                by_sentence[n_before + sentence].append(entity)
-        return by_sentence
-
-    def _warn_of_crossing(self, ent: Span) -> None:
-        warnings.warn(
-            f"Component '{self.name}': a given entity, {ent.text!r}, crosses a sentence boundary "
-            "and gets no relations. Set the boundaries, or the entities, by other means",
-            stacklevel=2,
-        )
-
     def _make_gold(
         self, examples: Sequence[Example], inputs: TableInput, scheme: LabelScheme
     ) -> tuple[GoldTables, Counter[str]]:
@@ -310,22 +281,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         return len(gold.tags) + math.ceil(self.cfg["relation_weight"] * len(gold.relations))
 
     def _split_batch(self, docs: list[Doc]) -> Iterator[list[Doc]]:
-        """Divide a batch into parts whose logits fit in memory.
-
-        A part of several documents has at most `MAX_LOGITS` logits.
-        """
-        part: list[Doc] = []
-        size = 0
-        for doc in docs:
-            # The maximum number of cells, wherever the sentences begin.
-            n_cells = len(doc) * min(len(doc), self.cfg["max_length"])
-            n_logits = n_cells * self.label_scheme.n_relations
-            if part and size + n_logits > MAX_LOGITS:
-                yield part
-                part, size = [], 0
-            part.append(doc)
-            size += n_logits
-        yield part
+        """Divide a batch into parts whose logits fit in memory; see `split_by_logits`."""
+        n_labels, max_length = self.label_scheme.n_relations, self.cfg["max_length"]
+        return split_by_logits(docs, n_labels, max_length=max_length, max_logits=MAX_LOGITS)
 
     def _count_outputs(self, scheme: LabelScheme) -> dict[str, int]:
         return {"n_tags": scheme.n_tags, "n_relations": scheme.n_relations}
@@ -352,49 +310,3 @@ def _check_max_length(name: str, max_length: int, model: Model[TableInput, Table
             f"tables of at most {limit} words, since its memory grows with the number of cells. "
             "Lower max_length, or raise max_words of the head"
         )
-
-
-def _mark_entities(docs: list[Doc]) -> Bools1d:
-    """Return whether each word of a batch is in an entity, bool (words,)."""
-    marks = np.zeros(sum(map(len, docs)), dtype=bool)
-    first = 0
-    for doc in docs:
-        for ent in doc.ents:
-            marks[first + ent.start : first + ent.end] = True
-        first += len(doc)
-    return marks
-
-
-def _add_between(
-    entities: list[list[EntityPrediction]],
-    predicted: list[list[EntityPrediction]],
-    is_taken: Bools1d,
-    sentences: Sentences,
-) -> None:
-    """Add the predicted entities of each sentence that contain no word that is taken."""
-    for first, known, found in zip(sentences.starts(), entities, predicted, strict=True):
-        for ent in found:
-            if not is_taken[first + ent.start : first + ent.end].any():
-                known.append(ent)
-        known.sort()
-
-
-def _add_entities(doc: Doc, ents: Sequence[Span], scores: Sequence[float]) -> None:
-    """Set the entities that a document does not have, with their scores.
-
-    The others stay as they are; they keep the scores of an earlier component of this package.
-    """
-    given = doc.ents
-    bounds = {(ent.start, ent.end) for ent in given}
-    new: list[Span] = []
-    scored: list[tuple[Span, float]] = []
-    for ent in given:
-        score = get_entity_score(ent)
-        if score is not None:
-            scored.append((ent, score))
-    for ent, score in zip(ents, scores, strict=True):
-        if (ent.start, ent.end) not in bounds:
-            new.append(ent)
-            scored.append((ent, score))
-    doc.set_ents([*given, *new])
-    set_entity_scores(doc, map(itemgetter(0), scored), map(itemgetter(1), scored))

@@ -145,12 +145,13 @@ def test_one_sentence_at_a_time_has_a_table(open_page, tiny_run, tmp_path):
     assert any("The first 120 of 131 words" in caption.value for caption in page.caption)
 
 
-def test_a_model_without_a_table_shows_its_annotation_as_one(open_page, tmp_path):
+@pytest.mark.parametrize("name", ["spert", "pfn"])
+def test_a_model_without_a_table_shows_its_annotation_as_one(open_page, tmp_path, name):
     nlp = spacy.blank("en")
-    component = nlp.add_pipe("spert", config={"model": {"tok2vec": {"width": 16}}})
+    component = nlp.add_pipe(name, config={"model": {"tok2vec": {"width": 16}}})
     component.add_label("X")
     component.add_label("R", kind="relation")
     nlp.initialize()
-    nlp.to_disk(tmp_path / "spert")
-    page = open_page(tmp_path / "spert")
+    nlp.to_disk(tmp_path / name)
+    page = open_page(tmp_path / name)
     assert any("fills no table" in caption.value for caption in page.caption)

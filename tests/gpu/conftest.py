@@ -108,6 +108,18 @@ sentence_embedding = "cls"
 
 [components.spert.model.tok2vec]
 """
+PFN = """
+[components.pfn]
+factory = "pfn"
+max_length = 10
+
+[components.pfn.model]
+@architectures = "spacy-tabcnn.PFN.v1"
+hidden = 16
+dropconnect = 0.0
+
+[components.pfn.model.tok2vec]
+"""
 SENTER = '\n[components.senter]\nfactory = "sentence_starts"\n'
 NER = """
 [components.ner]
@@ -127,6 +139,8 @@ grad_factor = 1.0
 pooling = {"@layers": "reduce_mean.v1"}
 """
 HASHES = '\n[components.tabcnn]\nfactory = "tabcnn"\n'
+# The names of the components of this package that predict.
+COMPONENTS = {"tabcnn", "spert", "pfn"}
 # The components of each pipeline, and their blocks of the config.
 PIPELINES = {
     "cnn": ('["senter", "transformer", "tabcnn"]', SENTER + TABLE + TABLE_ENCODER + LISTENER + CNN),
@@ -134,6 +148,7 @@ PIPELINES = {
     "sequence": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + SEQUENCE),
     "frozen": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + MIX + CNN),
     "spert": ('["transformer", "spert"]', SPERT + LISTENER),
+    "pfn": ('["transformer", "pfn"]', PFN + LISTENER),
     "two listeners": (
         '["transformer", "tabcnn", "ner"]',
         TABLE + TABLE_ENCODER + LISTENER + CNN + NER,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN, TableSequence
+from spacy_tabcnn.heads import PFN, SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 from spacy_tabcnn.runtime.precision import autocast
 
@@ -21,6 +21,7 @@ HEADS = {
     "biaffine": lambda: TableBiaffine(WIDTH, N_RELATIONS, tag_rules(N_TAGS), rank=4),
     "sequence": lambda: TableSequence(WIDTH, N_TAGS, N_RELATIONS, hidden=16, n_heads=4),
     "spert": lambda: SpERT(WIDTH, 4, 3),
+    "pfn": lambda: PFN(WIDTH, 4, 3, hidden=16, dropconnect=0.0, nested=True),
 }
 TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-4}
 
@@ -30,6 +31,8 @@ def make_arguments(name, dtype, device):
     n_words = sum(LENGTHS)
     words = torch.randn(n_words, WIDTH, generator=generator, dtype=dtype).to(device)
     words.requires_grad_()
+    if name == "pfn":
+        return words, (torch.tensor(LENGTHS),)
     if name != "spert":
         tags = torch.zeros(n_words, dtype=torch.int64)
         return words, (torch.tensor(LENGTHS), tags)

@@ -14,6 +14,11 @@ from spacy_tabcnn.spans.logits import SpanLogits, choose_entities
 from spacy_tabcnn.spans.loss import span_loss
 from spacy_tabcnn.table.decode import decode_tables
 from spacy_tabcnn.table.logits import TableLogits
+from spacy_tabcnn.word_pairs.cells import CellFinder
+from spacy_tabcnn.word_pairs.decode import choose_best, decode_entities, decode_relations
+from spacy_tabcnn.word_pairs.gold import GoldTable, GoldWordPairs
+from spacy_tabcnn.word_pairs.logits import WordPairLogits
+from spacy_tabcnn.word_pairs.loss import word_pair_loss
 
 from .conftest import assert_near
 
@@ -75,6 +80,44 @@ def test_spans(device):
         logits = make_span_logits(get_current_ops().asarray)
         assert choose_entities(logits.spans, logits.entities).best.dtype == np.int64
         assert decode_spans(logits, make_scheme(), min_score=0.3) == expected
+
+
+def make_word_pair_logits(asarray):
+    windows = Windows(Sentences.of_lengths([9, 3, 14]), 6)
+    finder, rng = CellFinder(windows), np.random.default_rng(3)
+    tables = []
+    for n_cells, n_labels in ((finder.n_spans, 2), (finder.n_pairs, 1), (finder.n_pairs, 1)):
+        tables.append(asarray(rng.standard_normal((n_cells, n_labels)).astype("float32")))
+    return WordPairLogits(*tables[:2], windows, tables[2])
+
+
+def test_word_pair_loss(device):
+    logits = make_word_pair_logits(np.asarray)
+    tables = []
+    for array in (logits.entities, logits.relations, logits.last_words):
+        weights = RNG.random(len(array)).astype("float32")
+        tables.append(GoldTable(weights, np.array([0, 2, 5]), np.array([0, 0, 0])))
+    gold = GoldWordPairs(*tables)
+    expected, d_expected = word_pair_loss(logits, gold)
+    with device.use():
+        loss, gradient = word_pair_loss(make_word_pair_logits(get_current_ops().asarray), gold)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    assert_near(gradient.entities, d_expected.entities, tolerance=1e-5)
+    assert_near(gradient.relations, d_expected.relations, tolerance=1e-5)
+    assert_near(gradient.last_words, d_expected.last_words, tolerance=1e-5)
+
+
+def decode_word_pairs(logits):
+    entities = [*map(choose_best, decode_entities(logits, make_scheme(), threshold=0.5))]
+    options = {"min_score": 0.3, "type_constraints": False}
+    return entities, decode_relations(logits, make_scheme(), entities, **options)
+
+
+def test_word_pairs(device):
+    entities, relations = decode_word_pairs(make_word_pair_logits(np.asarray))
+    with device.use():
+        found, edges = decode_word_pairs(make_word_pair_logits(get_current_ops().asarray))
+    assert found == entities and edges == relations and any(edges)
 
 
 @pytest.mark.parametrize(

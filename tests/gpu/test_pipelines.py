@@ -15,7 +15,7 @@ from thinc.util import to_numpy
 
 from spacy_tabcnn.training.optimizer import AdamW
 
-from .conftest import DATA, PIPELINES, TEXTS, assert_near, on_host, words_of
+from .conftest import COMPONENTS, DATA, PIPELINES, TEXTS, assert_near, on_host, words_of
 
 
 class Recorder:
@@ -71,7 +71,7 @@ def learn(nlp, examples, *, steps=60, drop=0.0, optimizer=None):
 @pytest.mark.parametrize("name", PIPELINES)
 def test_logits(name, make_pair, device):
     nlp, other = make_pair(name)
-    component = next(pipe for pipe in PIPELINES[name][0].split('"') if pipe in ("tabcnn", "spert"))
+    component = next(pipe for pipe in PIPELINES[name][0].split('"') if pipe in COMPONENTS)
 
     def score(nlp):
         docs = words_of(nlp)
@@ -110,7 +110,7 @@ def test_gradients(name, make_pair, make_examples, device):
         if name == "two listeners" and key[0] == "ner":
             continue  # the parser's own gradients depend on random choices
         assert_near(found[key], array, tolerance=1e-3)
-    for key in {"tabcnn", "spert"} & set(expected):
+    for key in COMPONENTS & set(expected):
         assert losses[key] == pytest.approx(expected[key], rel=1e-3)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spacy_tabcnn.heads import SpERT, TableBiaffine, TableCNN, TableSequence
+from spacy_tabcnn.heads import PFN, SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.heads.growth import NEW_LABEL_MARGIN, GrowingHead
 from spacy_tabcnn.labels import tag_rules
 
@@ -21,7 +21,7 @@ def make_sequence(n_tags, n_relations):
 
 
 def test_every_head_can_grow():
-    heads = [make_cnn(5, 3), make_biaffine(5, 3), make_sequence(5, 3), SpERT(4, 2, 1)]
+    heads = [make_cnn(5, 3), make_biaffine(5, 3), make_sequence(5, 3), SpERT(4, 2, 1), PFN(4, 2, 1)]
     assert all(isinstance(head, GrowingHead) for head in heads)
 
 
@@ -38,6 +38,18 @@ def test_new_labels_begin_below_the_old_ones(make):
     tags, relations = head.eval()(words, lengths)
     assert (tags[:, 5:].amax(dim=1) < tags[:, :5].amax(dim=1)).all()
     assert (relations[:, 3:] < relations[:, :1]).all()
+
+
+@pytest.mark.parametrize("n_old", [0, 2])
+def test_new_labels_of_pfn_begin_as_improbable(n_old):
+    """Also where the old head has no relations."""
+    old, head = PFN(4, 1, n_old, nested=True), PFN(4, 3, n_old + 2, nested=True)
+    words, lengths = torch.randn(5, 4), torch.tensor([5])
+    before = old.eval()(words, lengths)
+    head.take_over(old)
+    for table, other, n_new in zip(head.eval()(words, lengths), before, (2, 2, 2), strict=True):
+        torch.testing.assert_close(table[:, :-n_new], other)
+        assert (table[:, -n_new:] < -1.0).all()
 
 
 def test_a_new_kernel_begins_as_the_kernel_of_none():

@@ -73,6 +73,14 @@ def build_span_pipeline() -> Language:
     return _initialize(nlp)
 
 
+def build_word_pair_pipeline() -> Language:
+    """Build a pipeline with PFN."""
+    nlp = spacy.blank("xx")
+    model = {"@architectures": "spacy-tabcnn.PFN.v1", "tok2vec": _SMALL, "hidden": 6}
+    nlp.add_pipe("pfn", config={"model": model, "min_score": 0.0})
+    return _initialize(nlp)
+
+
 def save_bases(folder: Path) -> dict[str, Path]:
     """Save all pipelines, and return their folders by name."""
     spacy.util.fix_random_seed(0)
@@ -83,6 +91,7 @@ def save_bases(folder: Path) -> dict[str, Path]:
         "foreign": build_encoder_pipeline(encoder, own=False),
         "plain": build_plain_pipeline(),
         "spans": build_span_pipeline(),
+        "pairs": build_word_pair_pipeline(),
     }
     paths = {}
     for name, nlp in pipelines.items():
@@ -92,7 +101,7 @@ def save_bases(folder: Path) -> dict[str, Path]:
 
 
 def _initialize(nlp: Language) -> Language:
-    for name in ("tabcnn", "spert"):
+    for name in ("tabcnn", "spert", "pfn"):
         if name in nlp.pipe_names:
             nlp.config["initialize"]["components"][name] = {"labels": _LABELS}
     nlp.initialize()

@@ -424,7 +424,11 @@ def _head_change(edit: Callable[[Place, Any], object], path: str) -> Callable[[P
     return lambda place: edit_shim(place.model / path, lambda message: edit(place, message))
 
 
-for _base, _path in (("plain", "tabcnn/model"), ("spans", "spert/model")):
+for _base, _path in (
+    ("plain", "tabcnn/model"),
+    ("spans", "spert/model"),
+    ("pairs", "pfn/model"),
+):
     for _name, _edit in _WEIGHTS.items():
         add(f"{_base}: head: {_name}", _head_change(_edit, _path), base=_base, file=_path)
 for _name, _edit in {

@@ -1,4 +1,4 @@
-"""`spacy find-threshold` on the least score of a relation, for both components."""
+"""`spacy find-threshold` on the least score of a relation, for each component."""
 
 import pytest
 import spacy
@@ -9,6 +9,7 @@ from spacy.tokens import DocBin
 PIPES = {
     "tabcnn": ({"model": {"tok2vec": {"width": 16}, "head": {"hidden": [16]}}}, 25),
     "spert": ({"model": {"tok2vec": {"width": 32}}}, 100),
+    "pfn": ({"model": {"tok2vec": {"width": 32}, "hidden": 32}}, 100),
 }
 
 

@@ -52,6 +52,8 @@ COMPONENTS = {
         },
     ),
     "spert": ("spert", {"@architectures": "spacy-tabcnn.SpERT.v1", "sentence_embedding": "max"}),
+    "pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32}),
+    "nested pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32, "nested": True}),
 }
 NEW_DATA = [
     ("Ada met Bob in 1843", [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "DATE")], [(0, 1, "Met")]),

@@ -1,33 +1,24 @@
 """The component with spaCy's own trainable tok2vec; with a transformer, see
-test_span_relations_transformer.py. What it shares with `relation_table` is tested there at
+test_baselines_transformer.py. What it shares with `relation_table` is tested there at
 length."""
 
-import pickle
 import warnings
 
 import numpy as np
 import pytest
 import spacy
-from spacy.language import Language
-from spacy.tokens import DocBin, Span
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
 from spacy_tabcnn.pipeline.span_relations import SpanRelations
-from spacy_tabcnn.relations import has_relations
 from spacy_tabcnn.sentences import Sentences
 from spacy_tabcnn.spans.logits import SpanLogits
-from spacy_tabcnn.training.optimizer import AdamW
 
 from .conftest import TRAIN_DATA
 from .test_relation_table import (
-    FULL_TOK2VEC,
-    LABEL_DATA,
     TEXTS,
     TINY_TOK2VEC,
     are_equal,
-    assert_close,
-    describe,
     facts,
     parameters_of,
     train,
@@ -60,24 +51,11 @@ def learner(trained):
 # Creating
 
 
-def test_replaced_entities_are_warned_of(learner):
-    doc = learner.make_doc("Ada Lovelace lived in London")
-    doc.set_ents([Span(doc, 0, 1, label="NAME")])
-    with pytest.warns(
-        UserWarning, match=r"'spert' replaces .* 'Ada' \(NAME\)\. .* always predicts"
-    ):
-        learner(doc)
-    assert facts(learner(doc)) == facts(learner("Ada Lovelace lived in London"))
-
-
 @pytest.mark.parametrize("name", ["span_relations", "spert"])
 def test_factories(name):
     component = spacy.blank("en").add_pipe(name)
     assert isinstance(component, SpanRelations)
     assert component.name == name
-    meta = Language.get_factory_meta(name)
-    assert {"doc.ents", "doc.spans", "doc._.relations", "span._.entity_score"} <= set(meta.assigns)
-    assert sum(weight or 0.0 for weight in meta.default_score_weights.values()) == 1.0
 
 
 def test_defaults_are_those_of_the_paper():
@@ -117,58 +95,7 @@ def test_values_out_of_range_are_refused(config, message):
 # Labels
 
 
-def test_labels_from_the_data(make_examples):
-    nlp = make_nlp()
-    nlp.initialize(lambda: make_examples(nlp))
-    assert nlp.get_pipe("spert").label_data == LABEL_DATA
-
-
-def test_given_labels(make_examples):
-    nlp = make_nlp()
-    nlp.config["initialize"]["components"]["spert"] = {"labels": LABEL_DATA}
-    nlp.initialize(lambda: make_examples(nlp, TRAIN_DATA[:2]))
-    assert nlp.get_pipe("spert").label_data == LABEL_DATA
-
-
-def test_added_labels(make_examples):
-    nlp = make_nlp()
-    component = nlp.get_pipe("spert")
-    assert component.add_label("PER") == 1
-    assert component.add_label("LiveIn", kind="relation") == 1
-    nlp.initialize()
-    assert component.labels == ("PER", "LiveIn")
-    assert has_relations(nlp("Ada lives in London"))
-
-
-def test_no_label():
-    with pytest.raises(ValueError, match="Component 'spert': the training data holds no entities"):
-        make_nlp().initialize()
-
-
-def test_no_relation_label(make_examples):
-    nlp = make_nlp()
-    examples = make_examples(nlp, [(words, entities, []) for words, entities, _ in TRAIN_DATA])
-    assert train(nlp, examples, steps=2)["spert"] > 0.0
-    assert nlp(TEXTS[0])._.relations == ()
-
-
 # Predicting
-
-
-def test_predictions(trained):
-    doc = trained("Grace Hopper of the Navy lived in New York City .")
-    assert [(ent.text, ent.label_) for ent in doc.ents] == [
-        ("Grace Hopper", "PER"),
-        ("Navy", "ORG"),
-        ("New York City", "LOC"),
-    ]
-    assert facts(doc) == [
-        ("Grace Hopper", "WorkFor", "Navy"),
-        ("Grace Hopper", "LiveIn", "New York City"),
-    ]
-    assert all(0.0 < ent._.entity_score <= 1.0 for ent in doc.ents)
-    assert all(0.4 <= relation.score <= 1.0 for relation in doc._.relations)
-    assert set(doc.ents) <= set(doc.spans["spert"])
 
 
 def make_logits(component, doc, entities, relations):
@@ -210,101 +137,7 @@ def test_overlapping_entities(make_doc, min_score, expected):
     assert facts(doc) == expected
 
 
-def test_untrained_component_is_refused(make_examples):
-    nlp = make_nlp()
-    with pytest.raises(ValueError, match=r"E109.*spert"):
-        nlp("Ada lives in London")
-    with pytest.raises(ValueError, match="E109"):
-        nlp.get_pipe("spert").update(make_examples(nlp))
-
-
-@pytest.mark.parametrize("texts", [[], [""], ["", "Ada", "", "It rained all day ."]])
-def test_empty_documents(trained, texts):
-    docs = list(trained.pipe(texts))
-    assert [doc.text for doc in docs] == texts
-    assert all(has_relations(doc) and "spert" in doc.spans for doc in docs)
-
-
-def test_former_annotation_is_replaced(trained):
-    doc = trained.make_doc(TEXTS[3])
-    doc.ents = [doc.char_span(0, 2, "PER")]
-    doc._.relations = [(doc.ents[0], doc.ents[0], "Old")]
-    doc = trained(doc)
-    assert (doc.ents, doc._.relations, len(doc.spans["spert"])) == ((), (), 0)
-
-
-def test_sentences_are_annotated_as_if_alone(trained):
-    doc = trained.make_doc(f"{TEXTS[0]} {TEXTS[1]}")
-    doc[6].is_sent_start = True
-    doc = trained(doc)
-    alone = [trained(TEXTS[0]), trained(TEXTS[1])]
-    assert facts(doc) == [fact for one in alone for fact in facts(one)]
-
-
-@pytest.mark.parametrize("batch_size", [3, 100])
-def test_batches_and_their_order_do_not_change_predictions(trained, batch_size):
-    for texts in (TEXTS, TEXTS[::-1]):
-        for doc, text in zip(trained.pipe(texts, batch_size=batch_size), texts, strict=True):
-            assert_close(describe(doc), describe(trained(text)))
-
-
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.usefixtures("fork_guard")
-def test_worker_processes(trained):
-    docs = list(trained.pipe(TEXTS, n_process=2, batch_size=4))
-    for doc, text in zip(docs, TEXTS, strict=True):
-        assert_close(describe(doc), describe(trained(text)))
-        assert len(doc.spans["spert"]) >= len(doc.ents)
-
-
 # Learning
-
-
-def test_overfitting_IO(learner, make_examples, tmp_path):
-    examples = make_examples(learner)
-    assert learner.get_pipe("spert").update(examples)["spert"] < 0.01
-    scores = learner.evaluate(examples)
-    for key in (
-        "ents_f",
-        "rels_boundaries_f",
-        "rels_strict_f",
-        "ents_macro_f",
-        "rels_strict_macro_f",
-    ):
-        assert scores[key] == 1.0
-    learner.to_disk(tmp_path)
-    copies = {
-        "disk": spacy.load(tmp_path),
-        "bytes": make_nlp().from_bytes(learner.to_bytes()),
-        "pickle": pickle.loads(pickle.dumps(learner)),
-    }
-    for how, copy in copies.items():
-        for text in TEXTS:
-            assert describe(copy(text)) == describe(learner(text)), how
-
-
-def test_annotations_survive_a_docbin(trained):
-    docs = list(trained.pipe(TEXTS))
-    copies = (
-        DocBin()
-        .from_bytes(DocBin(docs=docs, store_user_data=True).to_bytes())
-        .get_docs(trained.vocab)
-    )
-    for doc, copy in zip(docs, copies, strict=True):
-        assert describe(copy) == describe(doc)
-
-
-def test_saving_before_initialisation(tmp_path):
-    nlp = make_nlp()
-    nlp.get_pipe("spert").add_label("PER")
-    nlp.to_disk(tmp_path)
-    assert spacy.load(tmp_path).get_pipe("spert").labels == ("PER",)
-
-
-def test_config_overrides_settings_of_a_saved_pipeline(trained, tmp_path):
-    trained.to_disk(tmp_path)
-    loaded = spacy.load(tmp_path, config={"components": {"spert": {"min_score": 0.25}}})
-    assert loaded.get_pipe("spert").cfg == {**trained.get_pipe("spert").cfg, "min_score": 0.25}
 
 
 def test_same_seed_same_model(make_examples):
@@ -356,24 +189,6 @@ def test_loss_of_predictions(learner, make_examples):
     )
 
 
-def test_update_on_empty_documents(learner, make_examples):
-    assert learner.get_pipe("spert").update([]) == {"spert": 0.0}
-    before = parameters_of(learner.get_pipe("spert"))
-    assert learner.update(make_examples(learner, [("", [], [])]), sgd=Adam(0.01)) == {"spert": 0.0}
-    assert are_equal(parameters_of(learner.get_pipe("spert")), before)
-    data = [("", [], []), *TRAIN_DATA[:1], ("London", [(0, 1, "LOC")], []), ("", [], [])]
-    assert learner.update(make_examples(learner, data), sgd=Adam(0.01))["spert"] > 0.0
-
-
-def test_documents_without_annotation_teach_nothing(learner, make_examples):
-    before = parameters_of(learner.get_pipe("spert"))
-    losses = learner.update(
-        make_examples(learner, [("Ada lives in Rome", None, None)]), sgd=Adam(0.01)
-    )
-    assert losses == {"spert": 0.0}
-    assert are_equal(parameters_of(learner.get_pipe("spert")), before)
-
-
 def test_entities_can_be_learned_where_relations_are_not_annotated(learner, make_examples):
     words, entities, relations = TRAIN_DATA[0]
     relation_layer = (
@@ -407,39 +222,4 @@ def test_config_max_length(make_examples):
     assert facts(doc) == [("Grace Hopper", "WorkFor", "Navy")]
 
 
-def test_config_scorer(make_examples):
-    nlp = make_nlp(scorer=None)
-    nlp.initialize(lambda: make_examples(nlp))
-    assert nlp.get_pipe("spert").score(make_examples(nlp)) == {}
-
-
-@pytest.mark.parametrize("rates, changes", [((0.0, 0.1), True), ((0.1, 0.0), False)])
-def test_head_learn_rate(learner, make_examples, rates, changes):
-    component = learner.get_pipe("spert")
-    before = parameters_of(component)
-    sgd = AdamW(rates[0], head_learn_rate=rates[1], weight_decay=0.0)
-    learner.update(make_examples(learner, TRAIN_DATA[:1]), sgd=sgd)
-    sgd.step_schedules()
-    assert are_equal(parameters_of(component), before) != changes
-
-
 # With other components
-
-
-def test_components_that_share_a_tok2vec(make_examples):
-    """The table and the spans listen to one tok2vec and learn from its two listeners' gradients."""
-    nlp = spacy.blank("en")
-    nlp.add_pipe(
-        "tok2vec", config={"model": {"@architectures": "spacy.HashEmbedCNN.v2", **FULL_TOK2VEC}}
-    )
-    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 16, "upstream": "tok2vec"}
-    nlp.add_pipe("tabcnn", config={"model": {"tok2vec": listener, "head": {"hidden": [16]}}})
-    nlp.add_pipe("spert", config={"model": {**TINY_MODEL, "tok2vec": listener}})
-    losses = train(nlp, make_examples(nlp), steps=N_STEPS)
-    assert losses["tabcnn"] < 0.01 and losses["spert"] < 0.01
-    assert nlp.evaluate(make_examples(nlp))["rels_strict_f"] == 1.0
-    nlp.replace_listeners("tok2vec", "spert", ["model.tok2vec"])
-    assert [facts(doc) for doc in nlp.pipe(TEXTS[:2])] == [
-        [("Ada Lovelace", "LiveIn", "London")],
-        [("Marie Curie", "LiveIn", "Paris")],
-    ]

@@ -110,6 +110,8 @@ VARIANTS = {
     "TabERT": ("conll04_tabert", {}),
     "Table-Sequence, whose rate decays": ("conll04_table_sequence", {}),
     "SpERT, which draws candidates": ("conll04_spert", {}),
+    "PFN, which draws weights to drop": ("conll04_pfn_house", {}),
+    "one constant learning rate": ("conll04_pfn", {}),
     "mixed precision": ("conll04_uncased", {"system.mixed_precision": True}),
     "joined documents in another order each time": (
         "test/tiny",

@@ -1,4 +1,4 @@
-"""The component on a transformer, a tiny BERT with random weights."""
+"""The components of test_baselines.py on a transformer, a tiny BERT with random weights."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from spacy.training import Example
 from thinc.api import Adam, Config
 
 from spacy_tabcnn.models.sentence_embeddings import SentenceInput
-from spacy_tabcnn.pipeline.span_relations import SpanRelations
 from spacy_tabcnn.relations import has_relations
 from spacy_tabcnn.sentences import Sentences
 
@@ -21,29 +20,44 @@ from .test_relation_table_transformer import (
 )
 
 __all__ = ["make_examples"]  # a fixture
-MODEL = "\n".join(
-    [
-        TRANSFORMER_CONFIG.split("[components.tabcnn]")[0].replace('"tabcnn"', '"spert"'),
-        '[components.spert]\nfactory = "spert"\n',
-        '[components.spert.model]\n@architectures = "spacy-tabcnn.SpERT.v1"\n'
-        'sentence_embedding = "cls"\n',
-        LISTENER_CONFIG.replace("components.tabcnn", "components.spert"),
-        "[vars]\nencoder = null",
-    ]
-)
+SETTINGS = {
+    "spert": '@architectures = "spacy-tabcnn.SpERT.v1"\nsentence_embedding = "cls"\n',
+    "pfn": '@architectures = "spacy-tabcnn.PFN.v1"\nhidden = 32\n',
+}
+
+
+def make_config(name):
+    """The config of a pipeline of an encoder and a component."""
+    start = TRANSFORMER_CONFIG.split("[components.tabcnn]")[0].replace('"tabcnn"', f'"{name}"')
+    component = f'[components.{name}]\nfactory = "{name}"\n[components.{name}.model]'
+    listener = LISTENER_CONFIG.replace("components.tabcnn", f"components.{name}")
+    return "\n".join([start, component, SETTINGS[name], listener, "[vars]\nencoder = null"])
 
 
 @pytest.fixture
-def nlp(tiny_encoder):
-    config = Config().from_str(MODEL, overrides={"vars.encoder": str(tiny_encoder)})
-    del config["vars"]
-    return spacy.util.load_model_from_config(config, auto_fill=True)
+def make_nlp(tiny_encoder):
+    def make(name):
+        overrides = {"vars.encoder": str(tiny_encoder)}
+        config = Config().from_str(make_config(name), overrides=overrides)
+        del config["vars"]
+        return spacy.util.load_model_from_config(config, auto_fill=True)
+
+    return make
+
+
+@pytest.fixture(params=SETTINGS)
+def nlp(request, make_nlp):
+    return make_nlp(request.param)
+
+
+def component_of(nlp):
+    return nlp.get_pipe(nlp.pipe_names[-1])
 
 
 def weights_of(nlp):
     """Copies of the weights of the encoder and of the head."""
     encoder = nlp.get_pipe("transformer").model.transformer
-    head = nlp.get_pipe("spert").model.get_ref("head").shims[0]._model
+    head = component_of(nlp).model.get_ref("head").shims[0]._model
     return [
         [parameter.detach().numpy().copy() for parameter in module.parameters()]
         for module in (encoder, head)
@@ -52,24 +66,24 @@ def weights_of(nlp):
 
 def score(nlp, texts):
     docs = nlp.get_pipe("transformer").pipe([nlp.make_doc(text) for text in texts])
-    return nlp.get_pipe("spert").predict(docs)
+    return component_of(nlp).predict(docs)
 
 
 def test_both_parts_learn(nlp, make_examples):
-    assert isinstance(nlp.get_pipe("spert"), SpanRelations)
     examples = make_examples(nlp, n_empty=1)
     nlp.initialize(lambda: examples)
     before = weights_of(nlp)
     losses = train(nlp, examples, steps=20)
-    assert losses[-1]["spert"] < losses[0]["spert"] / 2
+    assert losses[-1][nlp.pipe_names[-1]] < losses[0][nlp.pipe_names[-1]] / 2
     assert not any(are_equal(*parts) for parts in zip(before, weights_of(nlp), strict=True))
 
 
-def test_a_sentence_is_represented_by_cls(nlp, make_examples):
+def test_a_sentence_is_represented_by_cls(make_nlp, make_examples):
+    nlp = make_nlp("spert")
     train(nlp, make_examples(nlp), steps=1)
     (doc,) = nlp.get_pipe("transformer").pipe([nlp.make_doc(TEXTS[0])])
     embeddings = (
-        nlp.get_pipe("spert")
+        component_of(nlp)
         .model.get_ref("embeddings")
         .predict(SentenceInput([doc], Sentences.of_docs([doc])))
     )
@@ -98,17 +112,17 @@ def test_empty_documents_and_words_without_sub_words(nlp, make_examples, make_do
         reference = nlp.make_doc(text)
         reference.ents, reference._.relations = [], []
         examples.append(Example(nlp.make_doc(text), reference))
-    assert np.isfinite(nlp.update(examples, sgd=Adam(0.01))["spert"])
+    assert np.isfinite(nlp.update(examples, sgd=Adam(0.01))[nlp.pipe_names[-1]])
 
 
 def test_replaced_listener(nlp, make_examples, tmp_path):
-    """The sentence's embedding is that of [CLS] all the same, also in the pipeline that was
-    saved."""
+    """SpERT's embedding of the sentence is that of [CLS] all the same, also in the pipeline that
+    was saved."""
     train(nlp, make_examples(nlp), steps=3)
     expected = score(nlp, TEXTS[:1]).entities
-    nlp.replace_listeners("transformer", "spert", ["model.tok2vec"])
+    nlp.replace_listeners("transformer", nlp.pipe_names[-1], ["model.tok2vec"])
     nlp.remove_pipe("transformer")
     nlp.to_disk(tmp_path)
     for copy in (nlp, spacy.load(tmp_path)):
-        logits = copy.get_pipe("spert").predict([copy.make_doc(TEXTS[0])])
+        logits = component_of(copy).predict([copy.make_doc(TEXTS[0])])
         np.testing.assert_allclose(logits.entities, expected, atol=1e-5)
