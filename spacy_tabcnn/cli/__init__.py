@@ -13,6 +13,7 @@ from .graph import graph_cli
 from .init_config import find_configs, init_config_cli
 from .model_card import model_card_cli
 from .round_trip import round_trip_cli
+from .select import select, select_cli
 from .serve import serve_cli
 from .show import show_cli
 from .split import split, split_cli
@@ -36,6 +37,8 @@ __all__ = [
     "init_config_cli",
     "model_card_cli",
     "round_trip_cli",
+    "select",
+    "select_cli",
     "serve_cli",
     "show_cli",
     "split",

@@ -22,6 +22,7 @@ from functools import partial
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..documents import ORIG_ID
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import (
@@ -30,6 +31,7 @@ from .fields import (
     get_label,
     get_optional,
     get_orig_id,
+    has_any_field,
     has_field,
     locate,
     shorten,
@@ -45,6 +47,8 @@ _DIRECTIONS = {"right": [(0, 1)], "left": [(1, 0)], "bi": [(0, 1), (1, 0)]}
 # The types of regions that mark characters. Other types whose names end in "labels" mark pixels or
 # seconds.
 _TEXT_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
+# The fields of a task with its annotations, in new and in old versions.
+_ANNOTATIONS = ("annotations", "completions")
 
 
 def labelstudio_to_docs(
@@ -152,14 +156,42 @@ def _read_task(
         found = CharacterEntities(nlp.make_doc(text.text), report, options)
         relations = _read_results(annotation, found, text, tag, where)
         docs.append(found.set_gold(relations, orig_id=orig_id, where=where))
+    if options.unannotated and not docs:
+        text, _ = read_text(
+            data,
+            [],
+            text_field=options.text_field,
+            is_html=is_html,
+            utf16=options.utf16,
+            where=where,
+        )
+        docs.append(_make_unannotated(nlp, text.text, orig_id))
+        report.n_docs += 1
     return docs
+
+
+def _make_unannotated(nlp: Language, text: str, orig_id: JsonValue) -> Doc:
+    doc = nlp.make_doc(text)
+    if orig_id is not None:
+        doc.user_data[ORIG_ID] = orig_id
+    return doc
+
+
+def _count_unannotated(report: ConversionReport, options: ReadingOptions) -> None:
+    """Count a task without a completed annotation, which may be read all the same."""
+    counts = report.ignored
+    if options.unannotated:
+        counts = report.noted
+    counts["tasks without a completed annotation"] += 1
 
 
 def _choose_annotations(
     task: JsonValue, options: ReadingOptions, report: ConversionReport, where: str
 ) -> Sequence[JsonValue]:
     """Return the annotations of a task to read, and count the others."""
-    completed = _get_completed(task, where)
+    completed = []
+    if has_any_field(task, _ANNOTATIONS) or not options.unannotated:
+        completed = _get_completed(task, where)
     wanted = completed
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
         wanted = [item for item in completed if options.annotator in _get_annotators(item)]
@@ -167,7 +199,7 @@ def _choose_annotations(
     if not completed:
         return _choose_predictions(task, options, report)
     if not wanted:
-        report.ignored["tasks without a completed annotation"] += 1
+        _count_unannotated(report, options)
         return []
     if options.annotator == ALL_ANNOTATORS:
         _count(report.noted, "further annotations of a task, as documents", len(wanted) - 1)
@@ -185,7 +217,7 @@ def _choose_predictions(
         report.noted["documents with predictions as their annotation"] += 1
         _count(report.ignored, "further predictions of a task", len(predictions) - 1)
         return predictions[:1]
-    report.ignored["tasks without a completed annotation"] += 1
+    _count_unannotated(report, options)
     _count(report.ignored, "predictions", len(predictions))
     return []
 

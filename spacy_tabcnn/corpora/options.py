@@ -35,6 +35,8 @@ class ReadingOptions:
         first one, "all" for each as a document of its own, or else the annotator's id, e-mail
         address or name.
     predictions (bool): Read the prediction of a task without a completed annotation (Label Studio).
+    unannotated (bool): Read a task without a completed annotation as a document without annotation,
+        for a pool of documents to annotate (Label Studio).
     utf16 (bool): Offsets count UTF-16 code units, as JavaScript does. By default they count code
         points.
     event_arguments (bool): Read the arguments of events as relations of their triggers (brat).
@@ -46,6 +48,7 @@ class ReadingOptions:
     text_field: str | None = None
     annotator: str = FIRST_ANNOTATOR
     predictions: bool = False
+    unannotated: bool = False
     utf16: bool = False
     event_arguments: bool = False
 
