@@ -1,6 +1,7 @@
 """`spacy tabcnn ...`: the package's commands on spaCy's command line."""
 
 from ._app import tabcnn_cli
+from .agreement import agreement_cli
 from .annotate import annotate_cli
 from .calibration import calibration_cli
 from .convert import convert, convert_cli
@@ -20,6 +21,7 @@ from .split import split, split_cli
 from .train import train, train_cli
 
 __all__ = [
+    "agreement_cli",
     "annotate_cli",
     "calibration_cli",
     "convert",

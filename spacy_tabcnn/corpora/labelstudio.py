@@ -191,10 +191,10 @@ def _choose_annotations(
     """Return the annotations of a task to read, and count the others."""
     completed = []
     if has_any_field(task, _ANNOTATIONS) or not options.unannotated:
-        completed = _get_completed(task, where)
+        completed = get_completed(task, where)
     wanted = completed
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
-        wanted = [item for item in completed if options.annotator in _get_annotators(item)]
+        wanted = [item for item in completed if options.annotator in get_annotators(item)]
         _count(report.ignored, "annotations of other annotators", len(completed) - len(wanted))
     if not completed:
         return _choose_predictions(task, options, report)
@@ -228,8 +228,14 @@ def _count(counts: dict[str, int], name: str, number: int) -> None:
         counts[name] = counts.get(name, 0) + number
 
 
-def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
-    """Return the annotations of a task that were not cancelled."""
+def get_completed(task: JsonValue, where: str) -> list[JsonValue]:
+    """Return the annotations of a task that were not cancelled.
+
+    task (JsonValue): The task.
+    where (str): File and task, for messages.
+    RETURNS (list[JsonValue]): The annotations.
+    RAISES (ValueError): If the task has no such field.
+    """
     field = "annotations"
     if not has_field(task, field) and has_field(task, "completions"):
         field = "completions"
@@ -242,8 +248,12 @@ def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
     return completed
 
 
-def _get_annotators(annotation: JsonValue) -> list[str]:
-    """Return the names of an annotation's annotator: id, e-mail address and user name."""
+def get_annotators(annotation: JsonValue) -> list[str]:
+    """Return the names of an annotation's annotator: id, e-mail address and user name.
+
+    annotation (JsonValue): The annotation.
+    RETURNS (list[str]): The names; none if the annotation does not say.
+    """
     user = get_optional(annotation, "completed_by")
     names = []
     if isinstance(user, dict):

@@ -81,7 +81,7 @@ def prodigy_to_docs(
         if not _is_chosen(task, options.annotator, annotator_of, part):
             return []
         doc = _read_document(task, nlp, part, where, options)
-        annotator_of.setdefault(str(get_optional(task, _INPUT)), _get_annotator(task))
+        annotator_of.setdefault(str(get_optional(task, _INPUT)), get_annotator(task))
         return [doc]
 
     records = to_records(content, source, "task", has_lines=True)
@@ -132,7 +132,7 @@ def _is_chosen(
 
     `annotator_of` holds the annotator of each input that was read.
     """
-    name = _get_annotator(task)
+    name = get_annotator(task)
     if annotator == ALL_ANNOTATORS:
         return True
     if annotator != FIRST_ANNOTATOR:
@@ -148,8 +148,12 @@ def _is_chosen(
     return False
 
 
-def _get_annotator(task: JsonValue) -> str:
-    """Return the name of a task's annotator, or an empty one."""
+def get_annotator(task: JsonValue) -> str:
+    """Return the name of a task's annotator, or an empty one.
+
+    task (JsonValue): The task.
+    RETURNS (str): The name.
+    """
     for key in _ANNOTATORS:
         name = get_optional(task, key)
         if name is not None:
