@@ -1,7 +1,7 @@
 """A pool of documents to choose from: corpora, annotation files, and files of raw texts."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,6 +67,7 @@ def read_pool(
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder. Check the path")
     pool = Pool()
+    docs: Iterable[Doc]
     if format_name is None and is_corpus(path):
         docs = read_corpus(path, nlp)
     elif format_name == TEXT or (format_name is None and _holds_texts(path)):

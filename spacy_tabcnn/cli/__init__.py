@@ -18,6 +18,7 @@ from .select import select, select_cli
 from .serve import serve_cli
 from .show import show_cli
 from .split import split, split_cli
+from .suspects import find_in_folds, suspects_cli
 from .train import train, train_cli
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "evaluate_cli",
     "find_configs",
+    "find_in_folds",
     "graph_cli",
     "init_config_cli",
     "model_card_cli",
@@ -45,6 +47,7 @@ __all__ = [
     "show_cli",
     "split",
     "split_cli",
+    "suspects_cli",
     "tabcnn_cli",
     "train",
     "train_cli",

@@ -334,13 +334,21 @@ def _render_finding(
     if kind == "correct":
         side = f"{first} and {side}"
     elif gold is not None:
-        yield f'<div><span class="side">{first}</span> {_render_item(text, places, gold)}</div>'
+        item = _render_item(text, places, gold)
+        score = ""
+        if predicted is None:
+            score = _render_score(finding)
+        yield f'<div><span class="side">{first}</span> {item}{score}</div>'
     if predicted is not None:
         item = _render_item(text, places, predicted)
-        score = ""
-        if finding.score is not None:
-            score = f' <span class="side">{finding.score:.2f}</span>'
+        score = _render_score(finding)
         yield f'<div><span class="side">{side}</span> {item}{score}</div>'
+
+
+def _render_score(finding: ErrorFinding) -> str:
+    if finding.score is None:
+        return ""
+    return f' <span class="side">{finding.score:.2f}</span>'
 
 
 def _render_item(text: str, places: Sequence[int], item: EntityItem | RelationItem) -> str:
