@@ -1,30 +1,25 @@
 """`python -m experiments loop`: the evidence for `select` and `suspects`."""
 
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
-from spacy_tabcnn.files import fill_folder, write_json
+from .grid import Overrides
 
-from .grid import Overrides, Run
-from .results import RunResult, summarise
-
-if TYPE_CHECKING:
-    from .study import Train
-
-# The measure of the figure.
-_MEASURE = "RE+"
-_SUSPECTS = "suspects"
+_PARTS = ("both", "selection", "suspects")
 
 
 def loop_cli(
     ctx: typer.Context,  # only to read the overrides of the config
-    storage: Annotated[
-        str, typer.Argument(help="SQLite file, or the URL of a database that machines share")
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE", help="SQLite file, or the URL of a database that machines share"
+        ),
     ],
     output: Annotated[
         Path, typer.Argument(metavar="OUT_DIR", help="Folder for figures and JSON; made if needed")
@@ -68,11 +63,7 @@ def loop_cli(
     configs/conll04_frozen.cfg --paths.train train.spacy --paths.dev dev.spacy
     """
     try:
-        from . import storage as storages
-        from .selection import STRATEGIES, SimulatedAnnotation
-        from .study import run_study
-        from .suspects import SuspectSearch
-        from .training import describe
+        from . import loop, selection, storage, suspects
     except ImportError as err:
         msg.fail(
             "Could not load Optuna",
@@ -80,69 +71,25 @@ def loop_cli(
             exits=1,
         )
     overrides: Overrides = parse_config_overrides(ctx.args)
-
-    def compute(name: str, systems: Sequence[str], train: "Train", note: str) -> list[RunResult]:
-        """Compute the runs of a part, and return their results."""
-        settings = describe(dict.fromkeys(systems, config), overrides, corpus=corpus)
-        for system in systems:
-            # The settings of a study distinguish it from others.
-            settings["systems"][system] += f"\n# {note}\n"
-        runs = []
-        for seed in range(1, seeds + 1):
-            runs += [Run(system, seed) for system in systems]
-        progress = run_study(storage, name, runs, train, settings=settings, report=msg.info)
-        if progress.n_failed:
-            raise RuntimeError(f"{progress.n_failed} runs failed. The same command tries again")
-        wanted = set(runs)
-        _, found = storages.read_results(storage, name)
-        return [result for result in found if result.run in wanted]
-
+    compute = partial(
+        loop.compute, url, seeds=seeds, config=config, overrides=overrides, corpus=corpus
+    )
     try:
-        if parts not in ("both", "selection", _SUSPECTS):
-            raise ValueError(f"--part is {parts!r}; expected selection, suspects or both")
-        storages.check_storage(storage)
-        if parts != _SUSPECTS:
-            simulation = SimulatedAnnotation(
+        if parts not in _PARTS:
+            raise ValueError(f"--part is {parts!r}; expected {', '.join(_PARTS)}")
+        storage.check_storage(url)
+        if parts != "suspects":
+            simulation = selection.SimulatedAnnotation(
                 config, overrides, work, start=start, step=step, end=end, gpu_id=gpu_id
             )
             note = f"{start} sentences, {step} more at each step, {end} at the end"
-            _save_curves(compute("selection", STRATEGIES, simulation, note), output)
+            results = compute("selection", selection.STRATEGIES, simulation, note=note)
+            loop.save_curves(results, output)
         if parts != "selection":
-            search = SuspectSearch(config, overrides, work, share, folds, gpu_id)
+            search = suspects.SuspectSearch(config, overrides, work, share, folds, gpu_id)
             note = f"{share} of the labels corrupted, {folds} folds"
-            _save_precision(compute(_SUSPECTS, [_SUSPECTS], search, note), output)
+            loop.save_precision(compute("suspects", ["suspects"], search, note=note), output)
     except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail("Could not compute the loop", str(err), exits=1)
-    except storages.STORAGE_ERRORS as err:
-        msg.fail("Could not compute the loop", storages.describe_error(storage, err), exits=1)
-
-
-def _save_curves(results: Sequence[RunResult], output: Path) -> None:
-    from .selection import draw_curves, make_curves
-
-    curves = make_curves(results, _MEASURE)
-    rows = []
-    for strategy, curve in curves.items():
-        for number, mean in zip(curve["documents"], curve["mean"], strict=True):
-            rows.append((strategy, number, f"{mean:.1f}"))
-    with fill_folder(output) as folder:
-        write_json(folder / "selection.json", curves)
-        for suffix in (".png", ".svg"):
-            draw_curves(curves, folder / f"selection{suffix}", measure=_MEASURE)
-    msg.table(rows, header=("Order", "Sentences", _MEASURE), divider=True, aligns=("l", "r", "r"))
-    msg.good(f"The curves are in {output}: selection.json, .png and .svg")
-
-
-def _save_precision(results: Sequence[RunResult], output: Path) -> None:
-    from .suspects import CUTS
-
-    names = [f"precision@{cut}" for cut in CUTS]
-    rows, saved = [], {}
-    for name in names:
-        values = [result.scores[name] for result in results]
-        saved[name] = values
-        rows.append((name, str(summarise(values))))
-    errors = [result.scores["errors"] for result in results]
-    write_json(output / "suspects.json", {**saved, "errors": errors})
-    msg.table(rows, header=("Suspects", "Percent"), divider=True, aligns=("l", "r"))
-    msg.good(f"The precision is in {output / 'suspects.json'}")
+    except storage.STORAGE_ERRORS as err:
+        msg.fail("Could not compute the loop", storage.describe_error(url, err), exits=1)

@@ -31,8 +31,7 @@ STEPS_FILE = "steps.json"
 
 
 class Step(TypedDict):
-    """The documents that are annotated at a step, and the scores of the model that learns from
-    them.
+    """The annotated documents of a step, and the scores of the model that learns from them.
 
     positions (list[int]): The documents, by their positions in the corpus.
     scores (dict[str, float]): See `RunScores`.

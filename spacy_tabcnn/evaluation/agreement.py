@@ -154,7 +154,7 @@ def measure_agreement(pairs: Sequence[tuple[Doc, Doc]]) -> Agreement:
 def measure_kappa(pairs: Iterable[tuple[Doc, Doc]]) -> tuple[float | None, int]:
     """Compute Cohen's kappa of the entity types of tokens, "O" included.
 
-    The tokens are those of the first annotation. A token has the type of the entity that holds its
+    The tokens are the tokens of the first annotation. A token has the type of the entity that holds its
     first character. Kappa does not see where one of two neighbouring entities of the same type
     ends. It is not defined for relations: the pairs of words without a relation, of which there are
     as many as one likes, would decide on the agreement by chance.

@@ -152,7 +152,7 @@ def _normalise(vector: Floats1d) -> Floats1d:
 
 
 def _pad(vectors: Sequence[Floats1d]) -> list[Floats1d]:
-    """Give the vectors of documents without words the width of the others."""
+    """Extend the vectors of documents without words to the width of the others."""
     width = max(map(len, vectors), default=0)
     padded = []
     for vector in vectors:

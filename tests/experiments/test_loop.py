@@ -139,4 +139,4 @@ def test_the_command_saves_results_and_does_not_compute_again(
         for path in (tmp_path / "out").iterdir():
             path.unlink()
     result = run_experiments(*arguments, "--part", "none")
-    assert result.exit_code == 1 and "expected selection, suspects or both" in result.output
+    assert result.exit_code == 1 and "expected both, selection, suspects" in result.output
