@@ -15,7 +15,7 @@ from ..bulk.pool import is_corpus, read_corpus
 from ..corpora.annotators import list_annotators
 from ..corpora.conversion import Alignment, ConversionReport
 from ..corpora.formats import read_annotations
-from ..corpora.options import FIRST_ANNOTATOR, ReadingOptions
+from ..corpora.options import FIRST_ANNOTATOR, OTHER_ANNOTATORS, ReadingOptions
 from ..corpora.tokenizer import load_tokenizer
 from ..evaluation.agreement import (
     Agreement,
@@ -287,6 +287,8 @@ def _print_report(report: ConversionReport, source: Path) -> None:
         example = f"First one: {report.examples[reason]}"
         msg.warn(f"{source}: {count} left out, {reason.unit} {reason.text}", example)
     for name, count in report.ignored.items():
+        if name == OTHER_ANNOTATORS:
+            continue  # they are compared by themselves, unless the user chose others
         msg.info(f"{source}: not read: {name} ({count})")
 
 

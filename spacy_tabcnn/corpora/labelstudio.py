@@ -39,7 +39,13 @@ from .fields import (
 from .files import JsonObject, JsonValue
 from .gold import RelationIndices
 from .labelstudio_texts import TaskText, is_html_region, read_text
-from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .options import (
+    ALL_ANNOTATORS,
+    DEFAULT_OPTIONS,
+    FIRST_ANNOTATOR,
+    OTHER_ANNOTATORS,
+    ReadingOptions,
+)
 from .records import Content, Record, collect_record_docs, to_records
 
 # The relations of a direction: head and tail, each 0 for `from_id` and 1 for `to_id`.
@@ -195,7 +201,7 @@ def _choose_annotations(
     wanted = completed
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
         wanted = [item for item in completed if options.annotator in get_annotators(item)]
-        _count(report.ignored, "annotations of other annotators", len(completed) - len(wanted))
+        _count(report.ignored, OTHER_ANNOTATORS, len(completed) - len(wanted))
     if not completed:
         return _choose_predictions(task, options, report)
     if not wanted:

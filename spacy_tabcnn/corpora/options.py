@@ -7,6 +7,8 @@ from .conversion import Alignment
 
 FIRST_ANNOTATOR = "first"
 ALL_ANNOTATORS = "all"
+# The name of annotations by annotators that the user did not choose, in reports.
+OTHER_ANNOTATORS = "annotations of other annotators"
 
 
 class Overlap(str, Enum):

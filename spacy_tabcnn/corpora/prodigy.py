@@ -38,7 +38,13 @@ from .fields import (
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import RelationIndices
-from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .options import (
+    ALL_ANNOTATORS,
+    DEFAULT_OPTIONS,
+    FIRST_ANNOTATOR,
+    OTHER_ANNOTATORS,
+    ReadingOptions,
+)
 from .records import Content, collect_record_docs, to_records
 
 ACCEPT = "accept"
@@ -139,7 +145,7 @@ def _is_chosen(
         # A session is named after its data set and its annotator: my_relations-ada.
         if annotator in (name, get_optional(task, "_session_id")) or name.endswith(f"-{annotator}"):
             return True
-        report.ignored["annotations of other annotators"] += 1
+        report.ignored[OTHER_ANNOTATORS] += 1
         return False
     first = annotator_of.get(str(get_optional(task, _INPUT)), name)
     if first == name or not has_field(task, _INPUT):

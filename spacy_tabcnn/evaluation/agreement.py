@@ -154,10 +154,10 @@ def measure_agreement(pairs: Sequence[tuple[Doc, Doc]]) -> Agreement:
 def measure_kappa(pairs: Iterable[tuple[Doc, Doc]]) -> tuple[float | None, int]:
     """Compute Cohen's kappa of the entity types of tokens, "O" included.
 
-    The tokens are the tokens of the first annotation. A token has the type of the entity that holds its
-    first character. Kappa does not see where one of two neighbouring entities of the same type
-    ends. It is not defined for relations: the pairs of words without a relation, of which there are
-    as many as one likes, would decide on the agreement by chance.
+    The tokens are the tokens of the first annotation. A token has the type of the entity that holds
+    its first character. Kappa does not see where one of two neighbouring entities of the same type
+    ends. It is not defined for relations: it would depend on the number of pairs without a
+    relation, and that number depends on the choice of pairs.
 
     pairs (Iterable[tuple[Doc, Doc]]): The documents as the two annotations have them.
     RETURNS (tuple[float | None, int]): Kappa, at most 1, and the number of tokens. Kappa is None if

@@ -20,6 +20,8 @@ from spacy_tabcnn.evaluation.errors import ErrorFinding
 from spacy_tabcnn.evaluation.items import entity_items, relation_items
 from spacy_tabcnn.evaluation.suspects import Suspect
 
+from .fakes import FakePart
+
 pytest.importorskip("optuna")
 
 
@@ -120,23 +122,32 @@ def test_suspects_are_searched_in_folds(tiny_config, overrides, tmp_path):
 
 
 def test_the_command_saves_results_and_does_not_compute_again(
-    run_experiments, tiny_config, overrides, tmp_path
+    run_experiments, tiny_config, overrides, tmp_path, monkeypatch
 ):
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr("experiments.selection.SimulatedAnnotation", FakePart)
+    monkeypatch.setattr("experiments.suspects.SuspectSearch", FakePart)
     settings = []
     for name, value in overrides.items():
         settings += [f"--{name}", value]
     arguments = ["loop", tmp_path / "loop.db", tmp_path / "out", "--config", tiny_config]
-    arguments += ["--seeds", 1, "--start", 5, "--step", 5, "--end", 10, "--folds", 2]
-    arguments += ["--work", tmp_path / "work", "--share", 0.2, *settings]
+    arguments += ["--seeds", 1, "--work", tmp_path / "journal.txt", *settings]
     for _ in range(2):
         result = run_experiments(*arguments)
         assert result.exit_code == 0, result.output
         curves = json.loads((tmp_path / "out" / "selection.json").read_text())
-        assert curves["random"]["documents"] == [5, 10]
-        assert "precision@50" in json.loads((tmp_path / "out" / "suspects.json").read_text())
+        assert curves["random"]["documents"] == [50, 100]
+        assert json.loads((tmp_path / "out" / "suspects.json").read_text())["precision@50"] == [0.5]
         assert (tmp_path / "out" / "selection.png").exists()
         for path in (tmp_path / "out").iterdir():
             path.unlink()
-    result = run_experiments(*arguments, "--part", "none")
+    runs = (tmp_path / "journal.txt").read_text().split()
+    assert sorted(runs) == ["random-seed1", "selected-seed1", "suspects-seed1"]
+    result = run_experiments(*arguments, "--start", 20)
+    assert result.exit_code == 1 and "has been run with another" in result.output
+
+
+def test_an_unknown_part_is_a_message(run_experiments, tiny_config, tmp_path):
+    arguments = (tmp_path / "loop.db", tmp_path / "out", "--config", tiny_config)
+    result = run_experiments("loop", *arguments, "--part", "none")
     assert result.exit_code == 1 and "expected both, selection, suspects" in result.output
