@@ -27,11 +27,13 @@ class Pool:
 
     docs (list[Doc]): The documents, each with an id in `doc.user_data["orig_id"]`: its own one, or
         its position in the file.
+    positions (list[int]): The position of each document in the file, from 0.
     left_out (Counter[str]): Numbers of documents that were left out, by reason.
     examples (dict[str, str]): The first document that was left out, by reason.
     """
 
     docs: list[Doc] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ def read_pool(
     if not path.exists():
         raise ValueError(f"{path}: no such file or folder. Check the path")
     pool = Pool()
-    docs: Iterable[Doc]
+    docs: Iterable[Doc | None]
     if format_name is None and is_corpus(path):
         docs = read_corpus(path, nlp)
     elif format_name == TEXT or (format_name is None and _holds_texts(path)):
@@ -75,9 +77,12 @@ def read_pool(
     else:
         docs = _read_annotated(path, nlp, format_name, options, pool)
     for position, doc in enumerate(docs):
-        doc.user_data.setdefault(ORIG_ID, position)
+        if doc is None:
+            continue  # counted before
         if len(doc):
+            doc.user_data.setdefault(ORIG_ID, position)
             pool.docs.append(doc)
+            pool.positions.append(position)
         else:
             pool.leave_out("without words", f"document {position}")
     return pool
@@ -125,11 +130,12 @@ def _holds_texts(path: Path) -> bool:
     return suffix in ROW_FORMATS and not path.with_suffix(".ann").exists()
 
 
-def _read_texts(path: Path, nlp: Language, options: ReadingOptions, pool: Pool) -> Iterator[Doc]:
+def _read_texts(
+    path: Path, nlp: Language, options: ReadingOptions, pool: Pool
+) -> Iterator[Doc | None]:
+    """Yield the document of each row; None for a row that cannot be read."""
     for row in read_rows(path, text_field=options.text_field or TEXT):
-        doc = _read_text(row, nlp, options, f"{path}, line {row.line}", pool)
-        if doc is not None:
-            yield doc
+        yield _read_text(row, nlp, options, f"{path}, line {row.line}", pool)
 
 
 def _read_text(

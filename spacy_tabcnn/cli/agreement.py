@@ -270,6 +270,9 @@ def _write_page(path: Path, first: str, second: str, matching: Matching) -> None
     kinds: dict[ErrorKind, str] = {
         "missed": f"only {first}",
         "spurious": f"only {second}",
+        "wrong type": "other type",
+        "wrong direction": "other direction",
+        "wrong boundary": "other boundary",
         "correct": "agreed",
     }
     wording = Wording(first, second, kinds)

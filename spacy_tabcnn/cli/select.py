@@ -206,6 +206,7 @@ def select(
     selection = select_documents(
         pipelines, docs, n, measure=measure, diversity=diversity, quotas=quotas, progress=progress
     )
+    selection = _restore_positions(selection, found)
     model = None
     if predictions:
         model = pipelines[0]
@@ -225,6 +226,15 @@ def _leave_out(pool: Pool, known: Iterable[Doc], unannotated: bool) -> list[Doc]
     pool.left_out["with a text of --exclude"] += n_known
     pool.left_out["with the text of an earlier document"] += n_repeated
     return docs
+
+
+def _restore_positions(selection: Selection, pool: Pool) -> Selection:
+    """Return a selection with the positions of documents in the file of the pool."""
+    position_of = dict(zip(map(id, pool.docs), pool.positions, strict=True))
+    documents = []
+    for selected in selection.documents:
+        documents.append(selected._replace(position=position_of[id(selected.doc)]))
+    return selection._replace(documents=documents)
 
 
 def _check_files(

@@ -126,7 +126,8 @@ def test_annotated_texts_are_excluded(run, model, pool, tmp_path):
     options = ("--exclude", tmp_path / "known.spacy", "-x", tmp_path / "known.jsonl")
     printed = run("tabcnn", "select", model, pool, tmp_path / "next.spacy", *options)
     assert "2 documents left out: with a text of --exclude" in printed
-    assert {row["id"] for row in read_scores(tmp_path / "next.spacy")} == {"t2", "t3"}
+    rows = read_scores(tmp_path / "next.spacy")
+    assert {(row["id"], row["position"]) for row in rows} == {("t2", 2), ("t3", 3)}
 
 
 def test_repeated_and_unreadable_texts_are_counted(run, model, tmp_path):
@@ -136,6 +137,7 @@ def test_repeated_and_unreadable_texts_are_counted(run, model, tmp_path):
     assert "1 documents left out: with the text of an earlier document" in printed
     assert "1 documents left out: cannot be read" in printed and "line 3" in printed
     assert "1 documents left out: without words" in printed
+    assert [row["position"] for row in read_scores(tmp_path / "next.spacy")] == [0]
 
 
 def test_a_quota_changes_the_selection(run, model, tiny_corpus, tmp_path):

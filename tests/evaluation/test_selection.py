@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import spacy
+from spacy.tokens import Span
 
 from spacy_tabcnn.corpora.docbin import read_docbin
 from spacy_tabcnn.corpora.gold import copy_words
-from spacy_tabcnn.evaluation.decisions import Decisions, decide
+from spacy_tabcnn.evaluation.decisions import Decisions, _hash_words, decide
 from spacy_tabcnn.evaluation.items import EntityItem, RelationItem
 from spacy_tabcnn.evaluation.selection import (
     choose_documents,
@@ -170,3 +171,19 @@ def test_spert_rates_all_spans(tiny_corpus):
         ent = doc.ents[0]
         assert 0.0 < found.entities.score(ent.start, ent.end, ent.label_) < 1.0
         assert measure_uncertainty(found, "entropy").entities > 0.0
+
+
+def test_given_entities_are_no_decisions(trained, monkeypatch):
+    nlp, docs = trained
+    monkeypatch.setitem(nlp.get_pipe("tabcnn").cfg, "entities", "given")
+    doc = copy_words(docs[0], nlp.vocab)
+    doc.ents = [Span(doc, ent.start, ent.end, label=ent.label_) for ent in docs[0].ents]
+    (decisions,) = decide(nlp, [doc])
+    assert measure_uncertainty(decisions).entities == 0.0
+    assert len(decisions.entities.decisions) == len(doc.ents)
+
+
+def test_texts_without_embeddings_are_compared_by_words(make_doc):
+    vectors = [_hash_words(make_doc(text)) for text in ("a b c", "C b a", "x y z")]
+    assert vectors[0] @ vectors[1] == pytest.approx(1.0)
+    assert vectors[0] @ vectors[2] < 0.5
