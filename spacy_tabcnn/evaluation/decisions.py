@@ -143,7 +143,7 @@ def _hash_words(doc: Doc) -> Floats1d:
     """Count the words of a document in `N_HASHES` boxes, chosen by a checksum of the word."""
     counts = np.zeros(N_HASHES, dtype=np.float32)
     for token in doc:
-        counts[crc32(token.lower_.encode()) % N_HASHES] += 1
+        counts[crc32(token.text.lower().encode()) % N_HASHES] += 1
     return _normalise(counts)
 
 
