@@ -3,6 +3,7 @@
 import io
 import json
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ class SimulatedAnnotation:
 
     config (Path): The config; its `paths.train` is the pool, which is annotated already.
     overrides (Mapping[str, object]): The settings that all runs change in it, by dotted name.
-    output (Path): Folder for the steps of each run.
+    output (Path): Folder for the steps and the last pipeline of each run.
     start (int): Number of documents at first.
     step (int): Number of documents to add at each step.
     end (int): Number of documents at the end.
@@ -83,9 +84,12 @@ class SimulatedAnnotation:
             steps.append(self._train(folder, docs, order[: self.start], run.seed))
             write_json(folder / STEPS_FILE, steps)
         while len(steps[-1]["positions"]) < min(self.end, len(docs)):
-            positions = self._annotate_more(folder, docs, steps[-1]["positions"], order, run)
+            annotated = steps[-1]["positions"]
+            positions = self._annotate_more(folder, docs, annotated, order, run)
             steps.append(self._train(folder, docs, positions, run.seed))
             write_json(folder / STEPS_FILE, steps)
+            # Only now: a run that is stopped before selects again.
+            shutil.rmtree(self._name_training(folder, annotated), ignore_errors=True)
         scores = dict(steps[-1]["scores"])
         for step in steps:
             for name, value in step["scores"].items():

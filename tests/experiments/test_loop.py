@@ -52,6 +52,8 @@ def test_documents_are_added_step_by_step(simulation, strategy):
     assert steps[0]["positions"] == draw_order(10, 1)[:4]
     assert steps[1]["positions"][:4] == steps[0]["positions"]
     assert scores["ents_f"] == scores["ents_f@9"] == steps[-1]["scores"]["ents_f"]
+    kept = [path.name for path in (simulation.output / run.name).iterdir() if path.is_dir()]
+    assert kept == ["with9"]
 
 
 def test_a_stopped_run_goes_on(simulation):
