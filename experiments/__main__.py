@@ -2,6 +2,7 @@
 
 import typer
 
+from .loop_cli import loop_cli
 from .report_cli import report_cli
 from .study_cli import study_cli
 
@@ -20,6 +21,9 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+)
+app.command("loop", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    loop_cli
 )
 app.command("report")(report_cli)
 app.command("study", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(

@@ -194,12 +194,35 @@ def _average(folds: list[Scores]) -> FoldScores:
     return result
 
 
-def _describe(config: Path, overrides: dict[str, object], data: Path) -> dict[str, str]:
-    """Describe the origin of a fold's scores: the config's text, and checksums of the data."""
-    description = {"config": load_config(config, overrides=overrides).to_str(interpolate=False)}
+def describe_data(data: Path) -> dict[str, str]:
+    """Describe the data of a fold by checksums.
+
+    data (Path): The folder of the fold.
+    RETURNS (dict[str, str]): The checksum of each file by its name.
+    """
+    description = {}
     for name in (TRAIN, TEST):
         description[name] = hashlib.sha256((data / name).read_bytes()).hexdigest()
     return description
+
+
+def read_settings(model: Path) -> dict[str, str] | None:
+    """Read the origin of the pipeline of a fold.
+
+    model (Path): The folder of the fold's training.
+    RETURNS (dict[str, str] | None): The text of the config, and the checksums of the data; None if
+        the training is not finished.
+    """
+    settings = _read_json(model / SETTINGS)
+    if not isinstance(settings, dict):
+        return None
+    return settings
+
+
+def _describe(config: Path, overrides: dict[str, object], data: Path) -> dict[str, str]:
+    """Describe the origin of a fold's scores: the config's text, and checksums of the data."""
+    text = load_config(config, overrides=overrides).to_str(interpolate=False)
+    return {"config": text, **describe_data(data)}
 
 
 def _read_scores(model: Path, settings: dict[str, str]) -> Scores | None:
@@ -207,7 +230,7 @@ def _read_scores(model: Path, settings: dict[str, str]) -> Scores | None:
 
     A file that a kill or a full disk has damaged counts as none.
     """
-    if _read_json(model / SETTINGS) != settings:
+    if read_settings(model) != settings:
         return None
     scores = _read_json(model / SCORES)
     if not isinstance(scores, dict):

@@ -115,6 +115,16 @@ def guess_format(path: str | Path) -> str:
     return name
 
 
+def holds_annotation(path: str | Path) -> bool:
+    """Check whether a .jsonl file is in one of the annotation formats, and no file of raw texts.
+
+    path (str | Path): The file.
+    RETURNS (bool): Whether its first object has a field that only annotation has.
+    RAISES (ValueError): If the file does not exist or cannot be read.
+    """
+    return _guess_from_object(find_first_object(path)) is not None
+
+
 def read_annotations(
     path: str | Path,
     nlp: Language,

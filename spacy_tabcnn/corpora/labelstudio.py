@@ -22,6 +22,7 @@ from functools import partial
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..documents import ORIG_ID
 from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
 from .conversion import ConversionReport, Reason
 from .fields import (
@@ -30,6 +31,7 @@ from .fields import (
     get_label,
     get_optional,
     get_orig_id,
+    has_any_field,
     has_field,
     locate,
     shorten,
@@ -37,7 +39,13 @@ from .fields import (
 from .files import JsonObject, JsonValue
 from .gold import RelationIndices
 from .labelstudio_texts import TaskText, is_html_region, read_text
-from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .options import (
+    ALL_ANNOTATORS,
+    DEFAULT_OPTIONS,
+    FIRST_ANNOTATOR,
+    OTHER_ANNOTATORS,
+    ReadingOptions,
+)
 from .records import Content, Record, collect_record_docs, to_records
 
 # The relations of a direction: head and tail, each 0 for `from_id` and 1 for `to_id`.
@@ -45,6 +53,8 @@ _DIRECTIONS = {"right": [(0, 1)], "left": [(1, 0)], "bi": [(0, 1), (1, 0)]}
 # The types of regions that mark characters. Other types whose names end in "labels" mark pixels or
 # seconds.
 _TEXT_LABELS = ("labels", "hypertextlabels", "paragraphlabels")
+# The fields of a task with its annotations, in new and in old versions.
+_ANNOTATIONS = ("annotations", "completions")
 
 
 def labelstudio_to_docs(
@@ -152,22 +162,50 @@ def _read_task(
         found = CharacterEntities(nlp.make_doc(text.text), report, options)
         relations = _read_results(annotation, found, text, tag, where)
         docs.append(found.set_gold(relations, orig_id=orig_id, where=where))
+    if options.unannotated and not docs:
+        text, _ = read_text(
+            data,
+            [],
+            text_field=options.text_field,
+            is_html=is_html,
+            utf16=options.utf16,
+            where=where,
+        )
+        docs.append(_make_unannotated(nlp, text.text, orig_id))
+        report.n_docs += 1
     return docs
+
+
+def _make_unannotated(nlp: Language, text: str, orig_id: JsonValue) -> Doc:
+    doc = nlp.make_doc(text)
+    if orig_id is not None:
+        doc.user_data[ORIG_ID] = orig_id
+    return doc
+
+
+def _count_unannotated(report: ConversionReport, options: ReadingOptions) -> None:
+    """Count a task without a completed annotation, which may be read all the same."""
+    counts = report.ignored
+    if options.unannotated:
+        counts = report.noted
+    counts["tasks without a completed annotation"] += 1
 
 
 def _choose_annotations(
     task: JsonValue, options: ReadingOptions, report: ConversionReport, where: str
 ) -> Sequence[JsonValue]:
     """Return the annotations of a task to read, and count the others."""
-    completed = _get_completed(task, where)
+    completed = []
+    if has_any_field(task, _ANNOTATIONS) or not options.unannotated:
+        completed = get_completed(task, where)
     wanted = completed
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
-        wanted = [item for item in completed if options.annotator in _get_annotators(item)]
-        _count(report.ignored, "annotations of other annotators", len(completed) - len(wanted))
+        wanted = [item for item in completed if options.annotator in get_annotators(item)]
+        _count(report.ignored, OTHER_ANNOTATORS, len(completed) - len(wanted))
     if not completed:
         return _choose_predictions(task, options, report)
     if not wanted:
-        report.ignored["tasks without a completed annotation"] += 1
+        _count_unannotated(report, options)
         return []
     if options.annotator == ALL_ANNOTATORS:
         _count(report.noted, "further annotations of a task, as documents", len(wanted) - 1)
@@ -185,7 +223,7 @@ def _choose_predictions(
         report.noted["documents with predictions as their annotation"] += 1
         _count(report.ignored, "further predictions of a task", len(predictions) - 1)
         return predictions[:1]
-    report.ignored["tasks without a completed annotation"] += 1
+    _count_unannotated(report, options)
     _count(report.ignored, "predictions", len(predictions))
     return []
 
@@ -196,8 +234,14 @@ def _count(counts: dict[str, int], name: str, number: int) -> None:
         counts[name] = counts.get(name, 0) + number
 
 
-def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
-    """Return the annotations of a task that were not cancelled."""
+def get_completed(task: JsonValue, where: str) -> list[JsonValue]:
+    """Return the annotations of a task that were not cancelled.
+
+    task (JsonValue): The task.
+    where (str): File and task, for messages.
+    RETURNS (list[JsonValue]): The annotations.
+    RAISES (ValueError): If the task has no such field.
+    """
     field = "annotations"
     if not has_field(task, field) and has_field(task, "completions"):
         field = "completions"
@@ -210,8 +254,12 @@ def _get_completed(task: JsonValue, where: str) -> list[JsonValue]:
     return completed
 
 
-def _get_annotators(annotation: JsonValue) -> list[str]:
-    """Return the names of an annotation's annotator: id, e-mail address and user name."""
+def get_annotators(annotation: JsonValue) -> list[str]:
+    """Return the names of an annotation's annotator: id, e-mail address and user name.
+
+    annotation (JsonValue): The annotation.
+    RETURNS (list[str]): The names; none if the annotation does not say.
+    """
     user = get_optional(annotation, "completed_by")
     names = []
     if isinstance(user, dict):

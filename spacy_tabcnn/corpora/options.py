@@ -7,6 +7,8 @@ from .conversion import Alignment
 
 FIRST_ANNOTATOR = "first"
 ALL_ANNOTATORS = "all"
+# The name of annotations by annotators that the user did not choose, in reports.
+OTHER_ANNOTATORS = "annotations of other annotators"
 
 
 class Overlap(str, Enum):
@@ -35,6 +37,8 @@ class ReadingOptions:
         first one, "all" for each as a document of its own, or else the annotator's id, e-mail
         address or name.
     predictions (bool): Read the prediction of a task without a completed annotation (Label Studio).
+    unannotated (bool): Read a task without a completed annotation as a document without annotation,
+        for a pool of documents to annotate (Label Studio).
     utf16 (bool): Offsets count UTF-16 code units, as JavaScript does. By default they count code
         points.
     event_arguments (bool): Read the arguments of events as relations of their triggers (brat).
@@ -46,6 +50,7 @@ class ReadingOptions:
     text_field: str | None = None
     annotator: str = FIRST_ANNOTATOR
     predictions: bool = False
+    unannotated: bool = False
     utf16: bool = False
     event_arguments: bool = False
 

@@ -38,7 +38,13 @@ from .fields import (
 )
 from .files import JsonObject, JsonValue, render_line
 from .gold import RelationIndices
-from .options import ALL_ANNOTATORS, DEFAULT_OPTIONS, FIRST_ANNOTATOR, ReadingOptions
+from .options import (
+    ALL_ANNOTATORS,
+    DEFAULT_OPTIONS,
+    FIRST_ANNOTATOR,
+    OTHER_ANNOTATORS,
+    ReadingOptions,
+)
 from .records import Content, collect_record_docs, to_records
 
 ACCEPT = "accept"
@@ -81,7 +87,7 @@ def prodigy_to_docs(
         if not _is_chosen(task, options.annotator, annotator_of, part):
             return []
         doc = _read_document(task, nlp, part, where, options)
-        annotator_of.setdefault(str(get_optional(task, _INPUT)), _get_annotator(task))
+        annotator_of.setdefault(str(get_optional(task, _INPUT)), get_annotator(task))
         return [doc]
 
     records = to_records(content, source, "task", has_lines=True)
@@ -132,14 +138,14 @@ def _is_chosen(
 
     `annotator_of` holds the annotator of each input that was read.
     """
-    name = _get_annotator(task)
+    name = get_annotator(task)
     if annotator == ALL_ANNOTATORS:
         return True
     if annotator != FIRST_ANNOTATOR:
         # A session is named after its data set and its annotator: my_relations-ada.
         if annotator in (name, get_optional(task, "_session_id")) or name.endswith(f"-{annotator}"):
             return True
-        report.ignored["annotations of other annotators"] += 1
+        report.ignored[OTHER_ANNOTATORS] += 1
         return False
     first = annotator_of.get(str(get_optional(task, _INPUT)), name)
     if first == name or not has_field(task, _INPUT):
@@ -148,8 +154,12 @@ def _is_chosen(
     return False
 
 
-def _get_annotator(task: JsonValue) -> str:
-    """Return the name of a task's annotator, or an empty one."""
+def get_annotator(task: JsonValue) -> str:
+    """Return the name of a task's annotator, or an empty one.
+
+    task (JsonValue): The task.
+    RETURNS (str): The name.
+    """
     for key in _ANNOTATORS:
         name = get_optional(task, key)
         if name is not None:

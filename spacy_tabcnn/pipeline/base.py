@@ -26,7 +26,8 @@ from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
 from ..models.pooling import count_mixed_layers
 from ..models.torch_twin import finish_update
-from ..relations import get_relations, has_relations
+from ..predictions import DecodedProbabilities, EntityPrediction, EntityProbabilities
+from ..relations import get_entity_score, get_relations, has_relations
 from ..runtime.head_shim import check_dims, grow_module
 from ..runtime.optimizer import for_head
 from ..runtime.plain_data import AdvisedError
@@ -577,6 +578,17 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         logits (LogitsT): The output of `predict` for them.
         """
 
+    def rate_entities(self, docs: Sequence[Doc], logits: LogitsT) -> list[EntityProbabilities]:
+        """Return the probabilities of the entities that documents may have.
+
+        By default, only the predicted entities have probabilities.
+
+        docs (Sequence[Doc]): The documents, annotated by `set_annotations`.
+        logits (LogitsT): The output of `predict` for them.
+        RETURNS (list[EntityProbabilities]): The probabilities for each document.
+        """
+        return list(map(_rate_decoded, docs))
+
     @abstractmethod
     def _cut_batch(self, docs: list[Doc]) -> InputT:
         """Return the input of the model for prediction: documents with their cut."""
@@ -695,6 +707,17 @@ def _prepare_worker() -> None:
         # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
         # without end. The workers share the cores in any case.
         torch.set_num_threads(1)
+
+
+def _rate_decoded(doc: Doc) -> EntityProbabilities:
+    """Return the probabilities of the entities that a document has; 1 for given entities."""
+    entities = []
+    for ent in doc.ents:
+        score = get_entity_score(ent)
+        if score is None:
+            score = 1.0
+        entities.append(EntityPrediction(ent.start, ent.end, ent.label_, score))
+    return DecodedProbabilities(entities)
 
 
 def _collect_labels(examples: Iterable[Example]) -> LabelScheme:

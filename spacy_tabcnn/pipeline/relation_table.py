@@ -15,10 +15,16 @@ from ..arrays import Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_heads import MAX_WORDS
 from ..models.table_model import TableInput
-from ..predictions import EntityPrediction
+from ..predictions import EntityPrediction, EntityProbabilities
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
-from ..table.decode import Aggregation, TablePrediction, decode_entities, decode_tables
+from ..table.decode import (
+    Aggregation,
+    TablePrediction,
+    TagProbabilities,
+    decode_entities,
+    decode_tables,
+)
 from ..table.gold import GoldTables, gold_tables
 from ..table.logits import TableLogits
 from ..table.loss import table_loss
@@ -197,6 +203,18 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         )
         for doc, bounds in zip(docs, by_doc, strict=True):
             self._annotate(doc, bounds, predictions)
+
+    def rate_entities(self, docs: Sequence[Doc], logits: TableLogits) -> list[EntityProbabilities]:
+        """Return the probabilities of entities, from the tags; see `RelationPipe.rate_entities`."""
+        if self.cfg["entities"] != "predict":
+            return super().rate_entities(docs, logits)
+        tags = take_rows(logits.tags, logits.windows.rows())
+        rated: list[EntityProbabilities] = []
+        first = 0
+        for doc in docs:
+            rated.append(TagProbabilities(tags[first : first + len(doc)], self.label_scheme))
+            first += len(doc)
+        return rated
 
     def _annotate(
         self, doc: Doc, sentences: list[Bounds], predictions: Iterator[TablePrediction]

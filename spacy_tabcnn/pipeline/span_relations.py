@@ -13,10 +13,11 @@ from thinc.api import Model
 from ..arrays import Scalar
 from ..labels import LabelScheme
 from ..models.span_model import Candidates, SpanInput
+from ..predictions import EntityProbabilities
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Sentences
 from ..spans.candidates import sample_candidates
-from ..spans.decode import decode_spans
+from ..spans.decode import decode_spans, rate_spans
 from ..spans.gold import GoldSpans, gold_spans
 from ..spans.logits import SpanLogits
 from ..spans.loss import gold_loss
@@ -163,6 +164,10 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
             for head, tail, label, score in relations:
                 found.append(Relation(spans[head], spans[tail], label, score))
             set_relations(doc, found)
+
+    def rate_entities(self, docs: Sequence[Doc], logits: SpanLogits) -> list[EntityProbabilities]:
+        """Return the probabilities of all spans; see `RelationPipe.rate_entities`."""
+        return [*rate_spans(logits, self.label_scheme)]
 
     def _cut_batch(self, docs: list[Doc]) -> SpanInput:
         return SpanInput(docs, Sentences.of_docs(docs), self.cfg["max_length"])

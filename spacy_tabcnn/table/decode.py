@@ -23,6 +23,32 @@ class TablePrediction(NamedTuple):
     relations: list[RelationPrediction]
 
 
+class TagProbabilities:
+    """The probabilities of the entities of a document, from the tags of its words.
+
+    logits (NumpyFloats2d): Logits of the tags, (words, tags).
+    scheme (LabelScheme): The labels.
+    """
+
+    def __init__(self, logits: NumpyFloats2d, scheme: LabelScheme) -> None:
+        self._log_probs = logits
+        if len(logits):
+            self._log_probs = log_softmax(logits)
+        self._scheme = scheme
+
+    @property
+    def decisions(self) -> NumpyFloats2d:
+        """Return the probabilities of the tags of each word, (words, tags)."""
+        return np.exp(self._log_probs)
+
+    def score(self, start: int, end: int, label: str) -> float:
+        """Return the geometric mean of the probabilities of the tags of an entity."""
+        if label not in self._scheme.entities:
+            return 0.0
+        tags = self._scheme.span_tags(label, end - start)
+        return float(np.exp(self._log_probs[np.arange(start, end), tags].mean()))
+
+
 class CandidatePairs(NamedTuple):
     """Pairs of entities that share a window, int64 arrays with an item for each pair.
 

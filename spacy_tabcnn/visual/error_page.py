@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from itertools import chain
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc
@@ -26,6 +27,9 @@ from .page import make_page
 Label: TypeAlias = tuple[Unit, str]
 
 _PLURALS: dict[Unit, str] = {"entity": "Entities", "relation": "Relations"}
+
+# The headings of the two annotations; the names of annotators stay as they are.
+_HEADINGS = {"gold": "Gold", "predicted": "Predicted"}
 
 _STYLE = """
 :root {
@@ -110,6 +114,30 @@ update();
 """
 
 
+class Wording(NamedTuple):
+    """The words of a page that compares two annotations.
+
+    first (str): The name of the annotation that counts as the gold one.
+    second (str): The name of the annotation that counts as the predicted one.
+    kinds (Mapping[Kind, str]): The names of kinds; the others have their own names.
+    """
+
+    first: str = "gold"
+    second: str = "predicted"
+    kinds: Mapping[Kind, str] = MappingProxyType({})
+
+    def name_kind(self, kind: Kind) -> str:
+        """Return the name of a kind.
+
+        kind (Kind): The kind.
+        RETURNS (str): The name.
+        """
+        return self.kinds.get(kind, kind)
+
+
+DEFAULT_WORDING = Wording()
+
+
 class _Marked(NamedTuple):
     """An entity that is marked in the text.
 
@@ -121,11 +149,14 @@ class _Marked(NamedTuple):
     kind: Kind
 
 
-def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, ErrorCounts]:
+def make_error_page(
+    examples: Iterable[Example], *, title: str, wording: Wording = DEFAULT_WORDING
+) -> tuple[str, ErrorCounts]:
     """Make the error browser for predicted documents.
 
     examples (Iterable[Example]): Predicted and reference documents.
     title (str): Title of the page, such as the names of the pipeline and of the corpus.
+    wording (Wording): The words of the page.
     RETURNS (tuple[str, ErrorCounts]): An HTML page that needs no other file, and the number of
         findings by unit and kind. A document without any finding is counted but not shown.
     """
@@ -133,20 +164,38 @@ def make_error_page(examples: Iterable[Example], *, title: str) -> tuple[str, Er
     for example in examples:
         references.append(example.reference)
         findings.append(find_errors(example))
+    return make_findings_page(references, findings, title=title, wording=wording)
+
+
+def make_findings_page(
+    docs: Sequence[Doc],
+    findings: Sequence[Sequence[ErrorFinding]],
+    *,
+    title: str,
+    wording: Wording = DEFAULT_WORDING,
+) -> tuple[str, ErrorCounts]:
+    """Make a page of findings about documents, as the error browser shows them.
+
+    docs (Sequence[Doc]): The documents with the gold annotation.
+    findings (Sequence[Sequence[ErrorFinding]]): The findings about each document.
+    title (str): Title of the page.
+    wording (Wording): The words of the page.
+    RETURNS (tuple[str, ErrorCounts]): See `make_error_page`.
+    """
     counts = count_errors(chain.from_iterable(findings))
     labels = _number_labels(findings)
-    n_entities = sum(doc.has_annotation("ENT_IOB") for doc in references)
-    n_relations = sum(map(has_relations, references))
+    n_entities = sum(doc.has_annotation("ENT_IOB") for doc in docs)
+    n_relations = sum(map(has_relations, docs))
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(references)} documents; {n_entities} annotated with entities, "
+        f"<p>{len(docs)} documents; {n_entities} annotated with entities, "
         f"{n_relations} with relations.</p>",
-        *_render_filters(counts, labels),
+        *_render_filters(counts, labels, wording),
     ]
-    for number, (doc, found) in enumerate(zip(references, findings, strict=True), start=1):
+    for number, (doc, found) in enumerate(zip(docs, findings, strict=True), start=1):
         if found:
             name = _name_document(doc, number)
-            body.append("\n".join(_render_document(doc.text, name, found, labels)))
+            body.append("\n".join(_render_document(doc.text, name, found, labels, wording)))
     return make_page(title, body, style=_STYLE, script=_SCRIPT), counts
 
 
@@ -175,14 +224,16 @@ def _name_document(doc: Doc, number: int) -> str:
 # HTML.
 
 
-def _render_filters(counts: ErrorCounts, labels: Mapping[Label, int]) -> Iterator[str]:
+def _render_filters(
+    counts: ErrorCounts, labels: Mapping[Label, int], wording: Wording
+) -> Iterator[str]:
     """Render the form with a filter for each unit and kind, and one for labels."""
     yield '<form autocomplete="off">'
     for unit, plural in _PLURALS.items():
         yield f"<fieldset><legend>{plural}</legend>"
         for kind in KINDS:
             if unit == "relation" or kind != "wrong direction":
-                yield _render_checkbox(unit, kind, counts[unit, kind])
+                yield _render_checkbox(unit, kind, counts[unit, kind], wording)
         yield "</fieldset>"
     yield '<p><label>Label <select name="label"><option value="">all</option>'
     for unit, plural in _PLURALS.items():
@@ -199,26 +250,31 @@ def _render_options(unit: Unit, labels: Mapping[Label, int]) -> Iterator[str]:
             yield f'<option value="{number}">{escape(label)}</option>'
 
 
-def _render_checkbox(unit: Unit, kind: Kind, count: int) -> str:
+def _render_checkbox(unit: Unit, kind: Kind, count: int, wording: Wording) -> str:
     """Render the filter of a kind. Only correct items are hidden at first."""
     checked = " checked"
     if kind == "correct":
         checked = ""
     return (
         f'<label><input type="checkbox" value="{unit} {kind}"{checked}>'
-        f'<span class="{_CLASSES[kind]}">{kind}</span> <b>{count}</b></label>'
+        f'<span class="{_CLASSES[kind]}">{escape(wording.name_kind(kind))}</span> '
+        f"<b>{count}</b></label>"
     )
 
 
 def _render_document(
-    text: str, name: str, findings: Sequence[ErrorFinding], labels: Mapping[Label, int]
+    text: str,
+    name: str,
+    findings: Sequence[ErrorFinding],
+    labels: Mapping[Label, int],
+    wording: Wording,
 ) -> Iterator[str]:
     """Render a document: its text with gold and with predicted entities, and its findings."""
     places = _list_places(text)
     yield f"<article><h2>{escape(name)}</h2>"
-    for side, entities in _divide_entities(findings).items():
+    for side, entities in _divide_entities(findings, wording).items():
         yield (
-            f'<div class="side">{side}</div>'
+            f'<div class="side">{escape(side)}</div>'
             f'<div class="text" dir="auto">{_mark_entities(text, places, entities)}</div>'
         )
     yield "<ul>"
@@ -228,12 +284,14 @@ def _render_document(
             f'<li data-kind="{finding.unit} {finding.kind}" '
             f'data-labels="{" ".join(map(str, numbers))}">'
         )
-        yield from _render_finding(text, places, finding)
+        yield from _render_finding(text, places, finding, wording)
         yield "</li>"
     yield "</ul></article>"
 
 
-def _divide_entities(findings: Iterable[ErrorFinding]) -> dict[str, list[_Marked]]:
+def _divide_entities(
+    findings: Iterable[ErrorFinding], wording: Wording
+) -> dict[str, list[_Marked]]:
     """Divide the entities of a document into gold and predicted ones, if they differ."""
     gold, predicted = [], []
     differ = False
@@ -243,9 +301,10 @@ def _divide_entities(findings: Iterable[ErrorFinding]) -> dict[str, list[_Marked
         if isinstance(finding.predicted, EntityItem):
             predicted.append(_Marked(finding.predicted, finding.kind))
         differ |= finding.unit == "entity" and finding.kind != "correct"
+    first = _HEADINGS.get(wording.first, wording.first)
     if differ:
-        return {"Gold": gold, "Predicted": predicted}
-    return {"Gold and predicted entities": gold}
+        return {first: gold, _HEADINGS.get(wording.second, wording.second): predicted}
+    return {f"{first} and {wording.second} entities": gold}
 
 
 def _mark_entities(text: str, places: Sequence[int], entities: Iterable[_Marked]) -> str:
@@ -264,21 +323,32 @@ def _mark_entities(text: str, places: Sequence[int], entities: Iterable[_Marked]
     return html + escape(text[end:])
 
 
-def _render_finding(text: str, places: Sequence[int], finding: ErrorFinding) -> Iterator[str]:
+def _render_finding(
+    text: str, places: Sequence[int], finding: ErrorFinding, wording: Wording
+) -> Iterator[str]:
     """Render the kind of a finding, then its gold item and its predicted one."""
     kind, gold, predicted = finding.kind, finding.gold, finding.predicted
-    yield f'<span class="kind {_CLASSES[kind]}">{kind}</span> {finding.unit}'
-    side = "predicted"
+    name = escape(wording.name_kind(kind))
+    yield f'<span class="kind {_CLASSES[kind]}">{name}</span> {finding.unit}'
+    first, side = escape(wording.first), escape(wording.second)
     if kind == "correct":
-        side = "gold and predicted"
+        side = f"{first} and {side}"
     elif gold is not None:
-        yield f'<div><span class="side">gold</span> {_render_item(text, places, gold)}</div>'
+        item = _render_item(text, places, gold)
+        score = ""
+        if predicted is None:
+            score = _render_score(finding)
+        yield f'<div><span class="side">{first}</span> {item}{score}</div>'
     if predicted is not None:
         item = _render_item(text, places, predicted)
-        score = ""
-        if finding.score is not None:
-            score = f' <span class="side">{finding.score:.2f}</span>'
+        score = _render_score(finding)
         yield f'<div><span class="side">{side}</span> {item}{score}</div>'
+
+
+def _render_score(finding: ErrorFinding) -> str:
+    if finding.score is None:
+        return ""
+    return f' <span class="side">{finding.score:.2f}</span>'
 
 
 def _render_item(text: str, places: Sequence[int], item: EntityItem | RelationItem) -> str:

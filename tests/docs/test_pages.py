@@ -120,6 +120,7 @@ def test_relations_of_the_tutorial_are_converted(tmp_path, monkeypatch):
     ("page", "title"),
     [
         ("index.md", "add_pipe.py"),
+        ("loop.md", "agreement.py"),
         ("training.md", "training_loop.py"),
         ("head.md", "table_cnn.py"),
     ],

@@ -68,3 +68,21 @@ class FakeTrain:
         lines = self.journal.read_text().splitlines() if self.journal.exists() else []
         rows = [line.split() for line in lines]
         return [(name, int(pid)) for kind, name, pid in rows if kind == what]
+
+
+class FakePart:
+    """A part of the loop that takes no time; it writes the names of its runs to a file."""
+
+    def __init__(
+        self, config: Path, overrides: object, journal: Path, *settings: object, **steps: object
+    ) -> None:
+        self.journal = journal
+
+    def __call__(self, run: Run, overrides: object) -> RunScores:
+        with self.journal.open("a") as file_:
+            file_.write(f"{run.name}\n")
+        scores = make_scores(run)
+        for number in (50, 100):
+            scores[f"rels_strict_f@{number}"] = number / 200
+            scores[f"precision@{number}"] = 0.5
+        return RunScores({**scores, "errors": 3.0}, {})

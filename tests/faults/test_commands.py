@@ -55,6 +55,11 @@ COMMANDS = {
     "calibration": Command(
         "calibration model all.spacy out/all.json", "out/all.json out/all.png out/all.svg"
     ),
+    "select": Command("select model all.spacy out/next.json --to spert", "out/next.json"),
+    "agreement": Command(
+        "agreement all.spacy all.spacy -p out/page.html -o out/all.json",
+        "out/page.html out/all.json",
+    ),
     "card": Command("model-card model --name new", "model/meta.json model/README.md"),
 }
 # The commands whose runs take no time.

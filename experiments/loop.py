@@ -1,0 +1,100 @@
+"""The evidence for `select` and `suspects`: runs in a study, and their results."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from wasabi import msg
+
+from spacy_tabcnn.files import fill_folder, write_json
+
+from .grid import Overrides, Run
+from .results import RunResult, summarise
+from .selection import draw_curves, make_curves
+from .storage import read_results
+from .study import Train, run_study
+from .suspects import CUTS
+from .training import describe
+
+# The measure of the curves.
+MEASURE = "RE+"
+
+
+def compute(
+    storage: str,
+    name: str,
+    systems: Sequence[str],
+    train: Train,
+    *,
+    seeds: int,
+    config: Path,
+    overrides: Overrides,
+    corpus: str,
+    note: str,
+) -> list[RunResult]:
+    """Compute the runs of a part, or find that they are complete.
+
+    storage (str): SQLite file or URL of the study.
+    name (str): Name of the study.
+    systems (Sequence[str]): The systems to compare; one for each strategy.
+    train (Train): Computes a run.
+    seeds (int): Number of random seeds, from 1 on.
+    config (Path): The config of all trainings.
+    overrides (Overrides): The settings that all runs change in it.
+    corpus (str): Name of the corpus.
+    note (str): Further settings, in words. A study with another note is another one.
+    RETURNS (list[RunResult]): The results of the runs.
+    RAISES (RuntimeError): If a run failed.
+    RAISES (ValueError): If the study was run with other settings.
+    """
+    settings = describe(dict.fromkeys(systems, config), overrides, corpus=corpus)
+    for system in systems:
+        settings["systems"][system] += f"\n# {note}\n"
+    runs = []
+    for seed in range(1, seeds + 1):
+        for system in systems:
+            runs.append(Run(system, seed))
+    progress = run_study(storage, name, runs, train, settings=settings, report=msg.info)
+    if progress.n_failed:
+        raise RuntimeError(f"{progress.n_failed} runs failed. The same command tries again")
+    _, results = read_results(storage, name)
+    return [result for result in results if result.run in set(runs)]
+
+
+def save_curves(results: Sequence[RunResult], output: Path) -> None:
+    """Save and print the curves of the simulated annotation.
+
+    results (Sequence[RunResult]): The results of its runs.
+    output (Path): The folder for selection.json, selection.png and selection.svg.
+    RAISES (ImportError): If matplotlib is not installed.
+    RAISES (OSError): If a file cannot be written.
+    """
+    curves = make_curves(results, MEASURE)
+    rows = []
+    for strategy, curve in curves.items():
+        for number, mean in zip(curve["documents"], curve["mean"], strict=True):
+            rows.append((strategy, number, f"{mean:.1f}"))
+    with fill_folder(output) as folder:
+        write_json(folder / "selection.json", curves)
+        for suffix in (".png", ".svg"):
+            draw_curves(curves, folder / f"selection{suffix}", measure=MEASURE)
+    msg.table(rows, header=("Order", "Sentences", MEASURE), divider=True, aligns=("l", "r", "r"))
+    msg.good(f"The curves are in {output}: selection.json, .png and .svg")
+
+
+def save_precision(results: Sequence[RunResult], output: Path) -> None:
+    """Save and print the precision of the first suspects.
+
+    results (Sequence[RunResult]): The results of the searches.
+    output (Path): The folder for suspects.json.
+    RAISES (OSError): If the file cannot be written.
+    """
+    names = [f"precision@{cut}" for cut in CUTS]
+    rows, saved = [], {}
+    for name in names:
+        values = [result.scores[name] for result in results]
+        saved[name] = values
+        rows.append((name, str(summarise(values))))
+    errors = [result.scores["errors"] for result in results]
+    write_json(output / "suspects.json", {**saved, "errors": errors})
+    msg.table(rows, header=("Suspects", "Percent"), divider=True, aligns=("l", "r"))
+    msg.good(f"The precision is in {output / 'suspects.json'}")

@@ -1,0 +1,242 @@
+"""Annotation simulated on a corpus: documents that a model selects, against random ones."""
+
+import io
+import json
+import random
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypedDict
+
+import spacy
+from spacy.cli._util import setup_gpu
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training.loop import DIR_MODEL_BEST
+from spacy.util import load_config
+from spacy.vocab import Vocab
+
+from spacy_tabcnn.bulk.selection import select_documents
+from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
+from spacy_tabcnn.files import write_json
+from spacy_tabcnn.training.loop import train_or_go_on
+
+from .grid import Overrides, Run
+from .results import MEASURES, RunResult, RunScores, ScoreSummary, summarise
+from .training import score
+
+SELECTED, RANDOM = "selected", "random"
+STRATEGIES = (SELECTED, RANDOM)
+STEPS_FILE = "steps.json"
+
+
+class Step(TypedDict):
+    """The annotated documents of a step, and the scores of the model that learns from them.
+
+    positions (list[int]): The documents, by their positions in the corpus.
+    scores (dict[str, float]): See `RunScores`.
+    """
+
+    positions: list[int]
+    scores: dict[str, float]
+
+
+@dataclass
+class SimulatedAnnotation:
+    """Trains on more and more documents, which the model selects or which are drawn at random.
+
+    The first documents are drawn at random by the seed, the same ones for both strategies. A run
+    that was stopped goes on with the step that it was at.
+
+    config (Path): The config; its `paths.train` is the pool, which is annotated already.
+    overrides (Mapping[str, object]): The settings that all runs change in it, by dotted name.
+    output (Path): Folder for the steps and the last pipeline of each run.
+    start (int): Number of documents at first.
+    step (int): Number of documents to add at each step.
+    end (int): Number of documents at the end.
+    gpu_id (int): The GPU, or -1 for the CPU.
+    """
+
+    config: Path
+    overrides: Mapping[str, object] = field(default_factory=dict)
+    output: Path = Path("training/loop")
+    start: int = 50
+    step: int = 50
+    end: int = 500
+    gpu_id: int = -1
+
+    def __call__(self, run: Run, chosen: Overrides) -> RunScores:
+        """Simulate the annotation by one strategy and seed.
+
+        run (Run): The strategy, as its system, and the seed.
+        chosen (Overrides): Not used.
+        RETURNS (RunScores): The scores at the end, and the scores at each step by the names of
+            `name_score`.
+        """
+        setup_gpu(self.gpu_id, silent=True)
+        docs = list(read_docbin(self._find_pool(), Vocab()))
+        folder = self.output / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        steps = read_steps(folder / STEPS_FILE)
+        order = draw_order(len(docs), run.seed)
+        if not steps:
+            steps.append(self._train(folder, docs, order[: self.start], run.seed))
+            write_json(folder / STEPS_FILE, steps)
+        while len(steps[-1]["positions"]) < min(self.end, len(docs)):
+            annotated = steps[-1]["positions"]
+            positions = self._annotate_more(folder, docs, annotated, order, run)
+            steps.append(self._train(folder, docs, positions, run.seed))
+            write_json(folder / STEPS_FILE, steps)
+            # Only now: a run that is stopped before selects again.
+            shutil.rmtree(self._name_training(folder, annotated), ignore_errors=True)
+        scores = dict(steps[-1]["scores"])
+        for step in steps:
+            for name, value in step["scores"].items():
+                scores[name_score(name, len(step["positions"]))] = value
+        return RunScores(scores, {})
+
+    def _find_pool(self) -> Path:
+        config = load_config(self.config, overrides=dict(self.overrides), interpolate=True)
+        return Path(config["paths"]["train"])
+
+    def _annotate_more(
+        self,
+        folder: Path,
+        docs: Sequence[Doc],
+        annotated: Sequence[int],
+        order: Sequence[int],
+        run: Run,
+    ) -> list[int]:
+        """Return the annotated documents and the next ones."""
+        taken = set(annotated)
+        others = [position for position in order if position not in taken]
+        n = min(self.step, self.end - len(annotated))
+        if run.system == RANDOM:
+            return [*annotated, *others[:n]]
+        nlp = spacy.load(self._name_training(folder, annotated) / DIR_MODEL_BEST)
+        choice = select_documents([nlp], [docs[position] for position in others], n)
+        return [*annotated, *(others[found.position] for found in choice.documents)]
+
+    def _train(
+        self, folder: Path, docs: Sequence[Doc], positions: Sequence[int], seed: int
+    ) -> Step:
+        """Train on some documents of the pool, and score on the development corpus."""
+        training = self._name_training(folder, positions)
+        data = folder / f"{training.name}.spacy"
+        write_docbin(data, [docs[position] for position in positions])
+        own = {"paths.train": str(data), "system.seed": seed}
+        config = load_config(self.config, overrides={**self.overrides, **own}, interpolate=False)
+        train_or_go_on(
+            config, training, gpu_id=self.gpu_id, stdout=io.StringIO(), stderr=io.StringIO()
+        )
+        nlp: Language = spacy.load(training / DIR_MODEL_BEST)
+        return {"positions": list(positions), "scores": score(nlp).scores}
+
+    def _name_training(self, folder: Path, positions: Sequence[int]) -> Path:
+        return folder / f"with{len(positions)}"
+
+
+def draw_order(n_docs: int, seed: int) -> list[int]:
+    """Draw the order of the documents of a pool.
+
+    n_docs (int): Number of documents.
+    seed (int): The random seed.
+    RETURNS (list[int]): Their positions.
+    """
+    order = list(range(n_docs))
+    random.Random(seed).shuffle(order)
+    return order
+
+
+def read_steps(path: Path) -> list[Step]:
+    """Read the steps that a run has finished.
+
+    path (Path): The file.
+    RETURNS (list[Step]): The steps; none if there is no such file.
+    """
+    if not path.is_file():
+        return []
+    steps: list[Step] = json.loads(path.read_text(encoding="utf-8"))
+    return steps
+
+
+def name_score(name: str, n_docs: int) -> str:
+    """Name the score at a step.
+
+    name (str): The name of the score.
+    n_docs (int): Number of annotated documents.
+    RETURNS (str): The name, such as "rels_strict_f@100".
+    """
+    return f"{name}@{n_docs}"
+
+
+class Curve(TypedDict):
+    """The scores of a strategy over the number of documents, in percent, over the seeds.
+
+    documents (list[int]): Numbers of documents.
+    mean (list[float]): Means of the scores.
+    sd (list[float | None]): Standard deviations; None for a single seed.
+    """
+
+    documents: list[int]
+    mean: list[float]
+    sd: list[float | None]
+
+
+def make_curves(results: Sequence[RunResult], measure: str) -> dict[str, Curve]:
+    """Average the scores of each strategy at each step over the seeds.
+
+    results (Sequence[RunResult]): The results of the study. Runs that are not complete are left
+        out.
+    measure (str): One of `MEASURES`.
+    RETURNS (dict[str, Curve]): The curve of each strategy with a complete run.
+    """
+    beginning = name_score(f"{MEASURES[measure]}_f", 0)[:-1]
+    values: dict[str, dict[int, list[float]]] = {}
+    for result in results:
+        for name, value in result.scores.items():
+            if result.state == "complete" and name.startswith(beginning):
+                by_number = values.setdefault(result.run.system, {})
+                by_number.setdefault(int(name.removeprefix(beginning)), []).append(value)
+    return {strategy: _make_curve(by_number) for strategy, by_number in sorted(values.items())}
+
+
+def _make_curve(by_number: Mapping[int, Sequence[float]]) -> Curve:
+    curve: Curve = {"documents": [], "mean": [], "sd": []}
+    for number in sorted(by_number):
+        summary: ScoreSummary = summarise(by_number[number])
+        curve["documents"].append(number)
+        curve["mean"].append(summary.mean)
+        curve["sd"].append(summary.sd)
+    return curve
+
+
+def draw_curves(curves: Mapping[str, Curve], path: Path, *, measure: str) -> None:
+    """Draw the curves of the strategies.
+
+    curves (Mapping[str, Curve]): The curves.
+    path (Path): The file; its extension, .png or .svg, decides the format.
+    measure (str): The name of the scores.
+    RAISES (ImportError): If matplotlib is not installed.
+    """
+    from spacy_tabcnn.visual.reliability import BLUE, save_figure, tidy_axis
+
+    styles = {SELECTED: (BLUE, "o"), RANDOM: ("#D55E00", "s")}
+    with save_figure(path, height=3.6) as figure:
+        axis = figure.subplots()
+        for strategy, curve in curves.items():
+            color, marker = styles[strategy]
+            axis.errorbar(
+                curve["documents"],
+                curve["mean"],
+                yerr=[sd or 0.0 for sd in curve["sd"]],
+                label=strategy,
+                color=color,
+                marker=marker,
+                markersize=4.5,
+                capsize=2,
+            )
+        axis.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
+        axis.legend(frameon=False)
+        tidy_axis(axis)

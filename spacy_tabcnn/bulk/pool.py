@@ -1,0 +1,168 @@
+"""A pool of documents to choose from: corpora, annotation files, and files of raw texts."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin
+from ..corpora.formats import holds_annotation, read_annotations
+from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
+from ..documents import ORIG_ID
+from ..relations import has_relations
+from .json_rows import ID
+from .rows import ROW_FORMATS, Row, read_rows
+
+# The name of raw texts among the formats.
+TEXT = "text"
+_JSON_LINES = (".jsonl", ".ndjson")
+
+
+@dataclass
+class Pool:
+    """The documents of a pool.
+
+    docs (list[Doc]): The documents, each with an id in `doc.user_data["orig_id"]`: its own one, or
+        its position in the file.
+    positions (list[int]): The position of each document in the file, from 0.
+    left_out (Counter[str]): Numbers of documents that were left out, by reason.
+    examples (dict[str, str]): The first document that was left out, by reason.
+    """
+
+    docs: list[Doc] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def leave_out(self, reason: str, example: str) -> None:
+        """Count a document that is left out.
+
+        reason (str): The reason.
+        example (str): The document.
+        """
+        self.left_out[reason] += 1
+        self.examples.setdefault(reason, example)
+
+
+def read_pool(
+    path: Path,
+    nlp: Language,
+    *,
+    format_name: str | None = None,
+    options: ReadingOptions = DEFAULT_OPTIONS,
+) -> Pool:
+    """Read the documents of a pool, annotated or not.
+
+    path (Path): A .spacy file or a folder of them; a file in one of the annotation formats; or raw
+        texts in a .jsonl, .txt (a document a line), .csv or .parquet file.
+    nlp (Language): Gives the vocabulary, and the tokenizer of raw text.
+    format_name (str | None): An annotation format, or "text" for raw texts. None: the suffix and
+        the fields of the first document show it.
+    options (ReadingOptions): The choices of the user. Tasks without annotation are read, too.
+    RETURNS (Pool): The documents with words; the others are counted.
+    RAISES (ImportError): If the file is Parquet and pyarrow is missing.
+    RAISES (ValueError): If the file does not exist or cannot be read.
+    """
+    if not path.exists():
+        raise ValueError(f"{path}: no such file or folder. Check the path")
+    pool = Pool()
+    docs: Iterable[Doc | None]
+    if format_name is None and is_corpus(path):
+        docs = read_corpus(path, nlp)
+    elif format_name == TEXT or (format_name is None and _holds_texts(path)):
+        docs = _read_texts(path, nlp, options, pool)
+    else:
+        docs = _read_annotated(path, nlp, format_name, options, pool)
+    for position, doc in enumerate(docs):
+        if doc is None:
+            continue  # counted before
+        if len(doc):
+            doc.user_data.setdefault(ORIG_ID, position)
+            pool.docs.append(doc)
+            pool.positions.append(position)
+        else:
+            pool.leave_out("without words", f"document {position}")
+    return pool
+
+
+def is_annotated(doc: Doc) -> bool:
+    """Check whether a document has annotation of entities or of relations.
+
+    doc (Doc): The document.
+    RETURNS (bool): Whether it has.
+    """
+    return doc.has_annotation("ENT_IOB") or has_relations(doc)
+
+
+def is_corpus(path: Path) -> bool:
+    """Check whether a path is a .spacy file or a folder of them.
+
+    path (Path): The path.
+    RETURNS (bool): Whether it is.
+    """
+    return path.suffix == DOCBIN_SUFFIX or any(path.glob(f"*{DOCBIN_SUFFIX}"))
+
+
+def read_corpus(path: Path, nlp: Language) -> Iterator[Doc]:
+    """Read the documents of a .spacy file or of a folder of them.
+
+    path (Path): The file or the folder.
+    nlp (Language): Gives the vocabulary.
+    YIELDS (Doc): The documents, the files in the order of their names.
+    RAISES (ValueError): If a file cannot be read.
+    """
+    paths = [path]
+    if path.is_dir():
+        paths = sorted(path.glob(f"*{DOCBIN_SUFFIX}"))
+    for file_ in paths:
+        yield from read_docbin(file_, nlp.vocab)
+
+
+def _holds_texts(path: Path) -> bool:
+    """Check whether a file holds raw texts."""
+    suffix = path.suffix.lower()
+    if suffix in _JSON_LINES:
+        return not holds_annotation(path)
+    # Next to a file of the same name with the suffix .ann, a text is one of brat's.
+    return suffix in ROW_FORMATS and not path.with_suffix(".ann").exists()
+
+
+def _read_texts(
+    path: Path, nlp: Language, options: ReadingOptions, pool: Pool
+) -> Iterator[Doc | None]:
+    """Yield the document of each row; None for a row that cannot be read."""
+    for row in read_rows(path, text_field=options.text_field or TEXT):
+        yield _read_text(row, nlp, options, f"{path}, line {row.line}", pool)
+
+
+def _read_text(
+    row: Row, nlp: Language, options: ReadingOptions, where: str, pool: Pool
+) -> Doc | None:
+    """Return the document of a row, or count it as left out."""
+    if row.reason is not None:
+        pool.leave_out("cannot be read", f"{where}: {row.reason}")
+        return None
+    try:
+        doc = nlp.make_doc(row.get_text(options.text_field or TEXT))
+    except ValueError as err:  # a text that is too long for the pipeline
+        pool.leave_out("cannot be read", f"{where}: {err}")
+        return None
+    orig_id = row.record.get(ID)
+    if isinstance(orig_id, str | int | float) and not isinstance(orig_id, bool):
+        doc.user_data[ORIG_ID] = orig_id
+    return doc
+
+
+def _read_annotated(
+    path: Path, nlp: Language, format_name: str | None, options: ReadingOptions, pool: Pool
+) -> list[Doc]:
+    options = replace(options, unannotated=True)
+    docs, report = read_annotations(path, nlp, format_name=format_name, options=options)
+    for reason, count in report.ignored.items():
+        pool.left_out[reason] += count
+    for problem in report.bad_records:
+        pool.leave_out("cannot be read", problem)
+    return docs
