@@ -16,8 +16,8 @@ from .grid import Overrides, Run, RunGroup
 
 # The prefix of the scores in each column of the paper.
 MEASURES = {"NER": "ents", "RE": "rels_boundaries", "RE+": "rels_strict"}
-# The order of the paper's legends. Other systems come after these.
-SYSTEMS = ("TabERT-CNN", "TabERT", "SpERT")
+# The order of the paper's legends, then the other systems of its table 1. More come after these.
+SYSTEMS = ("TabERT-CNN", "TabERT", "SpERT", "PFN", "Table-Sequence")
 
 # Hits, misses and spurious items of each sentence, by the prefix of the scores.
 CountsByPrefix = dict[str, list[list[int]]]
