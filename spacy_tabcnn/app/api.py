@@ -223,7 +223,7 @@ def _make_app(token: str | None) -> "FastAPI":
 
 
 def _add_errors(app: "FastAPI") -> None:
-    """Give all errors one form. Nothing of a request is in an answer, since it may be secret."""
+    """Make all errors one form. Nothing of a request is in an answer, since it may be secret."""
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
