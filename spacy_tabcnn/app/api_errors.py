@@ -26,7 +26,9 @@ def make_error(
 
 
 def describe_problems(problems: Sequence[Mapping[str, object]]) -> str:
-    """Describe the fields of a request that do not fit. Their values are not shown.
+    """Describe the fields of a request that do not fit.
+
+    Their values, and the names of unknown fields, are not shown.
 
     problems (Sequence[Mapping[str, object]]): The errors of pydantic.
     RETURNS (str): The place and the reason of the first ones.
@@ -34,6 +36,9 @@ def describe_problems(problems: Sequence[Mapping[str, object]]) -> str:
     parts = []
     for problem in problems[:_MAX_SHOWN]:
         location = problem.get("loc")
+        if problem.get("type") == "extra_forbidden":
+            parts.append("a field is unknown; expected 'text' or 'texts'")
+            continue
         place = ""
         if isinstance(location, list | tuple):
             place = ".".join(map(str, location[1:]))
