@@ -1,5 +1,6 @@
 """The API: annotation over HTTP, as an application of FastAPI."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request
     from starlette.responses import Response
 
+_LOGGER = logging.getLogger("uvicorn.error")
 # The documentation page loads nothing, from this server or others.
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -239,9 +241,7 @@ def _add_errors(app: "FastAPI") -> None:
         return make_error(500, "the request failed")
 
     async def fail(_: "Request", error: Exception) -> "Response":
-        return make_error(
-            500, f"the pipeline failed ({type(error).__name__}). See the server's log"
-        )
+        return make_error(500, f"the request failed ({type(error).__name__}). See the log")
 
     app.add_exception_handler(RequestValidationError, refuse_body)
     app.add_exception_handler(HTTPException, refuse)
@@ -271,6 +271,10 @@ def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
             return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
         except ClosedError:
             return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
+        except Exception as err:  # whatever the pipeline raises; uvicorn would close the connection
+            _LOGGER.exception("the pipeline failed")
+            name = type(err).__name__
+            return make_error(500, f"the pipeline failed ({name}). See the server's log")
         return JSONResponse({"annotations": list(map(_to_annotation, results))})
 
 

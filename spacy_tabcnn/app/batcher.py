@@ -1,14 +1,16 @@
 """Requests that arrive together, annotated as one batch.
 
 A pipeline annotates one batch at a time, in a thread of its own. Requests that arrive meanwhile
-wait, and form the next batch. So a single client does not wait for others, and many clients get the
-throughput of batches.
+wait, and form the next batch. After a batch of several requests, the next one waits a moment for as
+many: their clients tend to ask again, and the first one would get a batch of its own. So a single
+client does not wait for others, and many clients get the throughput of batches.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -16,6 +18,8 @@ from ..bulk.rows import RowResult
 
 DEFAULT_BATCH = 32
 DEFAULT_WAITING = 1024
+# Seconds to wait for as many requests as the last batch had.
+_LINGER = 0.01
 
 
 class BusyError(Exception):
@@ -90,15 +94,27 @@ class Batcher:
         return await job.results
 
     async def _run(self) -> None:
+        n_jobs = 0
         while True:
-            jobs = self._take()
-            if jobs:
+            if self._jobs:
+                await self._wait_for(n_jobs)
+                jobs = self._take()
+                n_jobs = len(jobs)
                 await self._annotate(jobs)
             elif self._is_closing:
                 return
             else:
                 self._wake.clear()
                 await self._wake.wait()
+
+    async def _wait_for(self, n_jobs: int) -> None:
+        """Wait a moment until a number of requests waits."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LINGER
+        while len(self._jobs) < n_jobs and not self._is_closing and loop.time() < end:
+            self._wake.clear()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), end - loop.time())
 
     def _take(self) -> list[_Job]:
         """Take the requests of the next batch, without requests that were given up."""
@@ -116,6 +132,8 @@ class Batcher:
         texts: list[str] = []
         for job in jobs:
             texts += job.texts
+        if not texts:  # all requests were given up
+            return
         loop = asyncio.get_running_loop()
         try:
             results = await loop.run_in_executor(self.executor, self.annotate, texts)

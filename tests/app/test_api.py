@@ -201,7 +201,12 @@ def test_unknown_paths_and_methods(client):
 def test_a_failure_names_no_details(client):
     message = get_error(client.post("/annotate", json={"text": "break"}), 500)
     assert "RuntimeError" in message and "secret" not in message
-    assert client.post("/annotate", json={"text": "a"}).status_code == 200
+
+
+def test_a_failure_keeps_the_connection(client):
+    for _ in range(20):
+        assert client.post("/annotate", json={"text": "break"}).status_code == 500
+        assert client.post("/annotate", json={"text": "a"}).status_code == 200
 
 
 @pytest.fixture(scope="module")
