@@ -29,6 +29,7 @@ from .rows import (
     import_parquet,
     read_rows,
 )
+from .tasks import describe_version, get_output_format
 from .texts import describe_model
 from .workers import annotate_batches
 
@@ -61,6 +62,7 @@ def annotate_file(
     n_process: int = 1,
     gpu_id: int = -1,
     overwrite: bool = False,
+    format_name: str | None = None,
     progress: ProgressBar | None = None,
 ) -> BulkSummary | None:
     """Annotate each document of a file.
@@ -81,6 +83,9 @@ def annotate_file(
     gpu_id (int): The GPU, or -1 for the CPU.
     overwrite (bool): Start over: remove the parts of earlier runs. An existing output stays until
         the new one is complete.
+    format_name (str | None): "labelstudio" (a .json file) or "prodigy" (.jsonl) for tasks of these
+        tools: predictions with scores, for people to correct. A task has the text and the `id` of
+        its row. None for rows.
     progress (ProgressBar | None): Wraps the stream of results to show the progress.
     RETURNS (BulkSummary | None): The numbers of the run; None if an earlier run was stopped after
         its output was complete.
@@ -91,7 +96,8 @@ def annotate_file(
         was begun with other settings, a part is damaged, the columns of the input do not fit, or an
         argument is malformed.
     """
-    _check_files(model, source, output, text_field)
+    to = get_output_format(output, format_name)
+    _check_files(model, source, output, text_field, to)
     check_pipeline(model)
     settings: Settings = {
         **_describe_input(source),
@@ -99,11 +105,14 @@ def annotate_file(
         "text_field": text_field,
         "part_size": part_size,
     }
+    if format_name is not None:
+        describe_version(model)  # before any work
+        settings["format"] = format_name
     with lock_output(output):
         parts = Parts(output)
         if not parts.open(settings, overwrite=overwrite, others=[get_rejects_path(output)]):
             return None
-        columns = find_columns(source, text_field=text_field, to=get_format(output))
+        columns = find_columns(source, text_field=text_field, to=to)
         n_total = count_rows(source, text_field=text_field)
         n_resumed = min(parts.count() * part_size, n_total)
         rows = islice(read_rows(source, text_field=text_field, only_text=True), n_resumed, None)
@@ -116,7 +125,7 @@ def annotate_file(
         for number, part in enumerate(minibatch(results, part_size), parts.count()):
             parts.write(number, part)
         _check_unchanged(source, settings)
-        n_rows, n_rejected = _write_files(source, parts, settings, columns)
+        n_rows, n_rejected = _write_files(source, parts, settings, columns, to, str(model))
         parts.remove()
         return BulkSummary(n_rows, n_rejected, n_resumed)
 
@@ -153,9 +162,8 @@ def find_common_reason(output: Path) -> str | None:
     return first
 
 
-def _check_files(model: str | Path, source: Path, output: Path, text_field: str) -> None:
-    formats = (get_format(source), get_format(output, formats=("jsonl", "csv", "parquet")))
-    if "parquet" in formats:
+def _check_files(model: str | Path, source: Path, output: Path, text_field: str, to: str) -> None:
+    if "parquet" in (get_format(source), to):
         import_parquet()
     files = [output, get_rejects_path(output), get_lock_path(output)]
     check_outputs(files, [source, model], replaced=[get_parts_path(output)])
@@ -194,7 +202,7 @@ def _make_batches(rows: Iterable[Row], part_size: int, batch_size: int) -> Itera
 
 
 def _write_files(
-    source: Path, parts: Parts, settings: Settings, columns: Columns
+    source: Path, parts: Parts, settings: Settings, columns: Columns, to: str, model: str
 ) -> tuple[int, int]:
     """Write the output and, if any row was rejected, the rejects. Return the numbers of both."""
     output = parts.output
@@ -208,8 +216,9 @@ def _write_files(
                     file_,
                     rejects_file,
                     text_field=str(settings["text_field"]),
-                    to=get_format(output),
+                    to=to,
                     columns=columns,
+                    model=model,
                 )
             finally:
                 # An input that has changed explains an error, such as too few results.

@@ -16,6 +16,7 @@ from .rows import (
     open_parquet,
     read_rows,
 )
+from .tasks import TASK_FORMATS, write_tasks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,12 +79,12 @@ def find_columns(source: Path, *, text_field: str, to: str) -> Columns:
 
     source (Path): The input.
     text_field (str): The field that holds the text.
-    to (str): The format to write: "jsonl", "csv" or "parquet".
+    to (str): The format to write, as from `get_output_format`.
     RETURNS (Columns): The fields and, for Parquet, their types; empty where the output has no
         columns, or has the columns of the input with their types.
     RAISES (ValueError): If there are too many.
     """
-    if to == "jsonl":
+    if to not in ("csv", "parquet"):
         return {}
     if get_format(source) == "parquet":
         with open_parquet(source) as file_:
@@ -100,6 +101,7 @@ def write_output(
     text_field: str,
     to: str,
     columns: Columns,
+    model: str,
 ) -> tuple[int, int]:
     """Write the rows of a file with their annotations, and the rejected rows with the reasons.
 
@@ -112,8 +114,9 @@ def write_output(
     rejects_file (BinaryIO): The file for `line`, `id` (if the row has one) and `reason` of each
         rejected row, as JSONL.
     text_field (str): The field that holds the text.
-    to (str): The format to write: "jsonl", "csv" or "parquet".
+    to (str): The format to write, as from `get_output_format`.
     columns (Columns): The columns of CSV and Parquet, as from `find_columns`.
+    model (str): Name or folder of the pipeline, for tasks of annotation tools.
     RETURNS (tuple[int, int]): Numbers of rows written and rejected.
     RAISES (ValueError): If there are more or fewer results than rows.
     """
@@ -122,7 +125,9 @@ def write_output(
         n_rows = _add_columns(source, results, file_, rejects, text_field)
         return n_rows, rejects.count
     records = _annotate_records(source, results, rejects, text_field)
-    if to == "jsonl":
+    if to in TASK_FORMATS:
+        n_rows = write_tasks(records, file_, to=to, model=model, text_field=text_field)
+    elif to == "jsonl":
         n_rows = _write_jsonl(records, file_)
     elif to == "csv":
         n_rows = write_csv(dict.fromkeys([*columns, *ADDED]), records, file_)

@@ -28,12 +28,25 @@ def annotate_cli(
         Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt, .csv or .parquet")
     ],
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help="File to write: .jsonl, .csv or .parquet")
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="File to write: .jsonl, .csv or .parquet; .json with --format labelstudio",
+        ),
     ],
     *,
     text_field: Annotated[
         str, typer.Option("--text-field", "-t", help="Field that holds the text")
     ] = "text",
+    format_name: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="Write tasks of labelstudio (.json) or prodigy (.jsonl), with the predictions to "
+            "correct",
+        ),
+    ] = None,
     n_process: Annotated[
         int, typer.Option("--n-process", "-n", min=1, help="Number of processes")
     ] = 1,
@@ -69,12 +82,18 @@ def annotate_cli(
     0 all the same, unless --fail-on-rejects is set, or all documents were rejected
     for one reason: then it is 1.
 
+    With --format, the output holds tasks of an annotation tool in place of rows: the
+    predictions with their scores, and nothing that counts as annotated.
+
     EXAMPLES:
 
     spacy tabcnn annotate training/sample/model-best docs.jsonl annotated.jsonl
 
     spacy tabcnn annotate training/sample/model-best docs.parquet
     annotated.parquet --text-field body --n-process 4
+
+    spacy tabcnn annotate training/sample/model-best docs.jsonl tasks.json --format
+    labelstudio
     """
     from ..bulk.annotate import annotate_file, find_common_reason, get_rejects_path
 
@@ -94,6 +113,7 @@ def annotate_cli(
             n_process=n_process,
             gpu_id=gpu_id,
             overwrite=overwrite,
+            format_name=format_name,
             progress=_show_progress,
         )
     # NotImplementedError is pyarrow's, for columns of a type that it cannot read.

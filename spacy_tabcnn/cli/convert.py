@@ -17,6 +17,7 @@ from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import make_folds, read_folds, write_folds
 from ..corpora.formats import FORMATS, read_annotations, write_annotations
 from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
+from ..corpora.preannotation import DEFAULT_MODEL_VERSION, Written
 from ..corpora.tokenizer import (
     check_folder,
     extend_tokenizer,
@@ -52,6 +53,18 @@ class _Reading(NamedTuple):
     options: ReadingOptions
 
 
+class _Writing(NamedTuple):
+    """The way to write annotation files.
+
+    written_as (Written | None): Finished annotations or predictions; None to decide by the
+        documents.
+    model_version (str): The name of the model, in predictions.
+    """
+
+    written_as: Written | None
+    model_version: str
+
+
 @tabcnn_cli.command("convert")
 def convert_cli(
     inputs: Annotated[list[Path], typer.Argument(help="Files (brat: or folders) to read")],
@@ -73,6 +86,17 @@ def convert_cli(
             help="Annotation format of the output, if the input is an annotation file too",
         ),
     ] = None,
+    written_as: Annotated[
+        Written | None,
+        typer.Option(
+            "--as",
+            help="Write finished annotations, or predictions with scores (labelstudio, prodigy). "
+            "Default: predictions if a model predicted a document",
+        ),
+    ] = None,
+    model_version: Annotated[
+        str, typer.Option("--model-version", help="Name of the model, in predictions")
+    ] = DEFAULT_MODEL_VERSION,
     lang: Annotated[
         str,
         typer.Option(
@@ -206,6 +230,9 @@ def convert_cli(
 
     spacy tabcnn convert predictions.spacy predictions.json --format spert
 
+    spacy tabcnn convert predictions.spacy tasks.json --format labelstudio --as
+    predictions
+
     spacy tabcnn convert train.json train_tags.json --to tablert
 
     spacy tabcnn convert all.json corpus/all --folds 10
@@ -234,6 +261,8 @@ def convert_cli(
             align=align,
             tokenizer=tokenizer,
             options=options,
+            written_as=written_as,
+            model_version=model_version,
         )
     except (ImportError, OSError, ValueError) as err:
         first, _, others = str(err).partition("\n")
@@ -258,6 +287,8 @@ def convert(
     align: Alignment | None = None,
     tokenizer: Path | None = None,
     options: ReadingOptions = DEFAULT_OPTIONS,
+    written_as: Written | None = None,
+    model_version: str = DEFAULT_MODEL_VERSION,
 ) -> ConversionReport:
     """Convert annotation files to .spacy or back, and print the counts.
 
@@ -279,6 +310,9 @@ def convert(
     tokenizer (Path | None): Folder for a tokenizer that learns the cuts of the rule "split". The
         documents get its tokens.
     options (ReadingOptions): The other choices of reading; `align` replaces its rule.
+    written_as (Written | None): Finished annotations, or predictions with scores; None as in
+        `write_annotations`.
+    model_version (str): The name of the model, in predictions.
     RETURNS (ConversionReport): The counts of kept and left-out entities and relations.
     RAISES (OSError): If the output cannot be written; an old one is kept.
     RAISES (ValueError): If an input or an option is malformed, an output is an input, or in strict
@@ -288,17 +322,19 @@ def convert(
     _check_written(inputs, output, model=model, folds=folds, tokenizer=tokenizer)
     options = replace(options, align=align or _choose_alignment(strict))
     reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
+    writing = _Writing(written_as, model_version)
+    _check_written_as(output, written_as, to, folds)
     if tokenizer is not None:
         reading = _extend_tokenizer(inputs, reading, tokenizer)
     if folds is not None:
         _check_folds(inputs, to)
         report = _convert_to_folds(inputs, output, folds, reading)
     elif _are_docbins(inputs):
-        report = _convert_from_docbin(inputs, output, to or format_name, reading)
+        report = _convert_from_docbin(inputs, output, to or format_name, reading, writing)
     elif output.suffix == DOCBIN_SUFFIX and to is None:
         report = _convert_to_docbin(inputs, output, reading)
     else:
-        report = _convert_format(inputs, output, to, reading)
+        report = _convert_format(inputs, output, to, reading, writing)
     if expected is not None:
         _compare(report, expected)
     return report
@@ -390,21 +426,30 @@ def _convert_to_docbin(inputs: Sequence[Path], output: Path, reading: _Reading) 
 
 
 def _convert_from_docbin(
-    inputs: Sequence[Path], output: Path, format_name: str | None, reading: _Reading
+    inputs: Sequence[Path],
+    output: Path,
+    format_name: str | None,
+    reading: _Reading,
+    writing: _Writing,
 ) -> ConversionReport:
     format_name = _get_output_format(output, format_name)
     docs: list[Doc] = []
     for path in inputs:
         docs.extend(read_docbin(path, reading.nlp.vocab))
     report = write_annotations(
-        output, docs, format_name=format_name, source=_join_names(inputs), strict=reading.strict
+        output,
+        docs,
+        format_name=format_name,
+        source=_join_names(inputs),
+        strict=reading.strict,
+        **writing._asdict(),
     )
     _print_report(report, output)
     return report
 
 
 def _convert_format(
-    inputs: Sequence[Path], output: Path, to: str | None, reading: _Reading
+    inputs: Sequence[Path], output: Path, to: str | None, reading: _Reading, writing: _Writing
 ) -> ConversionReport:
     docs, report = _read_inputs(inputs, reading)
     written = write_annotations(
@@ -413,6 +458,7 @@ def _convert_format(
         format_name=_get_output_format(output, to),
         source=_join_names(inputs),
         strict=reading.strict,
+        **writing._asdict(),
     )
     # An entity is kept if it could be written. Left-out parts of reading and writing add up.
     report.n_docs, report.entities, report.relations = 0, Counter(), Counter()
@@ -456,6 +502,17 @@ def _are_docbins(inputs: Sequence[Path]) -> bool:
             "the inputs mix .spacy and annotation files. Convert them one kind at a time"
         )
     return kinds == {True}
+
+
+def _check_written_as(
+    output: Path, written_as: Written | None, to: str | None, folds: str | Path | int | None
+) -> None:
+    """Refuse predictions in a .spacy file, which has them as they are."""
+    is_docbin = output.suffix == DOCBIN_SUFFIX and to is None
+    if written_as is not None and (is_docbin or folds is not None):
+        raise ValueError(
+            f"{output}: --as is for annotation files. A .spacy file keeps scores without it"
+        )
 
 
 def _check_folds(inputs: Sequence[Path], to: str | None) -> None:

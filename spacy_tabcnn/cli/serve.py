@@ -1,6 +1,7 @@
-"""`spacy tabcnn serve`: serve a page that annotates texts in the browser."""
+"""`spacy tabcnn serve`: a page that annotates texts in the browser, or an API."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 import typer
 from spacy.cli._util import setup_gpu
@@ -8,6 +9,9 @@ from wasabi import msg
 
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
+
+# Addresses that only this computer reaches.
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @tabcnn_cli.command("serve")
@@ -21,29 +25,111 @@ def serve_cli(
     *,
     port: Annotated[int, typer.Option("--port", "-p", min=1, max=65535, help="Port")] = 8501,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen at; 0.0.0.0 stands for all addresses")
-    ] = "localhost",
+        str | None,
+        typer.Option(
+            "--host",
+            help="Address to listen at; 0.0.0.0 stands for all addresses. Default: localhost, or "
+            "127.0.0.1 with --api",
+        ),
+    ] = None,
     text: Annotated[str, typer.Option("--text", "-t", help="Text with which the page starts")] = "",
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+    api: Annotated[
+        bool, typer.Option("--api", help="Serve an API over HTTP in place of the page")
+    ] = False,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            envvar="SPACY_TABCNN_TOKEN",
+            show_envvar=False,
+            help="API: token that requests need. Other users of this computer see arguments: the "
+            "variable SPACY_TABCNN_TOKEN is safer",
+        ),
+    ] = None,
+    max_characters: Annotated[
+        int, typer.Option("--max-characters", min=1, help="API: maximum length of a text")
+    ] = 20_000,
+    max_texts: Annotated[
+        int, typer.Option("--max-texts", min=1, help="API: maximum number of texts of a request")
+    ] = 64,
+    max_bytes: Annotated[
+        int, typer.Option("--max-bytes", min=1, help="API: maximum size of a request's body")
+    ] = 2**23,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", "-b", min=1, help="API: texts to annotate at once")
+    ] = 32,
 ) -> None:
     """
-    Serve a page that annotates texts in the browser.
+    Serve a page that annotates texts in the browser, or an API.
 
     It shows entities, relations as arcs and as a list, filtered by their scores, the
     label table with its probabilities, and the annotation as JSON. It can switch
     between several models. Only this computer can open the page unless --host is
     set, and the page sends nothing anywhere else. Needs the extra `app`.
 
-    EXAMPLE:
+    With --api, it serves one model over HTTP with JSON: /annotate, /labels, /health,
+    and a description at /docs. Needs the extra `api`.
+
+    EXAMPLES:
 
     spacy tabcnn serve training/sample/model-best --port 8501
-    """
-    from ..app.server import serve
 
+    spacy tabcnn serve training/sample/model-best --api
+    """
     try:
         for model in models:
             check_kind(model, Kind.PIPELINE)
-        setup_gpu(gpu_id, silent=True)
-        serve(models, host=host, port=port, text=text, gpu_id=gpu_id)
+        if api:
+            limits = _Limits(max_characters, max_texts, max_bytes, batch_size)
+            _serve_api(models, host or "127.0.0.1", port, token, gpu_id, limits)
+        else:
+            from ..app.server import serve
+
+            setup_gpu(gpu_id, silent=True)
+            serve(models, host=host or "localhost", port=port, text=text, gpu_id=gpu_id)
     except (ImportError, OSError, ValueError) as err:
-        msg.fail("Could not serve the page", str(err), exits=1)
+        what = "page"
+        if api:
+            what = "API"
+        msg.fail(f"Could not serve the {what}", str(err), exits=1)
+
+
+class _Limits(NamedTuple):
+    """The options that limit requests, in the order of their names in `ApiLimits`."""
+
+    max_characters: int
+    max_texts: int
+    max_bytes: int
+    batch_size: int
+
+
+def _serve_api(
+    models: Sequence[str],
+    host: str,
+    port: int,
+    token: str | None,
+    gpu_id: int,
+    limits: _Limits,
+) -> None:
+    from ..app.api import ApiLimits
+    from ..app.api_server import serve_api
+
+    if len(models) != 1:
+        raise ValueError(
+            f"--api serves one model; {len(models)} are given. Start it for each model"
+        )
+    if token is None and host not in _LOOPBACK:
+        msg.warn(
+            f"Everyone who reaches {host}, port {port}, can use the API",
+            "Set a token in the variable SPACY_TABCNN_TOKEN",
+        )
+    msg.info(f"http://{host}:{port}/docs describes the API. Ctrl-C stops it")
+    serve_api(
+        models[0],
+        host=host,
+        port=port,
+        token=token,
+        gpu_id=gpu_id,
+        limits=ApiLimits(**limits._asdict()),
+    )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 
+from ..relations import get_relations, set_entity_scores, set_relations
 from .alignment import (
     CharacterSpan,
     Letters,
@@ -112,10 +113,17 @@ class CharacterEntities:
     report (ConversionReport): Counts the changed and the left-out entities.
     options (ReadingOptions): The rules for overlapping entities, and for entities that begin or end
         inside a token.
+    keep_scores (bool): Set the scores of entities and relations, since they are predictions. The
+        score of an annotated relation is 1.
     """
 
     def __init__(
-        self, doc: Doc, report: ConversionReport, options: ReadingOptions = DEFAULT_OPTIONS
+        self,
+        doc: Doc,
+        report: ConversionReport,
+        options: ReadingOptions = DEFAULT_OPTIONS,
+        *,
+        keep_scores: bool = False,
     ) -> None:
         self.doc = doc
         self.text = doc.text  # `doc.text` joins all words at each call
@@ -123,6 +131,9 @@ class CharacterEntities:
         self.options = options
         self.entities: list[EntityOffsets | None] = []
         self.index_of: dict[Hashable, int] = {}
+        self.keep_scores = keep_scores
+        self._scores: dict[int, float] = {}  # by the position in `entities`
+        self._relation_scores: dict[RelationIndices, float] = {}
         self._edges = TokenEdges(doc)
         self._letters = Letters(self.text)
         self._spans: dict[int, CharacterSpan] = {}  # by the position in `entities`
@@ -176,6 +187,25 @@ class CharacterEntities:
             )
         return self.index_of[item_id]
 
+    def set_score(self, score: JsonValue) -> None:
+        """Set the score of the last entity, if scores are kept.
+
+        score (JsonValue): The score, or None. A value that is no probability is counted.
+        """
+        probability = self._check_score(score)
+        if probability is not None:
+            self._scores[len(self.entities) - 1] = probability
+
+    def set_relation_score(self, relation: RelationIndices, score: JsonValue) -> None:
+        """Set the score of a relation, if scores are kept.
+
+        relation (RelationIndices): Its arguments, as positions in `entities`, and its label.
+        score (JsonValue): The score, or None. A value that is no probability is counted.
+        """
+        probability = self._check_score(score)
+        if probability is not None:
+            self._relation_scores.setdefault(relation, probability)
+
     def set_gold(
         self, relations: Iterable[RelationIndices] | None, *, orig_id: JsonValue, where: str
     ) -> Doc:
@@ -192,7 +222,7 @@ class CharacterEntities:
         self.doc, aligned = align_spans(self.doc, self._spans, self.report, align)
         for index in self._spans:
             self.entities[index] = aligned.get(index)
-        return set_gold(
+        doc = set_gold(
             self.doc,
             self.entities,
             relations,
@@ -201,6 +231,40 @@ class CharacterEntities:
             where=where,
             overlap=self.options.overlap,
         )
+        self._set_scores(doc)
+        return doc
+
+    def _check_score(self, score: JsonValue) -> float | None:
+        """Return a score that is kept, and count a value that is no probability."""
+        if not self.keep_scores or score is None:
+            return None
+        if isinstance(score, int | float) and not isinstance(score, bool) and 0 <= score <= 1:
+            return float(score)
+        self.report.ignored["scores that are no probabilities"] += 1
+        return None
+
+    def _set_scores(self, doc: Doc) -> None:
+        """Set the scores of the entities and relations that stayed, which have their offsets."""
+        entity_scores: dict[EntityOffsets, float] = {}
+        for index, score in self._scores.items():
+            entity = self.entities[index]
+            if entity is not None:
+                entity_scores.setdefault(entity, score)
+        if entity_scores:
+            scored = [ent for ent in doc.ents if _get_offsets(ent) in entity_scores]
+            set_entity_scores(doc, scored, [entity_scores[_get_offsets(ent)] for ent in scored])
+        if self._relation_scores:
+            self._set_relation_scores(doc)
+
+    def _set_relation_scores(self, doc: Doc) -> None:
+        scores = {}
+        for (head, tail, label), score in self._relation_scores.items():
+            scores[self.entities[head], self.entities[tail], label] = score
+        relations = []
+        for relation in get_relations(doc):
+            key = _get_offsets(relation.head), _get_offsets(relation.tail), relation.label
+            relations.append(relation._replace(score=scores.get(key, relation.score)))
+        set_relations(doc, relations)
 
     def _keeps_blank(self, span: CharacterSpan) -> bool:
         """Check whether an entity of white space stays, as tokens of the text."""
@@ -235,6 +299,10 @@ def get_gold_spans(
         entities, relations = get_gold(doc, report=report, where=where)
         spans = [Span(doc, *entity) for entity in entities]
         yield GoldSpans(position, doc, spans, relations, get_doc_id(doc, where))
+
+
+def _get_offsets(span: Span) -> EntityOffsets:
+    return span.start, span.end, span.label_
 
 
 def _count_utf16(text: str) -> list[int]:

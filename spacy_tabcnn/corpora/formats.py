@@ -17,6 +17,13 @@ from .fields import get_optional, has_any_field, has_field
 from .files import JsonValue, check_json_file, write_json, write_lines
 from .labelstudio import docs_to_labelstudio, labelstudio_to_docs
 from .options import DEFAULT_OPTIONS, ReadingOptions
+from .preannotation import (
+    DEFAULT_MODEL_VERSION,
+    Written,
+    docs_to_labelstudio_predictions,
+    docs_to_prodigy_predictions,
+    is_predicted,
+)
 from .prodigy import docs_to_prodigy, prodigy_to_docs
 from .records import find_first_object, read_records
 from .spert import docs_to_spert, spert_to_docs
@@ -33,12 +40,15 @@ class Format(NamedTuple):
     parse (Callable): From the content to documents and a report.
     render (Callable): From documents to content and a report.
     write (Callable): Writes content to a path.
+    render_predictions (Callable | None): From documents to content that holds predictions, and a
+        report; None if the format has no place for them.
     """
 
     read: Callable[[Path], object]
     parse: Callable[..., tuple[list[Doc], ConversionReport]]
     render: Callable[..., tuple[object, ConversionReport]]
     write: Callable[..., None]
+    render_predictions: Callable[..., tuple[object, ConversionReport]] | None = None
 
 
 _read_sentences = partial(read_records, unit="sentence")
@@ -51,8 +61,16 @@ FORMATS = {
     "doccano": Format(_read_documents, doccano_to_docs, docs_to_doccano, write_lines),
     "dygiepp": Format(_read_documents, dygiepp_to_docs, docs_to_dygiepp, write_lines),
     "brat": Format(find_brat, brat_to_docs, docs_to_brat, write_brat),
-    "prodigy": Format(_read_tasks, prodigy_to_docs, docs_to_prodigy, write_lines),
-    "labelstudio": Format(_read_tasks, labelstudio_to_docs, docs_to_labelstudio, write_json),
+    "prodigy": Format(
+        _read_tasks, prodigy_to_docs, docs_to_prodigy, write_lines, docs_to_prodigy_predictions
+    ),
+    "labelstudio": Format(
+        _read_tasks,
+        labelstudio_to_docs,
+        docs_to_labelstudio,
+        write_json,
+        docs_to_labelstudio_predictions,
+    ),
 }
 
 # The first step for files of other kinds, by their extension.
@@ -163,6 +181,8 @@ def write_annotations(
     format_name: str,
     source: str = "<docs>",
     strict: bool = False,
+    written_as: Written | None = None,
+    model_version: str = DEFAULT_MODEL_VERSION,
 ) -> ConversionReport:
     """Write annotated documents to a file in one of the annotation formats.
 
@@ -171,10 +191,26 @@ def write_annotations(
     format_name (str): The format.
     source (str): The file that the documents come from, for messages.
     strict (bool): Stop at the first entity or relation that cannot be represented.
+    written_as (Written | None): Finished annotations, or predictions with scores. None for
+        predictions if the format has a place for them and a component predicted a document.
+    model_version (str): The name of the model, in predictions.
     RETURNS (ConversionReport): Counts of the written and the left-out parts.
-    RAISES (ValueError): In strict mode.
+    RAISES (ValueError): In strict mode, or if the format has no place for predictions.
     """
     format_ = get_format(format_name)
+    if written_as is Written.PREDICTIONS and format_.render_predictions is None:
+        raise ValueError(
+            f"the format {format_name} has no place for predictions. Choose labelstudio or "
+            "prodigy, or write annotations"
+        )
+    if format_.render_predictions is not None and written_as is not Written.ANNOTATIONS:
+        docs = list(docs)
+        if written_as is Written.PREDICTIONS or any(map(is_predicted, docs)):
+            content, report = format_.render_predictions(
+                docs, source=source, strict=strict, model_version=model_version
+            )
+            format_.write(Path(path), content)
+            return report
     content, report = format_.render(docs, source=source, strict=strict)
     format_.write(Path(path), content)
     return report

@@ -93,7 +93,7 @@ def docs_to_labelstudio(
     """Turn documents into Label Studio's JSON.
 
     Each task has one completed annotation, with relations to the right. A document keeps its id if
-    it has one. An annotation has no place for scores.
+    it has one. An annotation has no place for scores; see `preannotation`.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -149,6 +149,7 @@ def _read_task(
     where = locate(where, "id", orig_id)
     # A task without a text is malformed, also if it has no annotation to read.
     data = get_field(task, "data", dict, where)
+    is_predicted = not _get_completed(task, where)
     docs = []
     for annotation in _choose_annotations(task, options, report, where):
         text, tag = read_text(
@@ -159,7 +160,8 @@ def _read_task(
             utf16=options.utf16,
             where=where,
         )
-        found = CharacterEntities(nlp.make_doc(text.text), report, options)
+        doc = nlp.make_doc(text.text)
+        found = CharacterEntities(doc, report, options, keep_scores=is_predicted)
         relations = _read_results(annotation, found, text, tag, where)
         docs.append(found.set_gold(relations, orig_id=orig_id, where=where))
     if options.unannotated and not docs:
@@ -301,7 +303,9 @@ def _read_results(
             others[str(get_optional(result, "id"))] = kind
     relations: list[RelationIndices] = []
     for here, result in joined:
-        relations += _get_relations(result, found, others, here)
+        for relation in _get_relations(result, found, others, here):
+            relations.append(relation)
+            found.set_relation_score(relation, get_optional(result, "score"))
     return relations
 
 
@@ -338,6 +342,7 @@ def _add_region(
             found.add(None, start, end, label, where)
         else:
             found.add(region_id, start, end, label, where)
+        found.set_score(get_optional(result, "score"))
 
 
 def _leave_out(
@@ -397,34 +402,31 @@ def _is_label(value: JsonValue) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _render_document(gold: GoldSpans) -> JsonObject:
-    results = [
-        *map(_render_region, range(len(gold.spans)), gold.spans),
-        *map(_render_relation, gold.relations),
-    ]
-    return {
-        "id": gold.any_id,
-        "data": {"text": gold.doc.text},
-        "annotations": [{"result": results}],
-    }
+def render_region(position: int, start: int, end: int, text: str, label: str) -> JsonObject:
+    """Return an entity as a region.
 
-
-def _render_region(position: int, span: Span) -> JsonObject:
+    position (int): Its position among the entities, which makes its id.
+    start (int): Its first character.
+    end (int): The character after its last one.
+    text (str): Its text.
+    label (str): Its label.
+    RETURNS (JsonObject): The result of the type `labels`.
+    """
     return {
         "id": f"T{position}",
         "from_name": "label",
         "to_name": "text",
         "type": "labels",
-        "value": {
-            "start": span.start_char,
-            "end": span.end_char,
-            "text": span.text,
-            "labels": [span.label_],
-        },
+        "value": {"start": start, "end": end, "text": text, "labels": [label]},
     }
 
 
-def _render_relation(relation: RelationIndices) -> JsonObject:
+def render_relation(relation: RelationIndices) -> JsonObject:
+    """Return a relation as a result.
+
+    relation (RelationIndices): The positions of head and tail, and the label.
+    RETURNS (JsonObject): The result of the type `relation`.
+    """
     head, tail, label = relation
     return {
         "type": "relation",
@@ -433,3 +435,19 @@ def _render_relation(relation: RelationIndices) -> JsonObject:
         "direction": "right",
         "labels": [label],
     }
+
+
+def _render_document(gold: GoldSpans) -> JsonObject:
+    results = [
+        *map(_render_span, range(len(gold.spans)), gold.spans),
+        *map(render_relation, gold.relations),
+    ]
+    return {
+        "id": gold.any_id,
+        "data": {"text": gold.doc.text},
+        "annotations": [{"result": results}],
+    }
+
+
+def _render_span(position: int, span: Span) -> JsonObject:
+    return render_region(position, span.start_char, span.end_char, span.text, span.label_)

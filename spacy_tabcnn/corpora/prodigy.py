@@ -99,8 +99,8 @@ def docs_to_prodigy(
 ) -> tuple[list[str], ConversionReport]:
     """Turn documents into Prodigy's JSONL, with their tokens and the answer "accept".
 
-    The id of a document goes to `meta.id`, which Prodigy shows with the task. The format has no
-    place for scores.
+    The id of a document goes to `meta.id`, which Prodigy shows with the task. Scores are left out;
+    `preannotation` writes tasks with scores.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -181,7 +181,9 @@ def _read_document(
         doc = _make_doc(task, text, nlp, offsets, where)
     else:
         doc = nlp.make_doc(text)
-    found = CharacterEntities(doc, report, options)
+    # A task without an answer is not annotated yet: its entities and relations are suggestions.
+    is_predicted = not has_field(task, "answer")
+    found = CharacterEntities(doc, report, options, keep_scores=is_predicted)
     _add_entities(task, found, offsets, where)
     relations = _get_relations(task, found, offsets, where)
     orig_id = get_orig_id(get_optional(task, "meta"), "id", where)
@@ -227,6 +229,7 @@ def _add_entities(task: JsonValue, found: CharacterEntities, offsets: Offsets, w
             found.add(None, start, end, label, here)
         else:
             found.add((start, end), start, end, label, here)
+        found.set_score(get_optional(span, "score"))
 
 
 def _get_relations(
@@ -246,6 +249,7 @@ def _get_relations(
             found.report.drop(Reason.NOT_AN_ENTITY, here, what)
         else:
             relations.append((head, tail, label))
+            found.set_relation_score((head, tail, label), get_optional(relation, "score"))
     return relations
 
 
@@ -293,21 +297,12 @@ def _get_offsets(span: JsonValue, offsets: Offsets, where: str) -> tuple[int, in
     return offsets.find(start, end, where)
 
 
-def _render_document(gold: GoldSpans) -> JsonObject:
-    spans = gold.spans
-    task: JsonObject = {
-        "text": gold.doc.text,
-        "tokens": list(map(_render_token, gold.doc)),
-        "spans": [{"text": span.text, **_render_span(span)} for span in spans],
-        "relations": [_render_relation(relation, spans) for relation in gold.relations],
-        "answer": ACCEPT,
-    }
-    if gold.orig_id is not None:
-        task["meta"] = {"id": gold.orig_id}
-    return task
+def render_token(token: Token) -> JsonObject:
+    """Return a token as an item of `tokens`.
 
-
-def _render_token(token: Token) -> JsonObject:
+    token (Token): The token.
+    RETURNS (JsonObject): Its text, offsets, position, and whether a space follows.
+    """
     return {
         "text": token.text,
         "start": token.idx,
@@ -317,7 +312,12 @@ def _render_token(token: Token) -> JsonObject:
     }
 
 
-def _render_span(span: Span) -> JsonObject:
+def render_span(span: Span) -> JsonObject:
+    """Return an entity as a span.
+
+    span (Span): The entity.
+    RETURNS (JsonObject): Its characters, its tokens (the last one included) and its label.
+    """
     return {
         "start": span.start_char,
         "end": span.end_char,
@@ -327,12 +327,38 @@ def _render_span(span: Span) -> JsonObject:
     }
 
 
-def _render_relation(relation: RelationIndices, spans: Sequence[Span]) -> JsonObject:
-    head, child, label = relation
+def render_arc(head: JsonObject, child: JsonObject, label: str) -> JsonObject:
+    """Return a relation as an item of `relations`.
+
+    head (JsonObject): The span of its head, as from `render_span`.
+    child (JsonObject): The span of its tail.
+    label (str): Its label.
+    RETURNS (JsonObject): The relation.
+    """
     return {
-        "head": spans[head].end - 1,
-        "child": spans[child].end - 1,
-        "head_span": _render_span(spans[head]),
-        "child_span": _render_span(spans[child]),
+        "head": head["token_end"],
+        "child": child["token_end"],
+        "head_span": head,
+        "child_span": child,
         "label": label,
     }
+
+
+def _render_document(gold: GoldSpans) -> JsonObject:
+    spans = list(map(render_span, gold.spans))
+    shown: list[JsonObject] = []
+    for span, rendered in zip(gold.spans, spans, strict=True):
+        shown.append({"text": span.text, **rendered})
+    relations: list[JsonObject] = []
+    for head, child, label in gold.relations:
+        relations.append(render_arc(spans[head], spans[child], label))
+    task: JsonObject = {
+        "text": gold.doc.text,
+        "tokens": list(map(render_token, gold.doc)),
+        "spans": shown,
+        "relations": relations,
+        "answer": ACCEPT,
+    }
+    if gold.orig_id is not None:
+        task["meta"] = {"id": gold.orig_id}
+    return task

@@ -215,7 +215,7 @@ def check_pipelines(models: Sequence[str | Path]) -> None:
 
 def _find_lack(model: str | Path) -> str | None:
     """Describe a pipeline that predicts no relations; return None if it predicts some."""
-    path = _find_config(model)
+    path = find_config(model)
     config = read_config(path)
     if not is_package(str(model)):
         read_part(path, lambda _: check_config(config))
@@ -228,7 +228,13 @@ def _find_lack(model: str | Path) -> str | None:
     return _describe_lack(model, names, disabled)
 
 
-def _find_config(model: str | Path) -> Path:
+def find_config(model: str | Path) -> Path:
+    """Find the config of a pipeline. Its meta.json is next to it.
+
+    model (str | Path): Name or folder of the pipeline.
+    RETURNS (Path): The file.
+    RAISES (ValueError): If there is no such pipeline.
+    """
     folder = Path(model)
     if is_package(str(model)):
         folder = get_package_path(str(model))

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from spacy_tabcnn.bulk.graph import make_graph, normalise, write_graph
+from spacy_tabcnn.bulk.graph import make_graph, write_graph
+from spacy_tabcnn.bulk.mentions import normalise
 
 TEXTS = ["ANN lives in  Rome .", "Zoe\u0301 😀\x01 and ann live in Rome."]
 
@@ -185,6 +186,10 @@ RELATION = {"head": 0, "tail": 0, "label": "R", "score": None}
         ({"entities": [{**ENTITY, "label": None}]}, "entity 0: the field 'label' is NoneType"),
         ({"entities": [{**ENTITY, "label": ""}]}, "entity 0: the field 'label' is ''"),
         ({"entities": [{**ENTITY, "score": "0.5"}]}, "entity 0: the field 'score' is a string"),
+        (
+            {"entities": [{**ENTITY, "score": 10**400}]},
+            "entity 0: the field 'score' is an integer",
+        ),
         ({"entities": [{**ENTITY, "score": True}]}, "entity 0: the field 'score' is bool"),
         ({"entities": [{**ENTITY, "score": float("nan")}]}, "entity 0: the field 'score' is float"),
         ({"relations": {}}, "the field 'relations' is an object"),
@@ -234,5 +239,5 @@ def test_the_output_is_not_the_input(annotated):
 
 
 def test_another_suffix_is_refused(annotated, tmp_path):
-    with pytest.raises(ValueError, match=r"out.json: .* expected .graphml or .csv"):
-        write_graph(annotated, tmp_path / "out.json")
+    with pytest.raises(ValueError, match=r"out.xml: .* expected .graphml, .csv, .* or .cypher"):
+        write_graph(annotated, tmp_path / "out.xml")

@@ -99,3 +99,12 @@ def test_without_rejects_the_exit_code_is_0(run_spacy, tiny_run, tmp_path):
     arguments = ("tabcnn", "annotate", tiny_run / "model-last", tmp_path / "in.csv")
     result = run_spacy(*arguments, tmp_path / "out.csv", "--fail-on-rejects")
     assert result.exit_code == 0, result.output
+
+
+def test_annotate_writes_tasks(run_spacy, tiny_run, source, tmp_path):
+    arguments = ("tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.json")
+    result = run_spacy(*arguments, "-t", "body", "--format", "labelstudio")
+    assert result.exit_code == 0, result.output
+    tasks = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert [task["data"]["id"] for task in tasks] == ["a", "b"]
+    assert all(set(task) == {"data", "predictions"} for task in tasks)

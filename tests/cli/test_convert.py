@@ -97,6 +97,26 @@ def test_one_annotation_format_to_another(run_spacy, spert, tmp_path):
     assert read(tmp_path / "tags.json")[0]["tags"] == ["B-Peop", "L-Peop", "O", "O", "U-Loc"]
 
 
+def test_predictions_are_written_for_annotation_tools(run_spacy, spert, tmp_path):
+    arguments = ("tabcnn", "convert", spert, tmp_path / "tasks.json", "--to", "labelstudio")
+    result = run_spacy(*arguments, "--as", "predictions", "--model-version", "m-1")
+    assert result.exit_code == 0 and "1 documents written as predictions" in flat(result)
+    [task] = read(tmp_path / "tasks.json")
+    assert "annotations" not in task and task["predictions"][0]["model_version"] == "m-1"
+    result = run_spacy("tabcnn", "convert", tmp_path / "tasks.json", tmp_path / "a.spacy")
+    assert "The output holds no document" in result.output
+    result = run_spacy(
+        "tabcnn", "convert", tmp_path / "tasks.json", tmp_path / "a.spacy", "--predictions"
+    )
+    assert result.exit_code == 0 and "1 documents in" in flat(result)
+
+
+def test_a_spacy_file_needs_no_form(run_spacy, spert, tmp_path):
+    arguments = ("tabcnn", "convert", spert, tmp_path / "a.spacy", "--as", "predictions")
+    result = run_spacy(*arguments)
+    assert result.exit_code == 1 and "--as is for annotation files" in flat(result)
+
+
 def test_jsonl_output_is_doccano(run_spacy, spert, tmp_path):
     run_spacy("tabcnn", "convert", spert, tmp_path / "curie.jsonl")
     assert read(tmp_path / "curie.jsonl")["text"] == "Marie Curie worked in Paris "

@@ -14,7 +14,7 @@ def annotated(run_spacy, tiny_run, tmp_path):
     return output
 
 
-@pytest.mark.parametrize("suffix", ["graphml", "csv"])
+@pytest.mark.parametrize("suffix", ["graphml", "csv", "json", "cypher"])
 def test_graph_reads_what_annotate_wrote(run_spacy, annotated, tmp_path, suffix):
     if suffix == "graphml":
         pytest.importorskip("networkx")
@@ -27,3 +27,19 @@ def test_graph_reads_what_annotate_wrote(run_spacy, annotated, tmp_path, suffix)
 def test_graph_refuses_other_files(run_spacy, annotated, tmp_path):
     result = run_spacy("tabcnn", "graph", annotated, tmp_path / "out.png")
     assert result.exit_code == 1 and "Could not make the graph" in result.output
+
+
+def test_graph_fills_a_folder_for_neo4j(run_spacy, annotated, tmp_path):
+    arguments = ("tabcnn", "graph", annotated, tmp_path / "neo4j", "--format", "neo4j")
+    assert run_spacy(*arguments, "--merge", "exact").exit_code == 0
+    names = sorted(path.name for path in (tmp_path / "neo4j").iterdir())
+    assert names == ["graph.cypher", "nodes.csv", "relationships.csv"]
+
+
+@pytest.mark.parametrize(
+    "option,message",
+    [(("--merge", "label"), "--merge is 'label'"), (("--format", "dot"), "unknown format 'dot'")],
+)
+def test_graph_refuses_unknown_choices(run_spacy, annotated, tmp_path, option, message):
+    result = run_spacy("tabcnn", "graph", annotated, tmp_path / "out.csv", *option)
+    assert result.exit_code == 1 and message in result.output

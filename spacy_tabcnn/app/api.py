@@ -1,0 +1,318 @@
+"""The API: annotation over HTTP, as an application of FastAPI."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ..about import __version__
+from ..bulk.rows import RowResult
+from .api_errors import describe_problems, make_error
+from .api_page import render_page
+from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
+from .content import MAX_CHARACTERS
+from .guard import Asgi, Guard
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+    from starlette.responses import Response
+
+_LOGGER = logging.getLogger("uvicorn.error")
+# The documentation page loads nothing, from this server or others.
+_PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class ApiLimits(NamedTuple):
+    """The limits of requests.
+
+    max_characters (int): Maximum length of a text.
+    max_texts (int): Maximum number of texts of a request.
+    max_bytes (int): Maximum size of the body of a request.
+    max_waiting (int): Maximum number of texts that wait for the pipeline.
+    batch_size (int): Number of texts that go through the pipeline at once.
+    """
+
+    max_characters: int = MAX_CHARACTERS
+    max_texts: int = 64
+    max_bytes: int = 2**23
+    max_waiting: int = DEFAULT_WAITING
+    batch_size: int = DEFAULT_BATCH
+
+
+class ServedPipeline(NamedTuple):
+    """A pipeline as the API serves it.
+
+    name (str): Its name and version.
+    entities (list[str]): The labels of its entities.
+    relations (list[str]): The labels of its relations.
+    annotate (Callable): Annotates texts.
+    """
+
+    name: str
+    entities: list[str]
+    relations: list[str]
+    annotate: Callable[[Sequence[str]], Sequence[RowResult]]
+
+
+class Texts(BaseModel):
+    """The body of a request: one text or several."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: Annotated[str | None, Field(description="One text")] = None
+    texts: Annotated[list[str] | None, Field(description="Several texts", min_length=1)] = None
+
+    @model_validator(mode="after")
+    def _check_one_field(self) -> "Texts":
+        if (self.text is None) == (self.texts is None):
+            raise ValueError("give either 'text', a string, or 'texts', a list of strings")
+        if not all(map(_is_unicode, self.list_texts())):
+            raise ValueError("a text has half a surrogate pair, which is no Unicode")
+        return self
+
+    def list_texts(self) -> list[str]:
+        """List the texts.
+
+        RETURNS (list[str]): The texts.
+        """
+        if self.texts is None:
+            return [str(self.text)]
+        return self.texts
+
+
+def _is_unicode(text: str) -> bool:
+    """Check that a text can be encoded: JSON can hold half a surrogate pair, such as "\\ud83d"."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class Entity(BaseModel):
+    """An entity, by its characters (code points) in the text."""
+
+    start: int
+    end: Annotated[int, Field(description="The character after the last one")]
+    label: str
+    score: float | None
+
+
+class Relation(BaseModel):
+    """A relation between two entities."""
+
+    head: Annotated[int, Field(description="Position in `entities`")]
+    tail: Annotated[int, Field(description="Position in `entities`")]
+    label: str
+    score: float
+
+
+class Annotation(BaseModel):
+    """The annotation of a text, or the reason why it failed."""
+
+    entities: list[Entity]
+    relations: list[Relation]
+    error: Annotated[str | None, Field(description="Only if the pipeline failed on the text")] = (
+        None
+    )
+
+
+class Annotations(BaseModel):
+    """The annotation of each text, in the order of the request."""
+
+    annotations: list[Annotation]
+
+
+class Labels(BaseModel):
+    """The labels that the pipeline predicts."""
+
+    entities: list[str]
+    relations: list[str]
+
+
+class Health(BaseModel):
+    """The state of the server."""
+
+    status: str
+    model: str
+    version: Annotated[str, Field(description="Of spacy_tabcnn")]
+    waiting: Annotated[int, Field(description="Texts that wait for the pipeline")]
+
+
+class ErrorDetail(BaseModel):
+    """A reason."""
+
+    status: int
+    message: str
+
+
+class Error(BaseModel):
+    """The answer to a request that fails."""
+
+    error: ErrorDetail
+
+
+_ERRORS = {
+    401: "The token is missing or wrong",
+    413: "A text is too long, or there are too many",
+    422: "The body does not fit",
+    500: "The pipeline failed",
+    503: "The server is busy or shuts down: try again",
+}
+
+
+def make_api(
+    pipeline: ServedPipeline,
+    executor: ThreadPoolExecutor,
+    *,
+    limits: ApiLimits | None = None,
+    token: str | None = None,
+) -> Asgi:
+    """Make the application.
+
+    pipeline (ServedPipeline): The pipeline.
+    executor (ThreadPoolExecutor): One thread, in which the pipeline was loaded.
+    limits (ApiLimits | None): The limits of requests; None for the default ones.
+    token (str | None): The token that requests need; None for none.
+    RETURNS (Asgi): The application.
+    RAISES (ImportError): If FastAPI is missing.
+    """
+    limits = limits or ApiLimits()
+    app = _make_app(token)
+    batcher = Batcher(
+        pipeline.annotate,
+        executor,
+        batch_size=limits.batch_size,
+        max_waiting=limits.max_waiting,
+    )
+
+    @asynccontextmanager
+    async def run_batcher(_: "FastAPI") -> AsyncIterator[None]:
+        batcher.start()
+        yield
+        await batcher.close()
+
+    app.router.lifespan_context = run_batcher
+    _add_errors(app)
+    _add_annotate(app, batcher, limits)
+    _add_descriptions(app, pipeline, batcher)
+    return Guard(app, token=token, max_bytes=limits.max_bytes)
+
+
+def _make_app(token: str | None) -> "FastAPI":
+    try:
+        from fastapi import Depends, FastAPI
+        from fastapi.security import HTTPBearer
+    except ImportError as err:
+        raise ImportError(
+            f'The API needs fastapi ({err}). Install it with: pip install "spacy-tabcnn[api]"'
+        ) from err
+    dependencies = []
+    if token is not None:
+        # For the description only: `Guard` checks the token before the body is read.
+        dependencies.append(Depends(HTTPBearer(auto_error=False)))
+    return FastAPI(
+        title="spacy_tabcnn",
+        version=__version__,
+        description="Entities and relations of texts.",
+        docs_url=None,  # FastAPI's own pages load scripts from the network
+        redoc_url=None,
+        dependencies=dependencies,
+    )
+
+
+def _add_errors(app: "FastAPI") -> None:
+    """Make all errors one form. Nothing of a request is in an answer, since it may be secret."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+
+    async def refuse_body(_: "Request", error: Exception) -> "Response":
+        message = "the body cannot be read"
+        if isinstance(error, RequestValidationError):
+            message = describe_problems(error.errors())
+        return make_error(422, message)
+
+    async def refuse(_: "Request", error: Exception) -> "Response":
+        if isinstance(error, HTTPException):
+            return make_error(error.status_code, str(error.detail), error.headers)
+        return make_error(500, "the request failed")
+
+    async def fail(_: "Request", error: Exception) -> "Response":
+        return make_error(500, f"the request failed ({type(error).__name__}). See the log")
+
+    app.add_exception_handler(RequestValidationError, refuse_body)
+    app.add_exception_handler(HTTPException, refuse)
+    app.add_exception_handler(Exception, fail)
+
+
+def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
+    from starlette.responses import JSONResponse
+
+    responses: dict[int | str, dict[str, object]] = {}
+    for status, description in _ERRORS.items():
+        responses[status] = {"model": Error, "description": description}
+
+    @app.post("/annotate", response_model=Annotations, responses=responses)
+    async def annotate(body: Texts) -> "Response":
+        """Annotate one text or several.
+
+        Requests that arrive together go through the pipeline as one batch.
+        """
+        texts = body.list_texts()
+        excess = _find_excess(texts, limits)
+        if excess:
+            return make_error(413, excess)
+        try:
+            results = await batcher.submit(texts)
+        except BusyError:
+            return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
+        except ClosedError:
+            return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
+        except Exception as err:  # whatever the pipeline raises; uvicorn would close the connection
+            _LOGGER.exception("the pipeline failed")
+            name = type(err).__name__
+            return make_error(500, f"the pipeline failed ({name}). See the server's log")
+        return JSONResponse({"annotations": list(map(_to_annotation, results))})
+
+
+def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
+    """Return the reason why texts are too many or too long; empty if they are not."""
+    if len(texts) > limits.max_texts:
+        return f"the request has {len(texts):,} texts; at most {limits.max_texts:,} are allowed"
+    for position, text in enumerate(texts):
+        if len(text) > limits.max_characters:
+            return (
+                f"text {position} has {len(text):,} characters; at most "
+                f"{limits.max_characters:,} are allowed"
+            )
+    return ""
+
+
+def _to_annotation(result: RowResult) -> dict[str, object]:
+    if "reason" in result:
+        return {"entities": [], "relations": [], "error": result["reason"]}
+    return {"entities": result["entities"], "relations": result["relations"]}
+
+
+def _add_descriptions(app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher) -> None:
+    from starlette.responses import HTMLResponse
+
+    @app.get("/labels", response_model=Labels)
+    async def get_labels() -> Labels:
+        """List the labels that the pipeline predicts."""
+        return Labels(entities=pipeline.entities, relations=pipeline.relations)
+
+    @app.get("/health", response_model=Health)
+    async def get_health() -> Health:
+        """Report that the server is up. It needs no token."""
+        return Health(
+            status="ok", model=pipeline.name, version=__version__, waiting=batcher.n_waiting
+        )
+
+    @app.get("/docs", include_in_schema=False, response_model=None)
+    async def get_page() -> "Response":
+        content = render_page(app.openapi())
+        return HTMLResponse(content, headers={"Content-Security-Policy": _PAGE_POLICY})

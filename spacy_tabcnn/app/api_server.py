@@ -1,0 +1,132 @@
+"""The server of the API, by uvicorn."""
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+
+from spacy.language import Language
+from thinc.api import require_gpu
+
+from ..bulk.rows import RowResult
+from ..bulk.texts import annotate_texts
+from ..pipeline.base import RelationPipe
+from ..pipeline.loading import load_pipeline
+from ..runtime.heap import freeze_heap
+from .api import ApiLimits, ServedPipeline, make_api
+
+# Seconds that requests in flight have to end after the signal to stop.
+SHUTDOWN_SECONDS = 30
+
+
+def serve_api(
+    model: str,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8501,
+    token: str | None = None,
+    gpu_id: int = -1,
+    limits: ApiLimits | None = None,
+) -> None:
+    """Serve the API until it is interrupted. Requests in flight are answered first.
+
+    model (str): Name or folder of the pipeline.
+    host (str): Address at which the server listens.
+    port (int): Port at which the server listens.
+    token (str | None): The token that requests need; None for none.
+    gpu_id (int): The GPU, or -1 for the CPU.
+    limits (ApiLimits | None): The limits of requests; None for the default ones.
+    RAISES (ImportError): If FastAPI or uvicorn is missing.
+    RAISES (OSError): If the server cannot listen there.
+    RAISES (ValueError): If there is no such pipeline, or the token is empty.
+    """
+    try:
+        from uvicorn import Config, Server
+    except ImportError as err:
+        raise ImportError(
+            f'The API needs uvicorn ({err}). Install it with: pip install "spacy-tabcnn[api]"'
+        ) from err
+    _check_token(token)
+    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as executor:
+        # In the thread that annotates: the choice of the GPU is valid for one thread.
+        pipeline = executor.submit(load_served, model, gpu_id).result()
+        app = make_api(pipeline, executor, limits=limits, token=token)
+        config = Config(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            ws="none",
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        )
+        with _stopping_quietly():
+            server = Server(config)
+            _run(server.run, host, port)
+
+
+def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
+    """Load a pipeline for the API.
+
+    model (str): Name or folder of the pipeline.
+    gpu_id (int): The GPU, or -1 for the CPU.
+    RETURNS (ServedPipeline): The pipeline.
+    RAISES (OSError): If there is no such pipeline.
+    RAISES (ValueError): If it predicts no relations, or its folder is refused.
+    """
+    if gpu_id >= 0:
+        require_gpu(gpu_id)
+    nlp = load_pipeline(model)
+    freeze_heap()
+    entities: dict[str, None] = {}
+    relations: dict[str, None] = {}
+    for _, component in nlp.pipeline:
+        if isinstance(component, RelationPipe):
+            entities.update(dict.fromkeys(component.label_scheme.entities))
+            relations.update(dict.fromkeys(component.label_scheme.relations))
+
+    def annotate(texts: Sequence[str]) -> Sequence[RowResult]:
+        return annotate_texts(nlp, texts)
+
+    return ServedPipeline(_describe(nlp), list(entities), list(relations), annotate)
+
+
+def _describe(nlp: Language) -> str:
+    meta = nlp.meta
+    return f"{meta['lang']}_{meta['name']}-{meta['version']}"
+
+
+def _check_token(token: str | None) -> None:
+    if token is not None and not token.strip():
+        raise ValueError("the token is empty. Set a long random one, or none")
+
+
+@contextmanager
+def _stopping_quietly() -> Iterator[None]:
+    """End without a traceback or an exit code of a signal, which uvicorn sends to itself again."""
+
+    def ignore(number: int, frame: FrameType | None) -> None:
+        """Do nothing: the server has stopped already."""
+
+    previous = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, ignore)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _run(run: Callable[[], None], host: str, port: int) -> None:
+    """Run a server; if it cannot start, raise an error with its address."""
+    try:
+        run()
+    except SystemExit as err:
+        if err.code:
+            raise OSError(
+                f"the server cannot listen at {host}, port {port}. Name another --port or --host"
+            ) from err

@@ -1,0 +1,302 @@
+"""The API: answers, limits, the token, and errors in one form."""
+
+import json
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+
+import pytest
+
+from spacy_tabcnn.app.api import ApiLimits, ServedPipeline, make_api
+
+pytest.importorskip("fastapi", reason="needs the extra api")
+uvicorn = pytest.importorskip("uvicorn", reason="needs the extra api")
+httpx = pytest.importorskip("httpx")
+
+LIMITS = ApiLimits(max_characters=20, max_texts=3, max_bytes=400)
+
+
+def annotate(texts):
+    """Annotate each text as one entity, and fail for some."""
+    results = []
+    for text in texts:
+        if text == "reject":
+            results.append({"reason": "ValueError: no"})
+        elif text == "break":
+            raise RuntimeError("secret")
+        else:
+            entity = {"start": 0, "end": len(text), "label": "A", "score": 0.5}
+            relation = {"head": 0, "tail": 0, "label": "R", "score": 1.0}
+            results.append({"entities": [entity], "relations": [relation]})
+    return results
+
+
+PIPELINE = ServedPipeline("en_test-1.0", ["A"], ["R"], annotate)
+
+
+@pytest.fixture(scope="module")
+def open_client():
+    """Serve the API at a free port of this computer, and open a client of it."""
+
+    @contextmanager
+    def open_(pipeline=PIPELINE, limits=LIMITS, token=None):
+        with ThreadPoolExecutor(1) as executor:
+            app = make_api(pipeline, executor, limits=limits, token=token)
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    app, host="127.0.0.1", port=0, log_level="critical", lifespan="on", ws="none"
+                )
+            )
+            thread = threading.Thread(target=server.run)
+            thread.start()
+            while not server.started:
+                time.sleep(0.01)
+            host, port = server.servers[0].sockets[0].getsockname()
+            with httpx.Client(base_url=f"http://{host}:{port}", trust_env=False) as client:
+                yield client
+            server.should_exit = True
+            thread.join(20)
+
+    return open_
+
+
+@pytest.fixture(scope="module")
+def client(open_client):
+    with open_client() as client:
+        yield client
+
+
+def get_error(response, status):
+    """Return the message of an error, which has the form of all errors."""
+    assert response.status_code == status, response.text
+    [error] = response.json().values()
+    assert error["status"] == status
+    return error["message"]
+
+
+def test_one_text_is_annotated(client):
+    response = client.post("/annotate", json={"text": "😀 Ann"})
+    assert response.status_code == 200
+    [annotation] = response.json()["annotations"]
+    assert annotation == {
+        "entities": [{"start": 0, "end": 5, "label": "A", "score": 0.5}],
+        "relations": [{"head": 0, "tail": 0, "label": "R", "score": 1.0}],
+    }
+
+
+def test_many_texts_are_annotated_in_order(client):
+    response = client.post("/annotate", json={"texts": ["a", "reject", ""]})
+    first, second, third = response.json()["annotations"]
+    assert first["entities"][0]["end"] == 1 and third["entities"][0]["end"] == 0
+    assert second == {"entities": [], "relations": [], "error": "ValueError: no"}
+
+
+def test_labels_and_health(client):
+    assert client.get("/labels").json() == {"entities": ["A"], "relations": ["R"]}
+    health = client.get("/health").json()
+    assert (health["status"], health["model"], health["waiting"]) == ("ok", "en_test-1.0", 0)
+
+
+def test_the_answers_fit_their_description(client):
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert {"Texts", "Annotations", "Annotation", "Entity", "Relation", "Error"} <= set(schemas)
+    from spacy_tabcnn.app.api import Annotations, Error
+
+    for body in ({"text": "a"}, {"texts": ["a", "reject"]}):
+        Annotations.model_validate(client.post("/annotate", json=body).json(), strict=True)
+    Error.model_validate(client.post("/annotate", json={}).json(), strict=True)
+
+
+def test_the_page_needs_no_network(client):
+    response = client.get("/docs")
+    assert "POST /annotate" in response.text and "GET /health" in response.text
+    for reference in ("http://", "https://", "src=", "<script", "@import", "url("):
+        text = response.text.replace("http://127.0.0.1:8501/annotate", "")
+        assert reference not in text
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    "body,message",
+    [
+        ({}, "give either 'text', a string, or 'texts', a list of strings"),
+        ({"text": "a", "texts": ["a"]}, "give either"),
+        ({"text": None}, "give either"),
+        ({"text": 5}, "text: Input should be a valid string"),
+        ({"texts": "abc"}, "texts: Input should be a valid list"),
+        ({"texts": []}, "texts: List should have at least 1 item"),
+        ({"texts": ["a", None]}, "texts.1: Input should be a valid string"),
+        ({"text": "a", "model": "x"}, "a field is unknown; expected 'text' or 'texts'"),
+        ([], "Input should be"),
+        ("a", "Input should be"),
+    ],
+)
+def test_a_body_that_does_not_fit_is_refused(client, body, message):
+    assert message in get_error(client.post("/annotate", json=body), 422)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b'{"text": "\\ud800"}',
+        b'{"text": NaN}',
+        b"[" * 399,
+        b'{"text": ' + b"9" * 300 + b"}",
+    ],
+)
+def test_a_body_that_is_no_text_is_refused(client, content):
+    headers = {"Content-Type": "application/json"}
+    response = client.post("/annotate", content=content, headers=headers)
+    assert response.status_code in (400, 422)
+    assert get_error(response, response.status_code)
+
+
+def test_no_value_of_a_request_is_in_an_error(client):
+    body = json.dumps({"text": ["secret"], "secret \ud800": 1})
+    headers = {"Content-Type": "application/json"}
+    response = client.post("/annotate", content=body, headers=headers)
+    assert get_error(response, 422) and "secret" not in response.text
+
+
+def test_other_content_types_are_refused(client):
+    headers = {"Content-Type": "text/plain"}
+    response = client.post("/annotate", content=b'{"text": "a"}', headers=headers)
+    assert get_error(response, 422)
+
+
+@pytest.mark.parametrize(
+    "body,message",
+    [
+        ({"text": "a" * 21}, "text 0 has 21 characters; at most 20"),
+        ({"texts": ["a", "a" * 21]}, "text 1 has 21 characters"),
+        ({"texts": ["a"] * 4}, "the request has 4 texts; at most 3"),
+        ({"texts": ["a" * 200] * 3}, "the body has more than 400 bytes"),
+    ],
+)
+def test_limits(client, body, message):
+    assert message in get_error(client.post("/annotate", json=body), 413)
+
+
+def test_text_at_the_limit_is_annotated(client):
+    assert client.post("/annotate", json={"texts": ["😀" * 20] * 3}).status_code == 200
+
+
+def test_a_body_without_a_length_is_limited(client):
+    parts = iter([b'{"text": "'] + [b" " * 100] * 5)
+    response = client.post("/annotate", content=parts)
+    assert "the body has more than 400 bytes" in get_error(response, 413)
+
+
+def test_unknown_paths_and_methods(client):
+    assert get_error(client.get("/"), 404)
+    assert get_error(client.get("/annotate"), 405)
+
+
+def test_a_failure_names_no_details(client):
+    message = get_error(client.post("/annotate", json={"text": "break"}), 500)
+    assert "RuntimeError" in message and "secret" not in message
+
+
+def test_a_failure_keeps_the_connection(client):
+    for _ in range(20):
+        assert client.post("/annotate", json={"text": "break"}).status_code == 500
+        assert client.post("/annotate", json={"text": "a"}).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def guarded(open_client):
+    with open_client(token="s3cret-ü") as client:
+        yield client
+
+
+@pytest.mark.parametrize("path", ["/annotate", "/labels", "/docs", "/openapi.json", "/none"])
+@pytest.mark.parametrize(
+    "header", [None, "", "Bearer", "Bearer wrong", "Basic s3cret-ü", "s3cret-ü"]
+)
+def test_without_the_token_nothing_is_answered(guarded, path, header):
+    headers = {} if header is None else {"Authorization": header.encode()}
+    response = guarded.get(path, headers=headers)
+    assert "token" in get_error(response, 401)
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_with_the_token(guarded):
+    for scheme in ("Bearer", "bearer"):
+        headers = {"Authorization": f"{scheme} s3cret-ü".encode()}
+        response = guarded.post("/annotate", json={"text": "a"}, headers=headers)
+        assert response.status_code == 200
+
+
+def test_the_token_is_asked_before_the_body_is_read(guarded):
+    assert get_error(guarded.post("/annotate", content=b"x" * 1000), 401)
+
+
+def test_health_needs_no_token(guarded):
+    assert guarded.get("/health").status_code == 200
+
+
+def test_without_fastapi_the_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(ImportError, match=r'pip install "spacy-tabcnn\[api\]"'):
+        make_api(PIPELINE, ThreadPoolExecutor(1))
+
+
+def test_requests_that_arrive_together_are_one_batch(open_client):
+    batches, started, go_on = [], threading.Event(), threading.Event()
+
+    def annotate_slowly(texts):
+        batches.append(list(texts))
+        started.set()
+        assert go_on.wait(20)
+        return annotate(texts)
+
+    def post(client, text):
+        return client.post("/annotate", json={"text": text}).json()["annotations"]
+
+    pipeline = PIPELINE._replace(annotate=annotate_slowly)
+    with open_client(pipeline=pipeline) as client, ThreadPoolExecutor(4) as pool:
+        first = pool.submit(post, client, "first")
+        assert started.wait(20)
+        others = [pool.submit(post, client, text) for text in ("a", "bb", "ccc")]
+        while client.get("/health").json()["waiting"] < 3:
+            pass
+        go_on.set()
+        assert [len(future.result()) for future in (first, *others)] == [1] * 4
+        ends = [future.result()[0]["entities"][0]["end"] for future in others]
+    assert ends == [1, 2, 3]
+    assert batches[0] == ["first"] and sorted(batches[1]) == ["a", "bb", "ccc"]
+
+
+def test_a_full_queue_answers_at_once(open_client):
+    started, go_on = threading.Event(), threading.Event()
+
+    def annotate_slowly(texts):
+        started.set()
+        assert go_on.wait(20)
+        return annotate(texts)
+
+    pipeline = PIPELINE._replace(annotate=annotate_slowly)
+    limits = LIMITS._replace(max_waiting=1)
+    with open_client(pipeline=pipeline, limits=limits) as client, ThreadPoolExecutor(2) as pool:
+        post = partial(client.post, "/annotate", json={"text": "a"})
+        running = pool.submit(post)
+        assert started.wait(20)
+        waiting = pool.submit(post)
+        while client.get("/health").json()["waiting"] < 1:
+            pass
+        response = post()
+        go_on.set()
+        assert running.result().status_code == waiting.result().status_code == 200
+    assert "try again" in get_error(response, 503) and response.headers["Retry-After"] == "1"
+
+
+def test_answers_are_the_json_of_annotate(client, tmp_path):
+    response = client.post("/annotate", json={"text": "a"})
+    assert response.headers["Content-Type"] == "application/json"
+    assert json.loads(response.content)["annotations"][0].keys() == {"entities", "relations"}

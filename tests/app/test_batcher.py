@@ -1,0 +1,94 @@
+"""The batches of requests."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from spacy_tabcnn.app.batcher import Batcher, ClosedError
+
+
+def run_batcher(use, annotate, **options):
+    """Run a coroutine that uses a batcher."""
+
+    async def run():
+        with ThreadPoolExecutor(1) as executor:
+            batcher = Batcher(annotate, executor, **options)
+            batcher.start()
+            try:
+                return await use(batcher)
+            finally:
+                await batcher.close()
+
+    return asyncio.run(run())
+
+
+def echo(texts):
+    return [{"reason": text} for text in texts]
+
+
+def test_clients_that_ask_again_share_batches():
+    batches = []
+
+    def annotate(texts):
+        batches.append(len(texts))
+        return echo(texts)
+
+    async def ask_repeatedly(batcher, name):
+        answers = [await batcher.submit([f"{name}{number}"]) for number in range(20)]
+        return [answer[0]["reason"] for answer in answers]
+
+    async def use(batcher):
+        return await asyncio.gather(*(ask_repeatedly(batcher, name) for name in "abcd"))
+
+    answers = run_batcher(use, annotate)
+    assert answers == [[f"{name}{number}" for number in range(20)] for name in "abcd"]
+    assert sum(batches) == 80 and len(batches) < 40
+
+
+def test_a_batch_ends_at_its_size():
+    batches = []
+
+    def annotate(texts):
+        batches.append(len(texts))
+        return echo(texts)
+
+    async def use(batcher):
+        await asyncio.gather(*(batcher.submit(["a", "b"]) for _ in range(6)))
+
+    run_batcher(use, annotate, batch_size=4)
+    assert batches == [4, 4, 4]
+
+
+def test_a_request_that_was_given_up_takes_no_time():
+    seen = []
+
+    def annotate(texts):
+        seen.extend(texts)
+        return echo(texts)
+
+    async def use(batcher):
+        task = asyncio.ensure_future(batcher.submit(["a"]))
+        await asyncio.sleep(0)
+        task.cancel()
+        return await batcher.submit(["b"])
+
+    assert run_batcher(use, annotate) == [{"reason": "b"}]
+    assert seen == ["b"]
+
+
+def test_a_wrong_number_of_results_is_an_error():
+    async def use(batcher):
+        await batcher.submit(["a"])
+
+    with pytest.raises(RuntimeError, match="0 results for 1 texts"):
+        run_batcher(use, lambda texts: [])
+
+
+def test_a_closed_batcher_takes_no_request():
+    async def use(batcher):
+        await batcher.close()
+        await batcher.submit(["a"])
+
+    with pytest.raises(ClosedError):
+        run_batcher(use, echo)
