@@ -149,7 +149,7 @@ def _read_task(
     where = locate(where, "id", orig_id)
     # A task without a text is malformed, also if it has no annotation to read.
     data = get_field(task, "data", dict, where)
-    is_predicted = not _get_completed(task, where)
+    is_predicted = not get_completed(task, where)
     docs = []
     for annotation in _choose_annotations(task, options, report, where):
         text, tag = read_text(
