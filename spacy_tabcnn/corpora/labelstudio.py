@@ -149,9 +149,11 @@ def _read_task(
     where = locate(where, "id", orig_id)
     # A task without a text is malformed, also if it has no annotation to read.
     data = get_field(task, "data", dict, where)
-    is_predicted = not get_completed(task, where)
+    completed: list[JsonValue] = []
+    if has_any_field(task, _ANNOTATIONS) or not options.unannotated:
+        completed = get_completed(task, where)
     docs = []
-    for annotation in _choose_annotations(task, options, report, where):
+    for annotation in _choose_annotations(task, completed, options, report):
         text, tag = read_text(
             data,
             _find_tags(annotation),
@@ -161,7 +163,7 @@ def _read_task(
             where=where,
         )
         doc = nlp.make_doc(text.text)
-        found = CharacterEntities(doc, report, options, keep_scores=is_predicted)
+        found = CharacterEntities(doc, report, options, keep_scores=not completed)
         relations = _read_results(annotation, found, text, tag, where)
         docs.append(found.set_gold(relations, orig_id=orig_id, where=where))
     if options.unannotated and not docs:
@@ -194,12 +196,12 @@ def _count_unannotated(report: ConversionReport, options: ReadingOptions) -> Non
 
 
 def _choose_annotations(
-    task: JsonValue, options: ReadingOptions, report: ConversionReport, where: str
+    task: JsonValue,
+    completed: list[JsonValue],
+    options: ReadingOptions,
+    report: ConversionReport,
 ) -> Sequence[JsonValue]:
     """Return the annotations of a task to read, and count the others."""
-    completed = []
-    if has_any_field(task, _ANNOTATIONS) or not options.unannotated:
-        completed = get_completed(task, where)
     wanted = completed
     if options.annotator not in (FIRST_ANNOTATOR, ALL_ANNOTATORS):
         wanted = [item for item in completed if options.annotator in get_annotators(item)]
