@@ -75,7 +75,7 @@ def test_defaults_are_those_of_the_authors(make_examples):
     "config, message",
     [
         ({"min_score": 1.5}, "Component 'mine': min_score is 1.5; expected a probability"),
-        ({"entity_threshold": -1}, "Component 'mine': entity_threshold is -1; expected a prob"),
+        ({"entity_threshold": -1.0}, "Component 'mine': entity_threshold is -1.0; expected"),
         ({"max_length": 1}, "Component 'mine': max_length is 1; expected at least 2 words"),
     ],
 )
