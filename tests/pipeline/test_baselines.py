@@ -1,8 +1,7 @@
-"""What the components of the systems that the paper compares its own with share: spans that may
-overlap in `doc.spans`, and the best of them in `doc.ents`.
+"""SpERT and PFN: spans that may overlap in `doc.spans`, and the best spans in `doc.ents`.
 
-They have spaCy's own trainable tok2vec here. What they share with `relation_table` is tested there
-at length."""
+The components have spaCy's own trainable tok2vec here. The tests of `relation_table` cover the
+base class at length."""
 
 import pickle
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""`spacy find-threshold` on the least score of a relation, for each component."""
+"""`spacy find-threshold` on the minimum score of a relation, for each component."""
 
 import pytest
 import spacy

@@ -297,7 +297,7 @@ def test_cells_are_those_of_the_pairs_words():
     ]
 
 
-# Relations: the least score
+# Relations: the minimum score
 
 
 @pytest.mark.parametrize("aggregation", ["mean", "any"])
