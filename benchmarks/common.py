@@ -57,6 +57,16 @@ RepeatsOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", help="Seed of the weights and of the choice of sentences")
 ]
+BatchesOption = Annotated[
+    int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")
+]
+MaxSecondsOption = Annotated[
+    float,
+    typer.Option("--max-seconds", help="Time after which a comparison starts no further round"),
+]
+MemoryOption = Annotated[
+    bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")
+]
 
 
 class Report(NamedTuple):

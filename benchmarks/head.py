@@ -14,6 +14,9 @@ from spacy_tabcnn.heads import TableCNN
 from spacy_tabcnn.heads.table_cnn.dense import DenseTableCNN
 
 from .common import (
+    BatchesOption,
+    MaxSecondsOption,
+    MemoryOption,
     OutputOption,
     RepeatsOption,
     Report,
@@ -299,17 +302,10 @@ def head_cli(
     layers: Annotated[
         list[int], typer.Option("--layers", help="Number of layers: 2 or 3")
     ] = LAYERS,
-    batches: Annotated[
-        int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")
-    ] = 5,
-    max_seconds: Annotated[
-        float,
-        typer.Option("--max-seconds", help="Time after which a comparison starts no further round"),
-    ] = 120.0,
+    batches: BatchesOption = 5,
+    max_seconds: MaxSecondsOption = 120.0,
     seed: SeedOption = 0,
-    memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")
-    ] = True,
+    memory: MemoryOption = True,
 ) -> None:
     """
     Time and memory of the table head, against plain Conv2d layers.

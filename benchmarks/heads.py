@@ -13,6 +13,9 @@ from spacy_tabcnn.heads import TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 
 from .common import (
+    BatchesOption,
+    MaxSecondsOption,
+    MemoryOption,
     OutputOption,
     RepeatsOption,
     Report,
@@ -198,17 +201,10 @@ def heads_cli(
     width: Annotated[
         int, typer.Option("--width", min=1, help="Width of the word embeddings")
     ] = Sizes().width,
-    batches: Annotated[
-        int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a pass runs")
-    ] = 5,
-    max_seconds: Annotated[
-        float,
-        typer.Option("--max-seconds", help="Time after which a comparison starts no further round"),
-    ] = 120.0,
+    batches: BatchesOption = 5,
+    max_seconds: MaxSecondsOption = 120.0,
     seed: SeedOption = 0,
-    memory: Annotated[
-        bool, typer.Option("--memory/--no-memory", help="Whether to measure memory too")
-    ] = True,
+    memory: MemoryOption = True,
 ) -> None:
     """
     Time and memory of all table heads, on the same inputs.
