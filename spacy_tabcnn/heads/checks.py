@@ -1,4 +1,6 @@
-"""Checks of options that several heads have."""
+"""Checks of options and inputs that several heads have."""
+
+from torch import Tensor
 
 
 def check_dropout(name: str, dropout: float) -> None:
@@ -11,4 +13,19 @@ def check_dropout(name: str, dropout: float) -> None:
     if not 0.0 <= dropout < 1.0:
         raise ValueError(
             f"{name}: dropout is {dropout}; expected a share from 0 up to, but not including, 1"
+        )
+
+
+def check_lengths(name: str, words: Tensor, lengths: Tensor) -> None:
+    """Check that lengths divide words into sentences.
+
+    name (str): Name of the head.
+    words (Tensor): Word embeddings, (words, width).
+    lengths (Tensor): Words of each sentence, int64 (sentences,), on the CPU.
+    RAISES (ValueError): If the lengths do not add up to the number of words.
+    """
+    n_words = int(lengths.sum())
+    if n_words != len(words):
+        raise ValueError(
+            f"{name}: the lengths add up to {n_words} words, but {len(words)} embeddings came"
         )

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_dropout
+from ..checks import check_dropout, check_lengths
 from ..dropout import drop
 from ..growth import check_kind, share_weights
 from ..places import Places
@@ -83,11 +83,7 @@ class PFN(nn.Module):
         RAISES (ValueError): If the lengths do not add up to the number of words.
         """
         lengths = lengths.cpu()
-        if int(lengths.sum()) != len(words):
-            raise ValueError(
-                f"PFN: the lengths add up to {int(lengths.sum())} words, but {len(words)} "
-                "embeddings came"
-            )
+        check_lengths("PFN", words, lengths)
         if not len(words):
             return self._empty_tables(words)
         device = words.device.type

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...labels import NO_RELATION, OUTSIDE
-from ..checks import check_dropout
+from ..checks import check_dropout, check_lengths
 from ..growth import check_kind, share_weights, start_labels
 from .attention import Groups, TableAttention
 from .diagonals import Diagonals
@@ -98,13 +98,8 @@ class TableSequence(nn.Module):
         RAISES (ValueError): If the lengths do not add up to the number of words.
         """
         lengths = lengths.cpu()
-        n_words = int(lengths.sum())
-        if n_words != len(words):
-            raise ValueError(
-                f"TableSequence: the lengths add up to {n_words} words, but {len(words)} "
-                "embeddings came"
-            )
-        if not n_words:
+        check_lengths("TableSequence", words, lengths)
+        if not len(words):
             no_tags = words.new_zeros(0, self.tagger.out_features)
             return no_tags, words.new_zeros(0, self.relations.out_features)
         device = words.device.type
