@@ -57,8 +57,8 @@ def naive_cell(encoder, direction, vector, neighbours):
 
 
 def naive_table(encoder, words, below):
-    """Compute the states of all cells, by cell: first of the recurrence from the upper left, then of
-    the recurrence from the lower right."""
+    """Compute the states of all cells, by cell: first of the recurrence from the upper left, then
+    of the recurrence from the lower right."""
     n = len(words)
     weights = torch.cat([encoder.row.weight, encoder.column.weight], dim=1)
     table = {}
