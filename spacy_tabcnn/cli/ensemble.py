@@ -31,7 +31,7 @@ def ensemble_cli(
     The models have a `relation_table` each, with the same labels: usually one config
     trained with several seeds. Models with the same frozen encoder share it, so the
     ensemble costs little more than one of them. Other models bring their encoders.
-    The remaining components and settings are those of the first model.
+    The first model provides the remaining components and the settings.
 
     EXAMPLE:
 

@@ -102,7 +102,7 @@ def _check_alike(first: _Member, member: _Member) -> None:
 
 
 def _share_encoders(members: Sequence[_Member]) -> None:
-    """Give each member that listens to another encoder than the first member's its own copy."""
+    """Copy the encoder into each member that listens to another one than the first member."""
     shared = dict(_find_encoders(members[0]))
     digests = {name: _digest(encoder) for name, encoder in shared.items()}
     for member in members[1:]:
