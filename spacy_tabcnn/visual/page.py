@@ -6,10 +6,6 @@ from markupsafe import Markup
 
 from .templates import render
 
-_PICTURES = """
-figure { margin: 0 0 2rem; overflow-x: auto; }
-"""
-
 
 def make_page(
     title: str,
@@ -38,18 +34,4 @@ def make_page(
         script=Markup(script),
         lang=lang,
         direction=direction,
-    )
-
-
-def make_picture_page(pictures: Iterable[str], *, lang: str = "en", direction: str = "ltr") -> str:
-    """Make an HTML page of pictures; a picture that is wider than the page scrolls by itself.
-
-    pictures (Iterable[str]): SVG pictures.
-    lang (str): Language of their text, as a code such as "en".
-    direction (str): Direction of their text, "ltr" or "rtl".
-    RETURNS (str): The page.
-    """
-    figures = map("<figure>{}</figure>".format, pictures)
-    return make_page(
-        "Entities and relations", figures, style=_PICTURES, lang=lang, direction=direction
     )
