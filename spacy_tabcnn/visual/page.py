@@ -1,24 +1,12 @@
 """HTML pages that need no other file."""
 
 from collections.abc import Iterable
-from html import escape
 
-_PAGE = """<!DOCTYPE html>
-<html lang="{lang}" dir="{direction}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-{body}
-</body>
-</html>
-"""
+from markupsafe import Markup
+
+from .templates import render
+
 _PICTURES = """
-:root { color-scheme: light dark; }
-body { margin: 1rem; font: 16px/1.5 system-ui, sans-serif; }
 figure { margin: 0 0 2rem; overflow-x: auto; }
 """
 
@@ -42,11 +30,14 @@ def make_page(
     script (str): JavaScript of the page; "" for none.
     RETURNS (str): The page.
     """
-    content = "\n".join(body)
-    if script:
-        content += f"\n<script>{script}</script>"
-    return _PAGE.format(
-        lang=escape(lang), direction=direction, title=escape(title), style=style, body=content
+    return render(
+        "page.html",
+        title=title,
+        body=Markup("\n").join(map(Markup, body)),
+        style=Markup(style),
+        script=Markup(script),
+        lang=lang,
+        direction=direction,
     )
 
 
