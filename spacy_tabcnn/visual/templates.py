@@ -1,7 +1,21 @@
 """The templates of pages and pictures, by Jinja2. Texts are escaped unless they are `Markup`."""
 
+from base64 import b64encode
+from hashlib import sha256
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+
+
+def hash_source(text: str) -> str:
+    """Compute the hash of a script or a style sheet, the only one that a page's policy allows.
+
+    text (str): The content of the element `script` or `style`.
+    RETURNS (str): The source expression of a Content-Security-Policy.
+    """
+    digest = b64encode(sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("spacy_tabcnn.visual"),
@@ -10,6 +24,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.filters["hash_source"] = hash_source
 
 
 def render(name: str, **values: object) -> Markup:
