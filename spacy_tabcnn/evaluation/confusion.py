@@ -8,9 +8,7 @@ from .errors import ErrorFinding, Unit
 
 # The headings beside labels. "wrong arguments": the relation has the right label, and entities of
 # wrong types.
-OtherHeading = Literal[
-    "wrong arguments", "wrong direction", "wrong boundary", "missed", "spurious"
-]
+OtherHeading = Literal["wrong arguments", "wrong direction", "wrong boundary", "missed", "spurious"]
 OTHER_HEADINGS: tuple[OtherHeading, ...] = get_args(OtherHeading)
 
 
@@ -61,11 +59,12 @@ def count_confusion(findings: Iterable[ErrorFinding], unit: Unit) -> Confusion:
     for finding in findings:
         if finding.unit == unit:
             counts[find_cell(finding)] += 1
-    rows, columns, labels = set(), set(), set()
+    rows: set[Heading] = set()
+    columns: set[Heading] = set()
     for row, column in counts:
         rows.add(row)
         columns.add(column)
-        labels.update(filter(_is_label, (row, column)))
+    labels = set(filter(_is_label, rows | columns))
     return Confusion(sorted(rows | labels), sorted(columns | labels), counts)
 
 

@@ -281,15 +281,16 @@ class _Places:
     def list_labels(self, finding: ErrorFinding) -> str:
         """List the numbers of the labels of a finding, with spaces between them."""
         numbers = set()
-        for item in filter(None, (finding.gold, finding.predicted)):
-            numbers.add(self.labels[finding.unit][item.label])
+        for item in (finding.gold, finding.predicted):
+            if item is not None:
+                numbers.add(self.labels[finding.unit][item.label])
         return " ".join(map(str, sorted(numbers)))
 
 
 class _TableCell(NamedTuple):
     """A cell of the confusion table: its number, its key, its CSS class and its column's name."""
 
-    count: int
+    number: int
     key: str
     style: str
     column: str
