@@ -2,8 +2,9 @@
 
 from base64 import b64encode
 from hashlib import sha256
+from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 
@@ -27,13 +28,18 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters["hash_source"] = hash_source
 
 
-def render(name: str, **values: object) -> Markup:
+def render(name: str, *, folder: Path | None = None, **values: object) -> Markup:
     """Fill a template.
 
     name (str): File name in the folder `templates`, such as "page.html".
+    folder (Path | None): A folder with further templates, which may extend these.
     values (object): The values of the template. A text is escaped; the result of another template
         is not escaped again.
     RETURNS (Markup): HTML or SVG.
     RAISES (jinja2.UndefinedError): If the template reads a value that is missing.
     """
-    return Markup(_ENVIRONMENT.get_template(name).render(values))
+    environment = _ENVIRONMENT
+    if folder is not None:
+        loaders = [FileSystemLoader(folder), PackageLoader("spacy_tabcnn.visual")]
+        environment = environment.overlay(loader=ChoiceLoader(loaders))
+    return Markup(environment.get_template(name).render(values))
