@@ -97,7 +97,7 @@ def draw_diagram(
     content = repr((width, layout.view, drawn_boxes, drawn_arcs))
     return render(
         "arcs.svg",
-        id=f"arcs-{crc32(content.encode('utf-8', 'backslashreplace')):08x}",
+        id=f"arcs-{crc32(content.encode()):08x}",
         view=layout.view,
         boxes=drawn_boxes,
         arcs=drawn_arcs,
@@ -233,7 +233,7 @@ def _draw_boxes(
                 rects = layout.place_box(index)
                 label = shorten(clean(box.label), SMALL, rects[0].width)
                 drawn[index] = _DrawnBox(
-                    _describe(f"{clean(span.text)}: {box.label}", score),
+                    _describe(f"{clean(span.text)}: {clean(box.label)}", score),
                     classes[index],
                     colours[box.label],
                     rects,
