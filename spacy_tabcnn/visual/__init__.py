@@ -18,7 +18,7 @@ from .label_table import draw_table
 from .options import PictureOptions, check_options
 from .passages import passages
 from .templates import render as fill_template
-from .text import choose_direction
+from .text import choose_direction, get_language
 
 __all__ = ["render"]
 
@@ -195,7 +195,8 @@ def _make_page(items: Sequence[Doc | Span], pictures: Sequence[Markup]) -> str:
     """Make an HTML page in the language of the first document."""
     lang, direction = "en", "ltr"
     for item in items[:1]:
-        lang, direction = _get_doc(item).lang_, choose_direction(_get_doc(item)[:])
+        doc = _get_doc(item)
+        lang, direction = get_language(doc) or lang, choose_direction(doc[:])
     return fill_template("pictures.html", pictures=pictures, lang=lang, direction=direction)
 
 

@@ -12,7 +12,7 @@ from .layout import Arc, Layout, Point, Rect
 from .lines import PADDING, SMALL, Box, nest_boxes
 from .options import PictureOptions, label_colours
 from .templates import render
-from .text import choose_direction, clean, measure, shorten
+from .text import choose_direction, clean, get_language, measure, shorten
 
 WIDTH, NARROW = 800, 340  # of lines of words, on large and on small screens
 CORNER = 7  # radius of an arc's corners
@@ -102,7 +102,7 @@ def draw_diagram(
         boxes=drawn_boxes,
         arcs=drawn_arcs,
         n_items=len(classes),
-        lang=passage.doc.lang_,
+        lang=get_language(passage.doc),
         direction=direction,
         options=options,
     )

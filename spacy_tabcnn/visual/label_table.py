@@ -9,7 +9,7 @@ from spacy.tokens import Span
 from .cells import Cell, CellLabel, Cells
 from .options import PictureOptions, label_colours
 from .templates import render
-from .text import clean
+from .text import clean, get_language
 
 # Share of a label's colour in its cell at probability 1. Text stays readable on it, in light and
 # in dark.
@@ -61,7 +61,9 @@ def draw_table(
     drawn: dict[Cell, _TableCell] = {}
     for (i, j), found in _select_cells(cells, passage).items():
         drawn[i, j] = _draw_cell((i, j), found, words, colours)
-    return render("table.html", words=words, cells=drawn, lang=passage.doc.lang_, options=options)
+    return render(
+        "table.html", words=words, cells=drawn, lang=get_language(passage.doc), options=options
+    )
 
 
 def _select_cells(cells: Cells, passage: Span) -> dict[Cell, Sequence[CellLabel]]:

@@ -2,7 +2,7 @@
 
 from unicodedata import bidirectional, category, east_asian_width
 
-from spacy.tokens import Span
+from spacy.tokens import Doc, Span
 
 # Widths of characters in Arial, in units of the font size.
 _CLASSES = (
@@ -75,6 +75,17 @@ def is_wide(char: str) -> bool:
     RETURNS (bool): True for the characters of East Asian scripts.
     """
     return east_asian_width(char) in "WF"
+
+
+def get_language(doc: Doc) -> str:
+    """Return the language of a document for HTML.
+
+    doc (Doc): The document.
+    RETURNS (str): Its code; empty if it is unknown, or the code of spaCy for several languages.
+    """
+    if doc.lang_ == "xx":
+        return ""
+    return doc.lang_
 
 
 def choose_direction(passage: Span) -> str:
