@@ -28,6 +28,8 @@ export default function ({ data, parentElement }) {
   const figures = data.map(markup => {
     const figure = document.createElement("figure");
     figure.innerHTML = markup;
+    // A picture that scrolls can be reached by the keyboard; a text breaks its lines.
+    if (!figure.querySelector(".entities")) figure.tabIndex = 0;
     return figure;
   });
   parentElement.querySelector(".figures").replaceChildren(...figures);
