@@ -70,7 +70,7 @@ def shoot_app(page: Page) -> None:
     for name, size in {"app-phone.png": TALL_PHONE, "app.png": DESKTOP}.items():
         page.set_viewport_size(size)
         page.goto(f"http://localhost:{PORT}")
-        page.locator("svg.displacy").wait_for()
+        page.locator(".tabcnn-arcs:visible").wait_for()
         page.screenshot(path=IMAGES / name)
 
 

@@ -79,4 +79,4 @@ def check_page(page):
         if violation["impact"] in SERIOUS:
             targets = [node["target"] for node in violation["nodes"]]
             findings.append((violation["id"], targets[:5]))
-    assert not findings
+    assert findings == [], findings

@@ -12,15 +12,11 @@ from ..documents import span_to_doc
 from ..evaluation.items import entity_items, relation_items
 from ..relations import doc_to_annotation, get_entity_scores, get_relations, set_relations
 from ..visual import render
+from ..visual.arcs import draw_fluid_diagram, list_labels
 from ..visual.cells import find_component
-from ..visual.label_table import label_colours
+from ..visual.options import label_colours
 from ..visual.passages import passages
 from ..visual.templates import render as render_template
-
-# Pictures have the colours and the font of the page around them, light or dark.
-_OPTIONS = {"color": "inherit", "bg": "transparent", "font": "inherit"}
-# Low arcs: many fit on a screen.
-_ARCS = {**_OPTIONS, "compact": True, "word_spacing": 32}
 
 
 # Maximum length of a text in a list of texts, in characters.
@@ -191,14 +187,15 @@ def draw_arcs(doc: Doc) -> list[str]:
     """Draw the relations of a document as arcs.
 
     doc (Doc): The document.
-    RETURNS (list[str]): An SVG picture for each passage with relations: a sentence, or several
-        sentences that a relation joins.
+    RETURNS (list[str]): HTML for each passage with relations: a sentence, or several sentences
+        that a relation joins.
     """
     starts = {relation.head.start for relation in get_relations(doc)}
+    labels = list_labels([doc])
     pictures = []
     for passage in passages(doc):
         if not starts.isdisjoint(range(passage.start, passage.end)):
-            pictures.append(str(render(passage, jupyter=False, options=_ARCS)))
+            pictures.append(str(draw_fluid_diagram(passage, labels=labels)))
     return pictures
 
 
@@ -211,10 +208,9 @@ def draw_label_table(
     colours (Mapping[str, str]): CSS colours by label.
     nlp (Language | None): The pipeline with the relation table that fills the cells. If None, the
         annotation fills them.
-    RETURNS (str): An SVG picture.
+    RETURNS (str): An HTML table.
     """
-    options = {**_OPTIONS, "colors": colours}
-    return str(render(passage, "table", nlp=nlp, jupyter=False, options=options))
+    return str(render(passage, "table", nlp=nlp, jupyter=False, options={"colors": colours}))
 
 
 def dump_annotation(doc: Doc) -> str:

@@ -20,7 +20,6 @@ th:last-child, td:last-child { padding-inline-end: 0; text-align: end;
   font-variant-numeric: tabular-nums; }
 .label { padding: .1rem .4rem; border-radius: .3rem; color: #000; white-space: nowrap; }
 svg { display: block; }
-.displacy { zoom: .8; }
 """
 # The markup comes from templates, which escape texts and labels.
 _JS = """
