@@ -6,9 +6,9 @@ import spacy
 from spacy.tokens import Span
 
 from spacy_tabcnn.app.content import (
-    MAX_CHARACTERS,
     choose_colours,
-    describe_excess,
+    cut_text,
+    describe_difference,
     draw_arcs,
     draw_entities,
     draw_label_table,
@@ -17,6 +17,8 @@ from spacy_tabcnn.app.content import (
     has_table,
     keep_relations,
     list_relations,
+    shorten,
+    take_part,
 )
 from spacy_tabcnn.relations import set_entity_scores
 from spacy_tabcnn.visual.options import label_colours
@@ -78,8 +80,8 @@ def test_relations_are_a_table_with_their_scores(doc):
 
 def test_entities_have_their_colours_labels_and_scores(doc):
     colours = colours_of(doc)
-    html = " ".join(draw_entities(doc, colours=colours).split())
-    marks = re.findall(r"<mark[^>]*background: (.*?); .*?> (\w+) <span[^>]*>(.*?)</span>", html)
+    html = re.sub("</?bdi>", "", draw_entities(doc, colours=colours))
+    marks = re.findall(r'<mark style="background: (.*?)">(\w+) <span[^>]*>(.*?)</span>', html)
     assert marks == [
         (colours["PER"], "Ann", "PER 0.50"),
         (colours["LOC"], "Rome", "LOC 0.25"),
@@ -142,6 +144,36 @@ def test_json_is_a_line_as_annotate_writes_it(run_spacy, tiny_run, tmp_path):
     assert json.loads(line)["relations"]
 
 
-def test_only_a_longer_text_than_the_limit_is_too_long():
-    assert describe_excess("x" * MAX_CHARACTERS) == ""
-    assert describe_excess("x" * (MAX_CHARACTERS + 1)).startswith("The text has 20,001 characters")
+def test_a_text_is_cut_into_sentences_with_their_annotation(doc):
+    assert cut_text([doc]) == [(0, 20), (20, 33)]
+    part = take_part(doc, 20, 33)
+    assert (part.doc.text, part.start) == ("Bob sleeps . ", 5)
+    assert [relation.label for relation in part.doc._.relations] == ["Self"]
+    ann = take_part(doc, 0, 20).doc.ents[0]
+    assert (ann.text, ann._.entity_score) == ("Ann", 0.5)
+
+
+def test_two_annotations_are_cut_where_both_have_a_boundary(doc, make_doc):
+    other = make_doc(doc.text.split(), [], [], sent_starts=[True, *[False] * 7])
+    assert cut_text([doc, other]) == [(0, 33)]
+
+
+def test_sentences_that_a_relation_joins_are_not_cut(doc):
+    ann, _, bob = doc.ents
+    doc._.relations = [(ann, bob, "knows")]
+    assert cut_text([doc]) == [(0, 33)]
+
+
+def test_the_difference_of_two_annotations_is_counted(doc):
+    other = doc.copy()
+    other.ents = [*doc.ents[:2], Span(other, 6, 7, label="X")]
+    other._.relations = []
+    assert describe_difference(doc, other) == (
+        "2 entities are the same; 1 only on the left and 1 only on the right. "
+        "0 relations are the same; 2 only on the left and 0 only on the right."
+    )
+
+
+def test_a_line_of_a_list_is_short():
+    assert shorten(" a\n b ") == "a b"
+    assert shorten("x" * 81) == f"{'x' * 80} …"
