@@ -222,7 +222,7 @@ def _pad(box: Box, words: Sequence[_Word], width: float) -> tuple[float, float]:
 
 
 def _place(words: Sequence[_Word], width: float) -> None:
-    """Give each word its line and its left edge."""
+    """Choose the line and the left edge of each word."""
     line, x = 0, 0.0
     for unit in _split_units(words, width):
         if x > 0 and x + unit[0].space + _measure_unit(unit) > width:

@@ -144,7 +144,7 @@ def _place_ports(
         distance = min(MAX_PORT_DISTANCE, (box.right - box.left) / (len(ports) + 1))
         place = box.middle - distance * (len(ports) - 1) / 2
         for port in sorted(ports):
-            free = _find_free(min(max(place, box.left), box.right), taken[band])
+            free = _find_free(place, taken[band], min(PORT_DISTANCE, distance))
             taken[band].append(free)
             if port.is_start:
                 starts[port.edge] = free
@@ -179,14 +179,14 @@ def _make_port(edge: int, box: Fragment, target: float, *, is_start: bool) -> _P
     return _Port(0, 0.0, edge, is_start)
 
 
-def _find_free(place: float, taken: Sequence[float]) -> float:
-    """Find the next place at which no other arc starts or ends."""
-    offset = 0
+def _find_free(place: float, taken: Sequence[float], distance: float) -> float:
+    """Find the next place at a distance from all other ends of arcs."""
+    offset = 0.0
     while True:
         for candidate in (place + offset, place - offset):
-            if not any(abs(candidate - other) < PORT_DISTANCE for other in taken):
+            if not any(abs(candidate - other) < 0.99 * distance for other in taken):
                 return candidate
-        offset += PORT_DISTANCE
+        offset += distance
 
 
 # Tracks: the heights at which arcs run.
