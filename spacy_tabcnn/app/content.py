@@ -12,12 +12,11 @@ from ..documents import span_to_doc
 from ..evaluation.items import entity_items, relation_items
 from ..relations import doc_to_annotation, get_entity_scores, get_relations, set_relations
 from ..visual import render
-from ..visual.arcs import draw_fluid_diagram, list_labels
+from ..visual.arcs import draw_fluid_diagram
 from ..visual.cells import find_component
-from ..visual.options import label_colours
+from ..visual.options import PictureOptions, label_colours
 from ..visual.passages import passages
 from ..visual.templates import render as render_template
-
 
 # Maximum length of a text in a list of texts, in characters.
 _MAX_LINE = 80
@@ -183,19 +182,20 @@ def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
     return render_template("entities.html", segments=segments, rest=doc.text[end:], colours=colours)
 
 
-def draw_arcs(doc: Doc) -> list[str]:
+def draw_arcs(doc: Doc, *, colours: Mapping[str, str]) -> list[str]:
     """Draw the relations of a document as arcs.
 
     doc (Doc): The document.
+    colours (Mapping[str, str]): CSS colours by label.
     RETURNS (list[str]): HTML for each passage with relations: a sentence, or several sentences
         that a relation joins.
     """
     starts = {relation.head.start for relation in get_relations(doc)}
-    labels = list_labels([doc])
-    pictures = []
+    pictures: list[str] = []
     for passage in passages(doc):
         if not starts.isdisjoint(range(passage.start, passage.end)):
-            pictures.append(str(draw_fluid_diagram(passage, labels=labels)))
+            options: PictureOptions = {"colors": colours}
+            pictures.append(draw_fluid_diagram(passage, labels=list(colours), options=options))
     return pictures
 
 

@@ -9,16 +9,17 @@ _CSS = """
 figure { margin: 0 0 .5rem; overflow-x: auto; overflow-wrap: anywhere;
   color: var(--st-text-color); }
 .entities { line-height: 2.1; white-space: pre-wrap; }
-mark { padding: .2rem .35rem; border-radius: .3rem; color: #000;
-  -webkit-box-decoration-break: clone; box-decoration-break: clone; }
-mark .label { padding: 0; font-size: .7rem; font-weight: 600; }
-table { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
-th, td { padding: .4rem .6rem .4rem 0; border-bottom: 1px solid var(--st-border-color);
-  text-align: start; }
-th { font-weight: 400; opacity: .7; }
-th:last-child, td:last-child { padding-inline-end: 0; text-align: end;
+mark, .relations span { padding: .15rem .35rem; border: 1px solid var(--label);
+  border-radius: .3rem; background: color-mix(in srgb, var(--label) 20%, transparent);
+  color: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }
+mark small { font-size: .7rem; font-weight: 600; }
+.relations { width: 100%; border-collapse: collapse; font-size: .9rem; overflow-wrap: normal; }
+.relations span { white-space: nowrap; }
+.relations :is(th, td) { padding: .4rem .6rem .4rem 0; text-align: start;
+  border-bottom: 1px solid var(--st-border-color); }
+.relations th { font-weight: 600; }
+.relations :is(th, td):last-child { padding-inline-end: 0; text-align: end;
   font-variant-numeric: tabular-nums; }
-.label { padding: .1rem .4rem; border-radius: .3rem; color: #000; white-space: nowrap; }
 svg { display: block; }
 """
 # The markup comes from templates, which escape texts and labels.

@@ -42,7 +42,12 @@ from spacy_tabcnn.sentences import sentence_bounds
 
 MAX_TABLE_WORDS = 120  # in one picture; browsers are slow with more cells
 _CACHED_TEXTS = 32
-_WIDTH = "<style>.stMainBlockContainer { max-width: %drem; padding-top: 2.5rem; }</style>"
+# Captions have the colour of other texts, since the lighter one is hard to read.
+_STYLE = """<style>
+.stMainBlockContainer { max-width: %drem; padding-top: 2.5rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {
+  color: inherit !important; opacity: 1 !important; }
+</style>"""
 
 
 @st.cache_resource(show_spinner="Loading the model …")
@@ -126,7 +131,7 @@ def main() -> None:
     st.set_page_config(page_title="Entities and relations")
     st.markdown("### Entities and relations")
     models = choose_models(settings.models)
-    st.html(_WIDTH % (38 + 22 * len(models)))
+    st.html(_STYLE % (38 + 22 * len(models)))
     st.session_state.setdefault("text", settings.text)
     text = ask_text(settings.examples)
     if not text.strip():
@@ -218,7 +223,7 @@ def ask_text(examples: Sequence[str]) -> str:
         )
     with st.form("annotate", border=False):
         st.text_area("Text", key="text", height=120, placeholder="Write or paste a text.")
-        st.form_submit_button("Annotate", type="primary")
+        st.form_submit_button("Annotate")
     return state.text
 
 
@@ -281,7 +286,13 @@ def choose_view(found: Sequence[Annotated]) -> tuple[list[Part], float]:
     docs = [annotated.doc for annotated in found]
     parts = [Part(doc) for doc in docs]
     bounds = cut_text(docs)
-    if len(bounds) > 1 and st.toggle("One sentence at a time", key="single"):
+    left, right = st.columns(2, vertical_alignment="center")
+    min_score = 0.0
+    if any(map(has_relations, docs)):
+        min_score = right.slider(
+            "Minimum score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
+        )
+    if len(bounds) > 1 and left.toggle("One sentence at a time", key="single"):
         text = docs[0].text
         start, end = st.selectbox(
             f"Sentence ({len(bounds):,})",
@@ -289,13 +300,9 @@ def choose_view(found: Sequence[Annotated]) -> tuple[list[Part], float]:
             format_func=lambda bound: shorten(text[slice(*bound)]),
         )
         parts = [take_part(doc, start, end) for doc in docs]
-    min_score = 0.0
-    if any(map(has_relations, docs)):
-        min_score = st.slider(
-            "Minimum score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
-        )
     if len(parts) > 1:
-        st.caption(describe_difference(*(keep_relations(part.doc, min_score) for part in parts)))
+        kept = [keep_relations(part.doc, min_score) for part in parts]
+        st.caption(describe_difference(*kept))
     return parts, min_score
 
 
@@ -345,7 +352,8 @@ def show_relations(doc: Doc, *, n_found: int, colours: Mapping[str, str], key: s
     elif not get_relations(doc):
         st.info(f"No relation reaches the minimum score; {n_found} below it.")
     else:
-        show_markup(key=f"arcs{key}", data=[*draw_arcs(doc), draw_relations(doc, colours=colours)])
+        pictures = draw_arcs(doc, colours=colours)
+        show_markup(key=f"arcs{key}", data=[*pictures, draw_relations(doc, colours=colours)])
 
 
 def show_table(part: Part, annotated: Annotated, *, colours: Mapping[str, str], key: str) -> None:

@@ -13,7 +13,7 @@ _SETTINGS = (
     "--browser.gatherUsageStats=false",
     "--client.toolbarMode=minimal",
     "--theme.light.primaryColor=#1f5fbf",
-    "--theme.dark.primaryColor=#3d7bd9",
+    "--theme.dark.primaryColor=#8fbaff",
 )
 
 

@@ -75,13 +75,13 @@ def test_relations_are_a_table_with_their_scores(doc):
         ["Bob", "Self", "Bob", "0.80"],
         ["Ann", "LivesIn", "Rome", "0.60"],
     ]
-    assert f'style="background: {colours["Self"]}">Self<' in html
+    assert f'style="--label: {colours["Self"]}">Self<' in html
 
 
 def test_entities_have_their_colours_labels_and_scores(doc):
     colours = colours_of(doc)
     html = re.sub("</?bdi>", "", draw_entities(doc, colours=colours))
-    marks = re.findall(r'<mark style="background: (.*?)">(\w+) <span[^>]*>(.*?)</span>', html)
+    marks = re.findall(r'<mark style="--label: (.*?)">(\w+) <small>(.*?)</small>', html)
     assert marks == [
         (colours["PER"], "Ann", "PER 0.50"),
         (colours["LOC"], "Rome", "LOC 0.25"),
@@ -97,18 +97,23 @@ def test_texts_and_labels_are_escaped(make_doc):
     doc = make_doc(["<b>", "x"], [(0, 1, "<i>"), (1, 2, "T")], [(0, 1, "<u>")])
     colours = colours_of(doc)
     markup = [draw(doc, colours=colours) for draw in (draw_entities, draw_relations)]
-    markup += [*draw_arcs(doc), draw_label_table(doc[:], colours=colours)]
+    markup += [*draw_arcs(doc, colours=colours), draw_label_table(doc[:], colours=colours)]
     assert not any(tag in picture for picture in markup for tag in ("<b>", "<i>", "<u>"))
 
 
 def test_only_sentences_with_relations_have_arcs(rome):
-    [picture] = draw_arcs(rome)
+    [picture] = draw_arcs(rome, colours=colours_of(rome))
     assert "Rome" in picture and "Bob" not in picture
-    assert draw_arcs(keep_relations(rome, 0.7)) == []
+    assert draw_arcs(keep_relations(rome, 0.7), colours={}) == []
+
+
+def test_arcs_have_the_colours_of_the_page(rome):
+    [arcs] = draw_arcs(rome, colours={"PER": "#123456", "LOC": "#234567", "LivesIn": "#345678"})
+    assert "#123456" in arcs and "#345678" in arcs
 
 
 def test_pictures_take_the_colours_of_the_page(rome):
-    [arcs] = draw_arcs(rome)
+    [arcs] = draw_arcs(rome, colours=colours_of(rome))
     assert "color: inherit; background: transparent" in arcs
     assert "; color:" not in draw_label_table(rome[:], colours=colours_of(rome))
 
