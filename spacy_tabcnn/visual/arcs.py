@@ -1,5 +1,6 @@
 """Entities as boxes around words and relations as arcs between them, in SVG."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 from zlib import crc32
@@ -87,7 +88,8 @@ def draw_diagram(
     arcs, names = _list_arcs(passage, boxes, relations, width)
     direction = choose_direction(passage)
     layout = Layout(passage, boxes, arcs, width=width, is_mirrored=direction == "rtl")
-    colours = {"": "currentColor", **label_colours(labels), **options.get("colors", {})}
+    colours = defaultdict(lambda: "currentColor", label_colours(labels))
+    colours.update(options.get("colors", {}))
     classes = _group_items(len(boxes), arcs)
     drawn_boxes = _draw_boxes(passage, boxes, layout, classes, colours)
     drawn_arcs = []
@@ -221,26 +223,23 @@ def _draw_boxes(
     colours: Mapping[str, str],
 ) -> list[_DrawnBox]:
     """Draw words and boxes in text order; an outer box comes before the boxes in it."""
-    drawn: dict[int, _DrawnBox] = {}
-    pieces: list[_DrawnBox] = []
     scores = get_entity_scores(passage.doc)
+    drawn = []
+    for index, box in enumerate(boxes):
+        span = passage[box.start : box.end]
+        score = scores.get((span.start_char, span.end_char, box.label))
+        rects = layout.place_box(index)
+        label = clean(box.label)
+        title = _describe(f"{clean(span.text)}: {label}".removesuffix(": "), score)
+        name = shorten(label, SMALL, rects[0].width)
+        drawn.append(_DrawnBox(title, classes[index], colours[box.label], rects, [], name))
+    pieces = []
+    placed: set[int] = set()
     for run in layout.lines.runs:
         for index in reversed(run.boxes):
-            if index not in drawn:
-                box = boxes[index]
-                span = passage[box.start : box.end]
-                score = scores.get((span.start_char, span.end_char, box.label))
-                rects = layout.place_box(index)
-                label = shorten(clean(box.label), SMALL, rects[0].width)
-                drawn[index] = _DrawnBox(
-                    _describe(f"{clean(span.text)}: {clean(box.label)}", score),
-                    classes[index],
-                    colours[box.label],
-                    rects,
-                    [],
-                    label,
-                )
+            if index not in placed:
                 pieces.append(drawn[index])
+                placed.add(index)
         text = _DrawnText(run.text, layout.place_run(run))
         if run.boxes:
             drawn[run.boxes[0]].texts.append(text)
@@ -286,10 +285,8 @@ def _round_corners(points: Sequence[Point]) -> str:
     path = f"M{_format(points[0])}"
     for before, corner, after in zip(points, points[1:], points[2:], strict=False):
         start, end = _approach(corner, before), _approach(corner, after)
-        path += (
-            f"L{start.x:.1f},{start.y:.1f}Q{corner.x:.1f},{corner.y:.1f} {end.x:.1f},{end.y:.1f}"
-        )
-    return f"{path}L{points[-1].x:.1f},{points[-1].y:.1f}"
+        path += f"L{_format(start)}Q{_format(corner)} {_format(end)}"
+    return f"{path}L{_format(points[-1])}"
 
 
 def _approach(corner: Point, other: Point) -> Point:

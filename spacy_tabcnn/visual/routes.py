@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from .lines import Fragment
 
-PORT_DISTANCE = 7  # minimum distance of two ends of arcs
+PORT_DISTANCE = 7.0  # minimum distance of two ends of arcs
 MAX_PORT_DISTANCE = 14  # distance of two ends of arcs at a box with enough room
 GAP = 8  # between two arcs in a track
 
@@ -144,7 +144,7 @@ def _place_ports(
         distance = min(MAX_PORT_DISTANCE, (box.right - box.left) / (len(ports) + 1))
         place = box.middle - distance * (len(ports) - 1) / 2
         for port in sorted(ports):
-            free = _find_free(place, taken[band], min(PORT_DISTANCE, distance))
+            free = _find_free(place, box, taken[band])
             taken[band].append(free)
             if port.is_start:
                 starts[port.edge] = free
@@ -179,14 +179,24 @@ def _make_port(edge: int, box: Fragment, target: float, *, is_start: bool) -> _P
     return _Port(0, 0.0, edge, is_start)
 
 
-def _find_free(place: float, taken: Sequence[float], distance: float) -> float:
-    """Find the next place at a distance from all other ends of arcs."""
-    offset = 0.0
+def _find_free(place: float, box: Fragment, taken: Sequence[float]) -> float:
+    """Find the next place at a box that keeps its distance from all ends of arcs.
+
+    If there is none, the distance is halved.
+    """
+    distance = PORT_DISTANCE
     while True:
-        for candidate in (place + offset, place - offset):
-            if not any(abs(candidate - other) < 0.99 * distance for other in taken):
-                return candidate
-        offset += distance
+        offset = 0.0
+        while offset < box.right - box.left:
+            for candidate in (place + offset, place - offset):
+                if box.left <= candidate <= box.right and _is_free(candidate, taken, distance):
+                    return candidate
+            offset += distance
+        distance /= 2
+
+
+def _is_free(place: float, taken: Iterable[float], distance: float) -> bool:
+    return not any(abs(place - other) < 0.99 * distance for other in taken)
 
 
 # Tracks: the heights at which arcs run.

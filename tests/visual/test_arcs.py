@@ -81,7 +81,7 @@ def test_titles_have_the_scores_of_predictions(make_doc):
 def test_arguments_that_are_no_entities_are_boxes_too(make_doc):
     doc = make_doc("a b c d", [], [])
     doc._.relations = [(doc[0:2], doc[3:4], "R")]
-    assert list(items(draw(doc[:]), "item")) == ["a b: ", "d: ", "a b → R → d"]
+    assert list(items(draw(doc[:]), "item")) == ["a b", "d", "a b → R → d"]
 
 
 def test_a_box_within_another_one_is_smaller_on_all_sides(make_doc):

@@ -122,3 +122,11 @@ def test_nothing_is_white_in_the_dark(browser, paths, style, selector):
     found = background(page.locator(selector).first)
     assert found in ("rgba(0, 0, 0, 0)", background(page.locator("body")))
     page.close()
+
+
+def test_words_of_a_table_are_readable_in_a_dark_page_that_says_nothing(browser, curie):
+    page = browser.new_page()
+    table = render(curie, "table", jupyter=False)
+    page.set_content(f'<body style="background: #111; color: #eee">{table}')
+    assert background(page.locator("tbody th").first) == "oklch(0 0 0)"
+    page.close()
