@@ -8,7 +8,7 @@ from streamlit.components.v2 import component
 _CSS = """
 figure { margin: 0 0 .5rem; overflow-x: auto; overflow-wrap: anywhere;
   color: var(--st-text-color); }
-.entities { line-height: 2.1; white-space: pre-wrap; }
+.entities { padding-inline-end: .5rem; line-height: 2.1; white-space: pre-wrap; }
 mark, .relations span { padding: .15rem .35rem; border: 1px solid var(--label);
   border-radius: .3rem; background: color-mix(in srgb, var(--label) 20%, transparent);
   color: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; }

@@ -286,24 +286,30 @@ def choose_view(found: Sequence[Annotated]) -> tuple[list[Part], float]:
     docs = [annotated.doc for annotated in found]
     parts = [Part(doc) for doc in docs]
     bounds = cut_text(docs)
-    left, right = st.columns(2, vertical_alignment="center")
+    place = st.container()
+    if len(bounds) > 1:
+        left, place = st.columns(2, vertical_alignment="center")
+        if left.toggle("One sentence at a time", key="single"):
+            start, end = _choose_sentence(docs[0].text, bounds)
+            parts = [take_part(doc, start, end) for doc in docs]
     min_score = 0.0
     if any(map(has_relations, docs)):
-        min_score = right.slider(
+        min_score = place.slider(
             "Minimum score", 0.0, 1.0, 0.0, 0.01, help="Relations with a lower score are left out."
         )
-    if len(bounds) > 1 and left.toggle("One sentence at a time", key="single"):
-        text = docs[0].text
-        start, end = st.selectbox(
-            f"Sentence ({len(bounds):,})",
-            bounds,
-            format_func=lambda bound: shorten(text[slice(*bound)]),
-        )
-        parts = [take_part(doc, start, end) for doc in docs]
     if len(parts) > 1:
         kept = [keep_relations(part.doc, min_score) for part in parts]
         st.caption(describe_difference(*kept))
     return parts, min_score
+
+
+def _choose_sentence(text: str, bounds: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Let the visitor choose a sentence of a text."""
+    return st.selectbox(
+        f"Sentence ({len(bounds):,})",
+        bounds,
+        format_func=lambda bound: shorten(text[slice(*bound)]),
+    )
 
 
 def show_part(part: Part, annotated: Annotated, min_score: float, key: str) -> None:

@@ -33,7 +33,7 @@ def serve(
     host (str): Address at which the server listens.
     port (int): Port at which the server listens.
     text (str): Text with which the page starts.
-    examples (Path | None): A file with an example in each line; None for those of the package.
+    examples (Path | None): A file with an example in each line; None for the default examples.
     max_characters (int): Maximum length of a text.
     gpu_id (int): The GPU, or -1 for the CPU.
     RAISES (ImportError): If Streamlit is not installed.

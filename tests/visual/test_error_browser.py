@@ -48,7 +48,7 @@ def shown(page):
 
 
 def names(page):
-    return page.locator("article:visible h3").all_inner_texts()
+    return page.locator("article:visible h3").all_text_contents()
 
 
 def export(page, name):
@@ -85,9 +85,9 @@ def test_findings_are_sorted_by_score(page):
     page.get_by_label("Order").select_option("lowest score first")
     assert names(page)[0] == "Document 1"
     first = page.locator("article:visible li").first
-    assert first.inner_text().startswith("spurious")
+    assert first.text_content().startswith("spurious")
     page.get_by_label("Order").select_option("as in the corpus")
-    assert first.inner_text().startswith("missed")
+    assert first.text_content().startswith("missed")
 
 
 def test_documents_are_divided_into_pages(page):
