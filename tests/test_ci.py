@@ -34,7 +34,12 @@ def read_pins(name):
 
 def read_requirements(metadata):
     """Return the packages that setup.cfg requires."""
-    lines = metadata["options"]["install_requires"].splitlines()
+    return read_lines(metadata["options"]["install_requires"])
+
+
+def read_lines(text):
+    """Return the packages in lines of setup.cfg, comments aside."""
+    lines = text.splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -45,9 +50,18 @@ def find_calls(text):
 
 
 def test_the_local_run_calls_every_script():
+    assert find_calls((ROOT / ".ci" / "run").read_text(encoding="utf-8")) == SCRIPTS
+
+
+def test_the_local_run_waits_for_all_that_runs_beside_other_steps():
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    [looped] = re.findall(r"for name in (.+); do", text)
-    assert find_calls(text) | set(looped.split()) == SCRIPTS
+    started = set(re.findall(r"^ *start ([a-z-]+) ", text, re.MULTILINE))
+    assert started == set(re.findall(r"^finish ([a-z-]+)$", text, re.MULTILINE))
+
+
+def test_the_local_run_tests_with_the_heavy_packages():
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert text.index("pip install -r requirements-heavy.txt") < text.index("\n.ci/tests")
 
 
 def test_the_hosted_run_calls_the_same_scripts(workflow):
@@ -85,6 +99,30 @@ def test_the_hosted_run_installs_every_extra(workflow, metadata):
     )
     # A hosted machine has no GPU.
     assert {*extras.split(","), "gpu-cuda13"} == set(metadata["options.extras_require"])
+
+
+def test_the_main_job_installs_what_the_package_requires_and_a_builder_of_wheels(metadata):
+    required = {requirement.name for requirement in read_requirements(metadata)}
+    assert set(read_pins("requirements.txt")) == required | {"build"}
+
+
+def test_the_packages_of_each_extra_are_pinned_for_the_tests(metadata):
+    pins = {**read_pins("requirements-dev.txt"), **read_pins("requirements-heavy.txt")}
+    pins.update(read_pins("requirements.txt"))
+    for name, lines in metadata["options.extras_require"].items():
+        # No machine of the tests has this version of CUDA.
+        if name == "gpu-cuda13":
+            continue
+        for requirement in read_lines(lines):
+            assert pins[requirement.name] in requirement.specifier, (name, requirement)
+
+
+def test_the_requirements_of_the_tests_name_each_extra(metadata):
+    text = ""
+    for name in ("requirements-dev.txt", "requirements-heavy.txt"):
+        text += (ROOT / name).read_text(encoding="utf-8")
+    named = ",".join(re.findall(r"^-e \.\[(.+)\]$", text, re.MULTILINE)).split(",")
+    assert sorted([*named, "gpu-cuda13"]) == sorted(metadata["options.extras_require"])
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-oldest.txt"])
