@@ -21,7 +21,7 @@ TEXT = "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in J
 DESKTOP = ViewportSize(width=1000, height=1000)
 PHONE = ViewportSize(width=390, height=844)
 TALL_PHONE = ViewportSize(width=390, height=1150)
-WIDE = ViewportSize(width=1600, height=1200)
+WIDE = ViewportSize(width=1280, height=1200)
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -70,12 +70,12 @@ def shoot_app(page: Page) -> None:
     for name, size in {"app-phone.png": TALL_PHONE, "app.png": DESKTOP}.items():
         page.set_viewport_size(size)
         page.goto(f"http://localhost:{PORT}")
-        page.locator("svg.displacy").wait_for()
+        page.locator(".tabcnn-arcs:visible").wait_for()
         page.screenshot(path=IMAGES / name)
 
 
 def shoot_pictures(page: Page, model: str) -> None:
-    """Make the screenshots of arcs and of a label table.
+    """Make the screenshots of arcs and of a label table: wide and narrow, light and dark.
 
     page (Page): A page of the browser.
     model (str): Name or folder of the pipeline.
@@ -83,13 +83,17 @@ def shoot_pictures(page: Page, model: str) -> None:
     nlp = spacy.load(model)
     doc = nlp(TEXT)
     pages = {
-        "arcs.png": render(doc, page=True),
-        "table.png": render(doc, "table", nlp=nlp, page=True),
+        "arcs": (render(doc, page=True, jupyter=False), "svg:visible"),
+        "table": (render(doc, "table", nlp=nlp, page=True, jupyter=False), ".tabcnn-table"),
     }
-    page.set_viewport_size(WIDE)
-    for name, markup in pages.items():
+    for name, (markup, selector) in pages.items():
         page.set_content(markup or "")
-        page.locator("svg").screenshot(path=IMAGES / name)
+        for width, size in {"": WIDE, "-phone": PHONE}.items():
+            page.set_viewport_size(size)
+            for scheme in ("dark", "light"):
+                page.emulate_media(color_scheme=scheme)
+                suffix = f"{width}-{scheme}".removesuffix("-light")
+                page.locator(selector).screenshot(path=IMAGES / f"{name}{suffix}.png")
 
 
 def shoot_errors(page: Page, errors: Path) -> None:

@@ -2,30 +2,18 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from pathlib import Path
+
+from markupsafe import Markup
+
+from spacy_tabcnn.visual.templates import render
 
 from .sections import NONE, FigureSection, ListSection, Section, TableSection
 
 TITLE = "TabERT-CNN: the paper's experiments"
 # The first characters of numbers in a table.
 _NUMERIC = f"0123456789+−<{NONE}"
-_STYLE = """
-body { font: 15px/1.45 Georgia, serif; color: #111; max-width: 1100px; margin: 2em auto;
-  padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.1em; margin: 2em 0 .5em; }
-table { border-collapse: collapse; font: 13px/1.35 Arial, sans-serif; border-top: 2px solid;
-  border-bottom: 2px solid; }
-th { text-align: left; border-bottom: 1px solid; }
-th, td { padding: 2px 10px 2px 0; vertical-align: top; }
-td.number, th.number { text-align: right; white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
-tr.paper td { color: #666; } .wide { overflow-x: auto; } .note { font-size: 13px; color: #444; }
-img { max-width: 100%; }
-@media print {
-  body { max-width: none; } h2 { break-after: avoid; } img, table { break-inside: avoid; }
-}
-"""
+_TEMPLATES = Path(__file__).with_name("templates")
 
 
 def to_markdown(sections: Iterable[Section]) -> str:
@@ -42,7 +30,7 @@ def to_markdown(sections: Iterable[Section]) -> str:
 
 def _section_to_markdown(section: Section) -> list[str]:
     if isinstance(section, FigureSection):
-        image = f"![{section.title}]({section.name}.png)"
+        image = f"![{section.title}]({section.name}.svg)"
         return [image, "", f"Data: `{section.name}.json`."]
     if isinstance(section, ListSection):
         return [f"- {line}." for line in section.lines] or ["Nothing."]
@@ -58,67 +46,38 @@ def _row_to_markdown(row: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def to_html(sections: Iterable[Section], folder: Path) -> str:
+def to_html(sections: Sequence[Section], folder: Path) -> str:
     """Write the report as one page that requires no other file.
 
-    sections (Iterable[Section]): The sections.
+    sections (Sequence[Section]): The sections.
     folder (Path): The folder of the figures.
     RETURNS (str): The page.
     """
-    lines = [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f"<title>{TITLE}</title>",
-        f"<style>{_STYLE}</style>",
-        "</head>",
-        "<body>",
-        f"<h1>{TITLE}</h1>",
-    ]
+    images = {}
     for section in sections:
-        lines += [f"<h2>{escape(section.title)}</h2>", *_section_to_html(section, folder)]
-    return "\n".join([*lines, "</body>", "</html>", ""])
+        if isinstance(section, FigureSection):
+            content = (folder / f"{section.name}.svg").read_bytes()
+            images[section.name] = base64.b64encode(content).decode("ascii")
+    return render(
+        "report.html",
+        folder=_TEMPLATES,
+        title=TITLE,
+        sections=sections,
+        images=images,
+        choose_classes=_choose_classes,
+        is_from_paper=_is_from_paper,
+    )
 
 
-def _section_to_html(section: Section, folder: Path) -> list[str]:
-    if isinstance(section, FigureSection):
-        image = base64.b64encode((folder / f"{section.name}.svg").read_bytes()).decode("ascii")
-        source = f"data:image/svg+xml;base64,{image}"
-        return [f'<img alt="{escape(section.title)}" src="{source}">']
-    if isinstance(section, ListSection):
-        if not section.lines:
-            return ["<p>Nothing.</p>"]
-        items = "".join(f"<li>{escape(line)}.</li>" for line in section.lines)
-        return [f"<ul>{items}</ul>"]
-    if not section.rows:
-        return ["<p>Not run.</p>"]
-    notes = [f'<p class="note">{escape(note)}</p>' for note in section.notes]
-    return [*_table_to_html(section), *notes]
+def _is_from_paper(row: Iterable[str]) -> bool:
+    return any(cell.split(",")[0] == "paper" for cell in row)
 
 
-def _table_to_html(table: TableSection) -> list[str]:
-    classes = _choose_classes(table)
-    lines = ['<div class="wide"><table>', f"<tr>{_cells_to_html('th', table.header, classes)}</tr>"]
-    for row in table.rows:
-        name = ""
-        if any(cell.split(",")[0] == "paper" for cell in row):
-            name = ' class="paper"'
-        lines.append(f"<tr{name}>{_cells_to_html('td', row, classes)}</tr>")
-    return [*lines, "</table></div>"]
-
-
-def _choose_classes(table: TableSection) -> list[str]:
-    """Choose the class of each column. All cells of a numeric column start like a number."""
-    classes = [""] * len(table.header)
+def _choose_classes(table: TableSection) -> list[Markup]:
+    """Choose the attribute `class` of each column. All cells of a numeric column begin like a
+    number."""
+    classes = [Markup()] * len(table.header)
     for number, column in enumerate(zip(*table.rows, strict=True)):
         if number > 0 and all(cell[:1] in _NUMERIC for cell in column):
-            classes[number] = ' class="number"'
+            classes[number] = Markup(' class="number"')
     return classes
-
-
-def _cells_to_html(tag: str, cells: Sequence[str], classes: Sequence[str]) -> str:
-    html = ""
-    for name, cell in zip(classes, cells, strict=True):
-        html += f"<{tag}{name}>{escape(cell)}</{tag}>"
-    return html

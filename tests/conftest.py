@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from spacy_tabcnn.relations import set_relations
 
+from .browser import CHROMIUM, open_context
 from .tiny_models import save_tiny_encoder
 
 ROOT = Path(__file__).parents[1]
@@ -243,3 +244,14 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     save_tiny_encoder(folder, width=16)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser, one for each file of tests: its event loop would stop others of the session."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="needs playwright: pip install spacy-tabcnn[dev]"
+    )
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium, for example Debian's package chromium")
+    yield from open_context(playwright, tmp_path_factory.mktemp("profile"))

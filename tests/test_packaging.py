@@ -140,6 +140,12 @@ def test_the_wheel_holds_the_configs_and_none_of_the_tests(wheel_names):
     assert found == {f"spacy_tabcnn/configs/{path.name}" for path in shipped}
 
 
+def test_the_wheel_holds_the_templates(wheel_names):
+    folder = "spacy_tabcnn/visual/templates"
+    found = {name for name in wheel_names if name.startswith(f"{folder}/")}
+    assert found == {f"{folder}/{path.name}" for path in (ROOT / folder).iterdir()}
+
+
 def test_the_wheel_holds_the_licence(wheel_names):
     assert f"spacy_tabcnn-{__version__}.dist-info/licenses/LICENSE" in wheel_names
 

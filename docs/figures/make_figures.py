@@ -26,6 +26,7 @@ from spacy_tabcnn.labels import NO_RELATION, LabelScheme
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.sentences import DEFAULT_MAX_LENGTH, Sentences, Windows
 from spacy_tabcnn.table.gold import gold_tables
+from spacy_tabcnn.visual.reliability import draw_svg
 
 FOLDER = Path(__file__).parent
 SENTENCE = 38  # index in the development part of the sample corpus
@@ -77,7 +78,8 @@ def draw_tag(axes: Axes, name: str, place: float) -> None:
     text, size = name.replace("-", "-\n", 1), 6.0
     if len(name) >= 10:
         size = 4.6  # as wide as the cell
-    axes.text(place, place, text, ha="center", va="center", fontsize=size)
+    # Not black, which SVG files replace: the cell is light in a dark page, too.
+    axes.text(place, place, text, ha="center", va="center", fontsize=size, color="#111111")
 
 
 def draw_legend(axes: Axes, scheme: LabelScheme, colours: Mapping[int, str]) -> None:
@@ -172,10 +174,10 @@ def main() -> None:
             "label_table": draw_label_table(doc, pipe.label_scheme),
             "first_layer": draw_first_layer(doc, words, conv.float()),
         }
-    # Without the date and with fixed identifiers, the same figure gives the same file.
+    # With fixed identifiers, the same figure gives the same file.
     plt.rcParams["svg.hashsalt"] = "spacy_tabcnn"
     for name, figure in figures.items():
-        figure.savefig(FOLDER / f"{name}.svg", metadata={"Date": None})
+        (FOLDER / f"{name}.svg").write_text(draw_svg(figure), encoding="utf-8")
 
 
 if __name__ == "__main__":

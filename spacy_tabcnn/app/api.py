@@ -13,9 +13,9 @@ from ..bulk.rows import RowResult
 from .api_errors import describe_problems, make_error
 from .api_page import render_page
 from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
-from .content import MAX_CHARACTERS
 from .guard import Asgi, Guard
 from .label_studio import find_texts, make_predictions, read_interface
+from .texts import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request

@@ -1,28 +1,25 @@
 """The content of the page for a document, as plain data and markup."""
 
-from collections.abc import Mapping
-from html import escape
-from typing import TypedDict
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import NamedTuple, TypedDict
 
-from spacy import displacy
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..bulk.json_rows import dump_json
+from ..documents import span_to_doc
+from ..evaluation.items import entity_items, relation_items
 from ..relations import doc_to_annotation, get_entity_scores, get_relations, set_relations
 from ..visual import render
+from ..visual.arcs import draw_fluid_diagram
 from ..visual.cells import find_component
-from ..visual.label_table import label_colours
+from ..visual.options import PictureOptions, label_colours
 from ..visual.passages import passages
+from ..visual.templates import render as render_template
 
-# Maximum length of a text. The page needs a few seconds and 1 GB of memory for it. Both grow with
-# the length: 100,000 characters took a minute.
-MAX_CHARACTERS = 20_000
-
-# Pictures have the colours and the font of the page around them, light or dark.
-_OPTIONS = {"color": "inherit", "bg": "transparent", "font": "inherit"}
-# Low arcs: many fit on a screen.
-_ARCS = {**_OPTIONS, "compact": True, "word_spacing": 32}
+# Maximum length of a text in a list of texts, in characters.
+_MAX_LINE = 80
 
 
 class RelationRow(TypedDict):
@@ -40,19 +37,69 @@ class RelationRow(TypedDict):
     score: float
 
 
-def describe_excess(text: str) -> str:
-    """Return the reason why a text is too long for the page.
+class Part(NamedTuple):
+    """A document, or a part of it that is shown alone.
+
+    doc (Doc): The part as a document of its own, or the whole document.
+    start (int): Index of its first word in the whole document.
+    """
+
+    doc: Doc
+    start: int = 0
+
+
+def cut_text(docs: Sequence[Doc]) -> list[tuple[int, int]]:
+    """Cut a text into sentences. Sentences that a relation joins stay together.
+
+    docs (Sequence[Doc]): The text as one or more pipelines annotated it. The text is cut where all
+        of them have a boundary.
+    RETURNS (list[tuple[int, int]]): The first character and the end (exclusive) of each part.
+    """
+    starts: list[set[int]] = []
+    for doc in docs:
+        starts.append({passage.start_char for passage in passages(doc)})
+    return list(pairwise([*sorted(set.intersection(*starts)), len(docs[0].text)]))
+
+
+def take_part(doc: Doc, start: int, end: int) -> Part:
+    """Copy a part of a document to a document of its own.
+
+    doc (Doc): The document; it stays as it is.
+    start (int): The first character, see `cut_text`.
+    end (int): The end of the characters (exclusive).
+    RETURNS (Part): The part.
+    """
+    words = [token.i for token in doc if start <= token.idx < end]
+    return Part(span_to_doc(doc[words[0] : words[-1] + 1]), words[0])
+
+
+def shorten(text: str) -> str:
+    """Shorten a text to one line.
 
     text (str): The text.
-    RETURNS (str): The reason and the way out; empty if the text is not too long.
+    RETURNS (str): Its beginning.
     """
-    if len(text) <= MAX_CHARACTERS:
-        return ""
-    return (
-        f"The text has {len(text):,} characters, and the page annotates at most "
-        f"{MAX_CHARACTERS:,}. Shorten it, or annotate a file of any length with "
-        "`spacy tabcnn annotate`."
-    )
+    text = " ".join(text.split())
+    if len(text) > _MAX_LINE:
+        return f"{text[:_MAX_LINE]} …"
+    return text
+
+
+def describe_difference(first: Doc, second: Doc) -> str:
+    """Describe the difference of two annotations of a text.
+
+    first (Doc): The document as one pipeline annotated it.
+    second (Doc): The document as the other one did.
+    RETURNS (str): The numbers of entities and relations that are the same, and of the others.
+    """
+    parts = []
+    for name, collect in (("entities", entity_items), ("relations", relation_items)):
+        one, other = collect(first).keys(), collect(second).keys()
+        parts.append(
+            f"{len(one & other)} {name} are the same; {len(one - other)} only on the left and "
+            f"{len(other - one)} only on the right."
+        )
+    return " ".join(parts)
 
 
 def keep_relations(doc: Doc, min_score: float) -> Doc:
@@ -86,16 +133,7 @@ def draw_relations(doc: Doc, *, colours: Mapping[str, str]) -> str:
     colours (Mapping[str, str]): CSS colours by label.
     RETURNS (str): HTML.
     """
-    rows = ""
-    for row in list_relations(doc):
-        style = f"background: {colours[row['label']]}"
-        rows += (
-            f"<tr><td>{escape(row['head'])}</td>"
-            f'<td><span class="label" style="{style}">{escape(row["label"])}</span></td>'
-            f"<td>{escape(row['tail'])}</td><td>{row['score']:.2f}</td></tr>"
-        )
-    header = "<th>Head</th><th>Relation</th><th>Tail</th><th>Score</th>"
-    return f"<table><thead><tr>{header}</tr></thead><tbody>{rows}</tbody></table>"
+    return render_template("relations.html", rows=list_relations(doc), colours=colours)
 
 
 def choose_colours(doc: Doc, nlp: Language) -> dict[str, str]:
@@ -128,48 +166,36 @@ def has_table(nlp: Language) -> bool:
 
 
 def draw_entities(doc: Doc, *, colours: Mapping[str, str]) -> str:
-    """Highlight the entities of a document with their labels and scores, through displaCy.
+    """Highlight the entities of a document with their labels and scores.
 
     doc (Doc): The document.
     colours (Mapping[str, str]): CSS colours by label.
     RETURNS (str): HTML.
     """
-    ents = []
     scores = get_entity_scores(doc)
+    segments = []
+    end = 0
     for ent in doc.ents:
-        label = ent.label_
-        score = scores.get((ent.start_char, ent.end_char, label))
-        if score is not None:
-            label = f"{label} {score:.2f}"
-        ents.append(
-            {
-                "start": ent.start_char,
-                "end": ent.end_char,
-                "label": escape(label),
-                "params": {"bg": colours[ent.label_]},
-            }
-        )
-    data = {
-        "text": doc.text,
-        "ents": ents,
-        "title": None,
-        "settings": displacy.get_doc_settings(doc),
-    }
-    return displacy.render(data, style="ent", manual=True, jupyter=False)
+        score = scores.get((ent.start_char, ent.end_char, ent.label_))
+        segments.append((doc.text[end : ent.start_char], ent, score))
+        end = ent.end_char
+    return render_template("entities.html", segments=segments, rest=doc.text[end:], colours=colours)
 
 
-def draw_arcs(doc: Doc) -> list[str]:
+def draw_arcs(doc: Doc, *, colours: Mapping[str, str]) -> list[str]:
     """Draw the relations of a document as arcs.
 
     doc (Doc): The document.
-    RETURNS (list[str]): An SVG picture for each passage with relations: a sentence, or several
-        sentences that a relation joins.
+    colours (Mapping[str, str]): CSS colours by label.
+    RETURNS (list[str]): HTML for each passage with relations: a sentence, or several sentences
+        that a relation joins.
     """
     starts = {relation.head.start for relation in get_relations(doc)}
-    pictures = []
+    pictures: list[str] = []
     for passage in passages(doc):
         if not starts.isdisjoint(range(passage.start, passage.end)):
-            pictures.append(str(render(passage, jupyter=False, options=_ARCS)))
+            options: PictureOptions = {"colors": colours}
+            pictures.append(draw_fluid_diagram(passage, labels=list(colours), options=options))
     return pictures
 
 
@@ -182,10 +208,9 @@ def draw_label_table(
     colours (Mapping[str, str]): CSS colours by label.
     nlp (Language | None): The pipeline with the relation table that fills the cells. If None, the
         annotation fills them.
-    RETURNS (str): An SVG picture.
+    RETURNS (str): An HTML table.
     """
-    options = {**_OPTIONS, "colors": colours}
-    return str(render(passage, "table", nlp=nlp, jupyter=False, options=options))
+    return str(render(passage, "table", nlp=nlp, jupyter=False, options={"colors": colours}))
 
 
 def dump_annotation(doc: Doc) -> str:

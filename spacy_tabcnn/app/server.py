@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..pipeline.loading import check_pipelines
+from .texts import MAX_CHARACTERS, read_examples
 
 _PAGE = Path(__file__).with_name("page.py")
 _SETTINGS = (
@@ -12,7 +13,7 @@ _SETTINGS = (
     "--browser.gatherUsageStats=false",
     "--client.toolbarMode=minimal",
     "--theme.light.primaryColor=#1f5fbf",
-    "--theme.dark.primaryColor=#3d7bd9",
+    "--theme.dark.primaryColor=#8fbaff",
 )
 
 
@@ -22,6 +23,8 @@ def serve(
     host: str = "localhost",
     port: int = 8501,
     text: str = "",
+    examples: Path | None = None,
+    max_characters: int = MAX_CHARACTERS,
     gpu_id: int = -1,
 ) -> None:
     """Serve the page until it is interrupted.
@@ -30,9 +33,12 @@ def serve(
     host (str): Address at which the server listens.
     port (int): Port at which the server listens.
     text (str): Text with which the page starts.
+    examples (Path | None): A file with an example in each line; None for those of the package.
+    max_characters (int): Maximum length of a text.
     gpu_id (int): The GPU, or -1 for the CPU.
     RAISES (ImportError): If Streamlit is not installed.
-    RAISES (ValueError): If a pipeline does not exist, or none of them predicts relations.
+    RAISES (ValueError): If a pipeline or the file of examples does not exist, or no pipeline
+        predicts relations.
     """
     try:
         from streamlit.web.cli import main
@@ -45,6 +51,11 @@ def serve(
     check_pipelines(models)
     address = [f"--server.address={host}", f"--server.port={port}"]
     arguments = [f"--text={text}"]
+    if max_characters != MAX_CHARACTERS:
+        arguments.append(f"--max-characters={max_characters}")
+    if examples is not None:
+        read_examples(examples)  # a wrong file is named before the server starts
+        arguments.append(f"--examples={examples.absolute()}")
     if gpu_id >= 0:
         arguments.append(f"--gpu-id={gpu_id}")
     main(

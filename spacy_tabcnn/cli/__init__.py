@@ -8,6 +8,7 @@ from .convert import convert, convert_cli
 from .cross_validate import cross_validate, cross_validate_cli
 from .debug_data import debug_data_cli
 from .encoder import copy_encoder, encoder_cli
+from .ensemble import ensemble_cli, join_models
 from .errors import errors_cli, write_errors
 from .evaluate import evaluate, evaluate_cli
 from .graph import graph_cli
@@ -32,6 +33,7 @@ __all__ = [
     "cross_validate_cli",
     "debug_data_cli",
     "encoder_cli",
+    "ensemble_cli",
     "errors_cli",
     "evaluate",
     "evaluate_cli",
@@ -39,6 +41,7 @@ __all__ = [
     "find_in_folds",
     "graph_cli",
     "init_config_cli",
+    "join_models",
     "model_card_cli",
     "round_trip_cli",
     "select",

@@ -27,7 +27,6 @@ from ..evaluation.agreement import (
     measure_agreement,
     name_document,
 )
-from ..evaluation.errors import Kind as ErrorKind
 from ..files import write_json, write_text
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_output, check_written, find_kind
@@ -267,7 +266,7 @@ def _name_page(page: Path, first: str, second: str) -> Path:
 def _write_page(path: Path, first: str, second: str, matching: Matching) -> None:
     from ..visual.error_page import Wording, make_error_page
 
-    kinds: dict[ErrorKind, str] = {
+    kinds = {
         "missed": f"only {first}",
         "spurious": f"only {second}",
         "wrong type": "other type",

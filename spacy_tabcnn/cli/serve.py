@@ -1,6 +1,7 @@
 """`spacy tabcnn serve`: a page that annotates texts in the browser, or an API."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
@@ -33,6 +34,12 @@ def serve_cli(
         ),
     ] = None,
     text: Annotated[str, typer.Option("--text", "-t", help="Text with which the page starts")] = "",
+    examples: Annotated[
+        Path | None,
+        typer.Option(
+            "--examples", "-e", help="Page: text file with an example in each line to choose from"
+        ),
+    ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
     api: Annotated[
         bool, typer.Option("--api", help="Serve an API over HTTP in place of the page")
@@ -48,7 +55,7 @@ def serve_cli(
         ),
     ] = None,
     max_characters: Annotated[
-        int, typer.Option("--max-characters", min=1, help="API: maximum length of a text")
+        int, typer.Option("--max-characters", min=1, help="Maximum length of a text")
     ] = 20_000,
     max_texts: Annotated[
         int, typer.Option("--max-texts", min=1, help="API: maximum number of texts of a request")
@@ -64,8 +71,9 @@ def serve_cli(
     Serve a page that annotates texts in the browser, or an API.
 
     It shows entities, relations as arcs and as a list, filtered by their scores, the
-    label table with its probabilities, and the annotation as JSON. It can switch
-    between several models. Only this computer can open the page unless --host is
+    label table with its probabilities, and the annotation as JSON, of the whole text
+    or of one sentence. Texts are written, chosen from examples or read from a file.
+    Two models can be compared side by side. Only this computer can open the page unless --host is
     set, and the page sends nothing anywhere else. Needs the extra `app`.
 
     With --api, it serves one model over HTTP with JSON: /annotate, /labels, /health,
@@ -87,7 +95,15 @@ def serve_cli(
             from ..app.server import serve
 
             setup_gpu(gpu_id, silent=True)
-            serve(models, host=host or "localhost", port=port, text=text, gpu_id=gpu_id)
+            serve(
+                models,
+                host=host or "localhost",
+                port=port,
+                text=text,
+                examples=examples,
+                max_characters=max_characters,
+                gpu_id=gpu_id,
+            )
     except (ImportError, OSError, ValueError) as err:
         what = "page"
         if api:

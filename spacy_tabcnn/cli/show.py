@@ -1,6 +1,7 @@
 """`spacy tabcnn show`: print the entities and relations of a few texts."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,9 +9,10 @@ from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 from wasabi import msg
 
+from ..files import write_text
 from ..pipeline.loading import load_pipeline, split_sentences
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind
+from ._arguments import Kind, check_kind, check_output, check_written
 
 
 @tabcnn_cli.command("show")
@@ -21,6 +23,12 @@ def show_cli(
         typer.Argument(help="Texts. If none, texts are read from standard input, one per line"),
     ] = None,
     *,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--page", "-p", help="HTML file to write, with a picture of the entities and relations"
+        ),
+    ] = None,
     split: Annotated[
         bool,
         typer.Option(
@@ -41,13 +49,31 @@ def show_cli(
     setup_gpu(gpu_id, silent=True)
     try:
         check_kind(model, Kind.PIPELINE, others=texts or [])
+        if page is not None:
+            check_output(page, Kind)
+            check_written([page], [model])
         nlp = load_pipeline(model)
         if split:
             split_sentences(nlp)
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)
+    docs = []
     for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):
         _print_annotation(doc)
+        if page is not None:
+            docs.append(doc)
+    if page is not None:
+        try:
+            _write_page(docs, page)
+        except (OSError, ValueError) as err:
+            msg.fail("Could not write the page", str(err), exits=1)
+
+
+def _write_page(docs: list[Doc], page: Path) -> None:
+    from ..visual import render
+
+    write_text(page, str(render(docs, page=True, jupyter=False)))
+    msg.good(f"Saved the pictures to {page}")
 
 
 def _print_annotation(doc: Doc) -> None:

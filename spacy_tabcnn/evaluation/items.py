@@ -1,7 +1,8 @@
 """Entities and relations as plain values, to compare documents that differ in tokens."""
 
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from spacy.tokens import Doc, Span
 
@@ -37,6 +38,31 @@ class RelationItem(NamedTuple):
 
 # An item of either kind.
 Item = EntityItem | RelationItem
+
+
+class EntityRecord(TypedDict):
+    """An entity in characters of the text.
+
+    start, end (int): Its first character and the character after its last one.
+    label (str): Its type.
+    text (str): Its text.
+    """
+
+    start: int
+    end: int
+    label: str
+    text: str
+
+
+class RelationRecord(TypedDict):
+    """A relation with its arguments."""
+
+    head: EntityRecord
+    tail: EntityRecord
+    label: str
+
+
+ItemRecord = EntityRecord | RelationRecord
 
 
 def entity_items(doc: Doc) -> dict[EntityItem, float | None]:
@@ -80,3 +106,38 @@ def _make_item(span: Span, spaces_before: list[int]) -> EntityItem:
         span.end_char - spaces_before[span.end_char],
         span.label_,
     )
+
+
+def list_places(text: str) -> list[int]:
+    """List the positions of the characters other than whitespace.
+
+    text (str): The text.
+    RETURNS (list[int]): Their positions in the text.
+    """
+    return [place for place, char in enumerate(text) if not char.isspace()]
+
+
+def describe_item(item: Item | None, text: str, places: Sequence[int]) -> ItemRecord | None:
+    """Return an item as plain data, in characters of the text.
+
+    item (EntityItem | RelationItem | None): The item.
+    text (str): The text of its document.
+    places (Sequence[int]): The characters other than whitespace, see `list_places`.
+    RETURNS (EntityRecord | RelationRecord | None): The data, ready for JSON; None for None. An
+        entity of whitespace begins and ends at 0.
+    """
+    if item is None:
+        return None
+    if isinstance(item, EntityItem):
+        return describe_entity(item, text, places)
+    head = describe_entity(item.head, text, places)
+    tail = describe_entity(item.tail, text, places)
+    return {"head": head, "tail": tail, "label": item.label}
+
+
+def describe_entity(item: EntityItem, text: str, places: Sequence[int]) -> EntityRecord:
+    """Return an entity as plain data; see `describe_item`."""
+    start = end = 0
+    if item.start < item.end:
+        start, end = places[item.start], places[item.end - 1] + 1
+    return {"start": start, "end": end, "label": item.label, "text": text[start:end]}

@@ -9,7 +9,15 @@ from spacy.training import Example
 from ..documents import ORIG_ID
 from .decisions import Decisions
 from .errors import ErrorFinding, Kind, Unit, find_errors
-from .items import EntityItem, Item, RelationItem, entity_items
+from .items import (
+    EntityItem,
+    Item,
+    ItemRecord,
+    RelationItem,
+    describe_item,
+    entity_items,
+    list_places,
+)
 
 SuspectKind: TypeAlias = Literal[
     "missing", "extra", "wrong type", "wrong direction", "wrong boundary"
@@ -29,28 +37,6 @@ MIN_CONFIDENCE = 0.5
 _Key: TypeAlias = tuple[Unit, Kind, Item | None, Item | None]
 
 
-class EntityRecord(TypedDict):
-    """An entity in characters of the text.
-
-    start, end (int): Its first character and the character after its last one.
-    label (str): Its type.
-    text (str): Its text.
-    """
-
-    start: int
-    end: int
-    label: str
-    text: str
-
-
-class RelationRecord(TypedDict):
-    """A relation with its arguments."""
-
-    head: EntityRecord
-    tail: EntityRecord
-    label: str
-
-
 class SuspectRecord(TypedDict):
     """A suspect as plain data; see `Suspect`."""
 
@@ -60,8 +46,8 @@ class SuspectRecord(TypedDict):
     kind: str
     confidence: float
     follows: bool
-    gold: EntityRecord | RelationRecord | None
-    predicted: EntityRecord | RelationRecord | None
+    gold: ItemRecord | None
+    predicted: ItemRecord | None
     text: str
 
 
@@ -127,7 +113,7 @@ def describe_suspect(suspect: Suspect, doc: Doc) -> SuspectRecord:
     RETURNS (SuspectRecord): The data, ready for JSON.
     """
     finding, text = suspect.finding, doc.text
-    places = [place for place, char in enumerate(text) if not char.isspace()]
+    places = list_places(text)
     return {
         "document": suspect.position,
         "id": doc.user_data.get(ORIG_ID),
@@ -135,8 +121,8 @@ def describe_suspect(suspect: Suspect, doc: Doc) -> SuspectRecord:
         "kind": suspect.kind,
         "confidence": round(suspect.confidence, 6),
         "follows": suspect.follows,
-        "gold": _describe(finding.gold, text, places),
-        "predicted": _describe(finding.predicted, text, places),
+        "gold": describe_item(finding.gold, text, places),
+        "predicted": describe_item(finding.predicted, text, places),
         "text": text,
     }
 
@@ -222,22 +208,3 @@ class _Rater:
             if {other.head, other.tail} == {head, tail}:
                 best = max(best, score)
         return min(best, 1.0 - best)
-
-
-def _describe(
-    item: Item | None, text: str, places: Sequence[int]
-) -> EntityRecord | RelationRecord | None:
-    if item is None:
-        return None
-    if isinstance(item, EntityItem):
-        return _describe_entity(item, text, places)
-    head = _describe_entity(item.head, text, places)
-    tail = _describe_entity(item.tail, text, places)
-    return {"head": head, "tail": tail, "label": item.label}
-
-
-def _describe_entity(item: EntityItem, text: str, places: Sequence[int]) -> EntityRecord:
-    start = end = 0
-    if item.start < item.end:
-        start, end = places[item.start], places[item.end - 1] + 1
-    return {"start": start, "end": end, "label": item.label, "text": text[start:end]}

@@ -182,9 +182,34 @@ def _set_transformer(model: Model, objects: "HFObjects") -> None:
         model.set_dim("nO", config.hidden_size * (config.num_hidden_layers + 1), force=True)
 
 
-def _replace_listener_cfg(encoder: dict[str, Any], listener: dict[str, Any]) -> dict[str, Any]:
-    """Make the config of an encoder with its pooling, which spaCy's `replace_listeners` builds."""
+def _replace_listener_cfg(encoder: dict[str, Any], tok2vec: dict[str, Any]) -> dict[str, Any]:
+    """Make the config of an encoder with its pooling, which spaCy's `replace_listeners` builds.
+
+    tok2vec (dict): The word embeddings of the component, which are the listener, or join it with
+        other embeddings.
+    """
+    listener = _find_listener(tok2vec)
     replaced = {**encoder, "@architectures": TOK2VEC_NAME, "pooling": listener["pooling"]}
     if "grad_factor" in listener:
         replaced["grad_factor"] = listener["grad_factor"]
     return replaced
+
+
+def _find_listener(section: dict[str, Any]) -> dict[str, Any]:
+    """Find the section of a listener, the one with a pooling, in the config of word embeddings.
+
+    RAISES (ValueError): If there is none, or several.
+    """
+    sections, found = [section], []
+    while sections:
+        section = sections.pop()
+        if "pooling" in section:
+            found.append(section)
+        else:
+            sections += [value for value in section.values() if isinstance(value, dict)]
+    if len(found) != 1:
+        raise ValueError(
+            f"{TOK2VEC_NAME}: expected one listener in the word embeddings of the component, found "
+            f"{len(found)}, so it cannot get the encoder of its own"
+        )
+    return found[0]

@@ -73,6 +73,15 @@ def join_layers(
     )
 
 
+def find_heads(model: Model) -> list[Model]:
+    """Return the heads of a model: one, or of an ensemble one a member.
+
+    model (Model): The model of a component.
+    RETURNS (list[Model]): The heads. Their dimensions are known once they are initialised.
+    """
+    return [node.get_ref("head") for node in model.walk() if node.has_ref("head")]
+
+
 def forward(
     model: Model[TableInput, LogitsT], inputs: TableInput, is_train: bool
 ) -> tuple[LogitsT, Callable[[LogitsT], list[Doc]]]:

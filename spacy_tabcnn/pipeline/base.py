@@ -25,6 +25,7 @@ from ..arrays import Scalar
 from ..extensions import require_extensions
 from ..labels import LabelData, LabelScheme
 from ..models.pooling import count_mixed_layers
+from ..models.table_model import find_heads
 from ..models.torch_twin import finish_update
 from ..predictions import DecodedProbabilities, EntityPrediction, EntityProbabilities
 from ..relations import get_entity_score, get_relations, has_relations
@@ -116,8 +117,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Initialise a component.
 
         vocab (Vocab): The pipeline's vocabulary.
-        model (Model): Scores documents; it has a reference "head", a layer whose dimensions are
-            known once it is initialised.
+        model (Model): Scores documents; it has a head, see `find_heads`.
         name (str): The component's name in the pipeline.
         scorer (Callable | None): The scoring method.
         settings (Any): Further settings of the config, kept in `cfg`; `max_length` among them.
@@ -265,7 +265,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         RETURNS (LogitsT): The logits of the batch, with its cut; `set_annotations` takes them.
         """
         batch = list(docs)
-        self._require_initialized()
+        self.require_initialized()
         self._compare_with_training(batch)
         inputs = self._cut_batch(batch)
         if not any(map(len, batch)):
@@ -296,7 +296,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         docs = [eg.predicted for eg in batch]
         if not any(map(len, docs)):
             return losses
-        self._require_initialized()
+        self.require_initialized()
         self.cfg["trained_on"] = self.trained_on.add(docs)._asdict()
         set_dropout_rate(self.model, drop)
         inputs = self._cut_batch(docs)
@@ -456,6 +456,14 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         self.set_annotations([doc], logits)
         self._reported, self._used_on = reported, used_on
 
+    def require_initialized(self) -> None:
+        """Check that the component has its weights.
+
+        RAISES (ValueError): If it was neither initialised nor loaded.
+        """
+        if not self._is_initialized():
+            raise ValueError(Errors.E109.format(name=self.name))
+
     def _load_settings(self, content: bytes) -> None:
         # Saved settings other than the learnt ones would silently override
         # spacy.load(..., config=...) and an edited config.cfg.
@@ -465,7 +473,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
     def _load_model(self, content: bytes) -> None:
         load_layers(self.model, content)
-        check_dims(self.model.get_ref("head"))
+        for head in find_heads(self.model):
+            check_dims(head)
 
     def _note_labels(self) -> None:
         """Write the labels next to the weights, so that labels of other weights are noticed."""
@@ -479,8 +488,8 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
         RAISES (ValueError): If they were not.
         """
-        head = self.model.get_ref("head")
-        for name, size in self._count_outputs(self.label_scheme).items():
+        sizes = self._count_outputs(self.label_scheme)
+        for head, (name, size) in itertools.product(find_heads(self.model), sizes.items()):
             if head.has_dim(name) and head.get_dim(name) != size:
                 raise AdvisedError(
                     f"its labels need {name} = {size}, but the file `model` beside it has weights "
@@ -504,19 +513,15 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                     count_mixed_layers(self.model, 1 + encoder.config.num_hidden_layers)
 
     def _is_initialized(self) -> bool:
-        head = self.model.get_ref("head")
-        return all(map(head.has_dim, head.dim_names))
-
-    def _require_initialized(self) -> None:
-        if not self._is_initialized():
-            raise ValueError(Errors.E109.format(name=self.name))
+        return all(map(_has_sizes, find_heads(self.model)))
 
     def _extend_labels(self, scheme: LabelScheme) -> None:
         """Set a scheme that begins with the labels of the component, and grow the model to it."""
         sizes = self._count_outputs(scheme)
         if self._is_initialized() and sizes != self._count_outputs(self.label_scheme):
             try:
-                grow_module(self.model.get_ref("head"), sizes)
+                for head in find_heads(self.model):
+                    grow_module(head, sizes)
             except ValueError as err:
                 raise ValueError(f"Component '{self.name}': {err}") from err
         self._set_labels(scheme)
@@ -718,6 +723,10 @@ def _rate_decoded(doc: Doc) -> EntityProbabilities:
             score = 1.0
         entities.append(EntityPrediction(ent.start, ent.end, ent.label_, score))
     return DecodedProbabilities(entities)
+
+
+def _has_sizes(head: Model) -> bool:
+    return all(map(head.has_dim, head.dim_names))
 
 
 def _collect_labels(examples: Iterable[Example]) -> LabelScheme:

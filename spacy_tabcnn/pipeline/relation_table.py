@@ -14,7 +14,7 @@ from thinc.api import Model
 from ..arrays import Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_heads import MAX_WORDS
-from ..models.table_model import TableInput
+from ..models.table_model import TableInput, find_heads
 from ..predictions import EntityPrediction, EntityProbabilities
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
@@ -318,13 +318,11 @@ def _check_max_length(name: str, max_length: int, model: Model[TableInput, Table
         raise ValueError(
             f"Component '{name}': max_length is {max_length!r}; expected at least 2 words"
         )
-    if not model.has_ref("head"):
-        return
-    head = model.get_ref("head")
-    limit = head.attrs.get(MAX_WORDS, max_length)
-    if max_length > limit:
-        raise ValueError(
-            f"Component '{name}': max_length is {max_length!r}, but its head, {head.name}, takes "
-            f"tables of at most {limit} words, since its memory grows with the number of cells. "
-            "Lower max_length, or raise max_words of the head"
-        )
+    for head in find_heads(model):
+        limit = head.attrs.get(MAX_WORDS, max_length)
+        if max_length > limit:
+            raise ValueError(
+                f"Component '{name}': max_length is {max_length!r}, but its head, {head.name}, "
+                f"takes tables of at most {limit} words, since its memory grows with the number of "
+                "cells. Lower max_length, or raise max_words of the head"
+            )

@@ -3,20 +3,22 @@
 Import this package where it is needed: `spacy_tabcnn` does not import it.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
-from spacy import displacy
+from markupsafe import Markup
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.util import is_in_jupyter, minify_html
 
 from ..relations import has_relations
-from .arcs import draw_diagram
+from .arcs import draw_diagram, draw_fluid_diagram, list_labels
 from .cells import Cells, annotated_cells, find_component, predicted_cells, table_labels
-from .label_table import TableOptions, draw_table
-from .page import make_picture_page
+from .label_table import draw_table
+from .options import PictureOptions, check_options
 from .passages import passages
+from .templates import render as fill_template
+from .text import choose_direction, get_language
 
 __all__ = ["render"]
 
@@ -35,9 +37,9 @@ def render(
 ) -> str | None:
     """Draw the entities and relations of documents.
 
-    Style "relations" draws words and arcs, through displaCy. Style "table" draws the label table
-    over the words (paper, figure 1) with its probabilities. There is a picture for each sentence.
-    Sentences that a relation joins share a picture.
+    Style "relations" draws boxes around entities, and arcs between them. Style "table" draws the
+    label table over the words (paper, figure 1) with its probabilities. There is a picture for each
+    sentence. Sentences that a relation joins share a picture.
 
     docs (Doc | Span | Iterable[Doc | Span]): The documents. A span is one picture.
     style (str): "relations" or "table".
@@ -45,32 +47,35 @@ def render(
     minify (bool): Whether to remove line breaks and indentation from the markup.
     jupyter (bool | None): Whether to display the pictures in a notebook. If None, they are
         displayed if the code runs in a notebook.
-    options (Mapping[str, object] | None): In style "relations", the options of displaCy's style
-        "dep"; the defaults of "distance" and "offset_x" depend on the words. In style "table",
-        "colors" (dict of labels and CSS colours), "cell_size" (pixels), "color", "bg" and "font".
+    options (Mapping[str, object] | None): "colors" (dict of labels and CSS colours), "color", "bg"
+        and "font" (CSS); in style "relations" "width" (pixels) and in style "table" "cell_size"
+        (pixels). Without "width", pages and notebooks choose one of two widths of arcs, for large
+        and for small screens.
     nlp (Language | None): In style "table", the pipeline with the relation table that predicts the
         probabilities of the cells. If None, the table shows the annotation of the documents, with
         their scores or 1.
-    RETURNS (str | None): SVG pictures or an HTML page; None if they were displayed in a notebook.
-    RAISES (ValueError): If the style is unknown, a document is not annotated, or the pipeline has
-        no relation table.
+    RETURNS (str | None): SVG pictures, HTML tables or an HTML page; None if they were displayed in
+        a notebook.
+    RAISES (ValueError): If the style or an option is unknown, a document is not annotated, or the
+        pipeline has no relation table.
     """
     items = _check_arguments(docs, style, nlp)
-    if style == "relations":
-        pictures = _draw_diagrams(items, options)
+    checked = check_options(options, style)
+    if jupyter is None:
+        jupyter = is_in_jupyter()
+    if style == "table":
+        pictures = _draw_tables(items, checked, nlp)
     else:
-        pictures = _draw_tables(items, cast(TableOptions, options), nlp)
+        pictures = _draw_diagrams(items, checked, is_fluid=page or jupyter)
     markup = "\n".join(pictures)
     if page:
         markup = _make_page(items, pictures)
     if minify:
         markup = minify_html(markup)
-    if jupyter is None:
-        jupyter = is_in_jupyter()
     if jupyter:
         _display(markup)
         return None
-    return markup
+    return str(markup)
 
 
 # Check the arguments.
@@ -127,17 +132,23 @@ def _require_annotation(doc: Doc, index: int, style: Style) -> None:
 # Draw the pictures.
 
 
-def _draw_diagrams(items: Iterable[Doc | Span], options: Mapping[str, object] | None) -> list[str]:
+def _draw_diagrams(
+    items: Sequence[Doc | Span], options: PictureOptions, *, is_fluid: bool
+) -> list[Markup]:
+    draw = draw_diagram
+    if is_fluid and "width" not in options:
+        draw = draw_fluid_diagram
+    labels = list_labels(map(_get_doc, items))
     pictures = []
     for item in items:
         for passage in _cut(item):
-            pictures.append(draw_diagram(passage, options))
+            pictures.append(draw(passage, labels=labels, options=options))
     return pictures
 
 
 def _draw_tables(
-    items: Iterable[Doc | Span], options: TableOptions | None, nlp: Language | None
-) -> list[str]:
+    items: Iterable[Doc | Span], options: PictureOptions, nlp: Language | None
+) -> list[Markup]:
     tables: list[tuple[Span, Cells]] = []
     for item in items:
         tables.extend(_fill_tables(item, nlp))
@@ -180,17 +191,17 @@ def _get_doc(item: Doc | Span) -> Doc:
 # Show the pictures.
 
 
-def _make_page(items: list[Doc | Span], pictures: list[str]) -> str:
+def _make_page(items: Sequence[Doc | Span], pictures: Sequence[Markup]) -> str:
     """Make an HTML page in the language of the first document."""
-    if not items:
-        return make_picture_page(pictures)
-    settings = displacy.get_doc_settings(_get_doc(items[0]))
-    return make_picture_page(pictures, lang=settings["lang"], direction=settings["direction"])
+    lang, direction = "en", "ltr"
+    for item in items[:1]:
+        doc = _get_doc(item)
+        lang, direction = get_language(doc) or lang, choose_direction(doc[:])
+    return fill_template("pictures.html", pictures=pictures, lang=lang, direction=direction)
 
 
 def _display(markup: str) -> None:
     """Display markup in a notebook."""
     from IPython.display import HTML, display  # only notebooks have it, and only they need it
 
-    # The class keeps MathJax from reading formulas into the text.
-    display(HTML(f'<div class="tex2jax_ignore" style="overflow-x: auto">{markup}</div>'))
+    display(HTML(fill_template("notebook.html", markup=Markup(markup))))

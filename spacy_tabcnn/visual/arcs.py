@@ -1,169 +1,146 @@
-"""Entities and relations as words and arcs, drawn by displaCy."""
+"""Entities as boxes around words and relations as arcs between them, in SVG."""
 
-import re
-import warnings
-from collections.abc import Iterable, Mapping
-from itertools import chain
-from typing import Literal, TypeAlias, TypedDict
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
+from zlib import crc32
 
-from spacy import displacy
-from spacy.displacy.render import escape_html
-from spacy.tokens import Span
-from spacy.util import filter_spans
+from markupsafe import Markup
+from spacy.tokens import Doc, Span
 
-from ..relations import Relation, get_relations
+from ..relations import Relation, get_entity_scores, get_relations
+from .layout import Arc, Layout, Point, Rect
+from .lines import PADDING, SMALL, Box, nest_boxes
+from .options import PictureOptions, label_colours
+from .templates import render
+from .text import choose_direction, clean, get_language, measure, shorten
 
-# Minimum and maximum number of characters of a drawn word. A drawn word may hold several tokens.
-MIN_TEXT, MAX_TEXT = 12, 24
+WIDTH, NARROW = 800, 340  # of lines of words, on large and on small screens
+CORNER = 7  # radius of an arc's corners
+ARROW = 8  # length of an arrowhead
 
-Direction: TypeAlias = Literal["left", "right"]
+Bounds: TypeAlias = tuple[int, int]
 
 
-class Word(TypedDict):
-    """A drawn word, in displaCy's form.
-
-    text (str): Its text.
-    tag (str): The type of the entity, escaped for HTML; "" if the word is no entity.
-    """
+class _DrawnText(NamedTuple):
+    """A text and its place; the lower edge of the place is the baseline."""
 
     text: str
-    tag: str
+    place: Rect
 
 
-class Arc(TypedDict):
-    """An arc between two drawn words, in displaCy's form.
+class _DrawnBox(NamedTuple):
+    """A box, or words outside of boxes.
 
-    start (int): Index of the first word.
-    end (int): Index of the last word.
-    label (str): The type of the relation, escaped for HTML.
-    dir (str): "right" if the arrow points to the last word, "left" if it points to the first one.
+    title (str): Its description; "" for words.
+    classes (str): Its CSS classes.
+    colour (str): Its CSS colour.
+    rects (list[Rect]): Its parts.
+    texts (list[_DrawnText]): The words that are in no inner box.
+    label (str): Its type.
     """
 
-    start: int
-    end: int
+    title: str
+    classes: str
+    colour: str
+    rects: list[Rect]
+    texts: list[_DrawnText]
     label: str
-    dir: Direction
 
 
-class ArcDiagram(TypedDict):
-    """A diagram, in the form that `displacy.render` reads with `style="dep"` and `manual=True`.
+class _DrawnArc(NamedTuple):
+    """An arc.
 
-    words (list[Word]): The drawn words, from left to right.
-    arcs (list[Arc]): The arcs between them.
+    title (str): Its description.
+    classes (str): Its CSS classes.
+    colour (str): Its CSS colour.
+    path (str): Its line, as path data of SVG.
+    arrow (str): Its arrowhead, as path data of SVG.
+    label (_DrawnText): Its type, and the background of the type.
     """
 
-    words: list[Word]
-    arcs: list[Arc]
+    title: str
+    classes: str
+    colour: str
+    path: str
+    arrow: str
+    label: _DrawnText
 
 
-def draw_diagram(passage: Span, options: Mapping[str, object] | None = None) -> str:
-    """Draw the entities and relations of a passage as words and arcs.
+def draw_diagram(
+    passage: Span, *, labels: Sequence[str], options: PictureOptions | None = None
+) -> Markup:
+    """Draw the entities and relations of a passage.
+
+    Each entity is a box around its words, with its type. Each relation within the passage is an arc
+    from its head to its tail. The others fade while a pointer is on a box or an arc, or the
+    keyboard on an arc.
+
+    passage (Span): The words. Arguments of relations that are no entities are boxes, too.
+    labels (Sequence[str]): All labels, in the order that decides their colours.
+    options (PictureOptions | None): Colours, font and width.
+    RETURNS (Markup): An SVG picture.
+    """
+    options = options or {}
+    width = options.get("width", WIDTH)
+    relations = _find_relations(passage)
+    boxes = nest_boxes(_find_boxes(passage, relations))
+    arcs, names = _list_arcs(passage, boxes, relations, width)
+    direction = choose_direction(passage)
+    layout = Layout(passage, boxes, arcs, width=width, is_mirrored=direction == "rtl")
+    colours = defaultdict(lambda: "currentColor", label_colours(labels))
+    colours.update(options.get("colors", {}))
+    classes = _group_items(len(boxes), arcs)
+    drawn_boxes = _draw_boxes(passage, boxes, layout, classes, colours)
+    drawn_arcs = []
+    for index, (relation, name) in enumerate(zip(relations, names, strict=True)):
+        css = classes[len(boxes) + index]
+        drawn_arcs.append(_draw_arc(relation, name, layout, index, css, colours))
+    content = repr((width, layout.view, drawn_boxes, drawn_arcs))
+    return render(
+        "arcs.svg",
+        id=f"arcs-{crc32(content.encode()):08x}",
+        view=layout.view,
+        boxes=drawn_boxes,
+        arcs=drawn_arcs,
+        n_items=len(classes),
+        lang=get_language(passage.doc),
+        direction=direction,
+        options=options,
+    )
+
+
+def draw_fluid_diagram(
+    passage: Span, *, labels: Sequence[str], options: PictureOptions | None = None
+) -> Markup:
+    """Draw a passage in two widths. CSS shows the picture that fits the width around it.
 
     passage (Span): The words.
-    options (Mapping[str, object] | None): Options of displaCy's style "dep". The defaults of
-        "distance" and "offset_x" depend on the words.
-    RETURNS (str): An SVG picture.
+    labels (Sequence[str]): All labels, in the order that decides their colours.
+    options (PictureOptions | None): Colours and font.
+    RETURNS (Markup): HTML with two SVG pictures.
     """
-    diagram = relation_arcs(passage)
-    settings = displacy.get_doc_settings(passage.doc)
-    if settings["direction"] == "rtl":
-        diagram = mirror(diagram)
-    # `mirror` has done displaCy's part for texts that run from right to left.
-    data = {**diagram, "settings": {**settings, "direction": "ltr"}}
-    chosen = {**_choose_distances(diagram), **(options or {})}
-    return crop(displacy.render(data, style="dep", manual=True, jupyter=False, options=chosen))
+    pictures = []
+    for width in (WIDTH, NARROW):
+        sized: PictureOptions = {**(options or {}), "width": width}
+        pictures.append(draw_diagram(passage, labels=labels, options=sized))
+    return render("fluid.html", wide=pictures[0], narrow=pictures[1], width=WIDTH)
 
 
-def relation_arcs(passage: Span) -> ArcDiagram:
-    """Lay out a passage as words and arcs.
+def list_labels(docs: Iterable[Doc]) -> list[str]:
+    """List the labels of documents in the order that decides their colours.
 
-    Each entity is a drawn word with its type as tag. Each relation within the passage is an arc
-    from its head to its tail. Tokens between entities share drawn words, as many as fit.
-
-    passage (Span): The words. Arguments of relations that are no entities count as entities.
-    RETURNS (ArcDiagram): The words and arcs. Tags and labels are escaped, since displaCy does not
-        escape them.
+    docs (Iterable[Doc]): The documents.
+    RETURNS (list[str]): Types of entities, sorted, then types of relations, sorted.
     """
-    relations = _find_relations(passage)
-    entities = _find_entities(passage, relations)
-    line = _Line(_choose_limit(entities.values()))
-    position = passage.start
-    while position < passage.end:
-        if position in entities:
-            span = entities[position]
-            line.add_entity(span)
-        else:
-            span = passage.doc[position : position + 1]
-            line.add_token(span)
-        position = span.end
-    arcs = _connect(relations, line.word_of)
-    n_missing = len(relations) - len(arcs)
-    if n_missing:
-        warnings.warn(
-            f"{n_missing} relations join spans that overlap; displaCy cannot draw them",
-            stacklevel=2,
-        )
-    return {"words": line.words, "arcs": arcs}
-
-
-def mirror(diagram: ArcDiagram) -> ArcDiagram:
-    """Lay out a diagram from right to left.
-
-    displaCy can do so, too, but it draws the labels of the arcs upside down.
-
-    diagram (ArcDiagram): The diagram, from left to right.
-    RETURNS (ArcDiagram): The diagram from right to left.
-    """
-    last = len(diagram["words"]) - 1
-    arcs = []
-    for arc in diagram["arcs"]:
-        direction: Direction = "left" if arc["dir"] == "right" else "right"
-        start, end = last - arc["end"], last - arc["start"]
-        arcs.append(Arc(start=start, end=end, label=arc["label"], dir=direction))
-    return {"words": diagram["words"][::-1], "arcs": arcs}
-
-
-# Layout: from a passage to words and arcs.
-
-
-class _Line:
-    """The drawn words of a passage, filled from left to right.
-
-    limit (int): Maximum number of characters of a drawn word.
-
-    words (list[Word]): The drawn words.
-    word_of (dict[int, int]): Index of the drawn word of each token of the document.
-    """
-
-    def __init__(self, limit: int):
-        self.limit = limit
-        self.words: list[Word] = []
-        self.word_of: dict[int, int] = {}
-        self._is_open = False  # whether the last drawn word may take more tokens
-
-    def add_entity(self, span: Span) -> None:
-        """Draw an entity as a word of its own."""
-        text = _shorten(_read_text(span), self.limit)
-        self.words.append({"text": text, "tag": escape_html(span.label_)})
-        self._is_open = False
-        self._place(span)
-
-    def add_token(self, span: Span) -> None:
-        """Add a token to the last drawn word if it fits, else draw a new one."""
-        text = _read_text(span)
-        if text and self._has_room(text):
-            self.words[-1]["text"] += f" {text}"
-        elif text:
-            self.words.append({"text": text, "tag": ""})
-            self._is_open = True
-        self._place(span)
-
-    def _has_room(self, text: str) -> bool:
-        return self._is_open and len(self.words[-1]["text"]) + 1 + len(text) <= self.limit
-
-    def _place(self, span: Span) -> None:
-        last = max(len(self.words) - 1, 0)
-        self.word_of.update(dict.fromkeys(_list_tokens(span), last))
+    entities: set[str] = set()
+    relations: set[str] = set()
+    for doc in docs:
+        entities.update(ent.label_ for ent in doc.ents)
+        for head, tail, label, _ in get_relations(doc):
+            entities |= {head.label_, tail.label_}
+            relations.add(label)
+    return sorted(entities - {""}) + sorted(relations - entities)
 
 
 def _find_relations(passage: Span) -> list[Relation]:
@@ -175,137 +152,149 @@ def _find_relations(passage: Span) -> list[Relation]:
     return relations
 
 
-def _find_entities(passage: Span, relations: Iterable[Relation]) -> dict[int, Span]:
-    """Find the spans that are drawn as entities, by their first token."""
-    entities = {}
+def _find_boxes(passage: Span, relations: Sequence[Relation]) -> list[Box]:
+    """Find the entities of a passage, and the arguments of relations that are no entities."""
+    labels: dict[Bounds, str] = {}
     for ent in passage.doc.ents:
         if _is_within(ent, passage):
-            entities[ent.start] = ent
-    for span in filter_spans(_find_other_arguments(relations, entities.values())):
-        entities[span.start] = span
-    return entities
-
-
-def _find_other_arguments(relations: Iterable[Relation], entities: Iterable[Span]) -> list[Span]:
-    """Find the arguments of relations that share no token with an entity."""
-    tokens = set(chain.from_iterable(map(_list_tokens, entities)))
-    others = []
-    for head, tail, _, _ in relations:
-        for argument in (head, tail):
-            if tokens.isdisjoint(_list_tokens(argument)):
-                others.append(argument)
-    return others
-
-
-def _choose_limit(entities: Iterable[Span]) -> int:
-    """Choose the maximum number of characters of a drawn word: enough for the longest entity."""
-    longest = max(map(len, map(_read_text, entities)), default=0)
-    return min(max(longest, MIN_TEXT), MAX_TEXT)
-
-
-def _connect(relations: Iterable[Relation], word_of: Mapping[int, int]) -> list[Arc]:
-    """Draw an arc for each relation between two different words."""
-    arcs = []
-    for head, tail, label, _ in relations:
-        first, last = word_of[head.start], word_of[tail.start]
-        direction: Direction = "right"
-        if first > last:
-            first, last, direction = last, first, "left"
-        if first < last:
-            arcs.append(Arc(start=first, end=last, label=escape_html(label), dir=direction))
-    return arcs
+            labels[_get_bounds(ent, passage)] = ent.label_
+    n_ends = dict.fromkeys(labels, 0)
+    for relation in relations:
+        for argument in (relation.head, relation.tail):
+            bounds = _get_bounds(argument, passage)
+            labels.setdefault(bounds, argument.label_)
+            n_ends[bounds] = n_ends.get(bounds, 0) + 1
+    boxes = []
+    for (start, end), label in labels.items():
+        boxes.append(Box(start, end, label, n_ends[start, end]))
+    return boxes
 
 
 def _is_within(span: Span, passage: Span) -> bool:
     return passage.start <= span.start and span.end <= passage.end
 
 
-def _list_tokens(span: Span) -> range:
-    return range(span.start, span.end)
+def _get_bounds(span: Span, passage: Span) -> Bounds:
+    return span.start - passage.start, span.end - passage.start
 
 
-def _read_text(span: Span) -> str:
-    """Return the text of a span in one line."""
-    return " ".join(span.text.split())
+def _list_arcs(
+    passage: Span, boxes: Sequence[Box], relations: Sequence[Relation], width: float
+) -> tuple[list[Arc], list[str]]:
+    """List the arcs of relations, with their labels as they are shown."""
+    index = {(box.start, box.end): i for i, box in enumerate(boxes)}
+    arcs, names = [], []
+    for relation in relations:
+        name = shorten(clean(relation.label), SMALL, width / 2)
+        head = index[_get_bounds(relation.head, passage)]
+        tail = index[_get_bounds(relation.tail, passage)]
+        arcs.append(Arc(head, tail, measure(name, SMALL) + 2 * PADDING))
+        names.append(name)
+    return arcs, names
 
 
-def _shorten(text: str, limit: int) -> str:
-    """Cut out the middle of a text that is too long."""
-    if len(text) <= limit:
+def _group_items(n_boxes: int, arcs: Sequence[Arc]) -> list[str]:
+    """Name the items with which each box and each arc stays visible.
+
+    A box goes with its arcs and with the boxes at their other ends.
+
+    RETURNS (list[str]): CSS classes of the boxes, then of the arcs.
+    """
+    groups: list[set[int]] = [{item} for item in range(n_boxes + len(arcs))]
+    for item, arc in enumerate(arcs, start=n_boxes):
+        groups[item] |= {arc.head, arc.tail}
+        groups[arc.head] |= {item, arc.tail}
+        groups[arc.tail] |= {item, arc.head}
+    classes = []
+    for item, group in enumerate(groups):
+        names = map("g{}".format, sorted(group))
+        classes.append(f"item t{item} {' '.join(names)}")
+    return classes
+
+
+# Boxes and words.
+
+
+def _draw_boxes(
+    passage: Span,
+    boxes: Sequence[Box],
+    layout: Layout,
+    classes: Sequence[str],
+    colours: Mapping[str, str],
+) -> list[_DrawnBox]:
+    """Draw words and boxes in text order; an outer box comes before the boxes in it."""
+    scores = get_entity_scores(passage.doc)
+    drawn = []
+    for index, box in enumerate(boxes):
+        span = passage[box.start : box.end]
+        score = scores.get((span.start_char, span.end_char, box.label))
+        rects = layout.place_box(index)
+        label = clean(box.label)
+        title = _describe(f"{clean(span.text)}: {label}".removesuffix(": "), score)
+        name = shorten(label, SMALL, rects[0].width)
+        drawn.append(_DrawnBox(title, classes[index], colours[box.label], rects, [], name))
+    pieces = []
+    placed: set[int] = set()
+    for run in layout.lines.runs:
+        for index in reversed(run.boxes):
+            if index not in placed:
+                pieces.append(drawn[index])
+                placed.add(index)
+        text = _DrawnText(run.text, layout.place_run(run))
+        if run.boxes:
+            drawn[run.boxes[0]].texts.append(text)
+        else:
+            pieces.append(_DrawnBox("", "", "", [], [text], ""))
+    return pieces
+
+
+def _draw_arc(
+    relation: Relation,
+    name: str,
+    layout: Layout,
+    index: int,
+    classes: str,
+    colours: Mapping[str, str],
+) -> _DrawnArc:
+    head, tail, label, score = relation
+    points = layout.place_arc(index)
+    tip, before = points[-1], points[-2]
+    down = 1
+    if tip.y < before.y:
+        down = -1
+    base = Point(tip.x, tip.y - down * ARROW)
+    return _DrawnArc(
+        _describe(f"{clean(head.text)} → {clean(label)} → {clean(tail.text)}", score),
+        classes,
+        colours[label],
+        _round_corners([*points[:-1], base]),
+        f"M{_format(tip)}l-4,{-down * ARROW}h8z",
+        _DrawnText(name, layout.place_label(index)),
+    )
+
+
+def _describe(text: str, score: float | None) -> str:
+    """Describe an item, with its score if it was predicted."""
+    if score is None or score == 1.0:
         return text
-    kept = (limit - 1) // 2
-    return f"{text[:kept].rstrip()}…{text[-kept:].lstrip()}"
+    return f"{text} ({score:.2f})"
 
 
-# Pictures, in pixels.
-
-_SIZE = re.compile(r'width="(?P<width>[\d.]+)" height="(?P<height>[\d.]+)"')
-_TEXT = re.compile(r'class="displacy-(?:word|tag)"[^>]* x="(?P<x>[\d.]+)">(?P<text>[^<]*)<')
-_ARC = re.compile(
-    r'class="displacy-arc"[^>]* d="M[^,]*,(?P<foot>\S+) (?P<curved>C?)[^,]*,(?P<top>\S+) '
-)
-
-
-class _Distances(TypedDict):
-    """The two of displaCy's options that depend on the words."""
-
-    distance: int
-    offset_x: int
+def _round_corners(points: Sequence[Point]) -> str:
+    """Draw a line through corners, which are rounded where there is room."""
+    path = f"M{_format(points[0])}"
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        start, end = _approach(corner, before), _approach(corner, after)
+        path += f"L{_format(start)}Q{_format(corner)} {_format(end)}"
+    return f"{path}L{_format(points[-1])}"
 
 
-def _choose_distances(diagram: ArcDiagram) -> _Distances:
-    """Choose distances that leave room for all words and labels.
-
-    displaCy places words at equal distances, whatever their lengths, and centres the first one.
-    """
-    first, longest = "", 0
-    if diagram["words"]:
-        first = diagram["words"][0]["text"]
-    for word in diagram["words"]:
-        longest = max(longest, len(word["text"]))
-    distance: float = 8 * longest + 20
-    for arc in diagram["arcs"]:
-        distance = max(distance, 8 * len(arc["label"]) / (arc["end"] - arc["start"]) + 50)
-    return {"distance": round(distance), "offset_x": _margin(first)}
+def _approach(corner: Point, other: Point) -> Point:
+    """Return the point near a corner on the way to another one."""
+    x, y = other.x - corner.x, other.y - corner.y
+    part = min(CORNER / max(abs(x), abs(y), 1e-6), 0.5)
+    return Point(corner.x + part * x, corner.y + part * y)
 
 
-def _margin(text: str) -> int:
-    """Compute the width that a picture needs on either side of a word's centre."""
-    return max(50, 5 * len(text) + 10)
-
-
-def crop(picture: str) -> str:
-    """Cut off the empty space that displaCy leaves above the highest arc and behind the last word.
-
-    picture (str): SVG that displaCy drew in style "dep".
-    RETURNS (str): The smaller picture.
-    """
-    size = _SIZE.search(picture)
-    if size is None:
-        return picture
-    above = max(_find_top(picture) - 4, 0.0)  # part of the stroke is above the arc
-    width = min(_find_right(picture), float(size["width"]))
-    height = float(size["height"]) - above
-    view = f'width="{width:g}" height="{height:g}" viewBox="0 {above:g} {width:g} {height:g}"'
-    picture = picture.replace(size[0], view, 1)
-    return picture.replace(f"height: {size['height']}px", f"height: {height:g}px", 1)
-
-
-def _find_top(picture: str) -> float:
-    """Find the top of the highest arc; 0 if there is no arc."""
-    tops = []
-    for arc in _ARC.finditer(picture):
-        foot, top = float(arc["foot"]), float(arc["top"])
-        if arc["curved"]:
-            # A Bézier curve with two control points at the top reaches 3/4 of their height.
-            top = foot + 0.75 * (top - foot)
-        tops.append(top)
-    return min(tops, default=0.0)
-
-
-def _find_right(picture: str) -> float:
-    """Find the right edge of the last text; 0 if there is no text."""
-    right = 0.0
-    for text in _TEXT.finditer(picture):
-        right = max(right, float(text["x"]) + _margin(text["text"]))
-    return right
+def _format(point: Point) -> str:
+    return f"{point.x:.1f},{point.y:.1f}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 # A colour that colour-blind readers can tell apart from the others of its palette (Okabe and Ito,
 # 2008).
 BLUE = "#0072B2"
+# The beginning of the style sheet in SVG files of matplotlib, and its continuation.
+_SVG_STYLE = '<style type="text/css">'
+_SCHEMES = "svg{color-scheme: light dark; color: CanvasText; fill: currentColor}"
 
 
 def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
@@ -40,7 +44,8 @@ def draw_reliability(groups: Mapping[str, Calibration], path: Path) -> None:
 
 @contextmanager
 def save_figure(path: Path, *, height: float) -> "Iterator[Figure]":
-    """Make a figure, and save it at the end of the context.
+    """Make a figure, and save it at the end of the context. An SVG file has the colours of the
+    page around it, light or dark, without a background.
 
     path (Path): The file; its extension, .png or .svg, decides the format.
     height (float): Height of the figure in inches.
@@ -53,11 +58,26 @@ def save_figure(path: Path, *, height: float) -> "Iterator[Figure]":
     with matplotlib.rc_context({"font.size": 9, "svg.hashsalt": path.stem, "svg.fonttype": "path"}):
         figure = Figure(figsize=(7.2, height), layout="constrained")
         yield figure
-        metadata = None
-        if path.suffix == ".svg":
-            metadata = {"Date": None}  # a date would make each run another file
         with replace_file(path) as new:
-            figure.savefig(new, dpi=200, metadata=metadata)
+            if path.suffix == ".svg":
+                new.write_text(draw_svg(figure), encoding="utf-8")
+            else:
+                figure.savefig(new, dpi=200)
+
+
+def draw_svg(figure: "Figure") -> str:
+    """Draw a figure as SVG without a background. Black stands for the text's colour of the page
+    around it, and white for its background's colour.
+
+    figure (Figure): The figure.
+    RETURNS (str): The picture.
+    """
+    buffer = StringIO()
+    # A date would make each run another file.
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue().replace("#000000", "currentColor").replace("#ffffff", "Canvas")
+    # Black text has no colour of its own in the file.
+    return svg.replace(_SVG_STYLE, f"{_SVG_STYLE}{_SCHEMES}", 1)
 
 
 def tidy_axis(axis: "Axes") -> None:
@@ -65,7 +85,7 @@ def tidy_axis(axis: "Axes") -> None:
 
     axis (Axes): The axis.
     """
-    axis.grid(axis="y", color="0.85", linewidth=0.6)
+    axis.grid(axis="y", color="0.5", alpha=0.3, linewidth=0.6)
     axis.set_axisbelow(True)
     axis.spines[["top", "right"]].set_visible(False)
 

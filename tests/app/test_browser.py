@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,23 +14,7 @@ playwright = pytest.importorskip(
     "playwright.sync_api", reason="needs playwright: pip install spacy-tabcnn[dev]"
 )
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-TIMEOUT = 90_000  # milliseconds; what a busy machine may need to load torch
 TEXT = "Ferrari won five titles in a row with Michael Schumacher at the wheel."
-
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="needs Chromium, for example Debian's package chromium"
-)
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +57,10 @@ def url(tiny_run, ruler_model):
     server.communicate(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def context(tmp_path_factory):
-    """A browser with a profile of its own."""
-    playwright.expect.set_options(timeout=TIMEOUT)
-    with playwright.sync_playwright() as driver:
-        context = driver.chromium.launch_persistent_context(
-            tmp_path_factory.mktemp("profile"), executable_path=CHROMIUM, args=FLAGS
-        )
-        context.set_default_timeout(TIMEOUT)
-        yield context
-        context.close()
-
-
 @pytest.fixture
-def page(context, url):
+def page(browser, url):
     """The page, just opened, and the hosts that it asked for anything."""
-    page = context.new_page()
+    page = browser.new_page()
     page.hosts = set()
     page.on(
         "request",

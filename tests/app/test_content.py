@@ -6,9 +6,9 @@ import spacy
 from spacy.tokens import Span
 
 from spacy_tabcnn.app.content import (
-    MAX_CHARACTERS,
     choose_colours,
-    describe_excess,
+    cut_text,
+    describe_difference,
     draw_arcs,
     draw_entities,
     draw_label_table,
@@ -17,9 +17,11 @@ from spacy_tabcnn.app.content import (
     has_table,
     keep_relations,
     list_relations,
+    shorten,
+    take_part,
 )
 from spacy_tabcnn.relations import set_entity_scores
-from spacy_tabcnn.visual.label_table import label_colours
+from spacy_tabcnn.visual.options import label_colours
 
 
 @pytest.fixture
@@ -73,13 +75,13 @@ def test_relations_are_a_table_with_their_scores(doc):
         ["Bob", "Self", "Bob", "0.80"],
         ["Ann", "LivesIn", "Rome", "0.60"],
     ]
-    assert f'style="background: {colours["Self"]}">Self<' in html
+    assert f'style="--label: {colours["Self"]}">Self<' in html
 
 
 def test_entities_have_their_colours_labels_and_scores(doc):
     colours = colours_of(doc)
-    html = " ".join(draw_entities(doc, colours=colours).split())
-    marks = re.findall(r"<mark[^>]*background: (.*?); .*?> (\w+) <span[^>]*>(.*?)</span>", html)
+    html = re.sub("</?bdi>", "", draw_entities(doc, colours=colours))
+    marks = re.findall(r'<mark style="--label: (.*?)">(\w+) <small>(.*?)</small>', html)
     assert marks == [
         (colours["PER"], "Ann", "PER 0.50"),
         (colours["LOC"], "Rome", "LOC 0.25"),
@@ -95,19 +97,26 @@ def test_texts_and_labels_are_escaped(make_doc):
     doc = make_doc(["<b>", "x"], [(0, 1, "<i>"), (1, 2, "T")], [(0, 1, "<u>")])
     colours = colours_of(doc)
     markup = [draw(doc, colours=colours) for draw in (draw_entities, draw_relations)]
-    markup += [*draw_arcs(doc), draw_label_table(doc[:], colours=colours)]
+    markup += [*draw_arcs(doc, colours=colours), draw_label_table(doc[:], colours=colours)]
     assert not any(tag in picture for picture in markup for tag in ("<b>", "<i>", "<u>"))
 
 
 def test_only_sentences_with_relations_have_arcs(rome):
-    [picture] = draw_arcs(rome)
+    [picture] = draw_arcs(rome, colours=colours_of(rome))
     assert "Rome" in picture and "Bob" not in picture
-    assert draw_arcs(keep_relations(rome, 0.7)) == []
+    assert draw_arcs(keep_relations(rome, 0.7), colours={}) == []
+
+
+def test_arcs_have_the_colours_of_the_page(rome):
+    [arcs] = draw_arcs(rome, colours={"PER": "#123456", "LOC": "#234567", "LivesIn": "#345678"})
+    assert "#123456" in arcs and "#345678" in arcs
 
 
 def test_pictures_take_the_colours_of_the_page(rome):
-    for picture in (*draw_arcs(rome), draw_label_table(rome[:], colours=colours_of(rome))):
-        assert "color: inherit; background: transparent" in picture
+    [arcs] = draw_arcs(rome, colours=colours_of(rome))
+    assert "color: inherit; background: transparent" in arcs
+    table = draw_label_table(rome[:], colours=colours_of(rome))
+    assert "; color:" not in table.partition("<style>")[0]
 
 
 def test_labels_have_the_colours_of_the_models_table(doc):
@@ -141,6 +150,36 @@ def test_json_is_a_line_as_annotate_writes_it(run_spacy, tiny_run, tmp_path):
     assert json.loads(line)["relations"]
 
 
-def test_only_a_longer_text_than_the_limit_is_too_long():
-    assert describe_excess("x" * MAX_CHARACTERS) == ""
-    assert describe_excess("x" * (MAX_CHARACTERS + 1)).startswith("The text has 20,001 characters")
+def test_a_text_is_cut_into_sentences_with_their_annotation(doc):
+    assert cut_text([doc]) == [(0, 20), (20, 33)]
+    part = take_part(doc, 20, 33)
+    assert (part.doc.text, part.start) == ("Bob sleeps . ", 5)
+    assert [relation.label for relation in part.doc._.relations] == ["Self"]
+    ann = take_part(doc, 0, 20).doc.ents[0]
+    assert (ann.text, ann._.entity_score) == ("Ann", 0.5)
+
+
+def test_two_annotations_are_cut_where_both_have_a_boundary(doc, make_doc):
+    other = make_doc(doc.text.split(), [], [], sent_starts=[True, *[False] * 7])
+    assert cut_text([doc, other]) == [(0, 33)]
+
+
+def test_sentences_that_a_relation_joins_are_not_cut(doc):
+    ann, _, bob = doc.ents
+    doc._.relations = [(ann, bob, "knows")]
+    assert cut_text([doc]) == [(0, 33)]
+
+
+def test_the_difference_of_two_annotations_is_counted(doc):
+    other = doc.copy()
+    other.ents = [*doc.ents[:2], Span(other, 6, 7, label="X")]
+    other._.relations = []
+    assert describe_difference(doc, other) == (
+        "2 entities are the same; 1 only on the left and 1 only on the right. "
+        "0 relations are the same; 2 only on the left and 0 only on the right."
+    )
+
+
+def test_a_line_of_a_list_is_short():
+    assert shorten(" a\n b ") == "a b"
+    assert shorten("x" * 81) == f"{'x' * 80} …"

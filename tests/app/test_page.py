@@ -9,6 +9,7 @@ import spacy
 from spacy.language import Language
 
 import spacy_tabcnn.app
+from spacy_tabcnn.app.texts import EXAMPLES
 from spacy_tabcnn.pipeline import loading
 
 streamlit = pytest.importorskip(
@@ -61,6 +62,12 @@ def relations(page):
     ]
 
 
+def find(elements, label):
+    """The element with a label."""
+    [found] = [element for element in elements if element.label == label]
+    return found
+
+
 def test_a_text_is_annotated(open_page, tiny_run):
     page = open_page(tiny_run / "model-last")
     assert relations(page) == [("Michael Schumacher", "worked_for", "Ferrari")]
@@ -82,8 +89,8 @@ def test_a_model_is_loaded_once_for_all_texts_and_visitors(open_page, tiny_run, 
     page = open_page(tiny_run / "model-last", ruler_model)
     page.text_area[0].set_value("Another text.")
     page.button[0].click().run()
-    page.selectbox[0].select(str(ruler_model)).run()
-    page.selectbox[0].select(str(tiny_run / "model-last")).run()
+    find(page.selectbox, "Model").select(str(ruler_model)).run()
+    find(page.selectbox, "Model").select(str(tiny_run / "model-last")).run()
     open_page(tiny_run / "model-last")
     assert calls == ["load model-last", TEXT, "Another text.", "load ruler", "Another text."]
 
@@ -138,11 +145,86 @@ def test_one_sentence_at_a_time_has_a_table(open_page, tiny_run, tmp_path):
     nlp.add_pipe("sentencizer", first=True)
     nlp.to_disk(tmp_path / "sentences")
     page = open_page(tmp_path / "sentences", text=f"{TEXT} {'word ' * 130}.")
-    choice = page.selectbox[1]
+    choice = find(page.selectbox, "Sentence of the table")
     assert choice.options[0] == TEXT and len(choice.options) == 2
     assert not any("of 131 words" in caption.value for caption in page.caption)
     choice.select_index(1).run()
     assert any("The first 120 of 131 words" in caption.value for caption in page.caption)
+
+
+def test_one_sentence_is_shown_alone(open_page, tiny_run, tmp_path):
+    nlp = spacy.load(tiny_run / "model-last")
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.to_disk(tmp_path / "sentences")
+    page = open_page(tmp_path / "sentences", text=f"{TEXT} No relation.")
+    assert json.loads(page.json[0].value)["text"] == f"{TEXT} No relation."
+    page.toggle[0].set_value(True).run()
+    assert relations(page) == [("Michael Schumacher", "worked_for", "Ferrari")]
+    assert json.loads(page.json[0].value)["text"].strip() == TEXT
+    find(page.selectbox, "Sentence (2)").select_index(1).run()
+    assert json.loads(page.json[0].value)["text"] == "No relation."
+    assert not page.exception
+    page.toggle[0].set_value(False).run()
+    assert json.loads(page.json[0].value)["text"] == f"{TEXT} No relation."
+
+
+def test_a_text_of_one_sentence_has_no_switch(open_page, tiny_run):
+    assert not open_page(tiny_run / "model-last").toggle
+
+
+def test_two_models_are_compared(open_page, tiny_run, ruler_model):
+    page = open_page(tiny_run / "model-last", ruler_model)
+    find(page.selectbox, "Compare with").select(str(ruler_model)).run()
+    assert [code.value for code in page.code] == [str(tiny_run / "model-last"), str(ruler_model)]
+    assert len(page.json) == 2 and "sets no relations" in page.warning[0].value
+    assert "0 relations are the same; 1 only on the left" in page.caption[0].value
+
+
+def test_a_model_that_cannot_be_loaded_does_not_hide_the_other_one(open_page, tiny_run, tmp_path):
+    page = open_page(tiny_run / "model-last", tmp_path / "none")
+    find(page.selectbox, "Compare with").select(str(tmp_path / "none")).run()
+    assert page.error[0].value.endswith("none cannot be loaded.")
+    assert relations(page) == [("Michael Schumacher", "worked_for", "Ferrari")]
+
+
+def test_one_model_is_compared_with_none(open_page, tiny_run):
+    labels = [choice.label for choice in open_page(tiny_run / "model-last").selectbox]
+    assert labels == ["Model", "Example"]
+
+
+def test_an_example_is_annotated_at_once(open_page, tiny_run, calls):
+    page = open_page(tiny_run / "model-last", text="")
+    find(page.selectbox, "Example").select_index(0).run()
+    assert page.text_area[0].value == EXAMPLES[0] == calls[-1]
+
+
+def test_examples_of_a_file_replace_those_of_the_package(open_page, tiny_run, tmp_path):
+    (tmp_path / "examples.txt").write_text("Ann.\nBob.\n")
+    page = open_page(tiny_run / "model-last", f"--examples={tmp_path / 'examples.txt'}")
+    assert find(page.selectbox, "Example").options == ["Ann.", "Bob."]
+
+
+def test_the_texts_of_a_file_are_chosen(open_page, tiny_run):
+    page = open_page(tiny_run / "model-last")
+    content = json.dumps({"text": TEXT}) + "\n" + json.dumps({"text": "Another text."})
+    page.file_uploader[0].upload("a.jsonl", content.encode(), "application/jsonl").run()
+    assert page.text_area[0].value == TEXT
+    find(page.selectbox, "Text of the file (2)").select_index(1).run()
+    assert page.text_area[0].value == "Another text."
+    find(page.selectbox, "Example").select_index(0).run()
+    assert [choice.label for choice in page.selectbox] == ["Model", "Example"]
+
+
+def test_a_file_that_cannot_be_read_leaves_the_text(open_page, tiny_run):
+    page = open_page(tiny_run / "model-last")
+    page.file_uploader[0].upload("a.jsonl", b"{", "application/jsonl").run()
+    assert page.error[0].value.startswith("The file cannot be read. a.jsonl, line 1")
+    assert page.text_area[0].value == TEXT and not page.exception
+
+
+def test_the_limit_of_the_text_is_an_option(open_page, tiny_run, calls):
+    page = open_page(tiny_run / "model-last", "--max-characters=10")
+    assert "at most 10." in page.error[0].value and calls == []
 
 
 @pytest.mark.parametrize("name", ["spert", "pfn"])

@@ -75,6 +75,19 @@ def test_show_prints_entities_and_relations(run_spacy, folder):
     ]
 
 
+def test_show_writes_a_page(run_spacy, folder, tmp_path):
+    page = tmp_path / "new" / "arcs.html"
+    result = run_spacy("tabcnn", "show", folder / "model", "Ann lives in Rome.", "--page", page)
+    assert result.exit_code == 0, result.output
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_show_writes_no_page_over_a_corpus(run_spacy, folder, tmp_path):
+    (tmp_path / "dev.spacy").touch()
+    result = run_spacy("tabcnn", "show", folder / "model", "Ann", "--page", tmp_path / "dev.spacy")
+    assert result.exit_code == 1 and "dev.spacy is a corpus" in " ".join(result.output.split())
+
+
 def test_show_refuses_a_missing_model(run_spacy, tmp_path):
     result = run_spacy("tabcnn", "show", tmp_path / "none", "Ann")
     assert result.exit_code == 1 and "Could not load the model" in result.output

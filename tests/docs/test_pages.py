@@ -15,7 +15,10 @@ from spacy_tabcnn.corpora.docbin import read_docbin
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-README_LINKS = re.findall(r"\]\((?!http)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+README_LINKS = re.findall(r"\]\((?!http)([^)#]+)", README) + re.findall(
+    r'src(?:set)?="(.+?)"', README
+)
 
 
 def read_snippet(page, title):

@@ -32,7 +32,7 @@ def test_files_of_a_report_with_a_calibration(groups, tmp_path):
     data = json.loads((tmp_path / "report" / "reliability1.json").read_text())
     assert data["groups"]["ents"]["n"] == 5
     assert (
-        "![Reliability: minilm](reliability1.png)"
+        "![Reliability: minilm](reliability1.svg)"
         in (tmp_path / "report" / "report.md").read_text()
     )
 

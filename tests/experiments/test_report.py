@@ -29,6 +29,7 @@ from experiments.results import (
 from experiments.sections import ListSection, TableSection
 from experiments.tables import make_corpus_table, make_layer_tables, make_test_table
 
+from ..browser import SCHEMES, WIDTHS, check_page, open_file
 from .fakes import make_counts, make_scores
 
 CONFIG = """
@@ -424,3 +425,12 @@ def test_results_can_be_read_without_spacy_models_or_matplotlib():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_page_fits_and_is_accessible(browser, folder, width, scheme):
+    page = open_file(browser, folder / "report.html", width=width, scheme=scheme)
+    check_page(page)
+    assert page.problems == []
+    page.close()

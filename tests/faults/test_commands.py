@@ -51,6 +51,7 @@ COMMANDS = {
     "config": Command("init-config conll04 out/new.cfg --force", "out/new.cfg"),
     "figures": Command("debug-data all.spacy --output out/figures.json", "out/figures.json"),
     "scores": Command("evaluate model all.spacy --output out/scores.json", "out/scores.json"),
+    "show": Command("show model Ann --page out/arcs.html", "out/arcs.html"),
     "errors": Command("errors model all.spacy out/errors.html", "out/errors.html"),
     "calibration": Command(
         "calibration model all.spacy out/all.json", "out/all.json out/all.png out/all.svg"

@@ -22,6 +22,15 @@ def test_the_extension_decides_the_format(groups, tmp_path):
     assert (tmp_path / "scores.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
+def test_an_svg_file_has_the_colours_of_its_page_and_no_background(groups, tmp_path):
+    draw_reliability(groups, tmp_path / "scores.svg")
+    svg = (tmp_path / "scores.svg").read_text(encoding="utf-8")
+    assert "color-scheme: light dark" in svg and "stroke: currentColor" in svg
+    assert "#000000" not in svg and "#ffffff" not in svg
+    figure = svg.partition('id="figure_1"')[2]
+    assert 'style="fill: none' in figure[: figure.index("</g>")]
+
+
 def test_diagrams_are_the_same_whenever_they_are_drawn(groups, tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
