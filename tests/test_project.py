@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +72,10 @@ def test_the_options_of_the_commands_exist(run_spacy, project, name):
 
 
 def read_usage(run_spacy, module, arguments):
-    """The help of a command of `python -m spacy` or `python -m experiments`."""
+    """The help of a command of `python -m spacy`, `python -m experiments` or `python -m pip`."""
+    if module == "pip":
+        command = [sys.executable, "-m", "pip", arguments[0], "--help"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if module == "experiments":
         return CliRunner().invoke(experiments_app, [arguments[0], "--help"]).output
     command = arguments[:2] if arguments[0] == "tabcnn" else arguments[:1]

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..about import __version__
 from ..bulk.rows import RowResult
@@ -14,6 +14,7 @@ from .api_errors import describe_problems, make_error
 from .api_page import render_page
 from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
 from .guard import Asgi, Guard
+from .label_studio import find_texts, make_predictions, read_interface
 from .texts import MAX_CHARACTERS
 
 if TYPE_CHECKING:
@@ -90,6 +91,36 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+class LabelStudioTasks(BaseModel):
+    """Tasks of Label Studio, and other fields."""
+
+    tasks: Annotated[list[dict[str, JsonValue]], Field(description="Tasks with their data")]
+    label_config: Annotated[str | None, Field(description="The labelling interface, as XML")] = None
+
+
+class LabelStudioProject(BaseModel):
+    """A project of Label Studio, and other fields."""
+
+    # `schema` is a method of pydantic's.
+    label_config: Annotated[
+        str | None, Field(alias="schema", description="The labelling interface, as XML")
+    ] = None
+
+
+class LabelStudioPredictions(BaseModel):
+    """The prediction of each task, in the order of the request."""
+
+    results: list[dict[str, JsonValue]]
+
+
+class LabelStudioVersion(BaseModel):
+    """The name of the model."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_version: str
 
 
 class Entity(BaseModel):
@@ -198,6 +229,7 @@ def make_api(
     app.router.lifespan_context = run_batcher
     _add_errors(app)
     _add_annotate(app, batcher, limits)
+    _add_label_studio(app, pipeline, batcher, limits)
     _add_descriptions(app, pipeline, batcher)
     return Guard(app, token=token, max_bytes=limits.max_bytes)
 
@@ -251,11 +283,7 @@ def _add_errors(app: "FastAPI") -> None:
 def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
     from starlette.responses import JSONResponse
 
-    responses: dict[int | str, dict[str, object]] = {}
-    for status, description in _ERRORS.items():
-        responses[status] = {"model": Error, "description": description}
-
-    @app.post("/annotate", response_model=Annotations, responses=responses)
+    @app.post("/annotate", response_model=Annotations, responses=_describe_errors())
     async def annotate(body: Texts) -> "Response":
         """Annotate one text or several.
 
@@ -267,15 +295,75 @@ def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
             return make_error(413, excess)
         try:
             results = await batcher.submit(texts)
-        except BusyError:
-            return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
-        except ClosedError:
-            return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
-        except Exception as err:  # whatever the pipeline raises; uvicorn would close the connection
-            _LOGGER.exception("the pipeline failed")
-            name = type(err).__name__
-            return make_error(500, f"the pipeline failed ({name}). See the server's log")
+        except Exception as err:
+            return _make_failure(err)
         return JSONResponse({"annotations": list(map(_to_annotation, results))})
+
+
+def _describe_errors() -> dict[int | str, dict[str, object]]:
+    responses: dict[int | str, dict[str, object]] = {}
+    for status, description in _ERRORS.items():
+        responses[status] = {"model": Error, "description": description}
+    return responses
+
+
+def _make_failure(err: Exception) -> "Response":
+    """Answer whatever the pipeline raises; uvicorn would close the connection."""
+    if isinstance(err, BusyError):
+        return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
+    if isinstance(err, ClosedError):
+        return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
+    _LOGGER.error("the pipeline failed", exc_info=err)
+    name = type(err).__name__
+    return make_error(500, f"the pipeline failed ({name}). See the server's log")
+
+
+def _add_label_studio(
+    app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher, limits: ApiLimits
+) -> None:
+    """Answer as an ML backend of Label Studio."""
+    from starlette.responses import JSONResponse
+
+    @app.post("/setup", response_model=LabelStudioVersion, responses=_describe_errors())
+    async def set_up(body: LabelStudioProject) -> "Response":
+        """Check the labelling interface of a project of Label Studio."""
+        try:
+            read_interface(body.label_config)
+        except ValueError as err:
+            return make_error(422, str(err))
+        return JSONResponse({"model_version": pipeline.name})
+
+    @app.post("/predict", response_model=LabelStudioPredictions, responses=_describe_errors())
+    async def predict(body: LabelStudioTasks) -> "Response":
+        """Predict the entities and relations of tasks of Label Studio.
+
+        A task without a text, or with a text that is too long or that failed, has no results.
+        """
+        try:
+            interface = read_interface(body.label_config)
+        except ValueError as err:
+            return make_error(422, str(err))
+        texts = find_texts(body.tasks, interface)
+        for position in list(texts):
+            if len(texts[position]) > limits.max_characters or not _is_unicode(texts[position]):
+                _LOGGER.warning("task %d: the text is too long, or no Unicode", position)
+                del texts[position]
+        try:
+            results = await _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
+        except Exception as err:
+            return _make_failure(err)
+        predictions = make_predictions(
+            len(body.tasks), texts, results, interface, model_version=pipeline.name
+        )
+        return JSONResponse({"results": predictions})
+
+
+async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) -> list[RowResult]:
+    """Annotate texts, a limited number at once, so that other requests have their turn."""
+    results: list[RowResult] = []
+    for start in range(0, len(texts), size):
+        results += await batcher.submit(texts[start : start + size])
+    return results
 
 
 def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:

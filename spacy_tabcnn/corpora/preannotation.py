@@ -125,19 +125,41 @@ def make_labelstudio_task(
     model_version (str): The name of the model.
     RETURNS (JsonObject): The task, without an id of its own.
     """
+    data: JsonObject = {"text": text}
+    if identifier is not None:
+        data["id"] = identifier
+    prediction = make_labelstudio_prediction(text, annotation, model_version=model_version)
+    return {"data": data, "predictions": [prediction]}
+
+
+def make_labelstudio_prediction(
+    text: str,
+    annotation: AnnotationDict,
+    *,
+    model_version: str,
+    from_name: str = "label",
+    to_name: str = "text",
+) -> JsonObject:
+    """Make a prediction of Label Studio.
+
+    text (str): The text.
+    annotation (AnnotationDict): The predicted entities and relations.
+    model_version (str): The name of the model.
+    from_name (str): The name of the tag `Labels` in the labelling interface.
+    to_name (str): The name of the tag `Text`.
+    RETURNS (JsonObject): The prediction, with `result`, `model_version` and `score`.
+    """
     results: list[JsonObject] = []
     for position, entity in enumerate(annotation["entities"]):
         start, end = entity["start"], entity["end"]
         region = render_region(position, start, end, text[start:end], entity["label"])
-        results.append(_add_score(region, entity["score"]))
+        named = {**region, "from_name": from_name, "to_name": to_name}
+        results.append(_add_score(named, entity["score"]))
     for relation in annotation["relations"]:
         arrow = render_relation((relation["head"], relation["tail"], relation["label"]))
         results.append(_add_score(arrow, relation["score"]))
-    data: JsonObject = {"text": text}
-    if identifier is not None:
-        data["id"] = identifier
     prediction: JsonObject = {"model_version": model_version, "result": results}
-    return {"data": data, "predictions": [_add_score(prediction, compute_score(annotation))]}
+    return _add_score(prediction, compute_score(annotation))
 
 
 def make_prodigy_task(

