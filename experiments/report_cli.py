@@ -1,10 +1,15 @@
 """`python -m experiments report`: the tables and figures of the paper, with our own below."""
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from wasabi import msg
+
+if TYPE_CHECKING:
+    from .results import Study
 
 
 def report_cli(
@@ -13,6 +18,14 @@ def report_cli(
         Path, typer.Argument(metavar="OUT_DIR", help="Folder to write to; made if needed")
     ],
     *,
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--results",
+            "-r",
+            help="A further study: NAME.jsonl of an earlier report; repeatable",
+        ),
+    ] = None,
     test_scores: Annotated[
         list[str] | None,
         typer.Option(
@@ -35,8 +48,8 @@ def report_cli(
 
     Writes report.md, report.html (one page that requires no other file), the
     figures as PNG, SVG and JSON, and the results of each study as JSON lines, from
-    all layer studies in the storage, finished or not. Requires the extras `study`
-    and `report`.
+    all layer studies in the storage, finished or not, and from --results. Requires
+    the extras `study` and `report`.
 
     EXAMPLE:
 
@@ -45,10 +58,12 @@ def report_cli(
     """
     try:
         from .report import write_report
-        from .results import Study
+        from .results import Study, read_saved_study
         from .storage import STORAGE_ERRORS, describe_error, list_studies, read_results
 
         studies = [Study(name, *read_results(storage, name)) for name in list_studies(storage)]
+        studies = [*map(read_saved_study, results or ()), *studies]
+        _check_names(studies)
         write_report(
             studies, output, test_scores=test_scores or (), calibrations=calibrations or ()
         )
@@ -63,3 +78,11 @@ def report_cli(
     except STORAGE_ERRORS as err:
         msg.fail("Could not write the report", describe_error(storage, err), exits=1)
     msg.good(f"Report in {output}", "report.md, report.html and the figures")
+
+
+def _check_names(studies: "Iterable[Study]") -> None:
+    """Check that all studies have different names, since the report writes a file of each name."""
+    n_studies = Counter(study.name for study in studies)
+    for name, count in n_studies.items():
+        if count > 1:
+            raise ValueError(f"{count} studies are named {name!r}. Rename the file of --results")

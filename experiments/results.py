@@ -198,6 +198,30 @@ def read_saved_results(path: Path) -> tuple[StudySettings, dict[Run, RunRecord]]
     return settings, records
 
 
+def read_saved_study(path: Path) -> Study:
+    """Read a study from a file that `save_results` wrote. The name of the file is its name.
+
+    path (Path): The file, NAME.jsonl.
+    RETURNS (Study): The study, with its complete runs.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If the file has other content.
+    """
+    settings, records = read_saved_results(path)
+    results = []
+    for run, record in records.items():
+        results.append(
+            RunResult(
+                run,
+                "complete",
+                record["scores"],
+                record["counts"],
+                minutes=record["minutes"],
+                overrides=record["overrides"],
+            )
+        )
+    return Study(path.stem, settings, results)
+
+
 def read_run(record: Mapping[str, Any]) -> Run | None:
     """Read the run of a record in a file or a storage. Version 0.1.0 named it "cell".
 

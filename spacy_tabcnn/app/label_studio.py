@@ -131,7 +131,7 @@ def make_prediction(
     text (str): The text.
     annotation (RowResult): The predicted entities and relations.
     interface (Interface): The labelling interface. Entities with other labels are left out, and so
-        are their relations.
+        are their relations. The log names the labels.
     model_version (str): The name of the model.
     RETURNS (JsonObject): The prediction, with `result`, `score` and `model_version`.
     """
@@ -153,6 +153,12 @@ def _keep_labels(
         if not labels or entity["label"] in labels:
             positions[position] = len(kept)
             kept.append(entity)
+    others = {entity["label"] for entity in entities} - labels
+    if labels and others:
+        _LOGGER.warning(
+            "the labelling interface lacks labels, whose entities are left out: %s",
+            ", ".join(sorted(others)),
+        )
     moved: list[RelationDict] = []
     for relation in relations:
         head, tail = positions.get(relation["head"]), positions.get(relation["tail"])

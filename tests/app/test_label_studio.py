@@ -99,13 +99,14 @@ def test_a_prediction_has_regions_relations_scores_and_the_model():
     }
 
 
-def test_labels_that_the_interface_does_not_have_are_left_out_with_their_relations():
+def test_labels_that_the_interface_does_not_have_are_left_out_with_their_relations(caplog):
     interface = read_interface(INTERFACE)
     result = make_prediction("the Anna Rome.", ANNOTATION, interface, model_version="m")["result"]
     assert [item["value"]["text"] for item in result[:2]] == ["Anna", "Rome."[:4]]
     assert {item["from_name"] for item in result[:2]} == {"types"}
     assert {item["to_name"] for item in result[:2]} == {"passage"}
     assert [(item["from_id"], item["to_id"]) for item in result[2:]] == [("T0", "T1")]
+    assert "lacks labels" in caplog.text
 
 
 @pytest.mark.parametrize(

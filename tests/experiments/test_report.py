@@ -22,6 +22,7 @@ from experiments.results import (
     ScoreSummary,
     Study,
     gather_counts,
+    read_saved_study,
     sort_systems,
     summarise,
     summarise_study,
@@ -380,6 +381,14 @@ def test_files_of_a_report(folder):
         "layers.jsonl",
         *figures,
     }
+
+
+def test_a_saved_study_is_the_study_without_unfinished_runs(folder, tmp_path):
+    study = read_saved_study(folder / "layers.jsonl")
+    assert study.name == "layers" and study.encoder == "minilm"
+    assert len(study.results) == len(study.complete) == 6
+    write_report([study], tmp_path)
+    assert (tmp_path / "layers.jsonl").read_bytes() == (folder / "layers.jsonl").read_bytes()
 
 
 def test_the_page_needs_no_other_file(folder):

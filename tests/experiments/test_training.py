@@ -189,6 +189,13 @@ def test_a_study_a_search_and_a_report_from_the_command_line(run_experiments, co
     assert "ours (1 seed)" in report
 
     results = ("--results", tmp_path / "report" / "layers.jsonl")
+    result = run_experiments("report", storage, tmp_path / "twice", *results)
+    assert result.exit_code == 1 and "2 studies are named 'layers'" in result.output
+    earlier = (tmp_path / "report" / "layers.jsonl").rename(tmp_path / "report" / "earlier.jsonl")
+    result = run_experiments("report", storage, tmp_path / "both", "--results", earlier)
+    report = (tmp_path / "both" / "report.md").read_text(encoding="utf-8")
+    assert "Study 'earlier'" in report and "Study 'layers'" in report
+    results = ("--results", earlier)
     storage = tmp_path / "other.db"
     grid = ("--layers", "0", "--encoder", "frozen", "--seeds", 1, *options)
     result = run_experiments("study", storage, *grid, *results)
