@@ -1,0 +1,277 @@
+"""All systems with one encoder: training steps, `nlp.pipe` and memory, against the bare encoder."""
+
+import random
+import statistics
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from spacy.vocab import Vocab
+from thinc.api import Optimizer
+
+from spacy_tabcnn.relations import set_relations
+
+from .common import (
+    MemoryOption,
+    OutputOption,
+    RepeatsOption,
+    Report,
+    Row,
+    SeedOption,
+    failures_named,
+    in_fresh_process,
+    interleave,
+    median_ratio,
+    peak_memory,
+    publish,
+    resident_memory,
+    to_mebibytes,
+)
+from .gpu import find_encoder, make_reference, recorded
+from .head import BATCH_SIZE
+from .pipeline import consume, copy_plain, copy_words
+from .pipelines import (
+    MINILM,
+    SAMPLE_TRAIN,
+    EncoderOption,
+    TrainOption,
+    count_words,
+    describe_corpus,
+    describe_encoder,
+    read_config,
+    read_corpus,
+    sample_batches,
+)
+from .training import make_trainee
+
+LENGTHS = [30, 60, 120]
+# The systems of the paper's table 1, with the hyper-parameters of their authors.
+SYSTEMS = {
+    "TabERT-CNN": "conll04.cfg",
+    "TabERT": "conll04_tabert.cfg",
+    "SpERT": "conll04_spert.cfg",
+    "PFN": "conll04_pfn.cfg",
+    "Table-Sequence": "conll04_table_sequence.cfg",
+}
+_CONFIGS = Path("configs")
+
+
+def list_configs(given: list[str] | None) -> dict[str, Path]:
+    """List the configs of the systems.
+
+    given (list[str] | None): "NAME=CONFIG" for each system; None for the shipped ones.
+    RETURNS (dict[str, Path]): Configs by the name of the system.
+    RAISES (ValueError): If a text has another form.
+    """
+    if not given:
+        return {name: _CONFIGS / config for name, config in SYSTEMS.items()}
+    configs: dict[str, Path] = {}
+    for text in given:
+        name, separator, config = text.partition("=")
+        if not name or not separator or not config:
+            raise ValueError(f"--system {text}: expected NAME=CONFIG")
+        configs[name] = Path(config)
+    return configs
+
+
+def train_batches(nlp: Language, optimizer: Optimizer, batches: list[list[Doc]]) -> None:
+    """Train on batches of annotated documents, a step for each.
+
+    nlp (Language): The initialised pipeline.
+    optimizer (Optimizer): Its optimiser.
+    batches (list[list[Doc]]): The batches.
+    """
+    for batch in batches:
+        examples = list(map(Example, copy_words(nlp, batch), batch))
+        nlp.update(examples, sgd=optimizer, drop=0.3)
+
+
+def compare_with_encoder(
+    run: Callable[[], object], encoder: torch.nn.Module, *, trains: bool, repeats: int
+) -> tuple[float, float]:
+    """Time a function that calls an encoder, against the bare encoder on the same padded batches.
+
+    run (Callable): The function.
+    encoder (Module): The encoder of a pipeline.
+    trains (bool): Whether the bare encoder runs its backward pass, too.
+    repeats (int): Number of rounds.
+    RETURNS (tuple[float, float]): Seconds of the function, and its time relative to the encoder.
+    """
+    with recorded(encoder) as batches:
+        run()
+    plain = copy_plain(encoder)
+    bare = make_reference(plain, batches, use_bfloat16=False, trains=trains, gpu_id=-1)
+    seconds = interleave({"run": run, "bare": bare}, repeats=repeats)
+    return statistics.median(seconds["run"]), median_ratio(seconds["run"], seconds["bare"])
+
+
+def measure_system(
+    config: Path, encoder: str, train: Path, batches: list[list[Doc]], *, repeats: int
+) -> tuple[Row, str]:
+    """Time a system's training steps and its predictions.
+
+    config (Path): Its config.
+    encoder (str): Folder or name of the encoder.
+    train (Path): The training corpus, which gives the labels.
+    batches (list[list[Doc]]): Batches of annotated documents.
+    repeats (int): Number of rounds.
+    RETURNS (tuple[Row, str]): The figures, and a description of the encoder.
+    """
+    trainee = make_trainee(read_config(config, encoder=encoder, train=train).interpolate())
+    nlp = trainee.nlp
+    module = find_encoder(nlp)
+    docs = [doc for batch in batches for doc in batch]
+
+    def predict() -> None:
+        consume(nlp, copy_words(nlp, docs))
+
+    # Predictions first: their number, hence the time of decoding, grows with training.
+    pipe, pipe_ratio = compare_with_encoder(predict, module, trains=False, repeats=repeats)
+    steps = partial(train_batches, nlp, trainee.optimizer, batches)
+    step, step_ratio = compare_with_encoder(steps, module, trains=True, repeats=repeats)
+    row: Row = {
+        "step, ms": 1000 * step / len(batches),
+        "step/encoder": step_ratio,
+        "pipe, words/s": count_words(docs) / pipe,
+        "pipe/encoder": pipe_ratio,
+    }
+    return row, describe_encoder(nlp)
+
+
+def make_sentence(vocab: Vocab, docs: list[Doc], n_words: int) -> Doc:
+    """Make a sentence of the words of a corpus, without entities.
+
+    vocab (Vocab): The vocabulary of the pipeline.
+    docs (list[Doc]): The documents, whose words are repeated if there are too few.
+    n_words (int): The number of words.
+    RETURNS (Doc): The sentence. It is annotated: it has no entities and no relations.
+    """
+    words = [token.text for doc in docs for token in doc]
+    doc = Doc(vocab, words=list(islice(cycle(words), n_words)))
+    doc.set_ents([])
+    set_relations(doc, [])
+    return doc
+
+
+def measure_peak(config: Path, encoder: str, train: Path, n_words: int) -> int | None:
+    """Measure the peak memory of a training step; to be called in a fresh process.
+
+    config (Path): The config of the system.
+    encoder (str): Folder or name of the encoder.
+    train (Path): The training corpus.
+    n_words (int): The number of words of the step's only sentence.
+    RETURNS (int | None): Bytes above the memory before the step, which holds weights, gradients and
+        the state of the optimiser. The encoder's share is included. None if the system is not
+        Linux.
+    """
+    trainee = make_trainee(read_config(config, encoder=encoder, train=train).interpolate())
+    docs = read_corpus(train)
+    step = partial(train_batches, trainee.nlp, trainee.optimizer)
+    step([[make_sentence(trainee.nlp.vocab, docs, 2)]])
+    batch = [[make_sentence(trainee.nlp.vocab, docs, n_words)]]
+    before = resident_memory()
+    peak = peak_memory(partial(step, batch))
+    if before is None or peak is None:
+        return None
+    return peak - before
+
+
+def benchmark_systems(
+    configs: Mapping[str, Path],
+    train: Path,
+    *,
+    encoder: str,
+    lengths: list[int],
+    batches: int,
+    repeats: int,
+    seed: int,
+    memory: bool,
+) -> Report:
+    """Compare systems with one encoder.
+
+    configs (Mapping[str, Path]): Their configs by name.
+    train (Path): The corpus to train on.
+    encoder (str): Folder or name of the encoder.
+    lengths (list[int]): Words of the sentences whose memory is measured.
+    batches (int): Number of batches that a round trains on.
+    repeats (int): Number of rounds.
+    seed (int): Determines the weights and the choice of sentences.
+    memory (bool): Whether to measure memory too.
+    RETURNS (Report): The result.
+    """
+    docs = read_corpus(train)
+    sampled = sample_batches(docs, batches, BATCH_SIZE, seed)
+    rows: list[Row] = []
+    peaks: list[Row] = []
+    headline: Row = {}
+    described = ""
+    for name, config in configs.items():
+        random.seed(seed)
+        torch.manual_seed(seed)
+        figures, described = measure_system(config, encoder, train, sampled, repeats=repeats)
+        rows.append({"system": name, **figures})
+        headline[f"{name}, step/encoder"] = figures["step/encoder"]
+        headline[f"{name}, pipe/encoder"] = figures["pipe/encoder"]
+        if memory:
+            row: Row = {"system": name}
+            for n_words in lengths:
+                peak = in_fresh_process(measure_peak, config, encoder, train, n_words)
+                row[f"n = {n_words}, MiB"] = to_mebibytes(peak)
+            peaks.append(row)
+    settings = {
+        "data": describe_corpus(train, docs),
+        "encoder": described,
+        "batches": f"{len(sampled)} of {BATCH_SIZE} sentences",
+        "seed": seed,
+    }
+    tables = {"Time, against the bare encoder on the same batches": rows}
+    if memory:
+        tables["Peak memory of a training step of one sentence"] = peaks
+    return Report(settings, headline, tables)
+
+
+def systems_cli(
+    *,
+    system: Annotated[
+        list[str] | None,
+        typer.Option("--system", help="NAME=CONFIG; repeatable. By default all systems"),
+    ] = None,
+    encoder: EncoderOption = MINILM,
+    train: TrainOption = SAMPLE_TRAIN,
+    output: OutputOption = None,
+    repeats: RepeatsOption = 3,
+    lengths: Annotated[
+        list[int], typer.Option("--length", min=1, help="Words of a sentence, for the memory")
+    ] = LENGTHS,
+    batches: Annotated[
+        int, typer.Option("--batches", min=1, help="Batches of 8 real sentences a round runs")
+    ] = 5,
+    seed: SeedOption = 0,
+    memory: MemoryOption = True,
+) -> None:
+    """
+    All systems with one encoder: training steps, predictions and memory.
+    """
+    with failures_named("systems"):
+        report = benchmark_systems(
+            list_configs(system),
+            train,
+            encoder=encoder,
+            lengths=lengths,
+            batches=batches,
+            repeats=repeats,
+            seed=seed,
+            memory=memory,
+        )
+    publish("systems", report, output)
+
+
+if __name__ == "__main__":
+    typer.run(systems_cli)
