@@ -267,9 +267,10 @@ class _Places:
         number = 0
         for unit, table in tables.items():
             self.labels[unit] = {}
-            for heading in filter(_is_label, table.columns):
-                self.labels[unit][heading.name] = number
-                number += 1
+            for heading in table.columns:
+                if heading.is_label:
+                    self.labels[unit][heading.name] = number
+                    number += 1
             headings = dict.fromkeys([*table.rows, *table.columns])
             self._columns[unit] = {heading: place for place, heading in enumerate(headings)}
 
@@ -318,10 +319,6 @@ def _name_heading(heading: Heading, wording: Wording) -> str:
     if heading.is_label:
         return heading.name
     return wording.name_kind(heading.name)
-
-
-def _is_label(heading: Heading) -> bool:
-    return heading.is_label
 
 
 class _Describer:
