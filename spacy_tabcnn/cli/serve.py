@@ -73,8 +73,9 @@ def serve_cli(
     It shows entities, relations as arcs and as a list, filtered by their scores, the
     label table with its probabilities, and the annotation as JSON, of the whole text
     or of one sentence. Texts are written, chosen from examples or read from a file.
-    Two models can be compared side by side. Only this computer can open the page unless --host is
-    set, and the page sends nothing anywhere else. Needs the extra `app`.
+    Two models can be compared side by side. Only this computer can open the page
+    unless --host is set, and the page sends nothing anywhere else. Needs the extra
+    `app`.
 
     With --api, it serves one model over HTTP with JSON: /annotate, /labels, /health,
     and a description at /docs. Needs the extra `api`.
