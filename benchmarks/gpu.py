@@ -10,8 +10,7 @@ import random
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -57,11 +56,11 @@ from .pipelines import (
     count_words,
     describe_corpus,
     describe_encoder,
-    find_transformer,
     mixed_precision,
     read_config,
     read_corpus,
 )
+from .reference import find_encoder, make_reference, recorded, synchronize
 
 # Events of the profiler for which the host waits, and copies to the host.
 WAITS = ("cudaStreamSynchronize", "cudaEventSynchronize", "cudaDeviceSynchronize")
@@ -77,13 +76,6 @@ HEAD_BATCHES = (8, 32, 128)
 HEADS: dict[str, type[TableCNN]] = {"dense": DenseTableCNN, "head": TableCNN}
 PRECISIONS = {"float32": False, "bfloat16": True}
 DRIVER = Path("/proc/driver/nvidia/version")
-
-
-class Batch(NamedTuple):
-    """The input of the encoder of a pipeline: a padded batch, on the CPU."""
-
-    input_ids: Tensor
-    attention_mask: Tensor
 
 
 class Sizes(NamedTuple):
@@ -167,15 +159,6 @@ def _find_driver() -> str:
     return numbers[0] if numbers else first
 
 
-def synchronize(gpu_id: int) -> None:
-    """Wait until the device has done its work.
-
-    gpu_id (int): The GPU; -1 for the CPU.
-    """
-    if gpu_id >= 0:
-        torch.cuda.synchronize(gpu_id)
-
-
 def count_waits(run: Callable[[], object], gpu_id: int = 0) -> dict[str, int]:
     """Count the times when the host waits for the GPU.
 
@@ -202,59 +185,6 @@ def count_waits(run: Callable[[], object], gpu_id: int = 0) -> dict[str, int]:
     # The profiler itself waits for the device at its end.
     counts["waits"] -= min(counts["waits"], 2)
     return counts
-
-
-@contextmanager
-def recorded(encoder: torch.nn.Module) -> Iterator[list[Batch]]:
-    """Record the batches that an encoder gets within a block.
-
-    encoder (Module): The Hugging Face model of a pipeline.
-    YIELDS (list[Batch]): The batches, filled in when they come.
-    """
-    batches: list[Batch] = []
-
-    def record(module: torch.nn.Module, args: tuple, kwargs: dict[str, Tensor]) -> None:
-        ids = kwargs.get("input_ids")
-        if ids is None:  # on a CPU, training looks up embeddings by itself
-            ids = torch.zeros(kwargs["inputs_embeds"].shape[:2], dtype=torch.int64)
-        batches.append(Batch(ids.cpu(), kwargs["attention_mask"].cpu()))
-
-    hook = encoder.register_forward_pre_hook(record, with_kwargs=True)
-    try:
-        yield batches
-    finally:
-        hook.remove()
-
-
-def make_reference(
-    encoder: torch.nn.Module, batches: list[Batch], *, use_bfloat16: bool, trains: bool, gpu_id: int
-) -> Callable[[], None]:
-    """Make the passes of the bare encoder over the batches of a pipeline.
-
-    encoder (Module): The encoder as transformers makes it.
-    batches (list[Batch]): The batches.
-    use_bfloat16 (bool): Whether to compute products in bfloat16, by torch's autocast.
-    trains (bool): Whether to run the backward pass, too, in training mode.
-    gpu_id (int): The GPU; -1 for the CPU.
-    RETURNS (Callable): The passes.
-    """
-    device = next(encoder.parameters()).device
-
-    def precision() -> AbstractContextManager:
-        return torch.autocast(device.type, dtype=torch.bfloat16, enabled=use_bfloat16)
-
-    def run() -> None:
-        encoder.train(trains)
-        for ids, mask in batches:
-            with torch.inference_mode(not trains), precision():
-                inputs = {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-                output = encoder(**inputs).last_hidden_state
-            if trains:
-                output.float().sum().backward()
-                encoder.zero_grad(set_to_none=True)
-        synchronize(gpu_id)
-
-    return run
 
 
 def measure_prediction(
@@ -485,20 +415,6 @@ def make_headline(tables: dict[str, list[Row]]) -> Row:
     for row in tables.get(TRAINING, []):
         headline[f"step, times the bare encoder, {row['precision']}"] = row[TIMES_BARE]
     return headline
-
-
-def find_encoder(nlp: Language) -> torch.nn.Module:
-    """Return the Hugging Face model of a pipeline.
-
-    nlp (Language): The pipeline.
-    RETURNS (Module): The model.
-    RAISES (ValueError): If the pipeline has none.
-    """
-    transformer = find_transformer(nlp)
-    if transformer is None:
-        raise ValueError("the pipeline has no transformer, whose speed is the reference")
-    encoder: torch.nn.Module = transformer.model.transformer
-    return encoder
 
 
 def find_width(nlp: Language) -> int:

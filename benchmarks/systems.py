@@ -1,6 +1,5 @@
 """All systems with one encoder: training steps, `nlp.pipe` and memory, against the bare encoder."""
 
-import random
 import statistics
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +13,6 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
-from thinc.api import Optimizer
 
 from spacy_tabcnn.relations import get_relations, set_relations
 
@@ -34,7 +32,6 @@ from .common import (
     resident_memory,
     to_mebibytes,
 )
-from .gpu import find_encoder, make_reference, recorded
 from .head import BATCH_SIZE
 from .pipeline import consume, copy_plain, copy_words
 from .pipelines import (
@@ -49,7 +46,8 @@ from .pipelines import (
     read_corpus,
     sample_batches,
 )
-from .training import make_trainee
+from .reference import find_encoder, make_reference, recorded
+from .training import Trainee, make_trainee
 
 LENGTHS = [30, 60, 120]
 # The systems of the paper's table 1, with the hyper-parameters of their authors.
@@ -81,16 +79,15 @@ def list_configs(given: list[str] | None) -> dict[str, Path]:
     return configs
 
 
-def train_batches(nlp: Language, optimizer: Optimizer, batches: list[list[Doc]]) -> None:
+def train_batches(trainee: Trainee, batches: list[list[Doc]]) -> None:
     """Train on batches of annotated documents, a step for each.
 
-    nlp (Language): The initialised pipeline.
-    optimizer (Optimizer): Its optimiser.
+    trainee (Trainee): The initialised pipeline, with its optimiser and its dropout rate.
     batches (list[list[Doc]]): The batches.
     """
     for batch in batches:
-        examples = list(map(Example, copy_words(nlp, batch), batch))
-        nlp.update(examples, sgd=optimizer, drop=0.3)
+        examples = list(map(Example, copy_words(trainee.nlp, batch), batch))
+        trainee.nlp.update(examples, sgd=trainee.optimizer, drop=trainee.dropout)
 
 
 def compare_with_encoder(
@@ -133,7 +130,7 @@ def measure_system(
         consume(nlp, copy_words(nlp, docs))
 
     # Training first: without it, some systems predict nearly every span and pair.
-    steps = partial(train_batches, nlp, trainee.optimizer, batches)
+    steps = partial(train_batches, trainee, batches)
     step, step_ratio = compare_with_encoder(steps, module, trains=True, repeats=repeats)
     pipe, pipe_ratio = compare_with_encoder(predict, module, trains=False, repeats=repeats)
     row: Row = {
@@ -184,7 +181,7 @@ def measure_peak(config: Path, encoder: str, train: Path, n_words: int) -> int |
     """
     trainee = make_trainee(read_config(config, encoder=encoder, train=train).interpolate())
     docs = read_corpus(train)
-    step = partial(train_batches, trainee.nlp, trainee.optimizer)
+    step = partial(train_batches, trainee)
     step([[make_sentence(trainee.nlp.vocab, docs, 2)]])
     batch = [[make_sentence(trainee.nlp.vocab, docs, n_words)]]
     before = resident_memory()
@@ -213,7 +210,7 @@ def benchmark_systems(
     lengths (list[int]): Words of the sentences whose memory is measured.
     batches (int): Number of batches that a round trains on.
     repeats (int): Number of rounds.
-    seed (int): Determines the weights and the choice of sentences.
+    seed (int): Determines the choice of sentences. The configs determine the weights.
     memory (bool): Whether to measure memory too.
     RETURNS (Report): The result.
     """
@@ -224,8 +221,6 @@ def benchmark_systems(
     headline: Row = {}
     described = ""
     for name, config in configs.items():
-        random.seed(seed)
-        torch.manual_seed(seed)
         figures, described = measure_system(config, encoder, train, sampled, repeats=repeats)
         rows.append({"system": name, **figures})
         headline[f"{name}, step/encoder"] = figures["step/encoder"]
