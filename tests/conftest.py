@@ -1,14 +1,17 @@
 """Fixtures for the whole suite."""
 
+import faulthandler
 import importlib
 import multiprocessing
+import os
 import signal
 import subprocess
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -63,22 +66,27 @@ def _single_thread() -> None:
 def fork_guard() -> Iterator[None]:
     """For tests that start worker processes: torch's thread pool runs before they do, as in a
     user's program, and a test that hangs (the processes wait in vain for threads that they do
-    not inherit) fails after a minute."""
+    not inherit) fails after two minutes, with the place where each process waits."""
     if not hasattr(signal, "SIGALRM"):
         pytest.skip("needs a timer that interrupts waiting")
 
     def stop(*args: object) -> None:
-        for process in multiprocessing.active_children():
+        waiting = multiprocessing.active_children()
+        for process in waiting:
+            os.kill(cast(int, process.pid), signal.SIGUSR1)
+            time.sleep(1)  # the processes write their stacks one after another
             process.kill()  # spaCy would wait for it before the error gets through
-        raise TimeoutError("no answer from the worker processes")
+        raise TimeoutError(f"no answer from {len(waiting)} worker processes")
 
     torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
+    faulthandler.register(signal.SIGUSR1, file=2)  # worker processes inherit it
     previous = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(60)
+    signal.alarm(120)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, previous)
+    faulthandler.unregister(signal.SIGUSR1)
     torch.set_num_threads(1)
 
 
