@@ -19,7 +19,7 @@ from .heldout import HeldOutSummaries, read_test_scores
 from .overview import describe_missing, describe_runs
 from .parameters import make_parameter_table
 from .render import to_html, to_markdown
-from .results import Study, save_results
+from .results import Study, join_alike, save_results
 from .sections import FigureSection, ListSection, Section
 from .tables import (
     make_calibration_table,
@@ -75,15 +75,17 @@ def make_report(
 ) -> list[Section]:
     """Make the sections of a report, in the order of the paper.
 
-    studies (Sequence[Study]): The studies; searches among them are left out.
+    studies (Sequence[Study]): The studies; searches among them are left out, and studies under the
+        same conditions are joined.
     test_scores (HeldOutSummaries): See `read_test_scores`.
     calibrations (Sequence[tuple[str, Mapping[str, Calibration]]]): Titles and comparisons, see
         `read_calibration`.
     RETURNS (list[Section]): The sections.
     """
-    studies = [study for study in studies if study.is_layer_study]
+    parts = [study for study in studies if study.is_layer_study]
+    studies = join_alike(parts)
     sections: list[Section] = [
-        ListSection("What was run", describe_runs(studies)),
+        ListSection("What was run", describe_runs(parts)),
         make_test_table(test_scores),
         *make_layer_tables(studies),
         _make_layer_figure("Figure 2: F1 by layer, encoder updated", "figure2", studies, [False]),

@@ -222,6 +222,43 @@ def read_saved_study(path: Path) -> Study:
     return Study(path.stem, settings, results)
 
 
+def join_alike(studies: Iterable[Study]) -> list[Study]:
+    """Join the studies of one encoder and one corpus, so that their systems can be compared.
+
+    Studies stay apart if they share a run, or if a system has another config in each.
+
+    studies (Iterable[Study]): The studies.
+    RETURNS (list[Study]): The joined studies, each in the place of its first one.
+    """
+    joined: list[Study] = []
+    for study in studies:
+        for position, other in enumerate(joined):
+            if _are_alike(study, other):
+                joined[position] = _join(other, study)
+                break
+        else:
+            joined.append(study)
+    return joined
+
+
+def _are_alike(one: Study, other: Study) -> bool:
+    if not one.settings.get("encoder") or one.settings["encoder"] != other.settings.get("encoder"):
+        return False
+    if one.settings.get("corpus") != other.settings.get("corpus"):
+        return False
+    configs, others = one.settings.get("systems", {}), other.settings.get("systems", {})
+    if any(configs[system] != others[system] for system in configs.keys() & others.keys()):
+        return False
+    runs = {result.run for result in one.results}
+    return runs.isdisjoint(result.run for result in other.results)
+
+
+def _join(one: Study, other: Study) -> Study:
+    systems = {**one.settings.get("systems", {}), **other.settings.get("systems", {})}
+    settings: StudySettings = {**one.settings, "systems": systems}
+    return Study(f"{one.name}, {other.name}", settings, [*one.results, *other.results])
+
+
 def read_run(record: Mapping[str, Any]) -> Run | None:
     """Read the run of a record in a file or a storage. Version 0.1.0 named it "cell".
 

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from experiments.differences import compare_systems
 from experiments.figures import make_panels
 from experiments.grid import Run, make_grid
 from experiments.heldout import read_test_scores
@@ -22,6 +23,7 @@ from experiments.results import (
     ScoreSummary,
     Study,
     gather_counts,
+    join_alike,
     read_saved_study,
     sort_systems,
     summarise,
@@ -134,6 +136,30 @@ def test_counts_have_one_row_for_each_seed(make_study):
         [9, 11, 11],
     ]
     assert gather_counts(study, ("TabERT", False, 4), "NER").shape == (1, 20, 3)
+
+
+def test_studies_under_the_same_conditions_are_compared(make_study):
+    one, other = make_study(), make_study(systems=("PFN",))
+    joined = join_alike([one, other])
+    assert [study.name for study in joined] == ["layers, layers"]
+    assert joined[0].results == [*one.results, *other.results]
+    assert set(joined[0].settings["systems"]) == {"TabERT", "TabERT-CNN", "PFN"}
+    systems = {(found.first, found.second) for found in compare_systems(joined[0])}
+    assert systems == {("TabERT-CNN", "TabERT"), ("TabERT-CNN", "PFN"), ("TabERT", "PFN")}
+
+
+def test_studies_under_other_conditions_stay_apart(make_study):
+    study = make_study()
+    more_seeds = make_study(seeds=(3,))
+    other_config = more_seeds._replace(
+        settings={**more_seeds.settings, "systems": {"TabERT": "", "TabERT-CNN": ""}}
+    )
+    other = make_study(systems=("PFN",))
+    other_encoder = other._replace(settings={**other.settings, "encoder": "mpnet"})
+    unknown = other._replace(settings={})
+    for alike in (study, other_config, other_encoder, unknown):
+        assert join_alike([study, alike]) == [study, alike]
+    assert len(join_alike([study, more_seeds])) == 1
 
 
 def test_systems_have_the_order_of_the_papers_legend():
