@@ -1,20 +1,26 @@
 """The encoder on a CPU by other runtimes: torch.compile, int8 and ONNX Runtime.
 
 They read the padded batches of a pipeline, and are compared with the encoder as the pipeline runs
-it.
+it. A trained pipeline is also timed and scored as a whole, in float32, bfloat16 and int8.
 """
 
 import copy
+import statistics
 import tempfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
+from spacy.language import Language
+from spacy.tokens import Doc
 from torch import Tensor, nn
 
+from spacy_tabcnn.corpora.reader import RelationCorpus
+from spacy_tabcnn.runtime.linear import restore_linears
 from spacy_tabcnn.runtime.precision import has_bfloat16
 
 from .common import (
@@ -36,9 +42,12 @@ from .pipelines import (
     ConfigOption,
     DataOption,
     EncoderOption,
+    ModelOption,
     TrainOption,
+    count_words,
     describe_corpus,
     load_pipeline,
+    mixed_precision,
     read_corpus,
 )
 from .reference import Batch, find_encoder, recorded
@@ -61,7 +70,7 @@ def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], 
         "pipeline": lambda: _call(encoder),
         "transformers": lambda: _call(plain),
         "torch.compile": lambda: _call(torch.compile(copy.deepcopy(plain), dynamic=True)),
-        "torch int8": lambda: _call(_quantize(plain)),
+        "torch int8": lambda: _call(quantize(copy.deepcopy(plain))),
         "ONNX Runtime": lambda: _make_session(_export(plain, folder)),
         "ONNX Runtime, int8": lambda: _make_session(_quantize_onnx(folder)),
     }
@@ -93,11 +102,16 @@ def _call(module: Any, *, use_bfloat16: bool = False) -> Encode:
     return encode
 
 
-def _quantize(encoder: nn.Module) -> nn.Module:
-    """Return a copy whose linear layers have weights of 8 bits, and inputs rounded to 8 bits."""
+def quantize(encoder: nn.Module) -> nn.Module:
+    """Round the weights of the linear layers to 8 bits, by channel, and their inputs, by tensor.
+
+    encoder (Module): An encoder as transformers makes it. It is changed.
+    RETURNS (Module): The encoder.
+    """
+    settings = {nn.Linear: torch.ao.quantization.per_channel_dynamic_qconfig}
     with warnings.catch_warnings(action="ignore"):
         quantized: nn.Module = torch.ao.quantization.quantize_dynamic(
-            copy.deepcopy(encoder), {nn.Linear}, dtype=torch.qint8
+            encoder, settings, inplace=True
         )
     return quantized
 
@@ -138,7 +152,9 @@ def _quantize_onnx(folder: Path) -> Path:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     path = folder / "encoder-int8.onnx"
-    quantize_dynamic(str(folder / "encoder.onnx"), str(path), weight_type=QuantType.QInt8)
+    quantize_dynamic(
+        str(folder / "encoder.onnx"), str(path), per_channel=True, weight_type=QuantType.QInt8
+    )
     return path
 
 
@@ -184,7 +200,7 @@ def compare_runtimes(
         rows.append(
             {
                 "runtime": name,
-                "batch, ms": 1000 * sorted(seconds[name])[len(seconds[name]) // 2] / len(batches),
+                "batch, ms": 1000 * statistics.median(seconds[name]) / len(batches),
                 "speed": median_ratio(seconds[first], seconds[name]),
                 "difference": _difference(outputs, reference, batches),
             }
@@ -201,11 +217,55 @@ def _difference(outputs: list[Tensor], reference: list[Tensor], batches: list[Ba
     return (errors / norms) ** 0.5
 
 
+def compare_precisions(model: Path, data: Path, docs: list[Doc], *, repeats: int) -> list[Row]:
+    """Time and score a trained pipeline in several precisions of its encoder.
+
+    model (Path): The pipeline.
+    data (Path): An annotated corpus, to score on.
+    docs (list[Doc]): The documents to time.
+    repeats (int): Number of rounds.
+    RETURNS (list[Row]): Words a second of `nlp.pipe`, the speed relative to float32, and the F1 of
+        entities and of strict relations in percent.
+    """
+    pipelines = {"float32": _load(model), "int8": _load(model)}
+    encoder = find_encoder(pipelines["int8"])
+    restore_linears(encoder)
+    quantize(encoder)
+    if has_bfloat16(torch.device("cpu")):
+        pipelines["bfloat16"] = _load(model)
+
+    def run(name: str) -> None:
+        with mixed_precision(pipelines[name], enabled=name == "bfloat16"):
+            consume(pipelines[name], copy_words(pipelines[name], docs))
+
+    contenders = {name: partial(run, name) for name in pipelines}
+    seconds = interleave(contenders, repeats=repeats)
+    rows: list[Row] = []
+    for name, nlp in pipelines.items():
+        with mixed_precision(nlp, enabled=name == "bfloat16"):
+            scores = nlp.evaluate(list(RelationCorpus(data)(nlp)))
+        rows.append(
+            {
+                "precision": name,
+                "words/s": count_words(docs) / statistics.median(seconds[name]),
+                "speed": median_ratio(seconds["float32"], seconds[name]),
+                "entities, F1": 100 * scores["ents_f"],
+                "RE+, F1": 100 * scores["rels_strict_f"],
+            }
+        )
+    return rows
+
+
+def _load(model: Path) -> Language:
+    return load_pipeline(model, config=UNCASED_CONFIG, encoder=MINILM, train=SAMPLE_TRAIN)[0]
+
+
 def runtimes_cli(
     data: DataOption = SAMPLE_DEV,
     train: TrainOption = SAMPLE_TRAIN,
     config: ConfigOption = UNCASED_CONFIG,
     encoder: EncoderOption = MINILM,
+    model: ModelOption = None,
     limit: Annotated[int, typer.Option("--limit", help="Number of documents", min=1)] = 64,
     repeats: RepeatsOption = 5,
     output: OutputOption = None,
@@ -217,7 +277,7 @@ def runtimes_cli(
     """
     with failures_named("runtimes"):
         docs = read_corpus(data)[:limit]
-        nlp, description = load_pipeline(None, config=config, encoder=encoder, train=train)
+        nlp, description = load_pipeline(model, config=config, encoder=encoder, train=train)
         module = find_encoder(nlp)
         tables: dict[str, list[Row]] = {}
         with tempfile.TemporaryDirectory() as folder:
@@ -229,6 +289,9 @@ def runtimes_cli(
             runtimes, missing = make_runtimes(module, Path(folder))
             tables["batches of nlp.pipe"] = compare_runtimes(runtimes, together, repeats=repeats)
             tables["one document at a time"] = compare_runtimes(runtimes, alone, repeats=repeats)
+            if model is not None:
+                precisions = compare_precisions(model, data, docs, repeats=repeats)
+                tables["nlp.pipe, trained"] = precisions
         headline = {row["runtime"]: row["speed"] for row in tables["batches of nlp.pipe"][1:]}
         settings = {"data": describe_corpus(data, docs), **description, **missing}
     publish("runtimes", Report(settings, headline, tables), output)
