@@ -181,7 +181,7 @@ def compare_runtimes(
     batches (list[Batch]): The batches.
     repeats (int): Number of rounds.
     RETURNS (list[Row]): Milliseconds a batch, the speed relative to the first runtime, and the
-        root mean square of the differences, relative to that of the output.
+        root mean square of the differences, relative to the output's.
     """
 
     def run(encode: Encode) -> Callable[[], None]:
