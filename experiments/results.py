@@ -242,15 +242,19 @@ def join_alike(studies: Iterable[Study]) -> list[Study]:
 
 
 def _are_alike(one: Study, other: Study) -> bool:
-    if not one.settings.get("encoder") or one.settings["encoder"] != other.settings.get("encoder"):
-        return False
-    if one.settings.get("corpus") != other.settings.get("corpus"):
+    conditions = _get_conditions(one)
+    if not all(conditions) or conditions != _get_conditions(other):
         return False
     configs, others = one.settings.get("systems", {}), other.settings.get("systems", {})
     if any(configs[system] != others[system] for system in configs.keys() & others.keys()):
         return False
     runs = {result.run for result in one.results}
     return runs.isdisjoint(result.run for result in other.results)
+
+
+def _get_conditions(study: Study) -> tuple[str | None, StudiedCorpus | None]:
+    """Return the encoder and the corpus; None for what the study does not name."""
+    return study.settings.get("encoder"), study.settings.get("corpus")
 
 
 def _join(one: Study, other: Study) -> Study:

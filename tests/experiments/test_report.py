@@ -160,6 +160,8 @@ def test_studies_under_other_conditions_stay_apart(make_study):
     for alike in (study, other_config, other_encoder, unknown):
         assert join_alike([study, alike]) == [study, alike]
     assert len(join_alike([study, more_seeds])) == 1
+    unnamed = [part._replace(settings={"encoder": "minilm"}) for part in (study, other)]
+    assert join_alike(unnamed) == unnamed
 
 
 def test_systems_have_the_order_of_the_papers_legend():
