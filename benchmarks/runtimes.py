@@ -55,6 +55,7 @@ from .reference import Batch, find_encoder, recorded
 # Makes the last hidden state, (sequences, sub-words, width), of a padded batch.
 Encode = Callable[[Batch], Tensor]
 OPSET = 17
+_SAMPLE = Batch(torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
 
 
 def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], dict[str, str]]:
@@ -69,7 +70,7 @@ def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], 
     makers: dict[str, Callable[[], Encode]] = {
         "pipeline": lambda: _call(encoder),
         "transformers": lambda: _call(plain),
-        "torch.compile": lambda: _call(torch.compile(copy.deepcopy(plain), dynamic=True)),
+        "torch.compile": lambda: _call(torch.compile(plain, dynamic=True)),
         "torch int8": lambda: _call(quantize(copy.deepcopy(plain))),
         "ONNX Runtime": lambda: _make_session(_export(plain, folder)),
         "ONNX Runtime, int8": lambda: _make_session(_quantize_onnx(folder)),
@@ -77,13 +78,15 @@ def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], 
     if has_bfloat16(torch.device("cpu")):
         makers["pipeline, bfloat16"] = lambda: _call(encoder, use_bfloat16=True)
         makers["torch.compile, bfloat16"] = lambda: _call(
-            torch.compile(copy.deepcopy(plain), dynamic=True), use_bfloat16=True
+            torch.compile(plain, dynamic=True), use_bfloat16=True
         )
     runtimes: dict[str, Encode] = {}
     missing: dict[str, str] = {}
     for name, make in makers.items():
         try:
-            runtimes[name] = make()
+            encode = make()
+            encode(_SAMPLE)  # some runtimes compile, or refuse, at the first call
+            runtimes[name] = encode
         except Exception as err:  # a runtime is not installed, or refuses this encoder
             missing[name] = f"{type(err).__name__}: {err}".splitlines()[0]
     return runtimes, missing
@@ -133,11 +136,10 @@ def _export(encoder: nn.Module, folder: Path) -> Path:
     """Export an encoder to ONNX, for batches of any size."""
     path = folder / "encoder.onnx"
     names = list(Batch._fields)
-    sample = Batch(torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             _LastHiddenState(encoder).eval(),
-            tuple(sample),
+            tuple(_SAMPLE),
             str(path),
             input_names=names,
             output_names=["hidden"],

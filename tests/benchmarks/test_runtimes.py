@@ -10,7 +10,12 @@ from ..conftest import ROOT
 
 
 def refuse(*args, **kwargs):
-    raise RuntimeError("no compiler")
+    """Stands for torch.compile without a compiler, which fails at the first call."""
+
+    def call(**inputs):
+        raise RuntimeError("no compiler")
+
+    return call
 
 
 def test_the_command_compares_runtimes(run_benchmark, tiny_corpus, tiny_encoder, monkeypatch):
