@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ import typer
 from spacy.language import Language
 from spacy.tokens import Doc
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput
 
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.runtime.linear import restore_linears
@@ -72,8 +74,8 @@ def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], 
         "transformers": lambda: _call(plain),
         "torch.compile": lambda: _call(torch.compile(plain, dynamic=True)),
         "torch int8": lambda: _call(quantize(copy.deepcopy(plain))),
-        "ONNX Runtime": lambda: _make_session(_export(plain, folder)),
-        "ONNX Runtime, int8": lambda: _make_session(_quantize_onnx(folder)),
+        "ONNX Runtime": lambda: _call(OnnxEncoder(export(plain, folder))),
+        "ONNX Runtime, int8": lambda: _call(OnnxEncoder(quantize_onnx(folder / "encoder.onnx"))),
     }
     if has_bfloat16(torch.device("cpu")):
         makers["pipeline, bfloat16"] = lambda: _call(encoder, use_bfloat16=True)
@@ -119,59 +121,92 @@ def quantize(encoder: nn.Module) -> nn.Module:
     return quantized
 
 
-class _LastHiddenState(nn.Module):
-    """An encoder with positional arguments and one output, to be exported."""
+class _HiddenStates(nn.Module):
+    """An encoder with positional arguments and the states of all layers, to be exported."""
 
     def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        output = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
-        hidden: Tensor = output.last_hidden_state
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        output = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True
+        )
+        hidden: tuple[Tensor, ...] = output.hidden_states
         return hidden
 
 
-def _export(encoder: nn.Module, folder: Path) -> Path:
-    """Export an encoder to ONNX, for batches of any size."""
+def export(encoder: nn.Module, folder: Path) -> Path:
+    """Export an encoder to ONNX, for batches of any size.
+
+    encoder (Module): An encoder as transformers makes it.
+    folder (Path): The folder for the file.
+    RETURNS (Path): The file. Its outputs are the states of all layers, in their order.
+    """
     path = folder / "encoder.onnx"
-    names = list(Batch._fields)
+    module = _HiddenStates(encoder).eval()
+    inputs = list(Batch._fields)
+    outputs = [f"layer{number}" for number in range(len(module(*_SAMPLE)))]
     with warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            _LastHiddenState(encoder).eval(),
+            module,
             tuple(_SAMPLE),
             str(path),
-            input_names=names,
-            output_names=["hidden"],
-            dynamic_axes={name: {0: "sequences", 1: "subwords"} for name in [*names, "hidden"]},
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "sequences", 1: "subwords"} for name in [*inputs, *outputs]},
             opset_version=OPSET,
             dynamo=False,
         )
     return path
 
 
-def _quantize_onnx(folder: Path) -> Path:
+def quantize_onnx(path: Path) -> Path:
+    """Round the weights of an exported encoder to 8 bits, by channel, and the inputs of its
+    products, by tensor.
+
+    path (Path): The file of `export`.
+    RETURNS (Path): A file beside it.
+    RAISES (ImportError): If ONNX Runtime is not installed.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    path = folder / "encoder-int8.onnx"
-    quantize_dynamic(
-        str(folder / "encoder.onnx"), str(path), per_channel=True, weight_type=QuantType.QInt8
-    )
-    return path
+    rounded = path.with_name("encoder-int8.onnx")
+    quantize_dynamic(str(path), str(rounded), per_channel=True, weight_type=QuantType.QInt8)
+    return rounded
 
 
-def _make_session(path: Path) -> Encode:
-    import onnxruntime
+class OnnxEncoder:
+    """An exported encoder, with the call of the Hugging Face model that it was.
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    The types of its tokens are 0, as those of a single text are.
 
-    def encode(batch: Batch) -> Tensor:
+    path (Path): The file of `export` or `quantize_onnx`.
+    """
+
+    def __init__(self, path: Path):
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        self._session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._layers = [output.name for output in self._session.get_outputs()]
+
+    def __call__(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
+        *,
+        output_hidden_states: bool = False,
+    ) -> BaseModelOutput:
+        names = self._layers if output_hidden_states else self._layers[-1:]
+        batch = Batch(input_ids, attention_mask)
         inputs = {name: values.long().numpy() for name, values in batch._asdict().items()}
-        return torch.from_numpy(session.run(None, inputs)[0])
-
-    return encode
+        hidden = tuple(torch.from_numpy(layer) for layer in self._session.run(names, inputs))
+        return BaseModelOutput(last_hidden_state=hidden[-1], hidden_states=hidden)
 
 
 def compare_runtimes(
@@ -219,20 +254,27 @@ def _difference(outputs: list[Tensor], reference: list[Tensor], batches: list[Ba
     return (errors / norms) ** 0.5
 
 
-def compare_precisions(model: Path, data: Path, docs: list[Doc], *, repeats: int) -> list[Row]:
+def compare_precisions(
+    model: Path, data: Path, docs: list[Doc], *, folder: Path, repeats: int
+) -> list[Row]:
     """Time and score a trained pipeline in several precisions of its encoder.
 
     model (Path): The pipeline.
     data (Path): An annotated corpus, to score on.
     docs (list[Doc]): The documents to time.
+    folder (Path): A folder for files.
     repeats (int): Number of rounds.
     RETURNS (list[Row]): Words a second of `nlp.pipe`, the speed relative to float32, and the F1 of
         entities and of strict relations in percent.
     """
-    pipelines = {"float32": _load(model), "int8": _load(model)}
-    encoder = find_encoder(pipelines["int8"])
+    pipelines = {"float32": _load(model), "int8, torch": _load(model)}
+    encoder = find_encoder(pipelines["int8, torch"])
     restore_linears(encoder)
     quantize(encoder)
+    if find_spec("onnxruntime") is not None:
+        pipelines["int8, ONNX Runtime"] = nlp = _load(model)
+        exported = export(copy_plain(find_encoder(nlp)), folder)
+        find_encoder(nlp).forward = OnnxEncoder(quantize_onnx(exported))
     if has_bfloat16(torch.device("cpu")):
         pipelines["bfloat16"] = _load(model)
 
@@ -292,7 +334,9 @@ def runtimes_cli(
             tables["batches of nlp.pipe"] = compare_runtimes(runtimes, together, repeats=repeats)
             tables["one document at a time"] = compare_runtimes(runtimes, alone, repeats=repeats)
             if model is not None:
-                precisions = compare_precisions(model, data, docs, repeats=repeats)
+                precisions = compare_precisions(
+                    model, data, docs, folder=Path(folder), repeats=repeats
+                )
                 tables["nlp.pipe, trained"] = precisions
         headline = {row["runtime"]: row["speed"] for row in tables["batches of nlp.pipe"][1:]}
         settings = {"data": describe_corpus(data, docs), **description, **missing}

@@ -4,6 +4,7 @@ A test that repeats a kill with its seed kills at the same moment, as far as tim
 before or after the n-th step on disk is the same each time.
 """
 
+import faulthandler
 import multiprocessing
 import os
 import random
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 from tqdm import tqdm
@@ -29,6 +30,8 @@ needs_kills = pytest.mark.skipif(
 # The functions of `os` that change names or bring data to the disk.
 STEPS = ("replace", "rename", "fsync", "unlink", "mkdir", "rmdir")
 TIMEOUT = 600.0
+# Seconds after which a forked process must hang.
+FORK_TIMEOUT = 120.0
 
 
 class Outcome(NamedTuple):
@@ -127,6 +130,7 @@ def _call_apart(
     tqdm's lock is shared by the two. If this one was killed while it has it, the other one would
     wait without end.
     """
+    faulthandler.register(signal.SIGUSR1, file=2)
     tqdm.set_lock(threading.RLock())
     function(*arguments, **options)
 
@@ -146,16 +150,32 @@ def call_and_kill(
     ready (Callable | None): The moment from which to count. By default, the start.
     options (object): Its named arguments.
     RETURNS (bool): Whether it was killed; False if it ended before.
+    RAISES (TimeoutError): If it did not become ready. It has written to stderr where it waits.
     """
     process = fork(function, *arguments, **options)
     try:
-        while ready is not None and process.is_alive() and not ready():
-            time.sleep(0.0005)
+        if ready is not None:
+            _wait_until_ready(process, ready)
         process.join(kill_after)
     finally:
         process.kill()
         process.join(10)
     return process.exitcode == -signal.SIGKILL
+
+
+def _wait_until_ready(process: BaseProcess, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + FORK_TIMEOUT
+    while process.is_alive() and not ready():
+        if time.monotonic() > end:
+            _write_stack(process)
+            raise TimeoutError(f"the process was not ready after {FORK_TIMEOUT:.0f} seconds")
+        time.sleep(0.0005)
+
+
+def _write_stack(process: BaseProcess) -> None:
+    """Let a process that hangs write to stderr where it does."""
+    os.kill(cast(int, process.pid), signal.SIGUSR1)
+    time.sleep(1)
 
 
 def kill_at_steps(
@@ -172,8 +192,9 @@ def kill_at_steps(
     for number in range(10_000):
         for is_before in (True, False):
             process = fork(_call_with_kill, function, arguments, options, number, is_before)
-            process.join(TIMEOUT)
+            process.join(FORK_TIMEOUT)
             if process.exitcode is None:
+                _write_stack(process)
                 process.kill()
                 raise AssertionError(f"step {number}: no end")
             if process.exitcode != -signal.SIGKILL:

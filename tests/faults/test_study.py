@@ -6,7 +6,6 @@ takes minutes.
 
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -34,18 +33,12 @@ def train(config, tmp_path_factory):
     return SpacyTrain({"A": config}, output=tmp_path_factory.mktemp("study"))
 
 
-def wait_for(path):
-    """A function that becomes true when a file exists, or after a minute."""
-    end = time.monotonic() + 60
-    return lambda: path.is_file() or time.monotonic() > end
-
-
 def test_a_run_whose_worker_was_killed_goes_on(train, n_kills):
     one_run = Run("A", 1, frozen=True, layer=1)
     whole = train(one_run, {})
     folder = train.output / f"{one_run.name}{UNFINISHED}"
     for seconds in draw_moments("study", n_kills, 0.5):
-        ready = wait_for(folder / "checkpoint" / "training.json")
+        ready = (folder / "checkpoint" / "training.json").is_file
         assert call_and_kill(train, one_run, {}, kill_after=seconds, ready=ready)
         assert folder.is_dir()
         assert train(one_run, {}) == whole
@@ -56,7 +49,7 @@ def test_a_run_whose_worker_was_killed_goes_on(train, n_kills):
 def test_leftovers_of_other_settings_are_not_used(train):
     one_run = Run("A", 1, frozen=True, layer=1)
     folder = train.output / f"{one_run.name}{UNFINISHED}"
-    ready = wait_for(folder / "checkpoint" / "training.json")
+    ready = (folder / "checkpoint" / "training.json").is_file
     call_and_kill(train, one_run, {}, kill_after=0.0, ready=ready)
     train(one_run, {"training.dropout": 0.7})
     log = (train.output / f"{one_run.name}.log").read_text()
