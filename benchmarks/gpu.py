@@ -10,7 +10,8 @@ import random
 import statistics
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -456,6 +457,20 @@ def _peak(gpu_id: int) -> int:
     return torch.cuda.max_memory_allocated(gpu_id) // MEBIBYTE
 
 
+@contextmanager
+def parallel_tokenizers() -> Iterator[None]:
+    """Let the tokenizers use several cores within a block, whatever the environment says."""
+    name = "TOKENIZERS_PARALLELISM"
+    before = os.environ.get(name)
+    os.environ[name] = "true"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
 def gpu_cli(
     *,
     gpu_id: Annotated[int, typer.Option("--gpu", "-g", help="GPU ID; -1 tries it on a CPU")] = 0,
@@ -492,9 +507,8 @@ def gpu_cli(
     """
     Speed on a GPU against the bare encoder: prediction, training, the head, a whole training.
     """
-    os.environ["TOKENIZERS_PARALLELISM"] = "true"
     printer = Printer()
-    with failures_named("gpu"):
+    with failures_named("gpu"), parallel_tokenizers():
         sizes = Sizes([int(size) for size in batches.split(",")], sentences, steps, repeats)
         if gpu_id >= 0:
             require_gpu(gpu_id)

@@ -18,6 +18,8 @@ import torch
 from spacy.cli._util import app
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from typer.testing import CliRunner, Result
 
 from spacy_tabcnn.relations import set_relations
@@ -63,10 +65,11 @@ def _single_thread() -> None:
 
 
 @pytest.fixture
-def fork_guard() -> Iterator[None]:
-    """For tests that start worker processes: torch's thread pool runs before they do, as in a
-    user's program, and a test that hangs (the processes wait in vain for threads that they do
-    not inherit) fails after two minutes, with the place where each process waits."""
+def fork_guard(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests that start worker processes: the thread pools of torch and of the tokenizers run
+    before they do, as in a user's program, and a test that hangs (the processes wait in vain for
+    threads that they do not inherit) fails after two minutes, with the place where each process
+    waits."""
     if not hasattr(signal, "SIGALRM"):
         pytest.skip("needs a timer that interrupts waiting")
 
@@ -80,6 +83,8 @@ def fork_guard() -> Iterator[None]:
 
     torch.set_num_threads(2)
     torch.ones(512, 512) @ torch.ones(512, 512)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    Tokenizer(WordLevel({"word": 0}, unk_token="word")).encode_batch(["word", "word"])
     faulthandler.register(signal.SIGUSR1, file=2)  # worker processes inherit it
     previous = signal.signal(signal.SIGALRM, stop)
     signal.alarm(120)

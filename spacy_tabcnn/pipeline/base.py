@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import os
 import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -708,9 +709,12 @@ def split_by_logits(
 def _prepare_worker() -> None:
     """Prepare a worker process of `nlp.pipe(n_process=...)` for annotation."""
     require_extensions()  # a spawned worker starts without them
-    if multiprocessing.parent_process() is not None and torch.get_num_threads() > 1:
-        # A forked worker lacks the threads of its parent's OpenMP pool and would wait for them
-        # without end. The workers share the cores in any case.
+    if multiprocessing.parent_process() is None:
+        return
+    # A forked worker lacks the threads of its parent's pools, OpenMP's and the tokenizers', and
+    # would wait for them without end. The workers share the cores in any case.
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    if torch.get_num_threads() > 1:
         torch.set_num_threads(1)
 
 

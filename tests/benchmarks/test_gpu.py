@@ -1,6 +1,7 @@
 """The benchmark of a GPU, tried on the CPU."""
 
 import json
+import os
 
 import pytest
 import typer
@@ -46,6 +47,19 @@ def test_tables(run):
     assert rows[0]["batch"] == 4
     assert rows[0][gpu.OF_BARE] > 0.0
     assert report["headline"]["step, times the bare encoder, float32"] > 0.0
+
+
+@pytest.mark.parametrize("before", ["false", None])
+def test_parallel_tokenizers_end_with_the_block(monkeypatch, before):
+    """Forked processes of the same program would wait for the threads without end."""
+    name = "TOKENIZERS_PARALLELISM"
+    monkeypatch.delenv(name, raising=False)
+    if before is not None:
+        monkeypatch.setenv(name, before)
+    with pytest.raises(KeyError), gpu.parallel_tokenizers():
+        assert os.environ[name] == "true"
+        raise KeyError
+    assert os.environ.get(name) == before
 
 
 def test_a_table_is_printed_line_by_line(capsys):

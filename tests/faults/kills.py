@@ -125,13 +125,14 @@ def fork(function: Callable[..., object], *arguments: object, **options: object)
 def _call_apart(
     function: Callable[..., object], arguments: Sequence[object], options: Mapping[str, object]
 ) -> None:
-    """Call a function without a lock of the process that forked this one.
+    """Call a function without a lock and without the threads of the process that forked this one.
 
     tqdm's lock is shared by the two. If this one was killed while it has it, the other one would
-    wait without end.
+    wait without end. The tokenizers would wait for the other one's threads.
     """
     faulthandler.register(signal.SIGUSR1, file=2)
     tqdm.set_lock(threading.RLock())
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     function(*arguments, **options)
 
 
