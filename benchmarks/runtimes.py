@@ -162,8 +162,9 @@ def export(encoder: nn.Module, folder: Path) -> Path:
 
 
 def quantize_onnx(path: Path) -> Path:
-    """Round the weights of an exported encoder to 8 bits, by channel, and the inputs of its
-    products, by tensor.
+    """Round the weights of an exported encoder to 8 bits.
+
+    They are rounded by channel, and the inputs of its products by tensor.
 
     path (Path): The file of `export`.
     RETURNS (Path): A file beside it.

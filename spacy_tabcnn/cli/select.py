@@ -111,10 +111,10 @@ def select_cli(
     """
     Select the documents to annotate next.
 
-    Those about which the model is most uncertain, per word, and that differ from
-    each other. OUT has them in a format for an annotation tool, without annotation
-    unless --predictions is set. OUT.scores.jsonl has the score, the predicted labels
-    and the position of each. The same command selects the same documents.
+    Those about which the model is most uncertain and that differ from each other.
+    OUT has them in a format for an annotation tool, without annotation unless
+    --predictions is set. OUT.scores.jsonl has the score, the predicted labels and
+    the position of each. The same command selects the same documents.
 
     EXAMPLES:
 

@@ -1,5 +1,6 @@
 """The choice of documents to annotate next: uncertain ones, far apart, with quotas of labels."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from itertools import chain
@@ -16,13 +17,13 @@ from .items import Item, entity_items, relation_items
 Measure: TypeAlias = Literal["margin", "entropy"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 # The candidates for one place: so many times the wanted number of documents are uncertain enough.
-DIVERSITY = 3.0
+DIVERSITY = 2.0
 # Scores that differ less are a tie. The order of additions changes the last digits.
 _DIGITS = 6
 
 
 class Uncertainty(NamedTuple):
-    """The uncertainty about a document, per word.
+    """The uncertainty about a document, divided by the square root of its number of words.
 
     entities (float): The uncertainty about its entities.
     relations (float): The uncertainty about its relations.
@@ -40,8 +41,9 @@ class Uncertainty(NamedTuple):
 def measure_uncertainty(decisions: Decisions, measure: Measure = "margin") -> Uncertainty:
     """Measure how uncertain a model is about a document.
 
-    The uncertainties of all decisions are added up and divided by the number of words, so that long
-    documents are not preferred. With "margin", a decision counts 1 minus the difference of its two
+    The uncertainties of all decisions are added up and divided by the square root of the number of
+    words. The sum alone prefers long documents, and the mean of each word short ones, of a few
+    words, that teach little. With "margin", a decision counts 1 minus the difference of its two
     highest probabilities. With "entropy", it counts its entropy in bits. A decision about a
     relation is between the relation and no relation.
 
@@ -51,11 +53,11 @@ def measure_uncertainty(decisions: Decisions, measure: Measure = "margin") -> Un
     Source: Scheffer, Decomain and Wrobel (2001) for the margin; Settles and Craven (2008), An
         analysis of active learning strategies for sequence labeling tasks.
     """
-    n_words = max(len(decisions.doc), 1)
+    size = _measure_size(decisions.doc)
     relations = _make_binary(np.array(list(decisions.relations.values()), dtype=np.float64))
     return Uncertainty(
-        _add_up(decisions.entities.decisions, measure) / n_words,
-        _add_up(relations, measure) / n_words,
+        _add_up(decisions.entities.decisions, measure) / size,
+        _add_up(relations, measure) / size,
     )
 
 
@@ -67,17 +69,22 @@ def measure_disagreement(docs: Sequence[Doc], measure: Measure = "margin") -> Un
 
     docs (Sequence[Doc]): The document as each model annotates it, at least one. Tokens may differ.
     measure (str): "margin" or "entropy".
-    RETURNS (Uncertainty): The disagreement per word of the first document.
+    RETURNS (Uncertainty): The disagreement, for the words of the first document.
     Source: Dagan and Engelson (1995), Committee-based sampling for training probabilistic
         classifiers.
     """
-    n_words = max(len(docs[0]), 1)
+    size = _measure_size(docs[0])
     entities = _count_votes(list(map(entity_items, docs)))
     relations = _count_votes(list(map(relation_items, docs)))
     return Uncertainty(
-        _add_up(_make_binary(entities), measure) / n_words,
-        _add_up(_make_binary(relations), measure) / n_words,
+        _add_up(_make_binary(entities), measure) / size,
+        _add_up(_make_binary(relations), measure) / size,
     )
+
+
+def _measure_size(doc: Doc) -> float:
+    """Return the square root of the number of words, at least 1."""
+    return math.sqrt(max(len(doc), 1))
 
 
 def list_labels(doc: Doc) -> Set[str]:

@@ -39,9 +39,9 @@ def test_a_sure_decision_has_no_uncertainty(make_doc, measure):
     assert found.score == 0.0
 
 
-def test_uncertainty_is_counted_per_word(make_doc):
+def test_uncertainty_is_divided_by_the_root_of_the_number_of_words(make_doc):
     found = measure_uncertainty(make_decisions(make_doc("a b c d"), [0.5, 0.5], [0.5]))
-    assert found == (0.5, 0.25)
+    assert found == (1.0, 0.5)
 
 
 def test_a_document_without_words_or_decisions_is_sure(make_doc):
@@ -56,7 +56,8 @@ def test_models_that_agree_have_no_disagreement(make_doc):
 def test_models_disagree_about_entities_and_relations(make_doc):
     one = make_doc("a b", [(0, 1, "A"), (1, 2, "B")], [(0, 1, "r")])
     other = make_doc("a b", [(0, 1, "A"), (1, 2, "C")], [])
-    assert measure_disagreement([one, other]) == (1.0, 0.5)
+    # Of the types of "b", each has half of the votes; so has the relation.
+    assert measure_disagreement([one, other]) == pytest.approx((2 / 2**0.5, 1 / 2**0.5))
 
 
 def test_the_highest_scores_are_chosen_without_diversity():
