@@ -71,13 +71,15 @@ def save_curves(results: Sequence[RunResult], output: Path) -> None:
     curves = make_curves(results, MEASURE)
     rows = []
     for strategy, curve in curves.items():
-        for number, mean in zip(curve["documents"], curve["mean"], strict=True):
-            rows.append((strategy, number, f"{mean:.1f}"))
+        columns = (curve["documents"], curve["words"], curve["mean"])
+        for number, words, mean in zip(*columns, strict=True):
+            rows.append((strategy, number, f"{words:.0f}", f"{mean:.1f}"))
     with fill_folder(output) as folder:
         write_json(folder / "selection.json", curves)
         for suffix in (".png", ".svg"):
             draw_curves(curves, folder / f"selection{suffix}", measure=MEASURE)
-    msg.table(rows, header=("Order", "Sentences", MEASURE), divider=True, aligns=("l", "r", "r"))
+    header = ("Order", "Sentences", "Words", MEASURE)
+    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
     msg.good(f"The curves are in {output}: selection.json, .png and .svg")
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import TypedDict
 
 import spacy
@@ -29,6 +30,8 @@ from .training import score
 SELECTED, RANDOM = "selected", "random"
 STRATEGIES = (SELECTED, RANDOM)
 STEPS_FILE = "steps.json"
+# The name of the number of words at a step, among the scores.
+WORDS = "words"
 
 
 class Step(TypedDict):
@@ -71,8 +74,8 @@ class SimulatedAnnotation:
 
         run (Run): The strategy, as its system, and the seed.
         chosen (Overrides): Not used.
-        RETURNS (RunScores): The scores at the end, and the scores at each step by the names of
-            `name_score`.
+        RETURNS (RunScores): The scores at the end, and the scores and the number of words at each
+            step by the names of `name_score`.
         """
         setup_gpu(self.gpu_id, silent=True)
         docs = list(read_docbin(self._find_pool(), Vocab()))
@@ -92,8 +95,11 @@ class SimulatedAnnotation:
             shutil.rmtree(self._name_training(folder, annotated), ignore_errors=True)
         scores = dict(steps[-1]["scores"])
         for step in steps:
+            n_docs = len(step["positions"])
             for name, value in step["scores"].items():
-                scores[name_score(name, len(step["positions"]))] = value
+                scores[name_score(name, n_docs)] = value
+            n_words = sum(len(docs[position]) for position in step["positions"])
+            scores[name_score(WORDS, n_docs)] = float(n_words)
         return RunScores(scores, {})
 
     def _find_pool(self) -> Path:
@@ -175,11 +181,13 @@ class Curve(TypedDict):
     """The scores of a strategy over the number of documents, in percent, over the seeds.
 
     documents (list[int]): Numbers of documents.
+    words (list[float]): Means of their numbers of words.
     mean (list[float]): Means of the scores.
     sd (list[float | None]): Standard deviations; None for a single seed.
     """
 
     documents: list[int]
+    words: list[float]
     mean: list[float]
     sd: list[float | None]
 
@@ -192,28 +200,30 @@ def make_curves(results: Sequence[RunResult], measure: str) -> dict[str, Curve]:
     measure (str): One of `MEASURES`.
     RETURNS (dict[str, Curve]): The curve of each strategy with a complete run.
     """
-    beginning = name_score(f"{MEASURES[measure]}_f", 0)[:-1]
-    values: dict[str, dict[int, list[float]]] = {}
+    runs: dict[str, list[RunResult]] = {}
     for result in results:
-        for name, value in result.scores.items():
-            if result.state == "complete" and name.startswith(beginning):
-                by_number = values.setdefault(result.run.system, {})
-                by_number.setdefault(int(name.removeprefix(beginning)), []).append(value)
-    return {strategy: _make_curve(by_number) for strategy, by_number in sorted(values.items())}
+        if result.state == "complete":
+            runs.setdefault(result.run.system, []).append(result)
+    return {strategy: _make_curve(runs[strategy], measure) for strategy in sorted(runs)}
 
 
-def _make_curve(by_number: Mapping[int, Sequence[float]]) -> Curve:
-    curve: Curve = {"documents": [], "mean": [], "sd": []}
-    for number in sorted(by_number):
-        summary: ScoreSummary = summarise(by_number[number])
+def _make_curve(results: Sequence[RunResult], measure: str) -> Curve:
+    beginning = name_score(WORDS, 0)[:-1]
+    names = [name for name in results[0].scores if name.startswith(beginning)]
+    curve: Curve = {"documents": [], "words": [], "mean": [], "sd": []}
+    for number in sorted(int(name.removeprefix(beginning)) for name in names):
+        score = name_score(f"{MEASURES[measure]}_f", number)
+        summary: ScoreSummary = summarise([result.scores[score] for result in results])
+        words = name_score(WORDS, number)
         curve["documents"].append(number)
+        curve["words"].append(fmean(result.scores[words] for result in results))
         curve["mean"].append(summary.mean)
         curve["sd"].append(summary.sd)
     return curve
 
 
 def draw_curves(curves: Mapping[str, Curve], path: Path, *, measure: str) -> None:
-    """Draw the curves of the strategies.
+    """Draw the curves of the strategies, over the sentences and over the words.
 
     curves (Mapping[str, Curve]): The curves.
     path (Path): The file; its extension, .png or .svg, decides the format.
@@ -224,19 +234,22 @@ def draw_curves(curves: Mapping[str, Curve], path: Path, *, measure: str) -> Non
 
     styles = {SELECTED: (BLUE, "o"), RANDOM: ("#D55E00", "s")}
     with save_figure(path, height=3.6) as figure:
-        axis = figure.subplots()
+        sentences, words = figure.subplots(1, 2, sharey=True)
         for strategy, curve in curves.items():
             color, marker = styles[strategy]
-            axis.errorbar(
-                curve["documents"],
-                curve["mean"],
-                yerr=[sd or 0.0 for sd in curve["sd"]],
-                label=strategy,
-                color=color,
-                marker=marker,
-                markersize=4.5,
-                capsize=2,
-            )
-        axis.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
-        axis.legend(frameon=False)
-        tidy_axis(axis)
+            for axis, costs in ((sentences, curve["documents"]), (words, curve["words"])):
+                axis.errorbar(
+                    costs,
+                    curve["mean"],
+                    yerr=[sd or 0.0 for sd in curve["sd"]],
+                    label=strategy,
+                    color=color,
+                    marker=marker,
+                    markersize=4.5,
+                    capsize=2,
+                )
+        sentences.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
+        words.set(xlabel="Annotated words")
+        sentences.legend(frameon=False)
+        tidy_axis(sentences)
+        tidy_axis(words)

@@ -43,7 +43,7 @@ def simulation(tiny_config, overrides, tmp_path_factory):
 
 
 @pytest.mark.parametrize("strategy", ["selected", "random"])
-def test_documents_are_added_step_by_step(simulation, strategy):
+def test_documents_are_added_step_by_step(simulation, docs, strategy):
     run = Run(strategy, 1)
     scores = simulation(run, {}).scores
     steps = read_steps(simulation.output / run.name / STEPS_FILE)
@@ -52,6 +52,7 @@ def test_documents_are_added_step_by_step(simulation, strategy):
     assert steps[0]["positions"] == draw_order(10, 1)[:4]
     assert steps[1]["positions"][:4] == steps[0]["positions"]
     assert scores["ents_f"] == scores["ents_f@9"] == steps[-1]["scores"]["ents_f"]
+    assert scores["words@4"] == sum(len(docs[position]) for position in steps[0]["positions"])
     kept = [path.name for path in (simulation.output / run.name).iterdir() if path.is_dir()]
     assert kept == ["with9"]
 
@@ -73,10 +74,12 @@ def test_curves_are_averaged_over_seeds():
     results = []
     for seed, value in ((1, 0.4), (2, 0.6)):
         scores = {"rels_strict_f@50": value, "ents_f@50": 0.0, "rels_strict_f": 0.0}
+        scores["words@50"] = 1000 * value
         results.append(RunResult(Run("random", seed), "complete", scores, {}))
     results.append(RunResult(Run("selected", 1), "fail", {}, {}))
     curve = make_curves(results, "RE+")["random"]
     assert (curve["documents"], curve["mean"]) == ([50], [pytest.approx(50.0)])
+    assert curve["words"] == [pytest.approx(500.0)]
     assert curve["sd"] == [pytest.approx(14.14, abs=0.01)]
 
 
