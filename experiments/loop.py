@@ -15,8 +15,8 @@ from .study import Train, run_study
 from .suspects import CUTS
 from .training import describe
 
-# The measure of the curves.
-MEASURE = "RE+"
+# The measures of the curves.
+CURVE_MEASURES = ("NER", "RE+")
 
 
 def compute(
@@ -68,18 +68,18 @@ def save_curves(results: Sequence[RunResult], output: Path) -> None:
     RAISES (ImportError): If matplotlib is not installed.
     RAISES (OSError): If a file cannot be written.
     """
-    curves = make_curves(results, MEASURE)
+    curves = make_curves(results, CURVE_MEASURES)
     rows = []
     for strategy, curve in curves.items():
-        columns = (curve["documents"], curve["words"], curve["mean"])
-        for number, words, mean in zip(*columns, strict=True):
-            rows.append((strategy, number, f"{words:.0f}", f"{mean:.1f}"))
+        means = [scores["mean"] for scores in curve["scores"].values()]
+        for number, words, *values in zip(curve["documents"], curve["words"], *means, strict=True):
+            rows.append((strategy, number, f"{words:.0f}", *(f"{value:.1f}" for value in values)))
     with fill_folder(output) as folder:
         write_json(folder / "selection.json", curves)
         for suffix in (".png", ".svg"):
-            draw_curves(curves, folder / f"selection{suffix}", measure=MEASURE)
-    header = ("Order", "Sentences", "Words", MEASURE)
-    msg.table(rows, header=header, divider=True, aligns=("l", "r", "r", "r"))
+            draw_curves(curves, folder / f"selection{suffix}")
+    header = ("Order", "Sentences", "Words", *CURVE_MEASURES)
+    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
     msg.good(f"The curves are in {output}: selection.json, .png and .svg")
 
 

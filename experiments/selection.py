@@ -24,7 +24,7 @@ from spacy_tabcnn.files import write_json
 from spacy_tabcnn.training.loop import train_or_go_on
 
 from .grid import Overrides, Run
-from .results import MEASURES, RunResult, RunScores, ScoreSummary, summarise
+from .results import MEASURES, RunResult, RunScores, summarise
 from .training import score
 
 SELECTED, RANDOM = "selected", "random"
@@ -177,79 +177,91 @@ def name_score(name: str, n_docs: int) -> str:
     return f"{name}@{n_docs}"
 
 
-class Curve(TypedDict):
-    """The scores of a strategy over the number of documents, in percent, over the seeds.
+class CurveScores(TypedDict):
+    """The scores of a measure at each step, in percent, over the seeds.
 
-    documents (list[int]): Numbers of documents.
-    words (list[float]): Means of their numbers of words.
-    mean (list[float]): Means of the scores.
-    sd (list[float | None]): Standard deviations; None for a single seed.
+    mean (list[float]): Their means.
+    sd (list[float | None]): Their standard deviations; None for a single seed.
     """
 
-    documents: list[int]
-    words: list[float]
     mean: list[float]
     sd: list[float | None]
 
 
-def make_curves(results: Sequence[RunResult], measure: str) -> dict[str, Curve]:
+class Curve(TypedDict):
+    """The steps of a strategy, over the seeds.
+
+    documents (list[int]): Numbers of annotated documents.
+    words (list[float]): Means of their numbers of words.
+    scores (dict[str, CurveScores]): The scores at each step, by their measure.
+    """
+
+    documents: list[int]
+    words: list[float]
+    scores: dict[str, CurveScores]
+
+
+def make_curves(results: Sequence[RunResult], measures: Sequence[str]) -> dict[str, Curve]:
     """Average the scores of each strategy at each step over the seeds.
 
     results (Sequence[RunResult]): The results of the study. Runs that are not complete are left
         out.
-    measure (str): One of `MEASURES`.
+    measures (Sequence[str]): Some of `MEASURES`.
     RETURNS (dict[str, Curve]): The curve of each strategy with a complete run.
     """
     runs: dict[str, list[RunResult]] = {}
     for result in results:
         if result.state == "complete":
             runs.setdefault(result.run.system, []).append(result)
-    return {strategy: _make_curve(runs[strategy], measure) for strategy in sorted(runs)}
+    return {strategy: _make_curve(runs[strategy], measures) for strategy in sorted(runs)}
 
 
-def _make_curve(results: Sequence[RunResult], measure: str) -> Curve:
+def _make_curve(results: Sequence[RunResult], measures: Sequence[str]) -> Curve:
     beginning = name_score(WORDS, 0)[:-1]
     names = [name for name in results[0].scores if name.startswith(beginning)]
-    curve: Curve = {"documents": [], "words": [], "mean": [], "sd": []}
-    for number in sorted(int(name.removeprefix(beginning)) for name in names):
-        score = name_score(f"{MEASURES[measure]}_f", number)
-        summary: ScoreSummary = summarise([result.scores[score] for result in results])
-        words = name_score(WORDS, number)
-        curve["documents"].append(number)
-        curve["words"].append(fmean(result.scores[words] for result in results))
-        curve["mean"].append(summary.mean)
-        curve["sd"].append(summary.sd)
-    return curve
+    numbers = sorted(int(name.removeprefix(beginning)) for name in names)
+    words = [fmean(_collect(results, WORDS, number)) for number in numbers]
+    scores = {}
+    for measure in measures:
+        summaries = []
+        for number in numbers:
+            summaries.append(summarise(_collect(results, f"{MEASURES[measure]}_f", number)))
+        scores[measure] = CurveScores(
+            mean=[summary.mean for summary in summaries], sd=[summary.sd for summary in summaries]
+        )
+    return {"documents": numbers, "words": words, "scores": scores}
 
 
-def draw_curves(curves: Mapping[str, Curve], path: Path, *, measure: str) -> None:
-    """Draw the curves of the strategies, over the sentences and over the words.
+def _collect(results: Sequence[RunResult], name: str, number: int) -> list[float]:
+    return [result.scores[name_score(name, number)] for result in results]
 
-    curves (Mapping[str, Curve]): The curves.
+
+def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
+    """Draw the curves of the strategies, a panel for each measure.
+
+    curves (Mapping[str, Curve]): The curves, at least one.
     path (Path): The file; its extension, .png or .svg, decides the format.
-    measure (str): The name of the scores.
     RAISES (ImportError): If matplotlib is not installed.
     """
     from spacy_tabcnn.visual.reliability import BLUE, save_figure, tidy_axis
 
     styles = {SELECTED: (BLUE, "o"), RANDOM: ("#D55E00", "s")}
+    first, *_ = curves.values()
     with save_figure(path, height=3.6) as figure:
-        sentences, words = figure.subplots(1, 2, sharey=True)
-        for strategy, curve in curves.items():
-            color, marker = styles[strategy]
-            for axis, costs in ((sentences, curve["documents"]), (words, curve["words"])):
+        panels = figure.subplots(1, len(first["scores"]), squeeze=False)[0]
+        for axis, measure in zip(panels, first["scores"], strict=True):
+            for strategy, curve in curves.items():
+                color, marker = styles[strategy]
                 axis.errorbar(
-                    costs,
-                    curve["mean"],
-                    yerr=[sd or 0.0 for sd in curve["sd"]],
+                    curve["documents"],
+                    curve["scores"][measure]["mean"],
+                    yerr=[sd or 0.0 for sd in curve["scores"][measure]["sd"]],
                     label=strategy,
                     color=color,
                     marker=marker,
                     markersize=4.5,
                     capsize=2,
                 )
-        sentences.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
-        words.set(xlabel="Annotated words")
-        sentences.legend(frameon=False)
-        tidy_axis(sentences)
-        tidy_axis(words)
+            axis.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
+            tidy_axis(axis)
+        panels[0].legend(frameon=False)

@@ -77,10 +77,10 @@ def test_curves_are_averaged_over_seeds():
         scores["words@50"] = 1000 * value
         results.append(RunResult(Run("random", seed), "complete", scores, {}))
     results.append(RunResult(Run("selected", 1), "fail", {}, {}))
-    curve = make_curves(results, "RE+")["random"]
-    assert (curve["documents"], curve["mean"]) == ([50], [pytest.approx(50.0)])
-    assert curve["words"] == [pytest.approx(500.0)]
-    assert curve["sd"] == [pytest.approx(14.14, abs=0.01)]
+    curve = make_curves(results, ["RE+"])["random"]
+    assert (curve["documents"], curve["words"]) == ([50], [pytest.approx(500.0)])
+    assert curve["scores"]["RE+"]["mean"] == [pytest.approx(50.0)]
+    assert curve["scores"]["RE+"]["sd"] == [pytest.approx(14.14, abs=0.01)]
 
 
 def test_a_share_of_the_labels_is_corrupted(docs):
