@@ -206,7 +206,8 @@ class OnnxEncoder:
         names = self._layers if output_hidden_states else self._layers[-1:]
         batch = Batch(input_ids, attention_mask)
         inputs = {name: values.long().numpy() for name, values in batch._asdict().items()}
-        hidden = tuple(torch.from_numpy(layer) for layer in self._session.run(names, inputs))
+        # transformers' types name float tensors by a class that no tensor has.
+        hidden: Any = tuple(map(torch.from_numpy, self._session.run(names, inputs)))
         return BaseModelOutput(last_hidden_state=hidden[-1], hidden_states=hidden)
 
 

@@ -65,8 +65,9 @@ def suspects_cli(
 
     Each document is annotated by pipelines that have not learned from it. Entities
     and relations that are missing or extra in the gold annotation, or wrong in type,
-    direction or boundary, are ranked by the confidence of the pipelines. Relations
-    that differ only because an entity differs come last.
+    direction or boundary, are ranked: of one kind by the confidence of the
+    pipelines, and kinds with few suspects before those with many. Relations that
+    differ only because an entity differs come last.
 
     EXAMPLE:
 

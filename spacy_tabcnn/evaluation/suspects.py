@@ -1,6 +1,7 @@
 """Gold annotation that models contradict with high confidence."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias, TypedDict, get_args
 
 from spacy.tokens import Doc
@@ -94,15 +95,15 @@ def find_suspects(
     decisions (Iterable[Sequence[Decisions]]): The annotation of each document by one or more
         models, on the tokens of the document.
     min_confidence (float): Minimum confidence, from 0 to 1.
-    RETURNS (list[Suspect]): The suspects, the highest confidence first. Relations that only follow
-        from a suspect entity come last.
+    RETURNS (list[Suspect]): The suspects, the most probable error first; see `_order`. Relations
+        that only follow from a suspect entity come last.
     """
     suspects: list[Suspect] = []
     for position, (doc, found) in enumerate(zip(docs, decisions, strict=True)):
         for suspect in _find_in_document(position, doc, found):
             if suspect.confidence >= min_confidence:
                 suspects.append(suspect)
-    return sorted(suspects, key=_rank)
+    return _order(suspects)
 
 
 def describe_suspect(suspect: Suspect, doc: Doc) -> SuspectRecord:
@@ -127,9 +128,24 @@ def describe_suspect(suspect: Suspect, doc: Doc) -> SuspectRecord:
     }
 
 
-def _rank(suspect: Suspect) -> tuple[bool, float, int]:
+def _order(suspects: Iterable[Suspect]) -> list[Suspect]:
+    """Order suspects by their rank among those of their kind, times the number of these.
+
+    Within a kind, such as extra relations, the confidence decides. It does not compare kinds: a
+    model that has not learned to see an entity is as sure as one that sees a wrong entity. If each
+    kind has as many wrong labels, fewer suspects of a kind are more probable errors.
+    """
+    by_kind: dict[tuple[bool, Unit, SuspectKind], list[Suspect]] = {}
     # Rounded, since the order of additions changes the last digits.
-    return suspect.follows, -round(suspect.confidence, 6), suspect.position
+    for suspect in sorted(suspects, key=lambda one: (-round(one.confidence, 6), one.position)):
+        kind = suspect.follows, suspect.finding.unit, suspect.kind
+        by_kind.setdefault(kind, []).append(suspect)
+    placed: list[tuple[bool, int, float, Suspect]] = []
+    for (follows, *_), same_kind in by_kind.items():
+        for rank, suspect in enumerate(same_kind, start=1):
+            placed.append((follows, rank * len(same_kind), -suspect.confidence, suspect))
+    placed.sort(key=itemgetter(0, 1, 2))
+    return [suspect for *_, suspect in placed]
 
 
 def _find_in_document(position: int, doc: Doc, decisions: Sequence[Decisions]) -> Iterator[Suspect]:

@@ -112,6 +112,19 @@ def test_the_most_confident_suspect_comes_first(make_doc, decided):
     assert [suspect.position for suspect in find_suspects(docs, models)] == [1, 0, 2]
 
 
+def test_a_kind_with_fewer_suspects_comes_first(make_doc, decided):
+    """Of a model that misses many entities, a missed one says less than a wrong type."""
+    extra = make_doc(WORDS, [ANN, BOB], [])
+    wrong = make_doc(WORDS, [ANN, (2, 3, "LOC")], [])
+    docs = [extra, extra, wrong, extra]
+    missing_bob = [[decided([ANN], [], unlikely=[BOB])]]
+    models = [*missing_bob * 2, [decided([ANN, BOB], [], [0.9, 0.6])], *missing_bob]
+    found = find_suspects(docs, models)
+    kinds = [(suspect.kind, suspect.position) for suspect in found]
+    assert kinds == [("wrong type", 2), ("extra", 0), ("extra", 1), ("extra", 3)]
+    assert found[0].confidence < found[1].confidence
+
+
 def test_annotation_that_is_missing_is_no_suspect(make_doc, decided):
     assert find(make_doc(WORDS), decided([ANN, ROME], [(0, 1, "in")])) == []
 
