@@ -10,7 +10,6 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -57,6 +56,7 @@ from .reference import Batch, find_encoder, recorded
 # Makes the last hidden state, (sequences, sub-words, width), of a padded batch.
 Encode = Callable[[Batch], Tensor]
 OPSET = 17
+ONNX_FILE, INT8_FILE = "encoder.onnx", "encoder-int8.onnx"
 _SAMPLE = Batch(torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
 
 
@@ -75,7 +75,7 @@ def make_runtimes(encoder: nn.Module, folder: Path) -> tuple[dict[str, Encode], 
         "torch.compile": lambda: _call(torch.compile(plain, dynamic=True)),
         "torch int8": lambda: _call(quantize(copy.deepcopy(plain))),
         "ONNX Runtime": lambda: _call(OnnxEncoder(export(plain, folder))),
-        "ONNX Runtime, int8": lambda: _call(OnnxEncoder(quantize_onnx(folder / "encoder.onnx"))),
+        "ONNX Runtime, int8": lambda: _call(OnnxEncoder(quantize_onnx(folder / ONNX_FILE))),
     }
     if has_bfloat16(torch.device("cpu")):
         makers["pipeline, bfloat16"] = lambda: _call(encoder, use_bfloat16=True)
@@ -143,7 +143,7 @@ def export(encoder: nn.Module, folder: Path) -> Path:
     folder (Path): The folder for the file.
     RETURNS (Path): The file. Its outputs are the states of all layers, in their order.
     """
-    path = folder / "encoder.onnx"
+    path = folder / ONNX_FILE
     module = _HiddenStates(encoder).eval()
     inputs = list(Batch._fields)
     outputs = [f"layer{number}" for number in range(len(module(*_SAMPLE)))]
@@ -172,7 +172,7 @@ def quantize_onnx(path: Path) -> Path:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    rounded = path.with_name("encoder-int8.onnx")
+    rounded = path.with_name(INT8_FILE)
     quantize_dynamic(str(path), str(rounded), per_channel=True, weight_type=QuantType.QInt8)
     return rounded
 
@@ -257,14 +257,14 @@ def _difference(outputs: list[Tensor], reference: list[Tensor], batches: list[Ba
 
 
 def compare_precisions(
-    model: Path, data: Path, docs: list[Doc], *, folder: Path, repeats: int
+    model: Path, data: Path, docs: list[Doc], *, rounded: Path | None, repeats: int
 ) -> list[Row]:
     """Time and score a trained pipeline in several precisions of its encoder.
 
     model (Path): The pipeline.
     data (Path): An annotated corpus, to score on.
     docs (list[Doc]): The documents to time.
-    folder (Path): A folder for files.
+    rounded (Path | None): The file of `quantize_onnx` for its encoder; None if there is none.
     repeats (int): Number of rounds.
     RETURNS (list[Row]): Words a second of `nlp.pipe`, the speed relative to float32, and the F1 of
         entities and of strict relations in percent.
@@ -273,10 +273,9 @@ def compare_precisions(
     encoder = find_encoder(pipelines["int8, torch"])
     restore_linears(encoder)
     quantize(encoder)
-    if find_spec("onnxruntime") is not None:
-        pipelines["int8, ONNX Runtime"] = nlp = _load(model)
-        exported = export(copy_plain(find_encoder(nlp)), folder)
-        find_encoder(nlp).forward = OnnxEncoder(quantize_onnx(exported))
+    if rounded is not None:
+        pipelines["int8, ONNX Runtime"] = _load(model)
+        find_encoder(pipelines["int8, ONNX Runtime"]).forward = OnnxEncoder(rounded)
     if has_bfloat16(torch.device("cpu")):
         pipelines["bfloat16"] = _load(model)
 
@@ -336,9 +335,8 @@ def runtimes_cli(
             tables["batches of nlp.pipe"] = compare_runtimes(runtimes, together, repeats=repeats)
             tables["one document at a time"] = compare_runtimes(runtimes, alone, repeats=repeats)
             if model is not None:
-                precisions = compare_precisions(
-                    model, data, docs, folder=Path(folder), repeats=repeats
-                )
+                rounded = Path(folder, INT8_FILE) if "ONNX Runtime, int8" in runtimes else None
+                precisions = compare_precisions(model, data, docs, rounded=rounded, repeats=repeats)
                 tables["nlp.pipe, trained"] = precisions
         headline = {row["runtime"]: row["speed"] for row in tables["batches of nlp.pipe"][1:]}
         settings = {"data": describe_corpus(data, docs), **description, **missing}
