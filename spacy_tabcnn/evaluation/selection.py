@@ -82,11 +82,6 @@ def measure_disagreement(docs: Sequence[Doc], measure: Measure = "margin") -> Un
     )
 
 
-def _measure_size(doc: Doc) -> float:
-    """Return the square root of the number of words, at least 1."""
-    return math.sqrt(max(len(doc), 1))
-
-
 def list_labels(doc: Doc) -> Set[str]:
     """List the labels of the entities and relations of a document.
 
@@ -194,6 +189,11 @@ def _measure_distances(matrix: NumpyFloats2d, vector: Floats1d) -> NDArray[np.fl
     """Measure the distance of each row from a vector, from 0 to 2, rounded so that ties stay."""
     distances: NDArray[np.float64] = 1.0 - matrix @ vector
     return distances.round(_DIGITS)
+
+
+def _measure_size(doc: Doc) -> float:
+    """Return the square root of the number of words, at least 1."""
+    return math.sqrt(max(len(doc), 1))
 
 
 def _count_votes(votes: Sequence[Iterable[Hashable]]) -> NDArray[np.float64]:

@@ -91,12 +91,17 @@ def find_suspects(
     the gold item. The confidence of several models is their mean; a model that does not contradict
     counts 0.
 
+    The confidence orders the suspects of a kind, such as extra relations. It does not compare kinds:
+    a model is as sure of an entity that it has not learned to see as of a wrong type. If each kind
+    has as many wrong labels, a kind with few suspects has the larger share of them. So the place of
+    a suspect is its rank within its kind, times the number of suspects of this kind.
+
     docs (Iterable[Doc]): The documents with gold annotation.
     decisions (Iterable[Sequence[Decisions]]): The annotation of each document by one or more
         models, on the tokens of the document.
-    min_confidence (float): Minimum confidence, from 0 to 1.
-    RETURNS (list[Suspect]): The suspects, the most probable error first; see `_order`. Relations
-        that only follow from a suspect entity come last.
+    min_confidence (float): Minimum confidence, from 0 to 1, of the suspects that count.
+    RETURNS (list[Suspect]): The suspects in this order. Relations that only follow from a suspect
+        entity come last.
     """
     suspects: list[Suspect] = []
     for position, (doc, found) in enumerate(zip(docs, decisions, strict=True)):
@@ -129,12 +134,7 @@ def describe_suspect(suspect: Suspect, doc: Doc) -> SuspectRecord:
 
 
 def _order(suspects: Iterable[Suspect]) -> list[Suspect]:
-    """Order suspects by their rank among those of their kind, times the number of these.
-
-    Within a kind, such as extra relations, the confidence decides. It does not compare kinds: a
-    model that has not learned to see an entity is as sure as one that sees a wrong entity. If each
-    kind has as many wrong labels, fewer suspects of a kind are more probable errors.
-    """
+    """Order suspects by their rank within their kind, times the number of these."""
     by_kind: dict[tuple[bool, Unit, SuspectKind], list[Suspect]] = {}
     # Rounded, since the order of additions changes the last digits.
     for suspect in sorted(suspects, key=lambda one: (-round(one.confidence, 6), one.position)):

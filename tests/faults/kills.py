@@ -30,7 +30,7 @@ needs_kills = pytest.mark.skipif(
 # The functions of `os` that change names or bring data to the disk.
 STEPS = ("replace", "rename", "fsync", "unlink", "mkdir", "rmdir")
 TIMEOUT = 600.0
-# Seconds after which a forked process must hang.
+# Seconds after which a forked process counts as hanging.
 FORK_TIMEOUT = 120.0
 
 
