@@ -91,10 +91,10 @@ def find_suspects(
     the gold item. The confidence of several models is their mean; a model that does not contradict
     counts 0.
 
-    The confidence orders the suspects of a kind, such as extra relations. It does not compare kinds:
-    a model is as sure of an entity that it has not learned to see as of a wrong type. If each kind
-    has as many wrong labels, a kind with few suspects has the larger share of them. So the place of
-    a suspect is its rank within its kind, times the number of suspects of this kind.
+    The confidence orders the suspects of a kind, such as extra relations. It does not compare
+    kinds: a model is as sure of an entity that it has not learned to see as of a wrong type. If
+    each kind has as many wrong labels, a kind with few suspects has the larger share of them. So
+    the place of a suspect is its rank within its kind, times the number of suspects of this kind.
 
     docs (Iterable[Doc]): The documents with gold annotation.
     decisions (Iterable[Sequence[Decisions]]): The annotation of each document by one or more
