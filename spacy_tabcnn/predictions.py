@@ -1,6 +1,7 @@
 """Predicted entities and relations of a sentence or a document, as plain values."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,6 +10,46 @@ from .arrays import NumpyFloats2d
 
 # The probability of an entity that was not predicted, where a component has no better figure.
 UNKNOWN = 0.5
+# Probabilities in float32 are not nearer to 1, unless they are 1.
+_RESOLUTION = 2.0**-24
+
+
+class Temperature(NamedTuple):
+    """The numbers by which the logits of scores are divided.
+
+    Above 1, scores come nearer to 0.5. No prediction changes by itself: the order of the scores
+    stays.
+
+    entities (float): For the scores of entities, above 0.
+    relations (float): For the scores of relations, above 0.
+    Source: Guo et al. (2017), "On calibration of modern neural networks", section 4.2. There, the
+        logits of a network are divided; here, the logit of a score.
+    """
+
+    entities: float = 1.0
+    relations: float = 1.0
+
+    @classmethod
+    def of(cls, setting: Mapping[str, float]) -> "Temperature":
+        """Read the temperatures from a setting.
+
+        setting (Mapping[str, float]): The temperatures by the names of the fields; 1 where a name
+            is left out.
+        RETURNS (Temperature): The temperatures.
+        RAISES (ValueError): If there is another name, or a temperature is no number above 0.
+        """
+        for name, value in setting.items():
+            if name not in cls._fields:
+                raise ValueError(
+                    f"temperature has the name {name!r}; expected {' and '.join(cls._fields)}"
+                )
+            if not isinstance(value, int | float) or not 0.0 < value < math.inf:
+                raise ValueError(f"temperature.{name} is {value!r}; expected a number above 0")
+        return cls(**setting)
+
+    def times(self, other: "Temperature") -> "Temperature":
+        """Return the temperatures that soften as both, one after the other."""
+        return Temperature(self.entities * other.entities, self.relations * other.relations)
 
 
 class EntityPrediction(NamedTuple):
@@ -39,6 +80,25 @@ class RelationPrediction(NamedTuple):
     tail: int
     label: str
     score: float
+
+
+# Scores stay as they are.
+UNSOFTENED = Temperature()
+
+
+def soften(scores: NumpyFloats2d, temperature: float) -> NumpyFloats2d:
+    """Divide the logits of scores by a temperature.
+
+    scores (NumpyFloats2d): Scores between 0 and 1, of any shape. A score of 1 is read as the
+        highest one below it that float32 can represent.
+    temperature (float): The temperature, above 0; 1 leaves the scores as they are.
+    RETURNS (NumpyFloats2d): Scores of the same shape.
+    """
+    if temperature == 1.0:
+        return scores
+    right = np.minimum(scores, 1.0 - _RESOLUTION, dtype=np.float64)
+    odds = (right / (1.0 - right)) ** (1.0 / temperature)
+    return odds / (1.0 + odds)
 
 
 class EntityProbabilities(Protocol):

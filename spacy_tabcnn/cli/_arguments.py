@@ -139,6 +139,20 @@ def check_output(output: Path, kinds: Iterable[Kind]) -> None:
         raise ValueError(f"{output} is {found.value}; the output would replace it. {_SWAPPED}")
 
 
+def check_replaced(folder: Path) -> None:
+    """Check that a folder may be replaced by a pipeline: it holds one, or nothing.
+
+    folder (Path): The folder to write.
+    RAISES (ValueError): If it holds something else.
+    """
+    if not folder.exists() or find_kind(folder) is Kind.PIPELINE:
+        return
+    if not folder.is_dir() or any(folder.iterdir()):
+        raise ValueError(
+            f"{folder}: is no pipeline, and its content would be lost. Name a new folder"
+        )
+
+
 def _find_kind_of_path(path: Path) -> Kind | None:
     if path.is_dir():
         return _find_kind_of_folder(path)

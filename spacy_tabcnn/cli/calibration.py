@@ -7,21 +7,25 @@ from typing import Annotated
 
 import typer
 from spacy.cli._util import setup_gpu
+from spacy.language import Language
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
 from ..evaluation.calibration import (
     TITLES,
     Calibration,
-    calibrate,
+    calibrate_groups,
     collect_scores,
+    fit_temperature,
     save_calibration,
 )
 from ..evaluation.scoring import predict_examples
-from ..files import fill_folder
+from ..files import fill_folder, replace_folder
+from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
+from ..predictions import UNSOFTENED, Temperature
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_written
+from ._arguments import Kind, check_kind, check_replaced, check_written
 
 _DIAGRAM_SUFFIXES = (".png", ".svg")
 
@@ -50,6 +54,14 @@ def calibration_cli(
             "--raw-text", "-r", help="Tokenise the raw text instead of keeping the gold tokens"
         ),
     ] = False,
+    fit: Annotated[
+        Path | None,
+        typer.Option(
+            "--fit",
+            metavar="MODEL",
+            help="Folder for a copy of the model whose scores are softened to fit the corpus",
+        ),
+    ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
     """
@@ -60,6 +72,11 @@ def calibration_cli(
     calibration error, in percent, and draws a reliability diagram. `python -m
     experiments report --calibration` reads the JSON file. Predictions below the
     component's threshold have no score and are not counted.
+
+    With --fit, writes a copy of the model with a temperature for entities and one
+    for relations, by which its scores come nearest to the share of right
+    predictions. It predicts the same. Give a corpus that the model has not learned
+    from, and compare the copy's scores on another one.
 
     EXAMPLE:
 
@@ -72,12 +89,24 @@ def calibration_cli(
         check_kind(model, Kind.PIPELINE, others=[data, output])
         check_kind(data, Kind.CORPUS, others=[output])
         _check_output(output)
-        check_written(_list_outputs(output), [model, data])
-        groups = calibrate_model(model, data, n_bins=bins, raw_text=raw_text)
+        replaced: list[Path] = []
+        if fit is not None:
+            check_replaced(fit)
+            replaced = [fit]
+        check_written(_list_outputs(output), [model, data], replaced=replaced)
+        nlp = load_pipeline(model)
+        corpus = RelationCorpus(data, gold_tokens=not raw_text)
+        scores = collect_scores(predict_examples(nlp, list(corpus(nlp))))
+        groups = calibrate_groups(scores, n_bins=bins)
+        temperature = UNSOFTENED
+        if fit is not None:
+            temperature = fit_temperature(scores)
         title = title or f"{Path(model).name} on {data.name}"
         with fill_folder(output.parent) as folder:
             save_calibration(folder / output.name, groups, title=title)
             _draw(groups, folder / output.name)
+        if fit is not None:
+            save_softened(nlp, temperature, fit)
     except ImportError as err:
         msg.fail(
             "Could not load matplotlib",
@@ -89,27 +118,24 @@ def calibration_cli(
     for name, found in groups.items():
         _print_table(TITLES[name], found)
     msg.good(f"Saved to {output}, with the diagram as .png and .svg")
+    if fit is not None:
+        numbers = f"entities {temperature.entities:.2f}, relations {temperature.relations:.2f}"
+        msg.good(f"A copy with softened scores in {fit}", f"Temperatures: {numbers}")
 
 
-def calibrate_model(
-    model: str | Path, data: str | Path, *, n_bins: int = 10, raw_text: bool = False
-) -> dict[str, Calibration]:
-    """Compare the scores of a pipeline's predictions with the share of right ones.
+def save_softened(nlp: Language, temperature: Temperature, output: Path) -> None:
+    """Soften the scores of a pipeline, and save it.
 
-    model (str | Path): Name or folder of the pipeline.
-    data (str | Path): A .spacy file or a folder of them.
-    n_bins (int): Number of bins between 0 and 1.
-    raw_text (bool): Tokenise the texts again and align, instead of keeping the gold tokens.
-    RETURNS (dict[str, Calibration]): The comparisons, by the names of `TITLES`.
-    RAISES (OSError): If there is no such pipeline.
-    RAISES (ValueError): If the pipeline predicts no relations, or the corpus cannot be read.
+    nlp (Language): The pipeline. It is changed.
+    temperature (Temperature): Divides the logits of its scores.
+    output (Path): The folder to write. An older pipeline in it is replaced.
+    RAISES (OSError): If the folder cannot be written.
     """
-    nlp = load_pipeline(model)
-    examples = predict_examples(nlp, list(RelationCorpus(data, gold_tokens=not raw_text)(nlp)))
-    groups = {}
-    for name, scores in collect_scores(examples).items():
-        groups[name] = calibrate(scores, n_bins=n_bins)
-    return groups
+    for name, pipe in nlp.pipeline:
+        if isinstance(pipe, RelationPipe):
+            nlp.get_pipe_config(name).update(pipe.soften_scores(temperature))
+    with replace_folder(output) as folder:
+        nlp.to_disk(folder)
 
 
 def _check_output(output: Path) -> None:

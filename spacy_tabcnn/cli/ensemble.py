@@ -12,7 +12,7 @@ from ..files import is_same, replace_folder
 from ..pipeline.ensemble import join_pipelines
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_written, find_kind
+from ._arguments import Kind, check_kind, check_replaced, check_written
 
 
 @tabcnn_cli.command("ensemble")
@@ -59,19 +59,9 @@ def join_models(models: Sequence[str | Path], output: str | Path) -> Language:
             raise ValueError(f"{model}: is named twice, so it would count twice. Name it once")
         check_kind(model, Kind.PIPELINE, others=[output])
     check_written([], models, replaced=[output])
-    _check_target(output)
+    check_replaced(output)
     pipelines = {str(model): load_pipeline(model) for model in models}
     nlp = join_pipelines(pipelines)
     with replace_folder(output) as folder:
         nlp.to_disk(folder)
     return nlp
-
-
-def _check_target(output: Path) -> None:
-    """Check that a folder may be replaced: it holds a pipeline, or nothing."""
-    if not output.exists() or find_kind(output) is Kind.PIPELINE:
-        return
-    if not output.is_dir() or any(output.iterdir()):
-        raise ValueError(
-            f"{output}: is no pipeline, and its content would be lost. Name a new folder"
-        )

@@ -1,7 +1,7 @@
 """Calibration: the share of right predictions among predictions with similar scores.
 
 Of entities and relations that score 0.8, eight in ten should be right (Guo et al., 2017, section
-2).
+2). A temperature that softens the scores brings them nearer to that (section 4.2).
 """
 
 import json
@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from spacy.training import Example
 
 from ..files import write_text
+from ..predictions import Temperature
 from .errors import find_errors
 from .items import EntityItem, Item, entity_items
 
@@ -24,6 +26,10 @@ TITLES = {
     "rels_strict": "Relations, strict (RE+)",
     "rels_between_gold": "Relations between gold entities",
 }
+# The temperatures that are tried, 1 % apart.
+_TEMPERATURES = np.geomspace(0.1, 100.0, 695)
+# Scores nearer to 0 or 1 count as this distance.
+_LOWEST = 2.0**-24
 # The quantile of the normal distribution for intervals of 95 %.
 _Z = 1.96
 
@@ -135,6 +141,48 @@ def calibrate(scores: Sequence[Scored], *, n_bins: int = 10) -> Calibration:
             bins.append(_make_bin(number / n_bins, (number + 1) / n_bins, held))
     gaps = sum(bin_.n * abs(bin_.score - bin_.accuracy) for bin_ in bins)
     return Calibration(len(scores), *_means(scores), gaps / max(len(scores), 1), bins)
+
+
+def calibrate_groups(
+    groups: Mapping[str, Sequence[Scored]], *, n_bins: int = 10
+) -> dict[str, Calibration]:
+    """Compare the scores of each group with the share of right predictions; see `calibrate`.
+
+    groups (Mapping[str, Sequence[Scored]]): The output of `collect_scores`.
+    n_bins (int): Number of bins between 0 and 1.
+    RETURNS (dict[str, Calibration]): The comparisons, by the names of `TITLES`.
+    """
+    return {name: calibrate(scores, n_bins=n_bins) for name, scores in groups.items()}
+
+
+def fit_temperature(groups: Mapping[str, Sequence[Scored]]) -> Temperature:
+    """Find the temperatures with which scores come nearest to the share of right predictions.
+
+    They minimise the cross-entropy of the scores (Guo et al., 2017, section 4.2). A relation counts
+    as right with the types of its entities. So its score becomes the probability of the whole fact.
+
+    groups (Mapping[str, Sequence[Scored]]): The output of `collect_scores`.
+    RETURNS (Temperature): The temperatures, between 0.1 and 100.
+    RAISES (ValueError): If the entities or the relations are all right or all wrong, or there are
+        none. Then there is no such temperature.
+    """
+    return Temperature(*(_fit(TITLES[name], groups[name]) for name in ("ents", "rels_strict")))
+
+
+def _fit(title: str, scores: Sequence[Scored]) -> float:
+    """Find the temperature of a group of predictions."""
+    values = np.array([score for score, _ in scores])
+    are_right = np.array([is_right for _, is_right in scores], dtype=bool)
+    if are_right.all() or not are_right.any():
+        raise ValueError(
+            f"{title}: {are_right.sum()} of {len(scores)} predictions are right. A temperature "
+            "needs right and wrong ones: take a larger corpus, which the model has not learned from"
+        )
+    values = values.clip(_LOWEST, 1.0 - _LOWEST)
+    logits = np.log(values / (1.0 - values))
+    margins = np.where(are_right, logits, -logits)
+    losses = [np.logaddexp(0.0, -margins / temperature).sum() for temperature in _TEMPERATURES]
+    return float(_TEMPERATURES[np.argmin(losses)])
 
 
 def save_calibration(path: Path, groups: Mapping[str, Calibration], *, title: str) -> None:

@@ -1,7 +1,8 @@
 """The probabilities behind the annotation of documents, for every component of this package.
 
-A component predicts only the relations above its threshold. Here, the threshold is lifted for a
-moment, so that every candidate has its probability.
+A component predicts only the relations above its threshold, and may soften its scores. Here, the
+threshold is lifted for a moment, so that every candidate has its probability as the model computes
+it.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,14 +18,14 @@ from thinc.util import to_numpy
 
 from ..arrays import Floats1d
 from ..pipeline.base import RelationPipe
-from ..predictions import EntityProbabilities
+from ..predictions import UNSOFTENED, EntityProbabilities
 from .items import RelationItem, relation_items
 
 BATCH_SIZE = 32  # documents
 # Width of the vectors of texts where a component has no embeddings of words.
 N_HASHES = 256
-# The setting of a component with the minimum probability of a relation.
-_THRESHOLD = "min_score"
+# The settings of a component for all candidates, with the probabilities that the model computes.
+_OPEN = {"min_score": 0.0, "temperature": UNSOFTENED._asdict()}
 _EMBEDDINGS = "tok2vec"
 
 
@@ -93,27 +94,24 @@ def _decide_batch(nlp: Language, component: RelationPipe, docs: list[Doc]) -> It
 def _apply(component: RelationPipe, docs: list[Doc]) -> list[Decisions]:
     """Annotate documents with the component itself."""
     logits = component.predict(docs)
-    with _lift_threshold(component):
+    with _open(component):
         component.set_annotations(docs, logits)
         candidates = list(map(relation_items, docs))
+        entities = component.rate_entities(docs, logits)
     component.set_annotations(docs, logits)
-    entities = component.rate_entities(docs, logits)
     vectors = _embed(component, docs)
     return list(map(Decisions, docs, entities, candidates, vectors))
 
 
 @contextmanager
-def _lift_threshold(component: RelationPipe) -> Iterator[None]:
-    """Have a component keep every candidate relation."""
-    if _THRESHOLD not in component.cfg:
-        yield
-        return
-    threshold = component.cfg[_THRESHOLD]
-    component.cfg[_THRESHOLD] = 0.0
+def _open(component: RelationPipe) -> Iterator[None]:
+    """Have a component keep every candidate relation, with its probability."""
+    before = {name: component.cfg[name] for name in _OPEN}
+    component.cfg.update(_OPEN)
     try:
         yield
     finally:
-        component.cfg[_THRESHOLD] = threshold
+        component.cfg.update(before)
 
 
 def _embed(component: RelationPipe, docs: Sequence[Doc]) -> list[Floats1d]:

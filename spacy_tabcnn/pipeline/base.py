@@ -28,7 +28,13 @@ from ..labels import LabelData, LabelScheme
 from ..models.pooling import count_mixed_layers
 from ..models.table_model import find_heads
 from ..models.torch_twin import finish_update
-from ..predictions import DecodedProbabilities, EntityPrediction, EntityProbabilities
+from ..predictions import (
+    DecodedProbabilities,
+    EntityPrediction,
+    EntityProbabilities,
+    Temperature,
+    soften,
+)
 from ..relations import get_entity_score, get_relations, has_relations
 from ..runtime.head_shim import check_dims, grow_module
 from ..runtime.optimizer import for_head
@@ -105,6 +111,9 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
 
     # The end of the warning about replaced entities.
     how_to_keep_entities: str
+    # The settings that are compared with scores of entities and of relations.
+    entity_thresholds: tuple[str, ...] = ()
+    relation_thresholds: tuple[str, ...] = ("min_score",)
 
     def __init__(
         self,
@@ -121,8 +130,14 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         model (Model): Scores documents; it has a head, see `find_heads`.
         name (str): The component's name in the pipeline.
         scorer (Callable | None): The scoring method.
-        settings (Any): Further settings of the config, kept in `cfg`; `max_length` among them.
+        settings (Any): Further settings of the config, kept in `cfg`; `max_length` and
+            `temperature` among them.
+        RAISES (ValueError): If the temperature is none.
         """
+        try:
+            temperature = Temperature.of(settings["temperature"])
+        except ValueError as err:
+            raise ValueError(f"Component '{name}': {err}") from err
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -130,6 +145,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             "labels": LabelScheme().to_dict(),
             "trained_on": TextCounts()._asdict(),
             **settings,
+            "temperature": temperature._asdict(),
         }
         self.scorer = scorer
         self._used_on = TextCounts()
@@ -164,6 +180,11 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
             they join.
         """
         return self.label_scheme.to_dict()
+
+    @property
+    def temperature(self) -> Temperature:
+        """Return the temperatures of the scores; see `predictions.soften`."""
+        return Temperature(**self.cfg["temperature"])
 
     @property
     def trained_on(self) -> TextCounts:
@@ -456,6 +477,24 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                 raise ValueError("its scores are not finite (NaN or inf)")
         self.set_annotations([doc], logits)
         self._reported, self._used_on = reported, used_on
+
+    def soften_scores(self, temperature: Temperature) -> dict[str, Any]:
+        """Soften the scores of all further predictions, and the thresholds with them.
+
+        So the predictions stay as they are.
+
+        temperature (Temperature): Divides the logits of the scores as they are now.
+        RETURNS (dict[str, Any]): The settings that changed, for `nlp.get_pipe_config`.
+        """
+        changed: dict[str, Any] = {"temperature": self.temperature.times(temperature)._asdict()}
+        for number, names in zip(
+            temperature, (self.entity_thresholds, self.relation_thresholds), strict=True
+        ):
+            for name in names:
+                if self.cfg[name] is not None:
+                    changed[name] = float(soften(np.array(self.cfg[name]), number))
+        self.cfg.update(changed)
+        return changed
 
     def require_initialized(self) -> None:
         """Check that the component has its weights.

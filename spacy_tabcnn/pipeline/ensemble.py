@@ -9,6 +9,7 @@ from spacy.ty import ListenedToComponent
 from thinc.api import Model
 
 from ..models.table_ensemble import NAME
+from ..predictions import UNSOFTENED
 from .relation_table import RelationTable
 
 # The end of the names of layers that listen to an encoder, in a config.
@@ -148,6 +149,7 @@ def _replace_component(first: _Member, members: Sequence[_Member]) -> Language:
         configs[f"member{number}"] = config["components"][member.name]["model"]
         models.append(member.pipe.model)
     settings = {**nlp.get_pipe_config(first.name), "model": {"@architectures": NAME, "*": configs}}
+    settings["temperature"] = UNSOFTENED._asdict()  # the members' do not fit the average
     factory = settings.pop("factory")
     following = nlp.component_names[nlp.component_names.index(first.name) + 1 :]
     nlp.remove_pipe(first.name)

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from spacy.language import Language
@@ -15,7 +15,7 @@ from ..arrays import Ints1d, Scalar, take_rows
 from ..labels import MISSING, OUTSIDE, LabelScheme
 from ..models.table_heads import MAX_WORDS
 from ..models.table_model import TableInput, find_heads
-from ..predictions import EntityPrediction, EntityProbabilities
+from ..predictions import UNSOFTENED, EntityPrediction, EntityProbabilities
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
 from ..table.decode import (
@@ -61,6 +61,7 @@ def make_relation_table(
     type_constraints: bool,
     max_length: int,
     relation_weight: float,
+    temperature: dict[str, float],
     entities: Entities,
     scorer: Callable | None,
 ) -> "RelationTable":
@@ -85,6 +86,8 @@ def make_relation_table(
         sentences whole. A head can state a maximum, as `spacy-tabcnn.TableSequence.v1` does.
     relation_weight (float): Weight of the cross-entropy of each cell in the loss, above 0. The
         weight of each tag is 1.
+    temperature (dict[str, float]): The temperatures of the scores of "entities" and "relations",
+        which `spacy tabcnn calibration --fit` finds. 1: the scores are the model's probabilities.
     entities (str): "predict": replace `doc.ents`, with a warning if earlier components set
         entities. "given": keep `doc.ents`, and predict the relations between these entities.
         "merge": keep `doc.ents`, add the predicted entities that do not overlap them, and predict
@@ -100,6 +103,7 @@ def make_relation_table(
         type_constraints=type_constraints,
         max_length=max_length,
         relation_weight=relation_weight,
+        temperature=temperature,
         entities=entities,
         scorer=scorer,
     )
@@ -117,6 +121,7 @@ for _name in ("relation_table", "tabcnn"):
             "type_constraints": True,
             "max_length": DEFAULT_MAX_LENGTH,
             "relation_weight": 1.0,
+            "temperature": UNSOFTENED._asdict(),
             "entities": "predict",
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
@@ -148,6 +153,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         type_constraints: bool = True,
         max_length: int = DEFAULT_MAX_LENGTH,
         relation_weight: float = 1.0,
+        temperature: Mapping[str, float] = UNSOFTENED._asdict(),
         entities: Entities = "predict",
         scorer: Callable | None = None,
     ):
@@ -180,6 +186,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
             type_constraints=type_constraints,
             max_length=max_length,
             relation_weight=relation_weight,
+            temperature=temperature,
             entities=entities,
         )
 
@@ -198,6 +205,7 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
                 aggregation=self.cfg["aggregation"],
                 min_score=self.cfg["min_score"],
                 type_constraints=self.cfg["type_constraints"],
+                temperature=self.temperature,
                 entities=self._choose_entities(docs, logits),
             )
         )
@@ -252,7 +260,9 @@ class RelationTable(RelationPipe[TableInput, TableLogits, GoldTables]):
         entities = find_given(self.name, docs, sentences.by_doc)
         if self.cfg["entities"] == "merge":
             tags = take_rows(logits.tags, logits.windows.rows())
-            predicted = decode_entities(tags, sentences, self.label_scheme)
+            predicted = decode_entities(
+                tags, sentences, self.label_scheme, temperature=self.temperature.entities
+            )
             add_entities(entities, keep_free(predicted, docs, sentences))
         return entities
 

@@ -1,7 +1,7 @@
 """The trainable component `span_relations`, also registered as `spert`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 from spacy.language import Language
@@ -13,7 +13,7 @@ from thinc.api import Model
 from ..arrays import Scalar
 from ..labels import LabelScheme
 from ..models.span_model import Candidates, SpanInput
-from ..predictions import EntityProbabilities
+from ..predictions import UNSOFTENED, EntityProbabilities
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Sentences
 from ..spans.candidates import sample_candidates
@@ -42,6 +42,7 @@ def make_span_relations(
     max_length: int,
     negative_entities: int,
     negative_relations: int,
+    temperature: dict[str, float],
     scorer: Callable | None,
 ) -> "SpanRelations":
     """Make a SpERT component.
@@ -49,13 +50,15 @@ def make_span_relations(
     A config names it by `factory = "span_relations"` or `factory = "spert"` in `[components.NAME]`.
 
     model (Model[SpanInput, SpanLogits]): Scores spans and pairs of spans.
-    min_score (float): Minimum probability of a relation.
+    min_score (float): Minimum score of a relation.
     max_length (int): Maximum number of words from the first word of the one argument of a relation
         to the last word of the other, at least 2.
     negative_entities (int): Maximum number of random spans of a sentence that are no entity to
         learn from, at each update.
     negative_relations (int): Maximum number of random pairs of entities of a sentence without a
         relation to learn from.
+    temperature (dict[str, float]): The temperatures of the scores of "entities" and "relations", as
+        for `tabcnn`.
     scorer (Callable | None): The scoring method.
     """
     return SpanRelations(
@@ -66,6 +69,7 @@ def make_span_relations(
         max_length=max_length,
         negative_entities=negative_entities,
         negative_relations=negative_relations,
+        temperature=temperature,
         scorer=scorer,
     )
 
@@ -81,6 +85,7 @@ for _name in ("span_relations", "spert"):
             "max_length": DEFAULT_MAX_LENGTH,
             "negative_entities": 100,
             "negative_relations": 100,
+            "temperature": UNSOFTENED._asdict(),
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
         default_score_weights=SCORE_WEIGHTS,
@@ -115,6 +120,7 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
         max_length: int = DEFAULT_MAX_LENGTH,
         negative_entities: int = 100,
         negative_relations: int = 100,
+        temperature: Mapping[str, float] = UNSOFTENED._asdict(),
         scorer: Callable | None = None,
     ):
         """Initialise a SpERT component; see `make_span_relations`.
@@ -144,6 +150,7 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
             max_length=max_length,
             negative_entities=negative_entities,
             negative_relations=negative_relations,
+            temperature=temperature,
         )
 
     def set_annotations(self, docs: Iterable[Doc], logits: SpanLogits) -> None:
@@ -154,7 +161,12 @@ class SpanRelations(RelationPipe[SpanInput, SpanLogits, GoldSpans]):
         """
         docs = list(docs)
         self._warn_of_replaced(docs)
-        predictions = decode_spans(logits, self.label_scheme, min_score=self.cfg["min_score"])
+        predictions = decode_spans(
+            logits,
+            self.label_scheme,
+            min_score=self.cfg["min_score"],
+            temperature=self.temperature,
+        )
         for doc, (entities, best, relations) in zip(docs, predictions, strict=True):
             spans = [Span(doc, ent.start, ent.end, label=ent.label) for ent in entities]
             doc.spans[SPANS_KEY] = spans

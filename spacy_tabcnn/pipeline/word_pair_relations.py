@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from spacy.language import Language
@@ -14,7 +14,7 @@ from thinc.api import Model
 from ..arrays import Scalar
 from ..labels import LabelScheme
 from ..models.table_model import TableInput
-from ..predictions import EntityPrediction, RelationPrediction
+from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
 from ..word_pairs.decode import choose_best, decode_entities, decode_relations
@@ -52,6 +52,7 @@ def make_word_pair_relations(
     min_score: float,
     type_constraints: bool,
     max_length: int,
+    temperature: dict[str, float],
     entities: Entities,
     scorer: Callable | None,
 ) -> "WordPairRelations":
@@ -61,12 +62,14 @@ def make_word_pair_relations(
     `[components.NAME]`.
 
     model (Model[TableInput, WordPairLogits]): Scores spans and ordered pairs of words.
-    entity_threshold (float): Minimum probability of an entity.
-    min_score (float): Minimum probability of a relation.
+    entity_threshold (float): Minimum score of an entity.
+    min_score (float): Minimum score of a relation.
     type_constraints (bool): Whether a relation may only join pairs of entity types that it joins in
         the training data.
     max_length (int): Maximum number of words of a table, at least 2. Longer sentences are cut into
         windows, as for `tabcnn`. The cell begins anew with each window.
+    temperature (dict[str, float]): The temperatures of the scores of "entities" and "relations", as
+        for `tabcnn`.
     entities (str): "predict", "given" or "merge", as for `tabcnn`. Training is the same, so one
         model serves all three.
     scorer (Callable | None): The scoring method.
@@ -79,6 +82,7 @@ def make_word_pair_relations(
         min_score=min_score,
         type_constraints=type_constraints,
         max_length=max_length,
+        temperature=temperature,
         entities=entities,
         scorer=scorer,
     )
@@ -95,6 +99,7 @@ for _name in ("word_pair_relations", "pfn"):
             "min_score": 0.5,
             "type_constraints": False,
             "max_length": DEFAULT_MAX_LENGTH,
+            "temperature": UNSOFTENED._asdict(),
             "entities": "predict",
             "scorer": {"@scorers": "spacy-tabcnn.relation_scorer.v1"},
         },
@@ -130,6 +135,7 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
     """
 
     how_to_keep_entities = HOW_TO_KEEP
+    entity_thresholds = ("entity_threshold",)
 
     def __init__(
         self,
@@ -141,6 +147,7 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
         min_score: float = 0.5,
         type_constraints: bool = False,
         max_length: int = DEFAULT_MAX_LENGTH,
+        temperature: Mapping[str, float] = UNSOFTENED._asdict(),
         entities: Entities = "predict",
         scorer: Callable | None = None,
     ):
@@ -167,6 +174,7 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
             min_score=min_score,
             type_constraints=type_constraints,
             max_length=max_length,
+            temperature=temperature,
             entities=entities,
         )
 
@@ -184,6 +192,7 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
             entities,
             min_score=self.cfg["min_score"],
             type_constraints=self.cfg["type_constraints"],
+            temperature=self.temperature.relations,
         )
         predictions = map(_Prediction, found, entities, relations)
         for doc, bounds in zip(docs, logits.windows.sentences.by_doc, strict=True):
@@ -197,7 +206,12 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
         if self.cfg["entities"] == "given":
             given = find_given(self.name, docs, sentences.by_doc)
             return [[] for _ in given], given
-        found = decode_entities(logits, self.label_scheme, threshold=self.cfg["entity_threshold"])
+        found = decode_entities(
+            logits,
+            self.label_scheme,
+            threshold=self.cfg["entity_threshold"],
+            temperature=self.temperature.entities,
+        )
         if self.cfg["entities"] == "predict":
             self._warn_of_replaced(docs)
             return found, [*map(choose_best, found)]

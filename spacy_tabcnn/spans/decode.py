@@ -7,7 +7,7 @@ from thinc.util import to_numpy
 
 from ..arrays import Ints1d, Ints2d, NumpyFloats2d, log_softmax, take_rows
 from ..labels import LabelScheme
-from ..predictions import EntityPrediction, RelationPrediction
+from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction, Temperature, soften
 from ..sentences import Sentences
 from .logits import NO_ENTITY, SpanLogits, choose_entities
 
@@ -57,13 +57,18 @@ class SpanProbabilities:
 
 
 def decode_spans(
-    logits: SpanLogits, scheme: LabelScheme, *, min_score: float
+    logits: SpanLogits,
+    scheme: LabelScheme,
+    *,
+    min_score: float,
+    temperature: Temperature = UNSOFTENED,
 ) -> list[SpanPrediction]:
     """Read entities and relations off the logits of all spans.
 
     logits (SpanLogits): Logits of all spans of a batch, and of the pairs of the best ones.
     scheme (LabelScheme): The labels.
-    min_score (float): Minimum probability of a relation.
+    min_score (float): Minimum score of a relation.
+    temperature (Temperature): Softens the scores, before they are compared with `min_score`.
     RETURNS (list[SpanPrediction]): The prediction for each document; words are counted over the
         document.
     """
@@ -73,18 +78,20 @@ def decode_spans(
     doc_of = doc_of_sentence[logits.spans[:, 2]]
     offset = first_word[doc_of]
 
+    scores = soften(choice.scores, temperature.entities)
     rank = np.full(len(logits.spans), -1)  # of each entity among the entities of its document
     for i in np.flatnonzero(choice.types != NO_ENTITY).tolist():
         entities = predictions[doc_of[i]].entities
         rank[i] = len(entities)
         start, end = (logits.spans[i, :2] - offset[i]).tolist()
         label = scheme.entities[choice.types[i] - 1]
-        entities.append(EntityPrediction(start, end, label, float(choice.scores[i])))
+        entities.append(EntityPrediction(start, end, label, float(scores[i])))
     for i in choice.best.tolist():
         predictions[doc_of[i]].best.append(int(rank[i]))
 
     names = list(scheme.relations)
     probs = np.exp(-np.logaddexp(0.0, -to_numpy(logits.relations)))
+    probs = soften(probs, temperature.relations)
     for pair, label in np.argwhere(probs >= min_score).tolist():
         head, tail = logits.pairs[pair].tolist()
         score = float(probs[pair, label])

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Bools1d, Floats1d, Ints1d, Ints2d, NumpyFloats2d, log_softmax, take_rows
 from ..labels import NO_RELATION, LabelScheme, TagRules, tag_rules
-from ..predictions import EntityPrediction, RelationPrediction
+from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction, Temperature, soften
 from ..sentences import Sentences, Windows
 from .logits import TableLogits
 
@@ -76,6 +76,7 @@ def decode_tables(
     aggregation: Aggregation = "mean",
     min_score: float | None = None,
     type_constraints: bool = True,
+    temperature: Temperature = UNSOFTENED,
     entities: list[list[EntityPrediction]] | None = None,
 ) -> list[TablePrediction]:
     """Read entities and relations off a batch of tables.
@@ -95,6 +96,7 @@ def decode_tables(
         beats "none", in the mean or in any cell.
     type_constraints (bool): Whether a relation may only join the pairs of entity types that the
         scheme lists.
+    temperature (Temperature): Softens the scores, before they are compared with `min_score`.
     entities (list[list[EntityPrediction]] | None): The entities of each sentence, in text order
         and not overlapping, where they are known; the tags are not read then. The scheme need not
         know their types.
@@ -105,7 +107,9 @@ def decode_tables(
     _check_size(logits)
     if entities is None:
         tags = take_rows(logits.tags, windows.rows())
-        entities = decode_entities(tags, windows.sentences, scheme)
+        entities = decode_entities(
+            tags, windows.sentences, scheme, temperature=temperature.entities
+        )
     pairs = list_pairs(windows, entities, scheme)
     relations: list[list[RelationPrediction]] = [[] for _ in entities]
     if len(pairs.sentence) and scheme.relations:
@@ -118,21 +122,23 @@ def decode_tables(
         )
         must_beat_none = aggregation == "mean" and min_score is None
         labels, probs = choose_labels(scores, must_beat_none=must_beat_none)
+        probs = soften(probs, temperature.relations)
         found = np.flatnonzero((labels != NO_RELATION) & (probs >= max(min_score or 0, SMALLEST)))
         _add_relations(relations, pairs, labels, probs, found, scheme)
     return [*map(TablePrediction, entities, relations)]
 
 
 def decode_entities(
-    logits: NumpyFloats2d, sentences: Sentences, scheme: LabelScheme
+    logits: NumpyFloats2d, sentences: Sentences, scheme: LabelScheme, *, temperature: float = 1.0
 ) -> list[list[EntityPrediction]]:
     """Find the entities of a batch of sentences; see `decode_tables`.
 
-    The score of an entity is the geometric mean of the probabilities of its tags.
+    The score of an entity is the geometric mean of the probabilities of its tags, softened.
 
     logits (NumpyFloats2d): Logits of the tags, (words, tags), the sentences end to end.
     sentences (Sentences): The sentences.
     scheme (LabelScheme): The labels.
+    temperature (float): Softens the scores.
     RETURNS (list[list[EntityPrediction]]): The entities of each sentence, in text order.
     """
     entities: list[list[EntityPrediction]] = [[] for _ in sentences.lengths]
@@ -144,6 +150,7 @@ def decode_entities(
     if not spans:
         return entities
     scores = _score_spans(np.take_along_axis(log_probs, tags[:, None], axis=1)[:, 0], spans)
+    scores = soften(scores, temperature)
     sentence_of, first_word = sentences.of_words().tolist(), sentences.starts().tolist()
     for (start, end, label), score in zip(spans, scores.tolist(), strict=True):
         sentence = sentence_of[start]

@@ -8,23 +8,24 @@ from thinc.util import to_numpy
 
 from ..arrays import Bools1d, Ints1d, NumpyFloats2d, take_rows
 from ..labels import LabelScheme
-from ..predictions import EntityPrediction, RelationPrediction
+from ..predictions import EntityPrediction, RelationPrediction, soften
 from ..sentences import Windows
 from .cells import CellFinder, list_spans
 from .logits import WordPairLogits
 
 
 def decode_entities(
-    logits: WordPairLogits, scheme: LabelScheme, *, threshold: float
+    logits: WordPairLogits, scheme: LabelScheme, *, threshold: float, temperature: float = 1.0
 ) -> list[list[EntityPrediction]]:
     """Find the entities of a batch: each span with a type that is probable enough.
 
-    An entity has its most probable type, and the probability of this type as its score.
+    An entity has its most probable type, and the probability of this type, softened, as its score.
 
     logits (WordPairLogits): Logits of a batch of tables. Of a span that several windows hold, the
         logits of its owner are read.
     scheme (LabelScheme): The labels.
-    threshold (float): Minimum probability of an entity.
+    threshold (float): Minimum score of an entity.
+    temperature (float): Softens the scores.
     RETURNS (list[list[EntityPrediction]]): The entities of each sentence, in text order. They may
         overlap.
     """
@@ -35,7 +36,7 @@ def decode_entities(
     on_host = to_numpy(logits.entities)
     types = on_host.argmax(axis=1)
     best = on_host[np.arange(len(types)), types]
-    probs = _sigmoid(best)
+    probs = soften(_sigmoid(best), temperature)
     found = np.flatnonzero(probs >= threshold)
     spans = list_spans(windows, found)
     is_owned = spans.are_owned(windows)
@@ -80,28 +81,30 @@ def decode_relations(
     *,
     min_score: float,
     type_constraints: bool,
+    temperature: float = 1.0,
 ) -> list[list[RelationPrediction]]:
     """Find the relations between entities of a batch.
 
     Two entities get each relation whose probability in the cell of their first words is high
     enough and, if last words are scored, its probability in the cell of their last words as well.
-    The score of a relation is the lower of the two probabilities.
+    The score of a relation is the lower of the two probabilities, softened.
 
     logits (WordPairLogits): Logits of a batch of tables. Of a cell that several windows hold, the
         logits of its owner are read.
     scheme (LabelScheme): The labels.
     entities (Sequence[Sequence[EntityPrediction]]): The entities of each sentence in text order,
         which do not overlap. The scheme need not know their types.
-    min_score (float): Minimum probability of a relation.
+    min_score (float): Minimum score of a relation.
     type_constraints (bool): Whether a relation may only join the pairs of entity types that the
         scheme lists.
+    temperature (float): Softens the scores.
     RETURNS (list[list[RelationPrediction]]): The relations of each sentence, by head and tail.
     """
     relations: list[list[RelationPrediction]] = [[] for _ in entities]
     pairs = _list_pairs(logits, entities, scheme)
     if not len(pairs.sentence) or not scheme.relations:
         return relations
-    scores = _score_pairs(logits, pairs)
+    scores = soften(_score_pairs(logits, pairs), temperature)
     is_found = scores >= min_score
     if type_constraints:
         is_found &= _find_allowed(pairs, scheme)

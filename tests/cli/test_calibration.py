@@ -1,7 +1,11 @@
 import sys
 
 import pytest
+import spacy
 import srsly
+from spacy.tokens import DocBin
+
+from spacy_tabcnn.relations import get_relations, set_relations
 
 
 def test_calibration_prints_bins_and_writes_the_diagram(run_spacy, tiny_run, tiny_corpus, tmp_path):
@@ -42,3 +46,59 @@ def test_without_matplotlib_a_message_names_the_extra(run_spacy, tmp_path, monke
     )
     assert result.exit_code == 1
     assert "spacy-tabcnn[report]" in " ".join(result.output.split())
+
+
+@pytest.fixture
+def other_corpus(tiny_corpus, tmp_path):
+    """`tiny_corpus` without one of its relations and without the entities of another document, so
+    that the predictions of a model that knows it by heart are right and wrong."""
+    docs = list(DocBin().from_disk(tiny_corpus).get_docs(spacy.blank("en").vocab))
+    first, second = [doc for doc in docs if get_relations(doc)][:2]
+    set_relations(first, get_relations(first)[1:])
+    set_relations(second, [])
+    second.set_ents([])
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "other.spacy")
+    return tmp_path / "other.spacy"
+
+
+def test_fit_writes_a_model_that_predicts_the_same_with_softened_scores(
+    run_spacy, tiny_run, other_corpus, tmp_path
+):
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    model, output = tiny_run / "model-last", tmp_path / "softened"
+    result = run_spacy(
+        "tabcnn", "calibration", model, other_corpus, tmp_path / "a.json", "--fit", output
+    )
+    assert result.exit_code == 0, result.output
+    assert "Temperatures: entities" in " ".join(result.output.split())
+    result = run_spacy("tabcnn", "calibration", output, other_corpus, tmp_path / "b.json")
+    assert result.exit_code == 0, result.output
+    groups = [srsly.read_json(tmp_path / name)["groups"] for name in ("a.json", "b.json")]
+    for name in ("ents", "rels_strict"):
+        before, after = (group[name] for group in groups)
+        assert (after["n"], after["accuracy"]) == (before["n"], before["accuracy"])
+        assert after["score"] < before["score"]
+
+
+def test_fit_needs_mistakes(run_spacy, tiny_run, tiny_corpus, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    output = tmp_path / "softened"
+    result = run_spacy(
+        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, tmp_path / "a.json",
+        "--fit", output,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "A temperature needs right and wrong ones" in " ".join(result.output.split())
+    assert not output.exists() and not (tmp_path / "a.json").exists()
+
+
+def test_fit_replaces_nothing_but_a_pipeline(run_spacy, tiny_run, tiny_corpus, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    (tmp_path / "notes.txt").write_text("mine")
+    result = run_spacy(
+        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, tmp_path / "a.json",
+        "--fit", tmp_path,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert "is no pipeline" in " ".join(result.output.split())
+    assert (tmp_path / "notes.txt").exists()

@@ -1,5 +1,6 @@
 """Scores and the share of right predictions."""
 
+import numpy as np
 import pytest
 from spacy.tokens import Span
 from spacy.training import Example
@@ -7,6 +8,7 @@ from spacy.training import Example
 from spacy_tabcnn.evaluation.calibration import (
     calibrate,
     collect_scores,
+    fit_temperature,
     read_calibration,
     save_calibration,
 )
@@ -121,3 +123,33 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
         read_calibration(tmp_path / "scores.json")
+
+
+def draw_scores(temperature, seed, n=20_000):
+    """Scores whose predictions are right as often as the softened scores say."""
+    random = np.random.default_rng(seed)
+    scores = random.uniform(0.3, 1.0, n)
+    odds = (scores / (1.0 - scores)) ** (1.0 / temperature)
+    are_right = random.uniform(size=n) < odds / (1.0 + odds)
+    return list(zip(scores.tolist(), are_right.tolist(), strict=True))
+
+
+def test_the_temperatures_of_scores_are_found():
+    groups = {"ents": draw_scores(2.5, 0), "rels_strict": draw_scores(0.6, 1)}
+    assert fit_temperature(groups) == pytest.approx((2.5, 0.6), rel=0.05)
+
+
+def test_scores_that_come_true_keep_their_temperature():
+    groups = {"ents": draw_scores(1.0, 2), "rels_strict": draw_scores(1.0, 3)}
+    assert fit_temperature(groups) == pytest.approx((1.0, 1.0), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "group,title",
+    [("ents", "Entities"), ("rels_strict", "Relations, strict")],
+)
+@pytest.mark.parametrize("scores", [[], [(0.9, True)] * 3, [(0.9, False)]])
+def test_a_temperature_needs_right_and_wrong_predictions(group, title, scores):
+    groups = {name: [(0.9, True), (1.0, False)] for name in ("ents", "rels_strict")}
+    with pytest.raises(ValueError, match=rf"{title}.*\d of {len(scores)} predictions are right"):
+        fit_temperature(groups | {group: scores})

@@ -6,6 +6,7 @@ import spacy
 
 from spacy_tabcnn.arrays import log_softmax
 from spacy_tabcnn.pipeline.ensemble import join_pipelines
+from spacy_tabcnn.predictions import UNSOFTENED, Temperature
 
 from .test_relation_table_transformer import (
     LISTENER_CONFIG,
@@ -81,6 +82,16 @@ def test_members_of_different_heads(make_member):
     biaffine = {"@architectures": "spacy-tabcnn.TableBiaffine.v1", "rank": 8}
     members = [make_member(steps=2), make_member(steps=2, head=biaffine)]
     assert list(join(*members)("Ada lived in London").ents) is not None
+
+
+def test_temperatures_of_the_members_do_not_fit_the_average(make_member):
+    members = [make_member(steps=steps) for steps in (2, 3)]
+    for number, nlp in enumerate(members, start=2):
+        changed = nlp.get_pipe("tabcnn").soften_scores(Temperature(number, number))
+        nlp.get_pipe_config("tabcnn").update(changed)
+    joined = join(*members)
+    assert joined.get_pipe("tabcnn").temperature == UNSOFTENED
+    assert joined.get_pipe_config("tabcnn")["temperature"] == UNSOFTENED._asdict()
 
 
 def test_training_is_refused(make_member, make_examples):

@@ -1,0 +1,98 @@
+"""The temperature of scores, for each component."""
+
+import numpy as np
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+from spacy_tabcnn.evaluation.decisions import decide
+from spacy_tabcnn.predictions import Temperature, soften
+
+from .test_find_threshold import PIPES, trained
+
+__all__ = ["trained"]  # a fixture
+
+SETTING = {"entities": 3.0, "relations": 2.0}
+
+
+def load(folder, name, **settings):
+    return spacy.load(folder / "model", config={"components": {name: settings}})
+
+
+def annotate(nlp, folder):
+    docs = DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab)
+    return list(nlp.pipe(doc.text for doc in docs))
+
+
+def entities(docs):
+    """All entities with their scores; those that overlap are in doc.spans."""
+    spans = [span for doc in docs for group in (doc.ents, *doc.spans.values()) for span in group]
+    return [(str(span), span.label_) for span in spans], [span._.entity_score for span in spans]
+
+
+def relations(docs):
+    found = [relation for doc in docs for relation in doc._.relations]
+    facts = [(str(head), str(tail), label) for head, tail, label, _ in found]
+    return facts, [relation.score for relation in found]
+
+
+def test_a_temperature_changes_scores_and_no_prediction(trained):
+    name, folder = trained
+    before = annotate(load(folder, name), folder)
+    after = annotate(load(folder, name, temperature=SETTING, min_score=0.0), folder)
+    kept = annotate(load(folder, name, min_score=0.0), folder)
+    for read, others, temperature in ((entities, before, 3.0), (relations, kept, 2.0)):
+        facts, scores = read(others)
+        assert facts
+        assert read(after)[0] == facts
+        assert read(after)[1] == pytest.approx(soften(np.array(scores), temperature))
+
+
+def test_a_threshold_is_compared_with_the_softened_score(trained):
+    name, folder = trained
+    nlp = load(folder, name, temperature=SETTING, min_score=0.0)
+    _, scores = relations(annotate(nlp, folder))
+    for threshold in scores:
+        nlp.get_pipe(name).cfg["min_score"] = threshold
+        kept = [score for score in scores if score >= threshold]
+        assert relations(annotate(nlp, folder))[1] == pytest.approx(kept)
+
+
+@pytest.mark.parametrize("settings", [{}, {"min_score": 0.6}])
+def test_softened_scores_take_their_thresholds_with_them(trained, settings, tmp_path):
+    name, folder = trained
+    nlp = load(folder, name, **settings)
+    before = annotate(nlp, folder)
+    changed = nlp.get_pipe(name).soften_scores(Temperature(**SETTING))
+    nlp.get_pipe_config(name).update(changed)
+    nlp.to_disk(tmp_path)
+    for again in (nlp, spacy.load(tmp_path)):
+        after = annotate(again, folder)
+        assert entities(after)[0] == entities(before)[0]
+        assert relations(after)[0] == relations(before)[0]
+        expected = soften(np.array(relations(before)[1]), 2.0)
+        assert relations(after)[1] == pytest.approx(expected)
+
+
+def test_temperatures_add_up(trained):
+    name, folder = trained
+    pipe = load(folder, name, temperature=SETTING).get_pipe(name)
+    pipe.soften_scores(Temperature(2.0, 0.5))
+    assert pipe.temperature == (6.0, 1.0)
+
+
+def test_what_to_annotate_next_does_not_depend_on_the_temperature(trained):
+    name, folder = trained
+    plain, softened = load(folder, name), load(folder, name, temperature=SETTING)
+    (first,) = decide(plain, [plain.make_doc("Ada Lovelace lived in London .")])
+    (second,) = decide(softened, [softened.make_doc("Ada Lovelace lived in London .")])
+    assert second.relations == first.relations
+    assert second.entities.score(0, 2, "PER") == first.entities.score(0, 2, "PER")
+    assert softened.get_pipe(name).temperature == Temperature(**SETTING)
+
+
+@pytest.mark.parametrize("name", PIPES)
+@pytest.mark.parametrize("setting", [{"entities": 0.0}, {"relation": 1.0}])
+def test_other_temperatures_are_refused(name, setting):
+    with pytest.raises(ValueError, match=f"Component '{name}': temperature"):
+        spacy.blank("en").add_pipe(name, config={"temperature": setting})
