@@ -29,10 +29,11 @@ from .tiny_models import save_tiny_encoder
 
 ROOT = Path(__file__).parents[1]
 # Every table head, with options that make it small.
-HEADS: dict[str, dict[str, Any]] = {
-    "spacy-tabcnn.TableCNN.v1": {"hidden": [16]},
-    "spacy-tabcnn.TableBiaffine.v1": {"tag_width": 8, "rank": 8},
-    "spacy-tabcnn.TableSequence.v1": {"hidden": 48, "n_layers": 2, "n_heads": 4},
+HEADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "cnn": ("spacy-tabcnn.TableCNN.v1", {"hidden": [16]}),
+    "lstm": ("spacy-tabcnn.TableCNN.v1", {"hidden": [16], "lstm": 16}),
+    "biaffine": ("spacy-tabcnn.TableBiaffine.v1", {"tag_width": 8, "rank": 8}),
+    "sequence": ("spacy-tabcnn.TableSequence.v1", {"hidden": 48, "n_layers": 2, "n_heads": 4}),
 }
 
 
@@ -160,7 +161,8 @@ def assert_same_annotations() -> Callable[[Iterable[Doc], Iterable[Doc]], None]:
 def head_config(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The config of a small table head. A test that uses it is part of the suite that every head
     passes."""
-    return {"@architectures": request.param, **HEADS[request.param]}
+    architecture, options = HEADS[request.param]
+    return {"@architectures": architecture, **options}
 
 
 @pytest.fixture(scope="session")
