@@ -92,6 +92,13 @@ def test_only_layers_of_all_systems_count_for_their_order(make_study):
     )
 
 
+def test_the_claim_is_about_the_three_systems_of_the_paper(make_study):
+    """Another system does not hide it."""
+    lines = describe_order(compare_systems(make_study({**SCORES, "PFN": (0.3,)})))
+    assert lines[0] == describe_order(compare_systems(make_study()))[0]
+    assert any(line.startswith("Encoder frozen, NER, SpERT against PFN") for line in lines)
+
+
 def test_one_system_has_no_order(make_study):
     assert describe_order(compare_systems(make_study({"TabERT": (0.5,)}))) == []
 
