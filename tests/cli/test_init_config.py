@@ -78,7 +78,7 @@ def test_an_unknown_name_is_an_error_with_the_known_ones(run_spacy):
     result = run_spacy("tabcnn", "init-config", "conll05")
     output = " ".join(result.output.split())
     assert result.exit_code == 1
-    assert "there is no config 'conll05'; expected one of ace05, ade, best, best_frozen," in output
+    assert "there is no config 'conll05'; expected one of ace05, ade, conll04," in output
 
 
 # A config for a corpus of one's own
