@@ -988,6 +988,7 @@ def test_settings_are_saved(tmp_path):
         max_length=64,
         entities="given",
         relation_weight=2.0,
+        temperature={"relations": 2.0},
     )
     nlp.get_pipe("tabcnn").add_label("PER")
     nlp.initialize()
@@ -1001,6 +1002,7 @@ def test_settings_are_saved(tmp_path):
         "type_constraints": False,
         "max_length": 64,
         "relation_weight": 2.0,
+        "temperature": {"entities": 1.0, "relations": 2.0},
         "entities": "given",
     }
 

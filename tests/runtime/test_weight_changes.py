@@ -24,7 +24,9 @@ DOCS = [Doc(Vocab(), words=text.split()) for text in ("Ada lived in London .", "
 def encoder(request, tiny_encoder, monkeypatch):
     """An encoder that keeps something of its weights."""
     monkeypatch.setattr("spacy_tabcnn.runtime.precision._cpu_has_bfloat16", lambda: True)
-    monkeypatch.setattr("spacy_tabcnn.runtime.linear.prefers_columns", lambda: True)
+    if request.param == "weights by columns":
+        monkeypatch.setattr("spacy_tabcnn.runtime.linear.prefers_columns", lambda: True)
+        monkeypatch.setattr("spacy_tabcnn.runtime.linear.suits_onednn", lambda inputs: False)
     model = build_encoder(
         str(tiny_encoder),
         get_doc_spans,
