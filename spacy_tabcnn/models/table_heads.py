@@ -58,8 +58,7 @@ def build_table_cnn(
         MobileNets and in the paper's future work. Saves most of the weights of these layers, and
         with two hidden layers or more also most of their time.
     lstm (int): Units of each direction of a bidirectional LSTM over the words of a sentence, which
-        the table reads in the place of the word embeddings. 0: none, as in the paper. Worth most
-        over a frozen encoder.
+        the table reads in the place of the word embeddings. 0: none, as in the paper.
     mixed_precision (bool): Whether to compute matrix products in bfloat16, in training and
         prediction. Sums, logits and the loss stay in float32. On a device without fast bfloat16
         everything stays in float32.

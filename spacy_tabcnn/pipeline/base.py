@@ -132,7 +132,7 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         scorer (Callable | None): The scoring method.
         settings (Any): Further settings of the config, kept in `cfg`; `max_length` and
             `temperature` among them.
-        RAISES (ValueError): If the temperature is none.
+        RAISES (ValueError): If a temperature is no number above 0, or has another name.
         """
         try:
             temperature = Temperature.of(settings["temperature"])
