@@ -61,14 +61,24 @@ def other_corpus(tiny_corpus, tmp_path):
     return tmp_path / "other.spacy"
 
 
-def test_fit_writes_a_model_that_predicts_the_same_with_softened_scores(
-    run_spacy, tiny_run, other_corpus, tmp_path
-):
+@pytest.fixture
+def fit(run_spacy, tiny_run, tmp_path):
+    """Fit the scores of a pipeline to a corpus, and return the result of the command."""
     pytest.importorskip("matplotlib", reason="needs the extra 'report'")
-    model, output = tiny_run / "model-last", tmp_path / "softened"
-    result = run_spacy(
-        "tabcnn", "calibration", model, other_corpus, tmp_path / "a.json", "--fit", output
-    )
+
+    def run(corpus, output):
+        scores = tmp_path / "a.json"
+        model = tiny_run / "model-last"
+        return run_spacy("tabcnn", "calibration", model, corpus, scores, "--fit", output)
+
+    return run
+
+
+def test_fit_writes_a_model_that_predicts_the_same_with_softened_scores(
+    run_spacy, fit, other_corpus, tmp_path
+):
+    output = tmp_path / "softened"
+    result = fit(other_corpus, output)
     assert result.exit_code == 0, result.output
     assert "Temperatures: entities" in " ".join(result.output.split())
     result = run_spacy("tabcnn", "calibration", output, other_corpus, tmp_path / "b.json")
@@ -80,25 +90,17 @@ def test_fit_writes_a_model_that_predicts_the_same_with_softened_scores(
         assert after["score"] < before["score"]
 
 
-def test_fit_needs_mistakes(run_spacy, tiny_run, tiny_corpus, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+def test_fit_needs_mistakes(fit, tiny_corpus, tmp_path):
     output = tmp_path / "softened"
-    result = run_spacy(
-        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, tmp_path / "a.json",
-        "--fit", output,
-    )  # fmt: skip
+    result = fit(tiny_corpus, output)
     assert result.exit_code == 1
     assert "A temperature needs right and wrong ones" in " ".join(result.output.split())
     assert not output.exists() and not (tmp_path / "a.json").exists()
 
 
-def test_fit_replaces_nothing_but_a_pipeline(run_spacy, tiny_run, tiny_corpus, tmp_path):
-    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+def test_fit_replaces_nothing_but_a_pipeline(fit, tiny_corpus, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    result = run_spacy(
-        "tabcnn", "calibration", tiny_run / "model-last", tiny_corpus, tmp_path / "a.json",
-        "--fit", tmp_path,
-    )  # fmt: skip
+    result = fit(tiny_corpus, tmp_path)
     assert result.exit_code == 1
     assert "is no pipeline" in " ".join(result.output.split())
     assert (tmp_path / "notes.txt").exists()
