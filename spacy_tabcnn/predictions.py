@@ -11,7 +11,7 @@ from .arrays import NumpyFloats2d
 # The probability of an entity that was not predicted, where a component has no better figure.
 UNKNOWN = 0.5
 # Probabilities in float32 are not nearer to 1, unless they are 1.
-_RESOLUTION = 2.0**-24
+RESOLUTION = 2.0**-24
 
 
 class Temperature(NamedTuple):
@@ -96,7 +96,7 @@ def soften(scores: NumpyFloats2d, temperature: float) -> NumpyFloats2d:
     """
     if temperature == 1.0:
         return scores
-    right = np.minimum(scores, 1.0 - _RESOLUTION, dtype=np.float64)
+    right = np.minimum(scores, 1.0 - RESOLUTION, dtype=np.float64)
     odds = (right / (1.0 - right)) ** (1.0 / temperature)
     return odds / (1.0 + odds)
 

@@ -14,7 +14,7 @@ import numpy as np
 from spacy.training import Example
 
 from ..files import write_text
-from ..predictions import Temperature
+from ..predictions import RESOLUTION, Temperature
 from .errors import find_errors
 from .items import EntityItem, Item, entity_items
 
@@ -28,8 +28,6 @@ TITLES = {
 }
 # The temperatures that are tried, 1 % apart.
 _TEMPERATURES = np.geomspace(0.1, 100.0, 695)
-# Scores nearer to 0 or 1 count as this distance.
-_LOWEST = 2.0**-24
 # The quantile of the normal distribution for intervals of 95 %.
 _Z = 1.96
 
@@ -178,7 +176,7 @@ def _fit(title: str, scores: Sequence[Scored]) -> float:
             f"{title}: {are_right.sum()} of {len(scores)} predictions are right. A temperature "
             "needs right and wrong ones: take a larger corpus, which the model has not learned from"
         )
-    values = values.clip(_LOWEST, 1.0 - _LOWEST)
+    values = values.clip(RESOLUTION, 1.0 - RESOLUTION)
     logits = np.log(values / (1.0 - values))
     margins = np.where(are_right, logits, -logits)
     losses = [np.logaddexp(0.0, -margins / temperature).sum() for temperature in _TEMPERATURES]
