@@ -18,14 +18,14 @@ from thinc.util import to_numpy
 
 from ..arrays import Floats1d
 from ..pipeline.base import RelationPipe
-from ..predictions import UNSOFTENED, EntityProbabilities
+from ..predictions import EntityProbabilities, Temperature
 from .items import RelationItem, relation_items
 
 BATCH_SIZE = 32  # documents
 # Width of the vectors of texts where a component has no embeddings of words.
 N_HASHES = 256
-# The settings of a component for all candidates, with the probabilities that the model computes.
-_OPEN = {"min_score": 0.0, "temperature": UNSOFTENED._asdict()}
+# The setting of a component with the minimum score of a relation.
+_THRESHOLD = "min_score"
 _EMBEDDINGS = "tok2vec"
 
 
@@ -106,8 +106,10 @@ def _apply(component: RelationPipe, docs: list[Doc]) -> list[Decisions]:
 @contextmanager
 def _open(component: RelationPipe) -> Iterator[None]:
     """Have a component keep every candidate relation, with its probability."""
-    before = {name: component.cfg[name] for name in _OPEN}
-    component.cfg.update(_OPEN)
+    before = dict(component.cfg)
+    entities, relations = component.temperature
+    component.soften_scores(Temperature(1.0 / entities, 1.0 / relations))
+    component.cfg[_THRESHOLD] = 0.0
     try:
         yield
     finally:

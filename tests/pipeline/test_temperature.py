@@ -91,6 +91,17 @@ def test_what_to_annotate_next_does_not_depend_on_the_temperature(trained):
     assert softened.get_pipe(name).temperature == Temperature(**SETTING)
 
 
+def test_what_to_annotate_next_has_the_same_entities_if_their_threshold_is_softened(trained):
+    name, folder = trained
+    thresholds = {"entity_threshold": 0.9} if name == "pfn" else {}
+    plain, softened = (load(folder, name, **thresholds) for _ in range(2))
+    softened.get_pipe(name).soften_scores(Temperature(**SETTING))
+    text = "Ada Lovelace lived in London ."
+    (first,), (second,) = (decide(nlp, [nlp.make_doc(text)]) for nlp in (plain, softened))
+    assert second.relations.keys() == first.relations.keys()
+    assert second.entities.decisions == pytest.approx(first.entities.decisions, abs=1e-6)
+
+
 @pytest.mark.parametrize("name", PIPES)
 @pytest.mark.parametrize("setting", [{"entities": 0.0}, {"relation": 1.0}])
 def test_other_temperatures_are_refused(name, setting):
