@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .transfers import to_device
+from .places import Places
 
 
 class BiLSTM(nn.Module):
@@ -28,26 +28,10 @@ class BiLSTM(nn.Module):
         dropout (float): In training, the share of the embeddings' elements that is dropped.
         RETURNS (Tensor): The outputs of both directions side by side, (sum(lengths), 2 * units).
         """
-        order, n_running = by_position(lengths)
-        place = torch.empty_like(order)
-        place[order] = torch.arange(len(order))
+        places = Places.of(lengths, words.device)
         read = F.dropout(words, dropout, self.training)
-        read = read.index_select(0, to_device(order, words.device))
-        outputs = self.lstm(PackedSequence(read, n_running))[0].data
-        return outputs.index_select(0, to_device(place, words.device))
-
-
-def by_position(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Order the words of a batch by their position in the sentence, as recurrences read them.
-
-    At each position the words of longer sentences come first.
-
-    lengths (Tensor): Words per sentence, int64 (batch,).
-    RETURNS (tuple[Tensor, Tensor]): The words in that order, int64 (words,), and the number of
-        sentences that have a word at each position, int64 (longest sentence,).
-    """
-    sentence = torch.arange(len(lengths)).repeat_interleave(lengths)
-    position = torch.arange(len(sentence)) - (lengths.cumsum(0) - lengths)[sentence]
-    rank = lengths.argsort(descending=True, stable=True).argsort()
-    order = (position * len(lengths) + rank[sentence]).argsort()
-    return order, position.bincount()
+        read = read.index_select(0, places.order)
+        # An LSTM takes the sizes of its steps on the CPU.
+        steps = PackedSequence(read, torch.tensor(places.n_running))
+        outputs = self.lstm(steps)[0].data
+        return outputs.index_select(0, places.place)

@@ -5,6 +5,8 @@ A head that computes products by hand holds an object with these methods in its 
 outside.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -72,3 +74,20 @@ class TorchProducts:
             out += left @ right
         else:
             out.copy_(left @ right)
+
+
+@contextmanager
+def product_precision(words: Tensor) -> Iterator[torch.dtype]:
+    """Find the type in which a head computes its products, and switch autocast off meanwhile.
+
+    Left to autocast, sums would be rounded, too.
+
+    words (Tensor): Word embeddings, on the head's device.
+    YIELDS (torch.dtype): Autocast's type where it is on, else the type of the embeddings.
+    """
+    device = words.device.type
+    precision = words.dtype
+    if torch.is_autocast_enabled(device):
+        precision = torch.get_autocast_dtype(device)
+    with torch.autocast(device, enabled=False):
+        yield precision

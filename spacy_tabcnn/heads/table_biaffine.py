@@ -13,6 +13,7 @@ from ..labels import OUTSIDE, TagRules
 from .checks import check_dropout
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
 from .places import Places
+from .products import product_precision
 from .transfers import to_device
 
 # The logit of a tag that BILOU forbids: its probability is zero in float32. It is not infinite:
@@ -147,12 +148,8 @@ class TableBiaffine(nn.Module):
             )
         if not n_words:
             return words.new_zeros(0, self.n_tags), words.new_zeros(0, self.n_relations)
-        device = words.device.type
-        if not torch.is_autocast_enabled(device):
-            return self._score(words, lengths, known_tags, words.dtype)
-        # Left to autocast, sums would be rounded, too. Instead, products have its precision.
-        with torch.autocast(device, enabled=False):
-            return self._score(words, lengths, known_tags, torch.get_autocast_dtype(device))
+        with product_precision(words) as precision:
+            return self._score(words, lengths, known_tags, precision)
 
     def _score(
         self, words: Tensor, lengths: Tensor, known_tags: Tensor | None, precision: torch.dtype

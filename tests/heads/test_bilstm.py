@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from spacy_tabcnn.heads.bilstm import BiLSTM, by_position
+from spacy_tabcnn.heads.bilstm import BiLSTM
 
 WIDTH, UNITS = 6, 4
 
@@ -24,12 +24,6 @@ def test_each_sentence_is_read_by_itself(bilstm, lengths):
     outputs = bilstm(words, torch.tensor(lengths), 0.0)
     expected = [bilstm.lstm(part)[0] for part in words.split(lengths) if len(part)]
     torch.testing.assert_close(outputs, torch.cat(expected))
-
-
-def test_words_are_ordered_by_position():
-    order, n_running = by_position(torch.tensor([2, 0, 3, 1]))
-    assert order.tolist() == [2, 0, 5, 3, 1, 4]
-    assert n_running.tolist() == [3, 2, 1]
 
 
 def test_gradients_equal_those_of_single_sentences(bilstm):

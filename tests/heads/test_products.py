@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from spacy_tabcnn.heads import TableCNN
-from spacy_tabcnn.heads.products import TorchProducts
+from spacy_tabcnn.heads.products import TorchProducts, product_precision
 
 LEFT, RIGHT = torch.randn(5, 4), torch.randn(4, 3)
 
@@ -39,3 +39,17 @@ def test_both_passes_of_a_head_use_its_products():
     n_forward = products.count
     relations.sum().backward()
     assert 0 < n_forward < products.count
+
+
+def test_the_products_of_a_head_have_the_type_of_its_words_without_autocast():
+    with product_precision(torch.zeros(2, 3, dtype=torch.double)) as precision:
+        assert precision == torch.double
+
+
+def test_the_products_of_a_head_have_the_type_of_autocast_and_its_sums_do_not():
+    words = torch.ones(2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with product_precision(words) as precision:
+            assert precision == torch.bfloat16
+            assert (words @ words.t()).dtype == torch.float32
+        assert (words @ words.t()).dtype == torch.bfloat16

@@ -9,6 +9,7 @@ from ..checks import check_dropout, check_lengths
 from ..dropout import drop
 from ..growth import check_kind, share_weights
 from ..places import Places
+from ..products import product_precision
 from .cell import PartitionFilter
 from .cells import Cells
 from .units import WordPairUnit
@@ -86,12 +87,8 @@ class PFN(nn.Module):
         check_lengths("PFN", words, lengths)
         if not len(words):
             return self._empty_tables(words)
-        device = words.device.type
-        if not torch.is_autocast_enabled(device):
-            return self._score(words, lengths, words.dtype)
-        # Left to autocast, sums would be rounded, too. Instead, products have its precision.
-        with torch.autocast(device, enabled=False):
-            return self._score(words, lengths, torch.get_autocast_dtype(device))
+        with product_precision(words) as precision:
+            return self._score(words, lengths, precision)
 
     @torch.no_grad()
     def take_over(self, old: nn.Module) -> None:

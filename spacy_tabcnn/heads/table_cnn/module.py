@@ -13,7 +13,7 @@ from ...labels import NO_RELATION, OUTSIDE
 from ..bilstm import BiLSTM
 from ..checks import check_dropout, check_lengths
 from ..growth import check_kind, share_weights, start_labels
-from ..products import Products, TorchProducts
+from ..products import Products, TorchProducts, product_precision
 from ..weights import WeightCache
 from .convolution import Cells, Convolution, HiddenCells, LayerKernel, PairCells, chunk_size
 from .first_layer import PrefixKernels, WordVectors
@@ -101,13 +101,8 @@ class TableCNN(nn.Module):
         if not len(words):
             no_tags = words.new_zeros(0, self.tagger.out_features)
             return no_tags, words.new_zeros(0, self.tagger.in_features)
-        device = words.device.type
-        if not torch.is_autocast_enabled(device):
-            return self._score(words, lengths, words.dtype)
-        # Left to autocast, sums would be rounded, too. Instead, each product is computed in its
-        # precision.
-        with torch.autocast(device, enabled=False):
-            return self._score(words, lengths, torch.get_autocast_dtype(device))
+        with product_precision(words) as precision:
+            return self._score(words, lengths, precision)
 
     def take_over(self, old: nn.Module) -> None:
         """Take over the weights of a head with fewer labels; see `heads.growth.GrowingHead`.

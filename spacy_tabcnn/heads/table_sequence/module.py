@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...labels import NO_RELATION, OUTSIDE
 from ..checks import check_dropout, check_lengths
 from ..growth import check_kind, share_weights, start_labels
+from ..products import product_precision
 from .attention import Groups, TableAttention
 from .diagonals import Diagonals
 from .recurrence import Recurrence
@@ -102,12 +103,8 @@ class TableSequence(nn.Module):
         if not len(words):
             no_tags = words.new_zeros(0, self.tagger.out_features)
             return no_tags, words.new_zeros(0, self.relations.out_features)
-        device = words.device.type
-        if not torch.is_autocast_enabled(device):
-            return self._score_parts(words, lengths, words.dtype)
-        # Left to autocast, sums would be rounded, too. Instead, products have its precision.
-        with torch.autocast(device, enabled=False):
-            return self._score_parts(words, lengths, torch.get_autocast_dtype(device))
+        with product_precision(words) as precision:
+            return self._score_parts(words, lengths, precision)
 
     def take_over(self, old: nn.Module) -> None:
         """Take over the weights of a head with fewer labels; see `heads.growth.GrowingHead`.
