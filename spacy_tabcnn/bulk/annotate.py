@@ -30,7 +30,7 @@ from .rows import (
     read_rows,
 )
 from .tasks import describe_version, get_output_format
-from .texts import describe_model
+from .texts import check_at_least_one, describe_model
 from .workers import annotate_batches
 
 _NUMBER = re.compile("[0-9]+")
@@ -96,6 +96,7 @@ def annotate_file(
         was begun with other settings, a part is damaged, the columns of the input do not fit, or an
         argument is malformed.
     """
+    check_at_least_one(batch_size=batch_size, part_size=part_size, n_process=n_process)
     to = get_output_format(output, format_name)
     _check_files(model, source, output, text_field, to)
     check_pipeline(model)

@@ -9,11 +9,15 @@ from typing import BinaryIO, TextIO
 
 from .json_rows import ID, Record, dump_json, to_plain
 
-# The separators of fields. The first that gives the field with the text is taken.
+# The separator of fields in the output, by its format.
+SEPARATORS = {"csv": ",", "tsv": "\t"}
+# The separators of fields in an input. The first that gives the field with the text is taken.
 _DELIMITERS = ",;\t|"
 # The maximum length of a field in bytes: as long as the csv module allows on all systems.
 _MAX_FIELD = 2**31 - 1
 _CRLF = "\r\n"
+# The csv module's message where a field in quotation marks does not end.
+_UNCLOSED = "unexpected end of data"
 
 
 class _ShortLineEnds:
@@ -42,6 +46,8 @@ def read_csv(path: Path, text_field: str) -> Iterator[tuple[int, Record, str | N
     YIELDS (tuple[int, dict, str | None]): The line at which a record begins, from 1; its fields,
         all of them strings; and the reason why it cannot be annotated, or None. Blank lines are
         skipped.
+    RAISES (ValueError): If the header cannot be read, or a field does not end: it would hold the
+        records that follow.
     """
     names, delimiter = read_header(path, text_field)
     for number, (line, fields, problem) in enumerate(_read_records(path, delimiter)):
@@ -57,18 +63,31 @@ def read_header(path: Path, text_field: str) -> tuple[list[str], str]:
     path (Path): The file.
     text_field (str): The field that holds the text.
     RETURNS (tuple[list[str], str]): The names, and the separator that gives the field with the
-        text; the comma if none does.
-    RAISES (ValueError): If the header is not UTF-8.
+        text; if none does, the first that gives a valid header.
+    RAISES (ValueError): If the header is not UTF-8 or not valid CSV.
     """
-    headers = {delimiter: _read_names(path, delimiter) for delimiter in _DELIMITERS}
-    for delimiter, names in headers.items():
+    readable = []
+    problems = []
+    for delimiter in _DELIMITERS:
+        try:
+            names = _read_names(path, delimiter)
+        except ValueError as err:  # such as names in quotation marks, with another separator
+            problems.append(err)
+            continue
         if text_field in names:
             return names, delimiter
-    return headers[","], ","
+        readable.append((names, delimiter))
+    if not readable:
+        raise problems[0]
+    return readable[0]
 
 
 def write_csv(
-    names: Iterable[str], records: Iterable[Mapping[str, object]], file_: BinaryIO
+    names: Iterable[str],
+    records: Iterable[Mapping[str, object]],
+    file_: BinaryIO,
+    *,
+    separator: str = ",",
 ) -> int:
     """Write records as CSV in UTF-8, with a header.
 
@@ -77,11 +96,12 @@ def write_csv(
     names (Iterable[str]): The fields to write.
     records (Iterable[dict]): The records.
     file_ (BinaryIO): The file.
+    separator (str): Stands between the fields.
     RETURNS (int): Number of records.
     """
     names = list(names)
     text = TextIOWrapper(file_, encoding="utf-8", newline="")
-    writer = csv.writer(_ShortLineEnds(text))
+    writer = csv.writer(_ShortLineEnds(text), delimiter=separator)
     writer.writerow(names)
     n_rows = 0
     for record in records:
@@ -114,7 +134,21 @@ def _read_records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str], 
             except StopIteration:
                 return
             except csv.Error as err:
-                yield line, [], f"invalid CSV: {err}"
+                if reader.line_num > line and _UNCLOSED in str(err):
+                    raise ValueError(
+                        f"{path}: a field in quotation marks begins in line {line} and does not "
+                        "end. Close it, or double the quotation mark"
+                    ) from err
+                yield line, [], _describe_error(err, line, reader.line_num)
+
+
+def _describe_error(err: csv.Error, first: int, last: int) -> str:
+    if first == last:
+        return f"invalid CSV: {err}"
+    return (
+        f"invalid CSV in lines {first} to {last}, of which none is read: {err}. Close the field "
+        "that begins with a quotation mark there, or double the quotation mark"
+    )
 
 
 def _find_problem(names: Sequence[str], fields: Sequence[str]) -> str | None:

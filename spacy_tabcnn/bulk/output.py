@@ -5,7 +5,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
-from .csv_rows import read_header, write_csv
+from .csv_rows import SEPARATORS, read_header, write_csv
 from .json_rows import ID, Record, dump_json, encode_line
 from .rows import (
     ADDED,
@@ -84,7 +84,7 @@ def find_columns(source: Path, *, text_field: str, to: str) -> Columns:
         columns, or has the columns of the input with their types.
     RAISES (ValueError): If there are too many.
     """
-    if to not in ("csv", "parquet"):
+    if to not in (*SEPARATORS, "parquet"):
         return {}
     if get_format(source) == "parquet":
         with open_parquet(source) as file_:
@@ -129,8 +129,9 @@ def write_output(
         n_rows = write_tasks(records, file_, to=to, model=model, text_field=text_field)
     elif to == "jsonl":
         n_rows = _write_jsonl(records, file_)
-    elif to == "csv":
-        n_rows = write_csv(dict.fromkeys([*columns, *ADDED]), records, file_)
+    elif to in SEPARATORS:
+        names = dict.fromkeys([*columns, *ADDED])
+        n_rows = write_csv(names, records, file_, separator=SEPARATORS[to])
     else:
         n_rows = _write_parquet(columns, records, file_)
     return n_rows, rejects.count
@@ -155,12 +156,14 @@ def _write_jsonl(records: Iterable[Record], file_: BinaryIO) -> int:
     return n_rows
 
 
-def _make_schema(fields: "Iterable[pa.Field]") -> "pa.Schema":
+def _make_schema(
+    fields: "Iterable[pa.Field]", metadata: dict[bytes, bytes] | None = None
+) -> "pa.Schema":
     """Make a schema of the fields of the input and the fields of the annotation."""
     import pyarrow as pa
 
     kept = [field for field in fields if field.name not in ADDED]
-    return pa.schema([*kept, *get_arrow_fields()])
+    return pa.schema([*kept, *get_arrow_fields()], metadata)
 
 
 def _add_columns(
@@ -175,14 +178,18 @@ def _add_columns(
     results = iter(results)
     n_read = n_rows = 0
     with open_parquet(source) as input_file:
-        schema = _make_schema(input_file.schema_arrow)
+        schema = _make_schema(input_file.schema_arrow, input_file.schema_arrow.metadata)
         with pq.ParquetWriter(file_, schema) as writer:
             for batch in input_file.iter_batches(_GROUP_ROWS):
                 part = list(islice(results, batch.num_rows))
+                if len(part) < batch.num_rows:
+                    raise ValueError(f"{source}: has more rows than there are results")
                 kept = _keep_annotated(batch, part, n_read, rejects)
                 writer.write_table(_make_table(batch, part, kept, schema))
                 n_read += batch.num_rows
                 n_rows += len(kept)
+    if next(results, None) is not None:
+        raise ValueError(f"{source}: has fewer rows than there are results")
     return n_rows
 
 

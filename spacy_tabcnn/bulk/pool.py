@@ -8,17 +8,22 @@ from pathlib import Path
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..corpora.brat import WITHOUT_ANNOTATION
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin
-from ..corpora.formats import holds_annotation, read_annotations
+from ..corpora.fields import is_number_of_id
+from ..corpora.formats import JSON_LINES, holds_annotation, read_annotations
 from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
+from ..corpora.prodigy import NOT_ACCEPTED
 from ..documents import ORIG_ID
+from ..files import is_temporary
 from ..relations import has_relations
-from .json_rows import ID
+from .json_rows import ID, Record
 from .rows import ROW_FORMATS, Row, read_rows
 
 # The name of raw texts among the formats.
 TEXT = "text"
-_JSON_LINES = (".jsonl", ".ndjson")
+# What readers of annotation count as ignored and is a document, no part of one.
+_IGNORED_DOCUMENTS = (*NOT_ACCEPTED.values(), WITHOUT_ANNOTATION)
 
 
 @dataclass
@@ -26,8 +31,9 @@ class Pool:
     """The documents of a pool.
 
     docs (list[Doc]): The documents, each with an id in `doc.user_data["orig_id"]`: its own one, or
-        its position in the file.
-    positions (list[int]): The position of each document in the file, from 0.
+        its position.
+    positions (list[int]): The position of each document, from 0: among the rows of a file of raw
+        texts, else among the documents that were read.
     left_out (Counter[str]): Numbers of documents that were left out, by reason.
     examples (dict[str, str]): The first document that was left out, by reason.
     """
@@ -103,7 +109,7 @@ def is_corpus(path: Path) -> bool:
     path (Path): The path.
     RETURNS (bool): Whether it is.
     """
-    return path.suffix == DOCBIN_SUFFIX or any(path.glob(f"*{DOCBIN_SUFFIX}"))
+    return path.suffix == DOCBIN_SUFFIX or bool(_list_docbins(path))
 
 
 def read_corpus(path: Path, nlp: Language) -> Iterator[Doc]:
@@ -116,15 +122,21 @@ def read_corpus(path: Path, nlp: Language) -> Iterator[Doc]:
     """
     paths = [path]
     if path.is_dir():
-        paths = sorted(path.glob(f"*{DOCBIN_SUFFIX}"))
+        paths = _list_docbins(path)
     for file_ in paths:
         yield from read_docbin(file_, nlp.vocab)
+
+
+def _list_docbins(folder: Path) -> list[Path]:
+    """Return the .spacy files of a folder, without those that a killed command has left."""
+    paths = sorted(folder.glob(f"*{DOCBIN_SUFFIX}"))
+    return [path for path in paths if not is_temporary(path.relative_to(folder))]
 
 
 def _holds_texts(path: Path) -> bool:
     """Check whether a file holds raw texts."""
     suffix = path.suffix.lower()
-    if suffix in _JSON_LINES:
+    if suffix in JSON_LINES:
         return not holds_annotation(path)
     # Next to a file of the same name with the suffix .ann, a text is one of brat's.
     return suffix in ROW_FORMATS and not path.with_suffix(".ann").exists()
@@ -150,10 +162,17 @@ def _read_text(
     except ValueError as err:  # a text that is too long for the pipeline
         pool.leave_out("cannot be read", f"{where}: {err}")
         return None
-    orig_id = row.record.get(ID)
-    if isinstance(orig_id, str | int | float) and not isinstance(orig_id, bool):
-        doc.user_data[ORIG_ID] = orig_id
+    if row.record.get(ID) is not None:
+        doc.user_data[ORIG_ID] = _read_id(row.record)
     return doc
+
+
+def _read_id(record: Record) -> str | int | float:
+    """Return the id of a row; as a string, if a corpus cannot hold it."""
+    orig_id = record[ID]
+    if is_number_of_id(orig_id):
+        return orig_id
+    return str(orig_id)
 
 
 def _read_annotated(
@@ -162,7 +181,8 @@ def _read_annotated(
     options = replace(options, unannotated=True)
     docs, report = read_annotations(path, nlp, format_name=format_name, options=options)
     for reason, count in report.ignored.items():
-        pool.left_out[reason] += count
+        if reason in _IGNORED_DOCUMENTS:
+            pool.left_out[reason] += count
     for problem in report.bad_records:
         pool.leave_out("cannot be read", problem)
     return docs

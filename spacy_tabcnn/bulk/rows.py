@@ -1,5 +1,6 @@
 """Rows of JSONL, plain text, CSV and Parquet, one at a time."""
 
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, repeat, starmap
@@ -27,7 +28,6 @@ ROW_FORMATS = {
     ".parquet": "parquet",
 }
 FORMAT_NAMES = ("jsonl", "text", "csv", "parquet")
-_BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 256
 _CHECKED_ROWS = 4096
 _STRING_TYPES = ("string", "large_string", "string_view")
@@ -98,7 +98,7 @@ def read_rows(path: Path, *, text_field: str = "text", only_text: bool = False) 
     only_text (bool): Omit the other columns of Parquet, to save time.
     YIELDS (Row): The rows in order; a row that cannot be annotated has its reason.
     RAISES (ImportError): If the file is Parquet and pyarrow is missing.
-    RAISES (ValueError): If `check_source` refuses the file.
+    RAISES (ValueError): If `check_source` refuses the file, or a field of CSV does not end.
     """
     check_source(path, text_field)
     for row in _read_records(path, text_field, only_text):
@@ -108,13 +108,13 @@ def read_rows(path: Path, *, text_field: str = "text", only_text: bool = False) 
 
 
 def check_source(path: Path, text_field: str) -> None:
-    """Check the columns of a CSV or Parquet file, before any row is read.
+    """Check the encoding of lines and the columns of a CSV or Parquet file, before any row is read.
 
     path (Path): A file that `read_rows` is to read.
     text_field (str): The field that holds the text.
     RAISES (ImportError): If the file is Parquet and pyarrow is missing.
-    RAISES (ValueError): If there is no such column, the column holds no strings, two columns have
-        one name, or the field is one that annotation adds.
+    RAISES (ValueError): If lines are UTF-16, there is no such column, the column holds no strings,
+        two columns have one name, or the field is one that annotation adds.
     """
     if text_field in ADDED:
         raise ValueError(
@@ -129,6 +129,8 @@ def check_source(path: Path, text_field: str) -> None:
             schema = file_.schema_arrow
             check_columns(schema.names, text_field, path)
             _check_text_type(schema.field(text_field).type, text_field, path)
+    else:
+        _check_encoding(path)
 
 
 def count_rows(path: Path, *, text_field: str = "text") -> int:
@@ -145,10 +147,9 @@ def count_rows(path: Path, *, text_field: str = "text") -> int:
     if name == "csv":
         return sum(1 for _ in read_csv(path, text_field))
     n_rows = 0
-    with path.open("rb") as file_:
-        for line in file_:
-            if name == "text" or line.strip():
-                n_rows += 1
+    for _, line in _read_lines(path):
+        if name == "text" or line.strip():
+            n_rows += 1
     return n_rows
 
 
@@ -263,6 +264,14 @@ def _check_text_type(type_: "pa.DataType", text_field: str, path: Path) -> None:
         )
 
 
+def _check_encoding(path: Path) -> None:
+    """Check that lines are not UTF-16 or UTF-32, of which many would pass as UTF-8."""
+    with path.open("rb") as file_:
+        start = file_.read(2)
+    if start in (BOM_UTF16_LE, BOM_UTF16_BE):
+        raise ValueError(f"{path}: is UTF-16; expected UTF-8. Save it as UTF-8")
+
+
 def _check_text(record: Record, text_field: str) -> str | None:
     """Return the reason why a record has no text, or None if it has one."""
     if text_field not in record:
@@ -291,7 +300,7 @@ def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with path.open("rb") as file_:
         for number, line in enumerate(file_, 1):
             if number == 1:
-                line = line.removeprefix(_BOM)
+                line = line.removeprefix(BOM_UTF8)
             yield number, line.removesuffix(b"\n").removesuffix(b"\r")
 
 

@@ -3,16 +3,15 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, cast
 
 from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..arrays import Floats1d
-from ..corpora.conversion import ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, write_docbin
 from ..corpora.files import JsonObject, render_line, write_lines
-from ..corpora.formats import get_format
+from ..corpora.formats import OUTPUT_FORMATS, get_format
 from ..corpora.gold import copy_words
 from ..documents import ORIG_ID
 from ..evaluation.decisions import Decisions, decide, find_component
@@ -246,17 +245,17 @@ def _write_format(
 ) -> None:
     """Write documents in an annotation format, with their scores where it has a place for them."""
     format_ = get_format(format_name)
-    rendered: tuple[object, ConversionReport] = format_.render(docs, source=str(output))
-    content = rendered[0]
-    if not isinstance(content, list) or not isinstance(content[0], dict | str):
-        format_.write(output, content)  # brat's documents
+    rendered, _ = format_.render(docs, source=str(output))
+    if format_name == "brat":
+        format_.write(output, rendered)
         return
+    content = cast(list[JsonObject | str], rendered)
     records = list(map(_decode, content))
     for record, selected in zip(records, selection.documents, strict=True):
         if format_name == "labelstudio":
             _unfinish(record, has_predictions, model_name)
         _add_score(record, selected.uncertainty.score, format_name)
-    if isinstance(content[0], str):
+    if all(isinstance(item, str) for item in content):
         format_.write(output, map(render_line, records))
     else:
         format_.write(output, records)
@@ -319,12 +318,9 @@ def check_format(output: Path, format_name: str | None) -> str | None:
         return format_name
     if output.suffix == DOCBIN_SUFFIX:
         return None
-    if output.suffix in _FORMATS:
-        return _FORMATS[output.suffix]
+    name = OUTPUT_FORMATS.get(output.suffix.lower())
+    if name is not None:
+        return name
     raise ValueError(
         f"{output}: cannot tell the format to write. Name it with --to, or name a .spacy file"
     )
-
-
-# The format of an output by its suffix, as `spacy tabcnn convert` has it.
-_FORMATS = {".jsonl": "doccano", ".ann": "brat"}

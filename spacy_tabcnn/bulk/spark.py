@@ -16,7 +16,7 @@ from spacy.language import Language
 from ..pipeline.loading import load_pipeline
 from .output import ADDED, get_arrow_fields
 from .rows import RowResult
-from .texts import annotate_texts, describe_model
+from .texts import annotate_texts, check_at_least_one, describe_model
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -63,8 +63,7 @@ def annotate(
             f"Annotation in Spark needs pyspark ({err}). Install it with: pip install "
             '"spacy-tabcnn[spark]"'
         ) from err
-    _check_number("batch_size", batch_size)
-    _check_number("n_threads", n_threads)
+    check_at_least_one(batch_size=batch_size, n_threads=n_threads)
     _check_text_column(df, text_column)
     _check_names(df)
     # Executors have other working directories. A name that is no folder here may be one there.
@@ -105,11 +104,6 @@ def annotate_batches(
             rows = batch.slice(start, batch_size)
             texts = rows.column(text_column).to_pylist()
             yield _add_results(rows, _annotate_column(nlp, texts))
-
-
-def _check_number(name: str, value: int) -> None:
-    if value < 1:
-        raise ValueError(f"{name} is {value}; expected at least 1")
 
 
 def _check_text_column(df: "DataFrame", name: str) -> None:

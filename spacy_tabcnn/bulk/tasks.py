@@ -16,6 +16,7 @@ from .rows import get_format
 # The formats of tasks, with the suffix of their files.
 TASK_FORMATS = {"labelstudio": ".json", "prodigy": ".jsonl"}
 _ROW_FORMATS = ("jsonl", "csv", "parquet")
+_TABS = ".tsv"
 
 
 def get_output_format(output: Path, format_name: str | None) -> str:
@@ -23,16 +24,19 @@ def get_output_format(output: Path, format_name: str | None) -> str:
 
     output (Path): The file to write.
     format_name (str | None): The name of a format of tasks; None for rows.
-    RETURNS (str): "jsonl", "csv", "parquet", "labelstudio" or "prodigy".
+    RETURNS (str): "jsonl", "csv", "tsv", "parquet", "labelstudio" or "prodigy".
     RAISES (ValueError): If there is no such format, or the file has another suffix.
     """
     if format_name is None:
         if output.suffix.lower() == TASK_FORMATS["labelstudio"]:
             raise ValueError(
-                f"{output}: rows are written as .jsonl, .csv or .parquet. Give --format "
+                f"{output}: rows are written as .jsonl, .csv, .tsv or .parquet. Give --format "
                 "labelstudio for tasks of Label Studio"
             )
-        return get_format(output, formats=_ROW_FORMATS)
+        name = get_format(output, formats=_ROW_FORMATS)
+        if output.suffix.lower() == _TABS:
+            return "tsv"
+        return name
     suffix = TASK_FORMATS.get(format_name)
     if suffix is None:
         raise ValueError(

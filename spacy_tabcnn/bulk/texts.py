@@ -59,6 +59,17 @@ def describe_model(model: str | Path) -> Settings:
     return {"model": str(path.resolve()), "model_size": n_bytes, "model_mtime_ns": max(times)}
 
 
+def check_at_least_one(**numbers: int) -> None:
+    """Check numbers that are 1 or more.
+
+    **numbers (int): The numbers, by the names of their arguments.
+    RAISES (ValueError): If one is smaller.
+    """
+    for name, number in numbers.items():
+        if number < 1:
+            raise ValueError(f"{name} is {number}; expected at least 1")
+
+
 def _try_to_annotate(nlp: Language, texts: Sequence[str]) -> tuple[list[RowResult], str | None]:
     """Annotate texts, or return what was wrong.
 

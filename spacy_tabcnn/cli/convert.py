@@ -15,7 +15,7 @@ from wasabi import msg
 from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import make_folds, read_folds, write_folds
-from ..corpora.formats import FORMATS, read_annotations, write_annotations
+from ..corpora.formats import FORMATS, OUTPUT_FORMATS, read_annotations, write_annotations
 from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
 from ..corpora.preannotation import DEFAULT_MODEL_VERSION, Written
 from ..corpora.tokenizer import (
@@ -31,8 +31,6 @@ from ._app import tabcnn_cli
 from ._arguments import BRAT_SUFFIXES, Kind, check_direction, check_written, find_kind
 
 _FORMAT_NAMES = ", ".join(FORMATS)
-# The format to write by the extension of the output, if no option names it.
-_OUTPUT_FORMATS = {".jsonl": "doccano", ".ann": "brat"}
 # If so many entities were widened, and more than this share, their offsets are probably wrong.
 _MIN_WIDENED = 5
 _MAX_WIDENED = 0.2
@@ -530,7 +528,7 @@ def _get_output_format(output: Path, format_name: str | None) -> str:
             "another .spacy file. Give an annotation file on one side"
         )
     if format_name is None:
-        format_name = _OUTPUT_FORMATS.get(output.suffix)
+        format_name = OUTPUT_FORMATS.get(output.suffix.lower())
     if format_name is None:
         raise ValueError(f"{output}: cannot tell the format to write. Name it: {_FORMAT_NAMES}")
     return format_name

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from spacy.cli._util import setup_gpu
+from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
 from wasabi import msg
@@ -20,7 +21,7 @@ from ..bulk.selection import (
     select_documents,
     write_selection,
 )
-from ..corpora.options import ReadingOptions
+from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
 from ..evaluation.selection import DIVERSITY, MEASURES, Measure
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
@@ -104,7 +105,8 @@ def select_cli(
         str | None, typer.Option("--to", "-t", help="Format of OUT: one of `convert`")
     ] = None,
     text_field: Annotated[
-        str | None, typer.Option("--text-field", help="Field that holds the text, in POOL")
+        str | None,
+        typer.Option("--text-field", help="Field with the text, in POOL and in --exclude"),
     ] = None,
     gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
 ) -> None:
@@ -184,7 +186,7 @@ def select(
     predictions (bool): Write the predictions of the first model.
     format_name (str | None): Format of the pool; None to detect it.
     to (str | None): Format of the output; None to take it from the suffix.
-    text_field (str | None): The field that holds the text, in the pool.
+    text_field (str | None): The field that holds the text, in the pool and in `exclude`.
     progress (ProgressBar | None): Wraps the stream of documents to show the progress.
     RETURNS (Selection): The documents.
     RAISES (ImportError): If a file is Parquet and pyarrow is missing.
@@ -198,7 +200,7 @@ def select(
     found = read_pool(pool, pipelines[0], format_name=format_name, options=options)
     known: list[Doc] = []
     for path in exclude:
-        known += read_pool(path, pipelines[0]).docs
+        known += _read_excluded(path, pipelines[0], options)
     docs = _leave_out(found, known, unannotated)
     _print_left_out(found)
     if not docs:
@@ -214,6 +216,27 @@ def select(
         output, selection, format_name=output_format, model=model, model_name=Path(models[0]).name
     )
     return selection
+
+
+def _read_excluded(path: Path, nlp: Language, options: ReadingOptions) -> list[Doc]:
+    """Read the documents of --exclude, and print those that cannot be read.
+
+    Their text is in the field of the pool, or where the format has it.
+    """
+    problems = []
+    for choices in (options, DEFAULT_OPTIONS):
+        try:
+            excluded = read_pool(path, nlp, options=choices)
+        except ValueError as err:
+            problems.append(str(err))
+            continue
+        if excluded.docs or not excluded.left_out:
+            for reason, count in excluded.left_out.items():
+                example = excluded.examples.get(reason, "")
+                msg.warn(f"{count} documents of --exclude {path} are left out: {reason}", example)
+            return excluded.docs
+        problems += excluded.examples.values()
+    raise ValueError(f"--exclude {path}: none of its documents can be read. {problems[0]}")
 
 
 def _leave_out(pool: Pool, known: Iterable[Doc], unannotated: bool) -> list[Doc]:

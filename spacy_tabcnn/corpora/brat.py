@@ -45,6 +45,8 @@ from .records import collect_docs
 
 TEXT_SUFFIX = ".txt"
 ANNOTATION_SUFFIX = ".ann"
+# Among the ignored parts: texts that nobody has annotated.
+WITHOUT_ANNOTATION = f"texts without an {ANNOTATION_SUFFIX} file"
 _SUFFIXES = (TEXT_SUFFIX, ANNOTATION_SUFFIX)
 
 _ENTITY = re.compile(r"(T\S+)\t(\S+) ([0-9]+ [0-9]+(?:;[0-9]+ [0-9]+)*)\t(.*)", re.DOTALL)
@@ -376,7 +378,7 @@ def _read_document(
     if isinstance(document, BratFiles):
         document = document.read()
     if document.lines is None:
-        report.ignored[f"texts without an {ANNOTATION_SUFFIX} file"] += 1
+        report.ignored[WITHOUT_ANNOTATION] += 1
         return []
     lines = _parse_lines(document.lines, report, where)
     marked = _MarkedText(document.text.removeprefix(BYTE_ORDER_MARK))

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Container, Iterable, Iterator
 from functools import partial
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from .files import JsonValue
 
@@ -189,17 +189,25 @@ def get_orig_id(record: JsonValue, key: str, where: str) -> int | float | str | 
     RAISES (ValueError): If it is neither a string nor a finite number of at most 64 bits.
     """
     orig_id = get_optional(record, key)
-    if orig_id is None or isinstance(orig_id, str):
-        return orig_id
-    if isinstance(orig_id, float) and math.isfinite(orig_id):
-        return orig_id
-    # JSON's true and false would pass as integers. A .spacy file holds no larger integers.
-    if isinstance(orig_id, int) and not isinstance(orig_id, bool) and abs(orig_id) < 2**63:
+    if orig_id is None or isinstance(orig_id, str) or is_number_of_id(orig_id):
         return orig_id
     raise ValueError(
         f"{where}: the field {key!r} is {describe(orig_id)}; expected a string or a "
         "number, finite and of at most 64 bits"
     )
+
+
+def is_number_of_id(value: object) -> TypeGuard[int | float]:
+    """Check whether a value is a number that the id of a document can be.
+
+    value (object): The value.
+    RETURNS (bool): Whether it is a number, finite and of at most 64 bits: a .spacy file holds no
+        larger integers.
+    """
+    if isinstance(value, float):
+        return math.isfinite(value)
+    # True and false would pass as integers.
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63
 
 
 def find_text_field(

@@ -81,7 +81,10 @@ _EXPORT_ADVICE = {
     ".conll": _NO_RELATIONS,
     ".zip": "Unpack the archive. ",
 }
-_JSON_SUFFIXES = (".json", ".jsonl")
+JSON_LINES = (".jsonl", ".ndjson")
+_JSON_SUFFIXES = (".json", *JSON_LINES)
+# The format to write by the extension of the output, if the user names none.
+OUTPUT_FORMATS = {".jsonl": "doccano", ".ndjson": "doccano", ".ann": "brat"}
 # Fields of Prodigy's tasks that no other format has.
 _PRODIGY_FIELDS = ("spans", "answer", "_input_hash", "_task_hash", "_view_id")
 # Fields of exports that hold relations.
@@ -118,12 +121,12 @@ def guess_format(path: str | Path) -> str:
     name = None
     if path.is_dir() or is_brat_file(path):
         name = "brat"
-    elif path.suffix in _JSON_SUFFIXES:
+    elif path.suffix.lower() in _JSON_SUFFIXES:
         _check_content(path)
         first = find_first_object(path)
         _check_export(first, path)
         name = _guess_from_object(first)
-        if name is None and path.suffix == ".jsonl":
+        if name is None and path.suffix.lower() in JSON_LINES:
             name = "doccano"
     if name is None:
         advice = _EXPORT_ADVICE.get(path.suffix.lower(), "")

@@ -11,7 +11,7 @@ from ..documents import ORIG_ID
 from ..relations import Relation, get_relations, has_relations, is_text, set_relations
 from ..sentences import Sentences
 from .conversion import ConversionReport, Reason
-from .fields import shorten
+from .fields import is_number_of_id, shorten
 from .files import JsonValue
 from .options import Overlap
 
@@ -138,10 +138,7 @@ def get_doc_id(doc: Doc, where: str) -> str | int | float | None:
     RAISES (ValueError): If it is neither a string nor a finite number of at most 64 bits.
     """
     orig_id = doc.user_data.get(ORIG_ID)
-    if orig_id is None or is_text(orig_id):
-        return orig_id
-    is_number = isinstance(orig_id, int | float) and not isinstance(orig_id, bool)
-    if is_number and -(2**63) <= orig_id < 2**63:
+    if orig_id is None or is_text(orig_id) or is_number_of_id(orig_id):
         return orig_id
     raise ValueError(
         f"{where}: doc.user_data[{ORIG_ID!r}] is {shorten(ascii(orig_id))}; expected a string or a "

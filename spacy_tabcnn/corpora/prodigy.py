@@ -49,7 +49,7 @@ from .records import Content, collect_record_docs, to_records
 
 ACCEPT = "accept"
 # Tasks with another answer are not read. The report counts them under these names.
-_NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
+NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
 # The fields with the name of the annotator, the more exact one first.
 _ANNOTATORS = ("_annotator_id", "_session_id")
 _INPUT = "_input_hash"
@@ -119,11 +119,11 @@ def docs_to_prodigy(
 def _is_accepted(task: JsonValue, report: ConversionReport, where: str) -> bool:
     """Check the answer of a task, and count a task that was not accepted."""
     answer = get_field(task, "answer", str, where, default=ACCEPT)
-    if answer in _NOT_ACCEPTED:
-        report.ignored[_NOT_ACCEPTED[answer]] += 1
+    if answer in NOT_ACCEPTED:
+        report.ignored[NOT_ACCEPTED[answer]] += 1
         return False
     if answer != ACCEPT:
-        others = " or ".join(_NOT_ACCEPTED)
+        others = " or ".join(NOT_ACCEPTED)
         raise ValueError(f"{where}: the answer is {shorten(answer)!r}; expected {ACCEPT}, {others}")
     return True
 

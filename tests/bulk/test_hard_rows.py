@@ -2,12 +2,13 @@
 
 import json
 import os
+from io import BytesIO
 
 import pytest
 
 from spacy_tabcnn.bulk.annotate import annotate_file
 from spacy_tabcnn.bulk.json_rows import MAX_DEPTH, encode_line, parse_line
-from spacy_tabcnn.bulk.output import _group
+from spacy_tabcnn.bulk.output import _group, write_output
 from spacy_tabcnn.bulk.rows import check_source, count_rows, read_rows
 
 from .conftest import FOUND, TEXT, get_names
@@ -277,3 +278,94 @@ def test_a_pipe_is_refused(model, tmp_path):
     os.mkfifo(tmp_path / "in.jsonl")
     with pytest.raises(ValueError, match=r"in.jsonl: is no file. .* reads its input twice"):
         annotate_file(model, tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '"id","text"\n"1","Ann"\n',
+        '"id";"text"\n"1";"Ann"\n',
+        'id\t"text"\n1\tAnn\n',
+        '"text","id"\r\n"Ann",1\r\n',
+        '"a,b"|"id"|"text"\n|1|Ann\n',
+    ],
+)
+def test_the_names_of_csv_may_be_in_quotation_marks(tmp_path, content):
+    path = tmp_path / "in.csv"
+    path.write_text(content, encoding="utf-8")
+    [row] = read_rows(path)
+    assert row.reason is None and (row.record["id"], row.record["text"]) == ("1", "Ann")
+    assert count_rows(path) == 1
+
+
+def test_a_field_of_csv_that_does_not_end_is_refused_before_any_work(model, tmp_path):
+    path = tmp_path / "in.csv"
+    lines = ["id,text", "1,Ann", '2,"Bob', *(f"{number},Cy" for number in range(3, 9))]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    message = "a field in quotation marks begins in line 3 and does not end"
+    with pytest.raises(ValueError, match=message):
+        annotate_file(model, path, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_an_error_of_csv_names_all_lines_that_are_not_read(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text('id,text\n1,"Ann\n2,Bob\n3,"Cy"\n4,Di\n', encoding="utf-8")
+    rows = list(read_rows(path))
+    assert [row.line for row in rows] == [2, 5]
+    assert "lines 2 to 4, of which none is read" in rows[0].reason
+    assert rows[1].record == {"id": "4", "text": "Di"}
+
+
+@pytest.mark.parametrize("suffix", ["txt", "jsonl", "csv"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_other_encodings_of_unicode_are_refused(tmp_path, suffix, encoding):
+    path = tmp_path / f"in.{suffix}"
+    path.write_text("\ufefftext\nAnn lives in Rome.\n", encoding=encoding)
+    with pytest.raises(ValueError, match="UTF-8"):
+        list(read_rows(path))
+    with pytest.raises(ValueError, match="UTF-8"):
+        check_source(path, "text")
+
+
+@pytest.mark.parametrize("name", ["batch_size", "part_size", "n_process"])
+def test_numbers_below_one_are_refused_before_any_work(model, tmp_path, write_jsonl, name):
+    path = write_jsonl(tmp_path / "in.jsonl", [{"text": TEXT}])
+    with pytest.raises(ValueError, match=f"{name} is 0; expected at least 1"):
+        annotate_file(model, path, tmp_path / "out.jsonl", **{name: 0})
+    assert sorted(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_with_the_suffix_tsv_has_tabs(model, tmp_path, write_jsonl):
+    path = write_jsonl(tmp_path / "in.jsonl", [{"id": 1, "text": TEXT}])
+    assert annotate_file(model, path, tmp_path / "out.tsv") == (1, 0, 0)
+    header, row = (tmp_path / "out.tsv").read_text(encoding="utf-8").splitlines()
+    assert header == "id\ttext\tentities\trelations"
+    assert row.startswith(f"1\t{TEXT}\t")
+    [read] = read_rows(tmp_path / "out.tsv")
+    assert read.record["text"] == TEXT
+
+
+def test_the_metadata_of_parquet_are_kept(model, tmp_path):
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    table = pa.table({"text": [TEXT]}).replace_schema_metadata({"source": "archive"})
+    parquet.write_table(table, tmp_path / "in.parquet")
+    annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert parquet.read_schema(tmp_path / "out.parquet").metadata[b"source"] == b"archive"
+
+
+@pytest.mark.parametrize("n_results", [0, 2])
+def test_results_that_are_not_those_of_parquet_are_refused(tmp_path, n_results):
+    path = make_parquet(tmp_path / "in.parquet")
+    results = [{"entities": [], "relations": []}] * n_results
+    with pytest.raises(ValueError, match="rows than there are results"):
+        write_output(
+            path,
+            results,
+            BytesIO(),
+            BytesIO(),
+            text_field="text",
+            to="parquet",
+            columns={},
+            model="",
+        )

@@ -193,3 +193,30 @@ def test_folders_of_corpora_and_plain_texts_are_pools(run, model, tiny_corpus, t
     for source, number in ((tmp_path / "corpus", 10), (tmp_path / "texts.txt", 4)):
         printed = run("tabcnn", "select", model, source, tmp_path / "next.spacy")
         assert f"{number} documents in" in printed
+
+
+@pytest.mark.parametrize("field", ["body", "text"])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_the_text_of_excluded_rows_is_in_the_field_of_the_pool_or_in_text(
+    run, model, tmp_path, field, suffix
+):
+    pool, known = tmp_path / "pool.jsonl", tmp_path / f"known.{suffix}"
+    srsly.write_jsonl(pool, [{"body": TEXTS[0]}, {"body": TEXTS[1]}])
+    if suffix == "csv":
+        known.write_text(f"{field}\n{TEXTS[0]}\n", encoding="utf-8")
+    else:
+        srsly.write_jsonl(known, [{field: TEXTS[0]}])
+    options = ("--text-field", "body", "--exclude", known)
+    printed = run("tabcnn", "select", model, pool, tmp_path / "next.spacy", *options)
+    assert "1 documents left out: with a text of --exclude" in printed
+    assert [row["text"] for row in read_scores(tmp_path / "next.spacy")] == [TEXTS[1]]
+
+
+def test_excluded_rows_that_cannot_be_read_are_reported(run, run_spacy, model, pool, tmp_path):
+    known = tmp_path / "known.jsonl"
+    srsly.write_jsonl(known, [{"text": TEXTS[0]}, {"text": None}])
+    printed = run("tabcnn", "select", model, pool, tmp_path / "next.spacy", "--exclude", known)
+    assert "1 documents of --exclude" in printed and "known.jsonl, line 2" in printed
+    srsly.write_jsonl(known, [{"title": TEXTS[0]}])
+    message = fail(run_spacy, model, pool, tmp_path / "other.spacy", "--exclude", known)
+    assert "none of its documents can be read" in message and "no field 'text'" in message

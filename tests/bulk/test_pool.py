@@ -1,0 +1,76 @@
+"""Pools of documents: which ones are read, with which ids, and what is counted."""
+
+import json
+
+import pytest
+import spacy
+import srsly
+
+from spacy_tabcnn.bulk.pool import read_pool
+from spacy_tabcnn.corpora.docbin import write_docbin
+from spacy_tabcnn.corpora.gold import get_doc_id
+
+NAN, HUGE = float("nan"), 2**70
+
+
+@pytest.fixture(scope="module")
+def nlp():
+    return spacy.blank("en")
+
+
+@pytest.mark.parametrize(
+    "given,expected",
+    [
+        ("a", "a"),
+        (7, 7),
+        (1.5, 1.5),
+        (1e300, 1e300),
+        (HUGE, str(HUGE)),
+        (NAN, "nan"),
+        (True, "True"),
+        (["x", 1], "['x', 1]"),
+        (None, 0),
+    ],
+)
+def test_every_row_has_an_id_that_all_formats_can_hold(nlp, tmp_path, given, expected):
+    path = tmp_path / "texts.jsonl"
+    path.write_text(json.dumps({"text": "a", "id": given}), encoding="utf-8")
+    [doc] = read_pool(path, nlp).docs
+    assert get_doc_id(doc, "document") == expected
+    write_docbin(tmp_path / "docs.spacy", [doc])
+
+
+def test_answers_that_are_no_annotation_are_counted(nlp, tmp_path):
+    answers = ["reject", "accept", "ignore", "accept"]
+    tasks = []
+    for text, answer in zip("abcd", answers, strict=True):
+        tasks.append({"text": text, "spans": [], "answer": answer})
+    srsly.write_jsonl(tmp_path / "tasks.jsonl", tasks)
+    pool = read_pool(tmp_path / "tasks.jsonl", nlp)
+    assert [doc.text for doc in pool.docs] == ["b", "d"]
+    assert pool.positions == [0, 1]  # among the documents that were read
+    assert pool.left_out == {"rejected documents": 1, "ignored documents": 1}
+
+
+def test_parts_of_annotation_are_no_documents(nlp, tmp_path):
+    (tmp_path / "a.txt").write_text("Ann lives here.", encoding="utf-8")
+    annotation = "T1\tPer 0 3\tAnn\n#1\tAnnotatorNotes T1\tsure\nA1\tNegation T1\n"
+    (tmp_path / "a.ann").write_text(annotation, encoding="utf-8")
+    pool = read_pool(tmp_path / "a.ann", nlp)
+    assert len(pool.docs) == 1 and not pool.left_out
+
+
+@pytest.mark.parametrize("leftover", [b"", None])
+def test_files_that_a_killed_command_has_left_are_skipped(nlp, tmp_path, leftover):
+    path = tmp_path / "train.spacy"
+    write_docbin(path, [nlp("Ann lives here.")])
+    left = tmp_path / ".train.spacy.tabcnn-0a0a0a0a.spacy"
+    left.write_bytes(path.read_bytes() if leftover is None else leftover)
+    assert len(read_pool(tmp_path, nlp).docs) == 1
+
+
+@pytest.mark.parametrize("name", ["tasks.ndjson", "tasks.JSONL"])
+def test_lines_of_json_have_several_suffixes(nlp, tmp_path, name):
+    task = {"text": "Ann lives here.", "entities": [], "relations": []}
+    srsly.write_jsonl(tmp_path / name, [task])
+    assert [doc.text for doc in read_pool(tmp_path / name, nlp).docs] == ["Ann lives here."]
