@@ -63,6 +63,15 @@ def take_rows(matrix: Floats2d, rows: Ints1d) -> NumpyFloats2d:
     return to_numpy(matrix[get_array_module(matrix).asarray(rows)])
 
 
+def sigmoid(logits: NumpyFloats2d) -> NumpyFloats2d:
+    """Compute the probabilities of logits, without an overflow.
+
+    logits (NumpyFloats2d): Logits of any shape, numpy.
+    RETURNS (NumpyFloats2d): Probabilities between 0 and 1, of the same shape.
+    """
+    return np.exp(-np.logaddexp(0.0, -logits))
+
+
 def log_softmax(logits: Floats2d) -> NumpyFloats2d:
     """Compute log-probabilities.
 

@@ -241,10 +241,10 @@ def check_outputs(
         temporary ones included.
     inputs (Iterable[str | Path]): All files and folders that it reads.
     replaced (Iterable[str | Path]): Folders that it replaces with all their content.
-    RAISES (ValueError): If an output is an input or is given twice, or if an input is in a folder
-        that is replaced.
+    RAISES (ValueError): If an output is an input or is given twice, or if an input or another
+        output is in a folder that is replaced.
     """
-    inputs, replaced = list(inputs), list(replaced)
+    outputs, inputs, replaced = list(outputs), list(inputs), list(replaced)
     names: dict[_Identity, str | Path] = {}
     for source in inputs:
         for identity in _identify(source):
@@ -264,7 +264,8 @@ def check_outputs(
                 )
         written.update(dict.fromkeys(identities, output))
     for folder in replaced:
-        _check_empty_of(folder, inputs)
+        _check_empty_of(folder, inputs, "input")
+        _check_empty_of(folder, outputs, "other output")
 
 
 def is_same(path: str | Path, other: str | Path) -> bool:
@@ -311,13 +312,13 @@ def _identify(path: str | Path) -> Iterator[_Identity]:
             yield status.st_dev, status.st_ino
 
 
-def _check_empty_of(folder: str | Path, inputs: Iterable[str | Path]) -> None:
-    """Check that no input is in a folder that is replaced."""
+def _check_empty_of(folder: str | Path, paths: Iterable[str | Path], kind: str) -> None:
+    """Check that no input or output is in a folder that is replaced."""
     target = _resolve(folder)
-    for source in inputs:
-        if target in _resolve(source).parents:
+    for path in paths:
+        if target in _resolve(path).parents:
             raise ValueError(
-                f"{folder}: the input {source} is in this folder, which the output would replace. "
+                f"{folder}: the {kind} {path} is in this folder, which the output would replace. "
                 "Name another output"
             )
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .arrays import NumpyFloats2d
+from .arrays import NumpyFloats2d, sigmoid
 
 # The probability of an entity that was not predicted, where a component has no better figure.
 UNKNOWN = 0.5
@@ -46,6 +46,10 @@ class Temperature(NamedTuple):
             if not isinstance(value, int | float) or not 0.0 < value < math.inf:
                 raise ValueError(f"temperature.{name} is {value!r}; expected a number above 0")
         return cls(**setting)
+
+    def inverse(self) -> "Temperature":
+        """Return the temperatures that take the softening back."""
+        return Temperature(1.0 / self.entities, 1.0 / self.relations)
 
     def times(self, other: "Temperature") -> "Temperature":
         """Return the temperatures that soften as both, one after the other."""
@@ -97,8 +101,9 @@ def soften(scores: NumpyFloats2d, temperature: float) -> NumpyFloats2d:
     if temperature == 1.0:
         return scores
     right = np.minimum(scores, 1.0 - RESOLUTION, dtype=np.float64)
-    odds = (right / (1.0 - right)) ** (1.0 / temperature)
-    return odds / (1.0 + odds)
+    with np.errstate(divide="ignore"):  # a score of 0 has the logit -inf
+        logits = np.log(right) - np.log1p(-right)
+    return sigmoid(logits / temperature)
 
 
 class EntityProbabilities(Protocol):

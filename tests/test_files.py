@@ -312,3 +312,9 @@ def test_two_outputs_are_not_one(names):
 def test_other_outputs_are_allowed(names):
     outputs = [names / "folder" / "other", names / "new", names / ("x" * 300)]
     check_outputs(outputs, [names / "link", names / "missing"])
+
+
+def test_a_folder_that_is_replaced_holds_no_other_output(tmp_path):
+    with pytest.raises(ValueError, match=r"the other output .*scores.json is in this folder"):
+        check_outputs([tmp_path / "new" / "scores.json"], [], replaced=[tmp_path / "new"])
+    check_outputs([tmp_path / "new.json"], [], replaced=[tmp_path / "new"])

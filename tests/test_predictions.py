@@ -64,3 +64,16 @@ def test_a_setting_names_the_temperatures():
 def test_other_settings_are_refused(setting, message):
     with pytest.raises(ValueError, match=message):
         Temperature.of(setting)
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 0.001, 0.02])
+def test_small_temperatures_do_not_overflow(temperature):
+    softened = soften(np.array([0.0, 0.4, 0.5, 0.9999, 1.0]), temperature)
+    assert softened == pytest.approx([0.0, 0.0, 0.5, 1.0, 1.0], abs=1e-6)
+
+
+def test_an_inverse_takes_softening_back():
+    temperature = Temperature(3.0, 0.5)
+    assert temperature.times(temperature.inverse()) == pytest.approx(UNSOFTENED)
+    softened = soften(SCORES, temperature.entities)
+    assert soften(softened, temperature.inverse().entities) == pytest.approx(SCORES, abs=1e-6)

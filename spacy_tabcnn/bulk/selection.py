@@ -19,6 +19,7 @@ from ..evaluation.selection import (
     DIVERSITY,
     Measure,
     Uncertainty,
+    check_diversity,
     choose_documents,
     list_labels,
     measure_disagreement,
@@ -96,8 +97,9 @@ def select_documents(
     progress (ProgressBar | None): Wraps the stream of documents to show the progress.
     RETURNS (Selection): The documents. The same arguments give the same selection.
     RAISES (ValueError): If a pipeline predicts no relations, no model knows a label of the quotas,
-        or `diversity` is below 1.
+        or `diversity` is below 1 or not finite.
     """
+    check_diversity(diversity)
     _check_labels(models, quotas or {})
     ratings = list(_rate(models, docs, measure, progress or iter))
     choice = choose_documents(

@@ -1,6 +1,7 @@
 """`spacy tabcnn agreement`: the agreement of annotators."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -238,13 +239,13 @@ def _compare_all(
 ) -> Iterator[PairAgreement]:
     """Compare each two annotations, and write a page for each pair if one is wanted."""
     pairs = list(combinations(sides, 2))
-    for first, second in pairs:
+    pages: list[Path | None] = [None] * len(pairs)
+    if page is not None:
+        pages = _name_pages(page, pairs)
+        check_written(filter(None, pages), sources)
+    for (first, second), path in zip(pairs, pages, strict=True):
         matching, agreement = compare(first.docs, second.docs)
-        if page is not None:
-            path = page
-            if len(pairs) > 1:
-                path = _name_page(page, first.name, second.name)
-            check_written([path], sources)
+        if path is not None:
             _write_page(path, first.name, second.name, matching)
         yield {
             "first": first.name,
@@ -257,10 +258,23 @@ def _compare_all(
         }
 
 
-def _name_page(page: Path, first: str, second: str) -> Path:
-    """Name the page of a pair after its annotators."""
-    name = re.sub(r"[^\w@.-]+", "_", f"{page.stem}-{first}-{second}")
-    return page.with_name(f"{name}{page.suffix}")
+def _name_pages(page: Path, pairs: Sequence[tuple[_Side, _Side]]) -> list[Path | None]:
+    """Name the pages of pairs after their annotators; the page of a single pair has its own name.
+
+    A name that another pair has too gets a number. Disks may ignore case.
+    """
+    if len(pairs) == 1:
+        return [page]
+    names = []
+    for first, second in pairs:
+        names.append(re.sub(r"[^\w@.-]+", "_", f"{page.stem}-{first.name}-{second.name}"))
+    counts = Counter(map(str.casefold, names))
+    pages: list[Path | None] = []
+    for number, name in enumerate(names, start=1):
+        if counts[name.casefold()] > 1:
+            name = f"{name}-{number}"
+        pages.append(page.with_name(f"{name}{page.suffix}"))
+    return pages
 
 
 def _write_page(path: Path, first: str, second: str, matching: Matching) -> None:

@@ -19,6 +19,7 @@ from ..evaluation.calibration import (
     fit_temperature,
     save_calibration,
 )
+from ..evaluation.decisions import find_component
 from ..evaluation.scoring import predict_examples
 from ..files import fill_folder, replace_folder
 from ..pipeline.base import RelationPipe
@@ -106,7 +107,7 @@ def calibration_cli(
             save_calibration(folder / output.name, groups, title=title)
             _draw(groups, folder / output.name)
         if fit is not None:
-            save_softened(nlp, temperature, fit)
+            temperature = save_softened(nlp, temperature, fit)
     except ImportError as err:
         msg.fail(
             "Could not load matplotlib",
@@ -123,12 +124,13 @@ def calibration_cli(
         msg.good(f"A copy with softened scores in {fit}", f"Temperatures: {numbers}")
 
 
-def save_softened(nlp: Language, temperature: Temperature, output: Path) -> None:
+def save_softened(nlp: Language, temperature: Temperature, output: Path) -> Temperature:
     """Soften the scores of a pipeline, and save it.
 
     nlp (Language): The pipeline. It is changed.
     temperature (Temperature): Divides the logits of its scores.
     output (Path): The folder to write. An older pipeline in it is replaced.
+    RETURNS (Temperature): The setting of the last component, which may have softened before.
     RAISES (OSError): If the folder cannot be written.
     """
     for name, pipe in nlp.pipeline:
@@ -136,6 +138,7 @@ def save_softened(nlp: Language, temperature: Temperature, output: Path) -> None
             nlp.get_pipe_config(name).update(pipe.soften_scores(temperature))
     with replace_folder(output) as folder:
         nlp.to_disk(folder)
+    return find_component(nlp).temperature
 
 
 def _check_output(output: Path) -> None:

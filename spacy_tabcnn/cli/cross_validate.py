@@ -175,7 +175,9 @@ def _score_fold(
 ) -> Scores:
     """Train on the fold in `data`, into the folder `model`, and score the last weights."""
     paths = {"paths.train": str(data / TRAIN), "paths.dev": str(data / TEST)}
-    (model / SCORES).unlink(missing_ok=True)
+    # Until the training ends, nothing says that a pipeline in this folder belongs to this fold.
+    for name in (SCORES, SETTINGS):
+        (model / name).unlink(missing_ok=True)
     settings = {**overrides, **paths}
     last = train(config, model, resume=resume, restart=True, gpu_id=gpu_id, overrides=settings)
     return evaluate(last, data / TEST)

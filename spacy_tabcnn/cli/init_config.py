@@ -108,7 +108,7 @@ def init_config_cli(
             return
         check_written([path], [*_find_folder().iterdir(), encoder, train, dev])
         write_config(text, path, force=force)
-    except (OSError, ValueError) as err:
+    except (ImportError, OSError, ValueError) as err:
         msg.fail("Could not make the config", str(err), exits=1)
     msg.good(f"Config in {path}", f"spacy train {path} {_describe_options(text, gpu=gpu)}")
 

@@ -79,8 +79,8 @@ def model_card_cli(
                 f"{model}: no meta.json in it. Expected the folder of a pipeline, such as "
                 "model-best"
             )
+        nlp = load_pipeline(model)  # checks the file
         meta = {**srsly.read_json(path), **stated}
-        nlp = load_pipeline(model)
         nlp.meta.update(stated)
         card = make_model_card(nlp)
         with fill_folder(model) as folder:

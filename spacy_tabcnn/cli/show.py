@@ -58,10 +58,13 @@ def show_cli(
     except (OSError, ValueError) as err:
         msg.fail("Could not load the model", str(err), exits=1)
     docs = []
-    for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):
-        _print_annotation(doc)
-        if page is not None:
-            docs.append(doc)
+    try:
+        for doc in nlp.pipe(texts or map(str.strip, sys.stdin)):
+            _print_annotation(doc)
+            if page is not None:
+                docs.append(doc)
+    except ValueError as err:  # such as a text that is too long, or not UTF-8
+        msg.fail("Could not annotate the texts", str(err), exits=1)
     if page is not None:
         try:
             _write_page(docs, page)

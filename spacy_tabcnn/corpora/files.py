@@ -27,6 +27,8 @@ def check_file(path: str | Path) -> Path:
     RAISES (ValueError): If there is no such file.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path}: is a folder; expected a file. Name the file in it")
     if not path.is_file():
         raise ValueError(f"{path}: no such file. Check the path")
     return path

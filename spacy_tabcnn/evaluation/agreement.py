@@ -15,9 +15,6 @@ from .errors import ErrorCounts, Kind, Unit, count_errors, find_errors
 from .items import EntityItem, entity_items
 from .scoring import Scores, score_relations
 
-# The label of a token that no entity holds.
-OUTSIDE = "O"
-
 
 class Matching(NamedTuple):
     """The documents of two annotations.
@@ -165,14 +162,14 @@ def measure_kappa(pairs: Iterable[tuple[Doc, Doc]]) -> tuple[float | None, int]:
         perfect then, and for no tokens.
     Source: Cohen (1960), A coefficient of agreement for nominal scales.
     """
-    both: Counter[tuple[str, str]] = Counter()
+    both: Counter[tuple[str | None, str | None]] = Counter()
     for first, second in pairs:
         both.update(zip(_label_tokens(first, first), _label_tokens(first, second), strict=True))
     n_tokens = both.total()
     if not n_tokens:
         return None, 0
-    one: Counter[str] = Counter()
-    other: Counter[str] = Counter()
+    one: Counter[str | None] = Counter()
+    other: Counter[str | None] = Counter()
     observed = 0
     for (label, second_label), count in both.items():
         one[label] += count
@@ -299,16 +296,19 @@ def _get_boundaries(item: EntityItem) -> tuple[int, int]:
     return item.start, item.end
 
 
-def _label_tokens(tokens: Doc, annotated: Doc) -> list[str]:
-    """Return the entity type of each token of a document, in an annotation of the same text."""
+def _label_tokens(tokens: Doc, annotated: Doc) -> list[str | None]:
+    """Return the entity type of each token of a document, in an annotation of the same text.
+
+    A token that no entity holds has None.
+    """
     label_of: dict[int, str] = {}
     for start, end, label in entity_items(annotated):
         label_of.update(dict.fromkeys(range(start, end), label))
-    labels = []
+    labels: list[str | None] = []
     position = 0  # the number of characters other than white space so far
     for token in tokens:
         length = len("".join(token.text.split()))
         if length:
-            labels.append(label_of.get(position, OUTSIDE))
+            labels.append(label_of.get(position))
         position += length
     return labels

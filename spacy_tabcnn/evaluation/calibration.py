@@ -160,15 +160,22 @@ def fit_temperature(groups: Mapping[str, Sequence[Scored]]) -> Temperature:
     as right with the types of its entities. So its score becomes the probability of the whole fact.
 
     groups (Mapping[str, Sequence[Scored]]): The output of `collect_scores`.
-    RETURNS (Temperature): The temperatures, between 0.1 and 100.
-    RAISES (ValueError): If the entities or the relations are all right or all wrong, or there are
-        none. Then there is no such temperature.
+    RETURNS (Temperature): The temperatures, between 0.1 and 100; 1 for entities or relations
+        without a score, such as given entities.
+    RAISES (ValueError): If there are no scores; if all scored entities or relations are right or
+        wrong; or if their scores tell right and wrong ones apart so well or so badly that no such
+        temperature fits.
     """
-    return Temperature(*(_fit(TITLES[name], groups[name]) for name in ("ents", "rels_strict")))
+    names = ("ents", "rels_strict")
+    if not any(groups[name] for name in names):
+        raise ValueError("No prediction has a score. A temperature needs right and wrong ones")
+    return Temperature(*(_fit(TITLES[name], groups[name]) for name in names))
 
 
 def _fit(title: str, scores: Sequence[Scored]) -> float:
     """Find the temperature of a group of predictions."""
+    if not scores:
+        return 1.0
     values = np.array([score for score, _ in scores])
     are_right = np.array([is_right for _, is_right in scores], dtype=bool)
     if are_right.all() or not are_right.any():
@@ -180,7 +187,14 @@ def _fit(title: str, scores: Sequence[Scored]) -> float:
     logits = np.log(values / (1.0 - values))
     margins = np.where(are_right, logits, -logits)
     losses = [np.logaddexp(0.0, -margins / temperature).sum() for temperature in _TEMPERATURES]
-    return float(_TEMPERATURES[np.argmin(losses)])
+    best = int(np.argmin(losses))
+    if best in (0, len(_TEMPERATURES) - 1):
+        raise ValueError(
+            f"{title}: no temperature from {_TEMPERATURES[0]:g} to {_TEMPERATURES[-1]:g} fits "
+            f"{len(scores)} predictions, of which {are_right.sum()} are right. Take a larger "
+            "corpus, which the model has not learned from"
+        )
+    return float(_TEMPERATURES[best])
 
 
 def save_calibration(path: Path, groups: Mapping[str, Calibration], *, title: str) -> None:

@@ -12,14 +12,15 @@ from zlib import crc32
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.util import minibatch
 from thinc.util import to_numpy
 
 from ..arrays import Floats1d
+from ..corpora.gold import copy_words
 from ..pipeline.base import RelationPipe
-from ..predictions import EntityProbabilities, Temperature
-from .items import RelationItem, relation_items
+from ..predictions import EntityProbabilities
+from .items import EntityItem, RelationItem, entity_items, relation_items
 
 BATCH_SIZE = 32  # documents
 # Width of the vectors of texts where a component has no embeddings of words.
@@ -34,6 +35,8 @@ class Decisions(NamedTuple):
 
     doc (Doc): The annotated document.
     entities (EntityProbabilities): The probabilities of entities.
+    scores (dict[EntityItem, float | None]): The score of each predicted entity; None for a given
+        one.
     relations (dict[RelationItem, float]): The probability of each candidate relation between
         predicted entities, also below the threshold. A component may list the most probable label
         of a pair only.
@@ -43,6 +46,7 @@ class Decisions(NamedTuple):
 
     doc: Doc
     entities: EntityProbabilities
+    scores: dict[EntityItem, float | None]
     relations: dict[RelationItem, float]
     vector: Floats1d
 
@@ -94,21 +98,28 @@ def _decide_batch(nlp: Language, component: RelationPipe, docs: list[Doc]) -> It
 def _apply(component: RelationPipe, docs: list[Doc]) -> list[Decisions]:
     """Annotate documents with the component itself."""
     logits = component.predict(docs)
+    drafts = list(map(_copy_given, docs))
     with _open(component):
-        component.set_annotations(docs, logits)
-        candidates = list(map(relation_items, docs))
-        entities = component.rate_entities(docs, logits)
+        component.set_annotations(drafts, logits)
+        entities = component.rate_entities(drafts, logits)
     component.set_annotations(docs, logits)
-    vectors = _embed(component, docs)
-    return list(map(Decisions, docs, entities, candidates, vectors))
+    scores = map(entity_items, drafts)
+    candidates = map(relation_items, drafts)
+    return list(map(Decisions, docs, entities, scores, candidates, _embed(component, docs)))
+
+
+def _copy_given(doc: Doc) -> Doc:
+    """Return the words of a document and the entities that it has before it is annotated."""
+    copy = copy_words(doc, doc.vocab, sentences=True)
+    copy.set_ents([Span(copy, ent.start, ent.end, label=ent.label_) for ent in doc.ents])
+    return copy
 
 
 @contextmanager
 def _open(component: RelationPipe) -> Iterator[None]:
     """Have a component keep every candidate relation, with its probability."""
     before = dict(component.cfg)
-    entities, relations = component.temperature
-    component.soften_scores(Temperature(1.0 / entities, 1.0 / relations))
+    component.soften_scores(component.temperature.inverse())
     component.cfg[_THRESHOLD] = 0.0
     try:
         yield

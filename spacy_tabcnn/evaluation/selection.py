@@ -129,12 +129,11 @@ def choose_documents(
     labels (Sequence[Set[str]]): The labels of each document, for the quotas.
     quotas (Mapping[str, int] | None): Minimum number of chosen documents with a label.
     RETURNS (Choice): The documents.
-    RAISES (ValueError): If `diversity` is below 1.
+    RAISES (ValueError): If `diversity` is below 1 or not finite.
     Source: Sener and Savarese (2018), Active learning for convolutional neural networks: a core-set
         approach.
     """
-    if diversity < 1:
-        raise ValueError(f"the diversity is {diversity}; expected at least 1 candidate a document")
+    check_diversity(diversity)
     ranked = np.argsort(-np.asarray(scores, dtype=np.float64), kind="stable").tolist()
     chosen, lacking = _fill_quotas(ranked, n, labels, quotas or {})
     taken = set(chosen)
@@ -144,6 +143,16 @@ def choose_documents(
     chosen += _spread_out(chosen, candidates, n_left, vectors)
     rank_of = {position: rank for rank, position in enumerate(ranked)}
     return Choice(sorted(chosen, key=rank_of.__getitem__), lacking)
+
+
+def check_diversity(diversity: float) -> None:
+    """Check a number of candidates for each chosen document.
+
+    diversity (float): The number.
+    RAISES (ValueError): If it is below 1 or not finite.
+    """
+    if not 1 <= diversity < math.inf:
+        raise ValueError(f"the diversity is {diversity}; expected at least 1 candidate a document")
 
 
 def _fill_quotas(

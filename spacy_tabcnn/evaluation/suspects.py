@@ -168,7 +168,7 @@ class _Rater:
 
     def __init__(self, gold: Doc, decisions: Decisions) -> None:
         self.decisions = decisions
-        self.predicted = entity_items(decisions.doc)
+        self.predicted = decisions.scores
         # The words of each gold entity.
         self.words: dict[EntityItem, tuple[int, int]] = {}
         for item, ent in zip(entity_items(gold), gold.ents, strict=True):
@@ -179,7 +179,7 @@ class _Rater:
         gold, predicted = finding.gold, finding.predicted
         if isinstance(predicted, RelationItem):
             arguments = self._score(predicted.head), self._score(predicted.tail)
-            return (finding.score or 0.0) * min(arguments)
+            return self.decisions.relations.get(predicted, 0.0) * min(arguments)
         if isinstance(predicted, EntityItem):
             return self._score(predicted)
         if isinstance(gold, RelationItem):

@@ -1,6 +1,7 @@
 """Several trained pipelines joined to one that averages their tables."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
@@ -70,6 +71,8 @@ def _find_member(source: str, nlp: Language) -> _Member:
         )
     name, pipe = found[0]
     pipe.require_initialized()
+    # The members' temperatures do not fit the average, nor do thresholds of softened scores.
+    nlp.get_pipe_config(name).update(pipe.soften_scores(pipe.temperature.inverse()))
     return _Member(source, nlp, name, pipe)
 
 
@@ -95,11 +98,18 @@ def _check_alike(first: _Member, member: _Member) -> None:
             "writes"
         )
     for setting in _DECODING:
-        if first.pipe.cfg[setting] != member.pipe.cfg[setting]:
+        if not _is_equal(first.pipe.cfg[setting], member.pipe.cfg[setting]):
             raise ValueError(
                 f"{member.source} has {setting} = {member.pipe.cfg[setting]!r}; {first.source} has "
                 f"{first.pipe.cfg[setting]!r}. Set it alike in the config.cfg of both"
             )
+
+
+def _is_equal(setting: object, other: object) -> bool:
+    """Compare two settings. Thresholds are rounded where softening was taken back."""
+    if isinstance(setting, float) and isinstance(other, float):
+        return math.isclose(setting, other, abs_tol=1e-9)
+    return setting == other
 
 
 def _share_encoders(members: Sequence[_Member]) -> None:
@@ -149,7 +159,7 @@ def _replace_component(first: _Member, members: Sequence[_Member]) -> Language:
         configs[f"member{number}"] = config["components"][member.name]["model"]
         models.append(member.pipe.model)
     settings = {**nlp.get_pipe_config(first.name), "model": {"@architectures": NAME, "*": configs}}
-    settings["temperature"] = UNSOFTENED._asdict()  # the members' do not fit the average
+    settings["temperature"] = UNSOFTENED._asdict()
     factory = settings.pop("factory")
     following = nlp.component_names[nlp.component_names.index(first.name) + 1 :]
     nlp.remove_pipe(first.name)

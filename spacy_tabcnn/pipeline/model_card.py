@@ -93,7 +93,7 @@ def _describe_relation(label: str, pairs: Iterable[tuple[str, str]]) -> tuple[st
     return f"`{label}`", ", ".join(arrows) or "any"
 
 
-def _add_scores(md: MarkdownRenderer, performance: Mapping[str, float | None]) -> None:
+def _add_scores(md: MarkdownRenderer, performance: Mapping[str, object]) -> None:
     rows = []
     for prefix, title in _SCORES.items():
         figures = [_format_score(performance.get(f"{prefix}_{key}")) for key in "prf"]
@@ -105,8 +105,8 @@ def _add_scores(md: MarkdownRenderer, performance: Mapping[str, float | None]) -
         md.add("In percent, micro averages, of the checkpoint that was best on this corpus.")
 
 
-def _format_score(score: float | None) -> str:
-    if score is None:
+def _format_score(score: object) -> str:
+    if not isinstance(score, int | float):
         return ""
     return f"{100 * score:.1f}"
 

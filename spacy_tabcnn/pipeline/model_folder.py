@@ -58,6 +58,10 @@ _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NAME = re.compile(r"[^/\\\0]{1,200}")
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 _MAX_DEPTH = 10
+_META_TEXTS = (
+    *("lang", "name", "version", "spacy_version", "description", "author", "license"),
+    *("email", "url", "intended_use", "limits"),
+)
 _REGEXES = ("prefix_search", "suffix_search", "infix_finditer", "token_match", "url_match")
 _ADVICE = (
     "Nothing was loaded: code and paths in a model directory are never used. If you trust the "
@@ -89,6 +93,8 @@ def check_folder(folder: Path) -> None:
         checks[f"{name}/model"] = _check_model
         for file_name in ("patterns", "patterns.jsonl", "cfg"):
             checks[f"{name}/{file_name}"] = _check_patterns
+        # spaCy's entity ruler also reads a file beside its folder.
+        checks[str(Path(name).with_suffix(".jsonl"))] = _check_patterns
     for name, check in checks.items():
         path = folder / name
         if path.is_file():
@@ -145,6 +151,7 @@ def _check_blocks(config: Config) -> None:
     pipeline = nlp.get("pipeline")
     if not isinstance(pipeline, list) or not all(map(components.__contains__, map(str, pipeline))):
         raise ValueError(f"[nlp] pipeline is {pipeline!r:.200}; expected a list of [components]")
+    _check_nlp_settings(nlp)
     for name in _CALLBACKS:
         if nlp.get(name) is not None:
             raise AdvisedError(
@@ -155,6 +162,15 @@ def _check_blocks(config: Config) -> None:
         _check_component(name, check_mapping(component, f"[components.{name}]"))
     _check_functions(nlp, "nlp", depth=0)
     _check_functions(components, "components", depth=0)
+
+
+def _check_nlp_settings(nlp: Mapping[str, object]) -> None:
+    batch_size = nlp.get("batch_size", 1)
+    if not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(f"[nlp] batch_size is {batch_size!r:.100}; expected a number from 1 on")
+    disabled = nlp.get("disabled", [])
+    if not isinstance(disabled, list):
+        raise ValueError(f"[nlp] disabled is {disabled!r:.100}; expected a list of components")
 
 
 def _check_component(name: str, settings: Mapping[str, object]) -> None:
@@ -267,12 +283,20 @@ def read_config(path: Path) -> Config:
 
 def _check_meta(content: bytes) -> None:
     meta = check_mapping(read_json(content), "its content")
-    texts = ("lang", "name", "version", "spacy_version", "description", "author", "license")
-    for name in texts:
-        if not isinstance(meta.get(name, ""), str):
+    for name in _META_TEXTS:
+        if not isinstance(meta.get(name) or "", str):
             raise ValueError(f"{name!r} is {meta[name]!r:.100}; expected text")
     for name in ("vectors", "labels", "performance"):
         check_mapping(meta.get(name, {}), repr(name))
+    sources = meta.get("sources") or []
+    if not isinstance(sources, list):
+        raise ValueError(f"'sources' is {sources!r:.100}; expected a list")
+    for source in sources:
+        values = [source]
+        if isinstance(source, dict):
+            values = [value for value in source.values() if value is not None]
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError(f"'sources' has {source!r:.100}; expected text, or texts by name")
 
 
 def _check_strings(content: bytes) -> None:
@@ -360,7 +384,8 @@ def _check_module(data: bytes) -> None:
 
 def _check_patterns(content: bytes) -> None:
     """Check the regular expressions in a file of patterns, in JSON, JSON lines or msgpack."""
-    if b"REGEX" not in content:
+    # In JSON, any letter can be written as an escape sequence.
+    if b"REGEX" not in content and b"\\" not in content:
         return
     try:
         values = [read_msgpack(content)]

@@ -72,7 +72,7 @@ def read_counts(value: object) -> TextCounts:
     """
     counts = {}
     for name, number in check_mapping(value, "'trained_on'").items():
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number < 2**63:
             raise ValueError(f"{name!r} of 'trained_on' is {number!r:.100}; expected a count")
         counts[name] = number
     if counts.keys() != set(TextCounts._fields):

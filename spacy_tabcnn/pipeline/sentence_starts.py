@@ -274,10 +274,9 @@ class SentenceStarts(SentenceRecognizer):
         return self
 
     def _load_settings(self, content: bytes) -> None:
-        overwrite = read_settings(content).get("overwrite", self.cfg["overwrite"])
-        if not isinstance(overwrite, bool):
-            raise ValueError(f"'overwrite' is {overwrite!r:.100}; expected true or false")
-        self.cfg["overwrite"] = overwrite
+        # The saved settings are those of the config, which may have been changed since: for
+        # example in config.cfg, or by spacy.load(..., config=...).
+        read_settings(content)
 
     def _load_model(self, content: bytes) -> None:
         load_layers(self.model, content)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from thinc.util import to_numpy
 
-from ..arrays import Ints1d, Ints2d, NumpyFloats2d, log_softmax, take_rows
+from ..arrays import Ints1d, Ints2d, NumpyFloats2d, log_softmax, sigmoid, take_rows
 from ..labels import LabelScheme
 from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction, Temperature, soften
 from ..sentences import Sentences
@@ -90,7 +90,7 @@ def decode_spans(
         predictions[doc_of[i]].best.append(int(rank[i]))
 
     names = list(scheme.relations)
-    probs = np.exp(-np.logaddexp(0.0, -to_numpy(logits.relations)))
+    probs = sigmoid(to_numpy(logits.relations))
     probs = soften(probs, temperature.relations)
     for pair, label in np.argwhere(probs >= min_score).tolist():
         head, tail = logits.pairs[pair].tolist()

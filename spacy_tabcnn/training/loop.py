@@ -102,7 +102,7 @@ def train(
     stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
     messages = _Messages(stdout)
     settings = describe_training(config, code)
-    _check_paths(output, settings, code)
+    _check_paths(config, output, settings, code)
     with _lock(output):
         return _train(config, output, settings, resume, gpu_id, messages, (stdout, stderr))
 
@@ -175,13 +175,16 @@ def _train(
         return training.run(checkpoint, *streams)
 
 
-def _check_paths(output: Path, settings: TrainingSettings, code: Path | None) -> None:
-    """Refuse to replace a file or folder that the training reads, such as a source."""
+def _check_paths(
+    config: Config, output: Path, settings: TrainingSettings, code: Path | None
+) -> None:
+    """Refuse to replace a file or folder that the training reads, such as a source, or its log."""
     inputs = [*settings["files"]]
     if code is not None:
         inputs.append(str(code))
     replaced = map(output.joinpath, (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER))
-    check_outputs([], inputs, replaced=replaced)
+    log = config["training"].get("logger", {}).get("output_file")
+    check_outputs(filter(None, [log]), inputs, replaced=replaced)
 
 
 @contextmanager
@@ -354,6 +357,9 @@ class _Training:
             return cast(float, row["score"]), row["other_scores"]
 
         options = self._options
+        for name in ("eval_frequency", "accumulate_gradient"):
+            if options[name] < 1:
+                raise ValueError(f"[training] {name} is {options[name]}; expected at least 1")
         steps = train_while_improving(
             self.nlp,
             self._optimizer,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from thinc.util import to_numpy
 
-from ..arrays import Bools1d, Ints1d, NumpyFloats2d, take_rows
+from ..arrays import Bools1d, Ints1d, NumpyFloats2d, sigmoid, take_rows
 from ..labels import LabelScheme
 from ..predictions import EntityPrediction, RelationPrediction, soften
 from ..sentences import Windows
@@ -36,7 +36,7 @@ def decode_entities(
     on_host = to_numpy(logits.entities)
     types = on_host.argmax(axis=1)
     best = on_host[np.arange(len(types)), types]
-    probs = soften(_sigmoid(best), temperature)
+    probs = soften(sigmoid(best), temperature)
     found = np.flatnonzero(probs >= threshold)
     spans = list_spans(windows, found)
     is_owned = spans.are_owned(windows)
@@ -190,7 +190,7 @@ def _score_pairs(logits: WordPairLogits, pairs: _Pairs) -> NumpyFloats2d:
     lowest = take_rows(logits.relations, pairs.first_cell)
     if logits.last_words is not None and pairs.last_cell is not None:
         lowest = np.minimum(lowest, take_rows(logits.last_words, pairs.last_cell))
-    return _sigmoid(lowest)
+    return sigmoid(lowest)
 
 
 def _find_allowed(pairs: _Pairs, scheme: LabelScheme) -> Bools1d:
@@ -198,10 +198,6 @@ def _find_allowed(pairs: _Pairs, scheme: LabelScheme) -> Bools1d:
     by_direction = scheme.allowed_relations()[pairs.head_type, pairs.tail_type]
     # Of each type, the label for a head that precedes its tail: the left argument is the head.
     return by_direction[:, 1::2]
-
-
-def _sigmoid(logits: NumpyFloats2d) -> NumpyFloats2d:
-    return np.exp(-np.logaddexp(0.0, -logits))
 
 
 def _bounds(entity: EntityPrediction) -> tuple[int, int]:

@@ -122,3 +122,16 @@ def test_what_cannot_be_compared_is_a_message(run_spacy, export, tiny_corpus, ti
         result = run_spacy("tabcnn", "agreement", *arguments)
         assert result.exit_code == 1, result.output
         assert message in " ".join(result.output.split())
+
+
+def test_each_pair_of_annotators_has_a_page(run, tmp_path):
+    annotators = ("ann x", "ann_x", "Z", "z")
+    tasks = []
+    for number, annotator in enumerate(annotators):
+        annotation = make_annotation({"id": number, "email": annotator})
+        tasks.append({"id": 1, "data": {"text": TEXT}, "annotations": [annotation]})
+    joined = [{**tasks[0], "annotations": [task["annotations"][0] for task in tasks]}]
+    srsly.write_json(tmp_path / "export.json", joined)
+    run("tabcnn", "agreement", tmp_path / "export.json", "--page", tmp_path / "p.html")
+    names = sorted(path.name.casefold() for path in tmp_path.glob("p-*.html"))
+    assert len(set(names)) == len(names) == 6

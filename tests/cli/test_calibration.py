@@ -104,3 +104,24 @@ def test_fit_replaces_nothing_but_a_pipeline(fit, tiny_corpus, tmp_path):
     assert result.exit_code == 1
     assert "is no pipeline" in " ".join(result.output.split())
     assert (tmp_path / "notes.txt").exists()
+
+
+def test_fit_does_not_replace_the_other_outputs(run_spacy, tiny_run, other_corpus, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra 'report'")
+    output = tmp_path / "both"
+    arguments = (tiny_run / "model-last", other_corpus, output / "scores.json", "--fit", output)
+    result = run_spacy("tabcnn", "calibration", *arguments)
+    assert result.exit_code == 1
+    assert "is in this folder, which the output would replace" in " ".join(result.output.split())
+    assert not output.exists()
+
+
+def test_fit_prints_the_temperatures_of_the_model(run_spacy, fit, other_corpus, tmp_path):
+    fit(other_corpus, tmp_path / "first")
+    arguments = (tmp_path / "first", other_corpus, tmp_path / "b.json", "--fit", tmp_path / "last")
+    result = run_spacy("tabcnn", "calibration", *arguments)
+    assert result.exit_code == 0, result.output
+    temperature = spacy.load(tmp_path / "last").get_pipe("tabcnn").temperature
+    numbers = f"entities {temperature.entities:.2f}, relations {temperature.relations:.2f}"
+    assert f"Temperatures: {numbers}" in " ".join(result.output.split())
+    assert temperature.entities > 1.5

@@ -1,5 +1,6 @@
 import shutil
 from functools import partial
+from importlib import import_module
 
 import pytest
 import spacy
@@ -125,3 +126,17 @@ def test_the_config_of_ade_trains_on_a_fold(run_spacy, tiny_config, tiny_encoder
     result = run_spacy("tabcnn", "cross-validate", config, folds, tmp_path, *options)
     assert result.exit_code == 0, result.output
     assert "rels_strict_macro_f" in srsly.read_json(tmp_path / "0" / "scores.json")
+
+
+def test_a_stopped_training_is_not_taken_for_the_one_before(folds, finished, monkeypatch):
+    folder, resume = finished
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    module = import_module("spacy_tabcnn.cli.cross_validate")
+    monkeypatch.setattr(module, "train", stop)
+    with pytest.raises(KeyboardInterrupt):
+        resume(folds, n_folds=1, resume=False)
+    assert module.read_settings(folder / "0") is None
+    assert module.read_settings(folder / "1") is not None

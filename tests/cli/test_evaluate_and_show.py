@@ -118,3 +118,8 @@ def test_evaluate_takes_a_minimum_score(run_spacy, folder, tmp_path):
     arguments = (folder / "model", folder / "dev.spacy", "-o", metrics, "--min-score", 1.0)
     assert run_spacy("tabcnn", "evaluate", *arguments).exit_code == 0
     assert srsly.read_json(metrics)["rels_strict_r"] == 0.0
+
+
+def test_a_text_that_is_too_long_is_a_message(run_spacy, folder):
+    result = run_spacy("tabcnn", "show", folder / "model", "a " * 500_001)
+    assert result.exit_code == 1 and "Could not annotate the texts" in result.output

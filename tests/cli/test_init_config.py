@@ -166,3 +166,8 @@ def test_a_filled_text_keeps_what_it_has():
     lines = fill_text(TEXT).splitlines()
     assert set(TEXT.splitlines()) <= set(lines)
     assert fill_text(fill_text(TEXT)) == fill_text(TEXT)
+
+
+def test_an_unknown_language_is_a_message(run_spacy):
+    result = run_spacy("tabcnn", "init-config", "mine.cfg", "--lang", "qq")
+    assert result.exit_code == 1 and "Could not make the config" in result.output

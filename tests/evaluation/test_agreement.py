@@ -117,3 +117,11 @@ def test_kappa_is_not_defined_where_all_tokens_have_one_type(make_doc):
 def test_kappa_maps_other_tokens(make_doc):
     first, second = make_doc("ab c", [(0, 1, "A")]), make_doc("a b c", [(0, 2, "A")])
     assert measure_kappa([(first, second)]) == (1.0, 2)
+
+
+def test_the_type_o_is_a_type_like_others(make_doc):
+    empty = make_doc("a b c", [])
+    for label in ("A", "O"):
+        marked = make_doc("a b c", [(0, 1, label)])
+        assert measure_kappa([(marked, empty)]) == (0.0, 3)
+        assert measure_kappa([(marked, marked)]) == (1.0, 3)

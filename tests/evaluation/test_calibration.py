@@ -125,6 +125,10 @@ def test_other_files_are_refused(tmp_path, text):
         read_calibration(tmp_path / "scores.json")
 
 
+# The best temperature of these is within the range.
+MIXED = [(0.9, True), (0.9, True), (0.8, False), (0.7, True), (0.9, False)]
+
+
 def draw_scores(temperature, seed, n=20_000):
     """Scores whose predictions are right as often as the softened scores say."""
     random = np.random.default_rng(seed)
@@ -148,8 +152,25 @@ def test_scores_that_come_true_keep_their_temperature():
     "group,title",
     [("ents", "Entities"), ("rels_strict", "Relations, strict")],
 )
-@pytest.mark.parametrize("scores", [[], [(0.9, True)] * 3, [(0.9, False)]])
+@pytest.mark.parametrize("scores", [[(0.9, True)] * 3, [(0.9, False)]])
 def test_a_temperature_needs_right_and_wrong_predictions(group, title, scores):
-    groups = {name: [(0.9, True), (1.0, False)] for name in ("ents", "rels_strict")}
+    groups = dict.fromkeys(("ents", "rels_strict"), MIXED)
     with pytest.raises(ValueError, match=rf"{title}.*\d of {len(scores)} predictions are right"):
         fit_temperature(groups | {group: scores})
+
+
+def test_entities_without_scores_keep_them():
+    # So are entities that were given to the component.
+    found = fit_temperature({"ents": [], "rels_strict": draw_scores(2.5, 0)})
+    assert found == pytest.approx((1.0, 2.5), rel=0.05)
+    with pytest.raises(ValueError, match="No prediction has a score"):
+        fit_temperature({"ents": [], "rels_strict": []})
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[(0.9, True), (0.2, False)], [(0.9, True), (1.0, False)], [(0.5, True), (0.9, False)]],
+)
+def test_a_temperature_at_an_end_of_the_range_is_no_fit(scores):
+    with pytest.raises(ValueError, match=r"Entities: no temperature from 0.1 to 100 fits 2 predic"):
+        fit_temperature({"ents": scores, "rels_strict": MIXED})

@@ -24,7 +24,7 @@ def make_decisions(doc, entities=(), relations=()):
     predictions = [EntityPrediction(k, k + 1, "A", score) for k, score in enumerate(entities)]
     ent = EntityItem(0, 1, "A")
     items = {RelationItem(ent, ent, str(k)): score for k, score in enumerate(relations)}
-    return Decisions(doc, DecodedProbabilities(predictions), items, EAST)
+    return Decisions(doc, DecodedProbabilities(predictions), {}, items, EAST)
 
 
 @pytest.mark.parametrize(("measure", "expected"), [("margin", 1.0), ("entropy", 1.0)])
@@ -100,9 +100,10 @@ def test_a_quota_that_cannot_be_filled_is_reported():
     assert choice.lacking == {"A": 2, "B": 1}
 
 
-def test_diversity_below_1_is_refused():
-    with pytest.raises(ValueError, match=r"diversity is 0.5"):
-        choose_documents([0.1], SAME, 1, diversity=0.5)
+@pytest.mark.parametrize("diversity", [0.5, float("inf"), float("nan")])
+def test_diversity_is_a_number_from_1_on(diversity):
+    with pytest.raises(ValueError, match=f"diversity is {diversity}"):
+        choose_documents([0.1], SAME, 1, diversity=diversity)
 
 
 def test_labels_of_entities_and_relations_are_listed(make_doc):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from spacy_tabcnn.evaluation.decisions import Decisions
-from spacy_tabcnn.evaluation.items import relation_items
+from spacy_tabcnn.evaluation.items import entity_items, relation_items
 from spacy_tabcnn.evaluation.suspects import describe_suspect, find_suspects
 from spacy_tabcnn.predictions import DecodedProbabilities, EntityPrediction
 from spacy_tabcnn.relations import set_entity_scores, set_relations
@@ -26,7 +26,8 @@ def decided(make_doc):
             EntityPrediction(*ent, score) for ent, score in zip(entities, scores, strict=True)
         ]
         predictions += [EntityPrediction(*ent, 0.1) for ent in unlikely]
-        return Decisions(doc, DecodedProbabilities(predictions), relation_items(doc), None)
+        probabilities = DecodedProbabilities(predictions)
+        return Decisions(doc, probabilities, entity_items(doc), relation_items(doc), None)
 
     return make
 

@@ -137,3 +137,23 @@ def test_members_that_read_other_words(make_member, name):
         members[1].vocab.set_vector("Ada", np.ones(4, "f"))
     with pytest.raises(ValueError, match=f"m1 and m0 differ in their {name}"):
         join(*members)
+
+
+def test_thresholds_of_softened_members_are_those_before(make_member):
+    settings = {"components.tabcnn.min_score": 0.8}
+    members = [make_member(steps=steps, **settings) for steps in (2, 3)]
+    plain = join(*(make_member(steps=steps, **settings) for steps in (2, 3)))
+    for nlp, number in zip(members, (4.0, 6.0), strict=True):
+        changed = nlp.get_pipe("tabcnn").soften_scores(Temperature(number, number))
+        nlp.get_pipe_config("tabcnn").update(changed)
+    joined = join(*members)
+    assert joined.get_pipe("tabcnn").cfg["min_score"] == pytest.approx(0.8)
+    for text in TEXTS:
+        found, expected = joined(text)._.relations, plain(text)._.relations
+        assert list(map(str, found)) == list(map(str, expected))
+
+
+def test_different_thresholds(make_member):
+    other = make_member(steps=1, **{"components.tabcnn.min_score": 0.8})
+    with pytest.raises(ValueError, match=r"m1 has min_score = 0\.8"):
+        join(make_member(steps=1), other)

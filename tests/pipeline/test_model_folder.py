@@ -11,7 +11,7 @@ import spacy
 import srsly
 from thinc.api import Config
 
-from spacy_tabcnn.pipeline.loading import load_pipeline
+from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline
 
 
 @pytest.fixture
@@ -191,3 +191,43 @@ def test_damaged_files_are_named(folder, name, content):
     if name == "tokenizer" and not content:
         return
     refuse(folder, name.replace("/", r"[/\\]"))
+
+
+@pytest.mark.parametrize(
+    "name", ["ruler/patterns.jsonl", "ruler.jsonl", "ruler/patterns", "ruler/cfg"]
+)
+@pytest.mark.parametrize("key", ["REGEX", "\\u0052EGEX", "R\\u0045GE\\u0058"])
+def test_expressions_in_patterns_are_checked(folder, name, key):
+    nlp = spacy.load(folder)
+    nlp.add_pipe("entity_ruler", name="ruler")
+    nlp.to_disk(folder)
+    path = folder / name
+    path.write_text(f'{{"label": "A", "pattern": [{{"TEXT": {{"{key}": "^(a+)+b$"}}}}]}}\n')
+    refuse(folder, "ruler")
+
+
+@pytest.mark.parametrize(
+    "setting,value", [("batch_size", 0), ("batch_size", -1), ("disabled", 5), ("disabled", "a")]
+)
+def test_settings_of_the_pipeline_are_checked(folder, setting, value):
+    edit_config(folder, lambda config: config["nlp"].update({setting: value}))
+    refuse(folder, rf"config\.cfg: \[nlp\] {setting} is")
+    with pytest.raises(ValueError, match=rf"\[nlp\] {setting} is"):
+        check_pipeline(folder)
+
+
+@pytest.mark.parametrize(
+    "values", [{"sources": 5}, {"sources": [5]}, {"sources": [{"name": 5}]}, {"intended_use": 5}]
+)
+def test_statements_of_another_form_are_refused(folder, values):
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | values))
+    refuse(folder, r"meta\.json: ")
+
+
+def test_counts_of_texts_that_no_corpus_has_are_refused(folder):
+    path = folder / "tabcnn" / "cfg"
+    settings = json.loads(path.read_text())
+    settings["trained_on"]["documents"] = 10**400
+    path.write_text(json.dumps(settings))
+    refuse(folder, "'trained_on'")

@@ -104,3 +104,10 @@ def test_a_model_that_listens_is_refused():
     model = {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec}
     with pytest.raises(ValueError, match="listens to another component"):
         spacy.blank("en").add_pipe("sentence_starts", config={"model": model})
+
+
+def test_settings_are_changed_on_loading(nlp, tmp_path):
+    train(nlp, AdamW(1e-2), 1)
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, config={"components": {"sentence_starts": {"overwrite": True}}})
+    assert loaded.get_pipe("sentence_starts").cfg["overwrite"] is True

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import spacy
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin, Span
 
 from spacy_tabcnn.evaluation.decisions import decide
+from spacy_tabcnn.evaluation.suspects import find_suspects
 from spacy_tabcnn.predictions import Temperature, soften
+from spacy_tabcnn.relations import set_relations
 
 from .test_find_threshold import PIPES, trained
 
@@ -107,3 +109,41 @@ def test_what_to_annotate_next_has_the_same_entities_if_their_threshold_is_softe
 def test_other_temperatures_are_refused(name, setting):
     with pytest.raises(ValueError, match=f"Component '{name}': temperature"):
         spacy.blank("en").add_pipe(name, config={"temperature": setting})
+
+
+def test_suspects_are_the_same_for_softened_scores(trained):
+    name, folder = trained
+    found = []
+    for settings in ({}, {"temperature": SETTING, "min_score": 0.3}):
+        nlp = load(folder, name, **settings)
+        gold = list(DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab))
+        for doc in gold:
+            doc.set_ents([])
+            set_relations(doc, [])
+        words = (Doc(nlp.vocab, words=[token.text for token in doc]) for doc in gold)
+        decisions = [[one] for one in decide(nlp, words)]
+        suspects = find_suspects(gold, decisions, min_confidence=0.0)
+        found.append([one.confidence for one in suspects if one.finding.unit == "entity"])
+    assert found[0] and found[0] == pytest.approx(found[1])
+
+
+@pytest.mark.parametrize("kept", ["given", "merge"])
+def test_given_entities_stay_as_they_are_in_decisions(trained, kept):
+    name, folder = trained
+    if name == "spert":
+        pytest.skip("predicts all entities by itself")
+    nlp = load(folder, name, entities=kept, temperature=SETTING)
+    docs = list(DocBin().from_disk(folder / "dev.spacy").get_docs(nlp.vocab))
+    expected, others = [], []
+    for doc in docs:
+        copies = []
+        for _ in range(2):
+            copy = Doc(nlp.vocab, words=[token.text for token in doc])
+            copy.set_ents([Span(copy, ent.start, ent.end, ent.label_) for ent in doc.ents[:1]])
+            copies.append(copy)
+        expected.append(nlp(copies[0]))
+        others.append(copies[1])
+    found = [decisions.doc for decisions in decide(nlp, others)]
+    for read in (entities, relations):
+        assert read(found)[0] == read(expected)[0]
+        assert read(found)[1] == pytest.approx(read(expected)[1])

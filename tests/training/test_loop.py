@@ -452,3 +452,17 @@ def test_spacy_train_stops_too(run_spacy, make_config, tmp_path):
     assert result.exit_code == 1
     assert isinstance(result.exception, DivergenceError)
     assert "Component 'tabcnn': the loss has grown to" in str(result.exception)
+
+
+def test_a_log_is_not_replaced(make_config, tmp_path):
+    log = str(tmp_path / "model-last" / "log.jsonl")
+    logger = {"@loggers": "spacy.ConsoleLogger.v3", "progress_bar": None, "output_file": log}
+    with pytest.raises(ValueError, match=r"the other output .* is in this folder"):
+        run(make_config(overrides={"training.logger": logger}), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["eval_frequency", "accumulate_gradient"])
+def test_numbers_of_steps_are_checked(make_config, tmp_path, name):
+    overrides = {f"training.{name}": 0, "training.max_steps": 2, "initialize.before_init": None}
+    with pytest.raises(ValueError, match=rf"\[training\] {name} is 0; expected at least 1"):
+        run(make_config(overrides=overrides), tmp_path)
