@@ -28,6 +28,7 @@ from ..evaluation.agreement import (
     measure_agreement,
     name_document,
 )
+from ..evaluation.scoring import format_percent
 from ..files import write_json, write_text
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_output, check_written, find_kind
@@ -341,9 +342,9 @@ def _print_unit(title: str, unit: UnitAgreement) -> None:
         return
     rows: list[tuple[str, ...]] = []
     for label, figures in unit["strict"]["per_type"].items():
-        rows.append((label, *map(_percent, _list_figures(figures))))
-    rows.append(("all, strict", *map(_percent, _list_figures(unit["strict"]))))
-    rows.append(("all, boundaries", *map(_percent, _list_figures(unit["boundaries"]))))
+        rows.append((label, *map(format_percent, _list_figures(figures))))
+    rows.append(("all, strict", *map(format_percent, _list_figures(unit["strict"]))))
+    rows.append(("all, boundaries", *map(format_percent, _list_figures(unit["boundaries"]))))
     msg.table(
         rows, header=(title, "P", "R", "F"), divider=True, aligns=("l", "r", "r", "r"), max_col=60
     )
@@ -360,8 +361,4 @@ def _list_figures(figures: Figures | Mapping[str, float]) -> Iterable[float]:
 def _show(share: float | None) -> str:
     if share is None:
         return "not defined"
-    return _percent(share)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    return format_percent(share)

@@ -20,7 +20,7 @@ from ..evaluation.calibration import (
     save_calibration,
 )
 from ..evaluation.decisions import find_component
-from ..evaluation.scoring import predict_examples
+from ..evaluation.scoring import format_percent, predict_examples
 from ..files import fill_folder, replace_folder
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
@@ -163,16 +163,12 @@ def _print_table(title: str, found: Calibration) -> None:
     rows = []
     for bin_ in found.bins:
         name = f"{bin_.low:.2f}–{bin_.high:.2f}"
-        rows.append((name, bin_.n, _percent(bin_.score), _percent(bin_.accuracy)))
-    rows.append(("all", found.n, _percent(found.score), _percent(found.accuracy)))
+        rows.append((name, bin_.n, format_percent(bin_.score), format_percent(bin_.accuracy)))
+    rows.append(("all", found.n, format_percent(found.score), format_percent(found.accuracy)))
     msg.table(
         rows,
         header=(title, "Number", "Mean score", "Right"),
         divider=True,
         aligns=("l", "r", "r", "r"),
     )
-    print(f"Expected calibration error: {_percent(found.error)}")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    print(f"Expected calibration error: {format_percent(found.error)}")

@@ -12,19 +12,12 @@ from spacy.language import Language
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
-from ..evaluation.scoring import Scores
+from ..evaluation.scoring import TITLES, Scores, format_percent
 from ..files import write_text
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind, check_written
-
-# Prefix of a group of scores, and its name in the paper.
-_GROUPS = {
-    "ents": "Entities (NER)",
-    "rels_boundaries": "Relations, boundaries (RE)",
-    "rels_strict": "Relations, strict (RE+)",
-}
 
 
 @tabcnn_cli.command("evaluate")
@@ -136,7 +129,7 @@ def save_scores(path: Path, scores: Mapping[str, object]) -> None:
 
 
 def _print_scores(scores: Scores) -> None:
-    for prefix, title in _GROUPS.items():
+    for prefix, title in TITLES.items():
         if scores.get(f"{prefix}_per_type") is None:
             msg.warn(
                 f"{title}: not scored, since the corpus does not annotate them or no component "
@@ -155,12 +148,8 @@ def _make_rows(prefix: str, scores: Scores) -> list[tuple[str, ...]]:
     """Make the rows of a table: the types in alphabetical order, then the averages."""
     rows = []
     for label, figures in sorted(scores[f"{prefix}_per_type"].items()):
-        rows.append((label, *map(_percent, itemgetter(*"prf")(figures))))
+        rows.append((label, *map(format_percent, itemgetter(*"prf")(figures))))
     for average, name in (("", "micro average"), ("_macro", "macro average")):
         figures = [scores[f"{prefix}{average}_{figure}"] for figure in "prf"]
-        rows.append((name, *map(_percent, figures)))
+        rows.append((name, *map(format_percent, figures)))
     return rows
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

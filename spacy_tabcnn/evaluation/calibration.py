@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from spacy.training import Example
 
-from ..files import write_text
+from ..files import write_json
 from ..predictions import RESOLUTION, Temperature
 from .errors import find_errors
 from .items import EntityItem, Item, entity_items
@@ -204,8 +204,7 @@ def save_calibration(path: Path, groups: Mapping[str, Calibration], *, title: st
     groups (Mapping[str, Calibration]): The comparisons, by the names of `TITLES`.
     title (str): Name of the model in reports.
     """
-    text = json.dumps(describe_calibration(groups, title=title), indent=1, ensure_ascii=False)
-    write_text(path, f"{text}\n")
+    write_json(path, describe_calibration(groups, title=title))
 
 
 def describe_calibration(groups: Mapping[str, Calibration], *, title: str) -> dict[str, object]:

@@ -15,7 +15,13 @@ from .items import Item, RelationItem, entity_items, relation_items
 # Scores as spaCy handles them: by name, a figure or a dictionary of figures for each type.
 Scores = dict[str, Any]
 
-PREFIXES = ("ents", "rels_boundaries", "rels_strict")
+# The titles of the groups of scores, by the prefix of their names.
+TITLES = {
+    "ents": "Entities (NER)",
+    "rels_boundaries": "Relations, boundaries (RE)",
+    "rels_strict": "Relations, strict (RE+)",
+}
+PREFIXES = tuple(TITLES)
 
 
 class ItemSets(NamedTuple):
@@ -23,6 +29,15 @@ class ItemSets(NamedTuple):
 
     predicted: Set[Item]
     gold: Set[Item]
+
+
+def format_percent(share: float) -> str:
+    """Return a share in percent with one decimal.
+
+    share (float): The share, of 1.
+    RETURNS (str): For example "83.7".
+    """
+    return f"{100 * share:.1f}"
 
 
 def predict_examples(nlp: Language, examples: Sequence[Example]) -> list[Example]:
