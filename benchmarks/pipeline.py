@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from torch import Tensor
 
+from spacy_tabcnn import documents
 from spacy_tabcnn.runtime.linear import restore_linears
 
 from .common import (
@@ -58,14 +59,7 @@ def copy_words(nlp: Language, docs: list[Doc]) -> list[Doc]:
     docs (list[Doc]): Annotated documents.
     RETURNS (list[Doc]): Documents of the same words without annotation.
     """
-    return [
-        Doc(
-            nlp.vocab,
-            words=[token.text for token in doc],
-            spaces=[bool(token.whitespace_) for token in doc],
-        )
-        for doc in docs
-    ]
+    return [documents.copy_words(doc, nlp.vocab) for doc in docs]
 
 
 def join_texts(texts: list[str]) -> list[str]:

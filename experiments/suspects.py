@@ -15,8 +15,7 @@ from spacy_tabcnn.cli.cross_validate import cross_validate
 from spacy_tabcnn.cli.suspects import find_in_folds, write_suspects
 from spacy_tabcnn.corpora.docbin import read_docbin
 from spacy_tabcnn.corpora.folds import make_folds
-from spacy_tabcnn.corpora.gold import copy_words
-from spacy_tabcnn.documents import ORIG_ID
+from spacy_tabcnn.documents import ORIG_ID, copy_words
 from spacy_tabcnn.evaluation.items import EntityItem, Item, entity_items, relation_items
 from spacy_tabcnn.evaluation.suspects import Suspect
 from spacy_tabcnn.relations import Relation, get_relations, set_relations

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Seq
 from typing import NamedTuple, TypeAlias, TypeGuard, TypeVar, cast
 
 from spacy.tokens import Doc, Span
+from spacy.vocab import Vocab
 from thinc.types import Ints2d
 
 from .relations import (
@@ -120,6 +121,23 @@ def span_to_doc(span: Span) -> Doc:
     if has_relations(span.doc):
         set_relations(doc, _copy_relations(doc, part))
     return doc
+
+
+def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
+    """Return a document with the same words and spaces, without annotation.
+
+    doc (Doc): The document.
+    vocab (Vocab): The vocabulary of the copy.
+    sentences (bool): Copy the sentence boundaries, too.
+    RETURNS (Doc): The copy.
+    """
+    words = [token.text for token in doc]
+    spaces = [bool(token.whitespace_) for token in doc]
+    copy = Doc(vocab, words=words, spaces=spaces)
+    if sentences:
+        for token in doc:
+            copy[token.i].is_sent_start = bool(token.is_sent_start)
+    return copy
 
 
 def _list_parts(docs: Iterable[Doc]) -> Iterator[_Part]:

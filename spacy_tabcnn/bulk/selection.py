@@ -12,8 +12,7 @@ from ..arrays import Floats1d
 from ..corpora.docbin import DOCBIN_SUFFIX, write_docbin
 from ..corpora.files import JsonObject, render_line, write_lines
 from ..corpora.formats import OUTPUT_FORMATS, get_format
-from ..corpora.gold import copy_words
-from ..documents import ORIG_ID
+from ..documents import ORIG_ID, copy_words
 from ..evaluation.decisions import Decisions, decide, find_component
 from ..evaluation.selection import (
     DIVERSITY,

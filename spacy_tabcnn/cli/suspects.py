@@ -15,7 +15,7 @@ from wasabi import msg
 from ..corpora.docbin import read_docbin
 from ..corpora.files import render_line, write_lines
 from ..corpora.folds import TEST
-from ..corpora.gold import copy_words
+from ..documents import copy_words
 from ..evaluation.decisions import Decisions, decide
 from ..evaluation.errors import ErrorFinding
 from ..evaluation.suspects import (

@@ -5,7 +5,6 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc, Span
-from spacy.vocab import Vocab
 
 from ..documents import ORIG_ID
 from ..relations import Relation, get_relations, has_relations, is_text, set_relations
@@ -158,23 +157,6 @@ def show_words(doc: Doc, start: int, end: int) -> str:
     if end - start > _MAX_SHOWN:
         text += "…"
     return repr(text)
-
-
-def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
-    """Return a document with the same words and spaces, without annotation.
-
-    doc (Doc): The document.
-    vocab (Vocab): The vocabulary of the copy.
-    sentences (bool): Copy the sentence boundaries, too.
-    RETURNS (Doc): The copy.
-    """
-    words = [token.text for token in doc]
-    spaces = [bool(token.whitespace_) for token in doc]
-    copy = Doc(vocab, words=words, spaces=spaces)
-    if sentences:
-        for token in doc:
-            copy[token.i].is_sent_start = bool(token.is_sent_start)
-    return copy
 
 
 def number_sentences(doc: Doc) -> list[int]:

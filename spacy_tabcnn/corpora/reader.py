@@ -12,12 +12,12 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from ..documents import join_docs
+from ..documents import ORIG_ID, copy_words, join_docs
 from ..groups import group_items
 from ..pipeline.base import GOLD_ENTITIES
 from ..relations import Relation, get_relations, has_relations, set_relations
 from .docbin import DOCBIN_SUFFIX, read_docbin
-from .gold import ORIG_ID, copy_words, number_sentences
+from .gold import number_sentences
 
 NAME = "spacy-tabcnn.RelationCorpus.v1"
 

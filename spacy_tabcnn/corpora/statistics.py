@@ -9,6 +9,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..documents import copy_words
 from ..labels import LabelScheme
 from ..pipeline.training_texts import TextCounts
 from ..relations import get_relations, has_relations
@@ -21,7 +22,6 @@ from ..sentences import (
 )
 from ..table.gold import gold_tables
 from .files import JsonObject
-from .gold import copy_words
 
 NO_WORDS = "documents without words"
 NO_ENTITIES = "documents whose doc.ents were never set"

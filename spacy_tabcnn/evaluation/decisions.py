@@ -17,7 +17,7 @@ from spacy.util import minibatch
 from thinc.util import to_numpy
 
 from ..arrays import Floats1d
-from ..corpora.gold import copy_words
+from ..documents import copy_words
 from ..pipeline.base import RelationPipe
 from ..predictions import EntityProbabilities
 from .items import EntityItem, RelationItem, entity_items, relation_items

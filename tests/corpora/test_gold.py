@@ -3,7 +3,8 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_tabcnn.corpora.conversion import ConversionReport, Reason
-from spacy_tabcnn.corpora.gold import copy_words, get_gold, number_sentences, set_gold
+from spacy_tabcnn.corpora.gold import get_gold, number_sentences, set_gold
+from spacy_tabcnn.documents import copy_words
 from spacy_tabcnn.relations import has_relations
 
 

@@ -4,7 +4,7 @@ import spacy
 from spacy.tokens import Span
 
 from spacy_tabcnn.corpora.docbin import read_docbin
-from spacy_tabcnn.corpora.gold import copy_words
+from spacy_tabcnn.documents import copy_words
 from spacy_tabcnn.evaluation.decisions import Decisions, _hash_words, decide
 from spacy_tabcnn.evaluation.items import EntityItem, RelationItem
 from spacy_tabcnn.evaluation.selection import (
