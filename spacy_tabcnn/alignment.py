@@ -25,11 +25,15 @@ class AlignedGold(NamedTuple):
     relations (list[tuple[Bounds, Bounds, str]]): Head, tail and label: two different entities of
         one sentence.
     is_missing (Bools1d): Whether the entity of each word is unknown, bool (words,).
+    open_pairs (list[tuple[int, Bounds, Bounds]]): Index of the sentence, left and right span of
+        relations that are left out since an argument is no usable entity. So it is unknown which
+        words of the two spans are related.
     """
 
     entities: dict[Bounds, tuple[str, int]]
     relations: list[tuple[Bounds, Bounds, str]]
     is_missing: Bools1d
+    open_pairs: list[tuple[int, Bounds, Bounds]]
 
 
 def align_gold(
@@ -42,7 +46,8 @@ def align_gold(
     """Find the entities and relations that can be represented in the predicted document.
 
     example (Example): Entities and relations come from its reference. `doc.ents` that were never
-        set are missing, and so are the words of an entity that cannot be represented.
+        set are missing, and so are the words of an entity that does not match the tokens or
+        crosses sentences. An entity of an unknown type is none.
     sentences (Sequence[tuple[int, int]]): The sentences of the predicted document, as
         `sentence_bounds` returns them.
     scheme (LabelScheme): The labels.
@@ -52,7 +57,7 @@ def align_gold(
     """
     aligner = _Aligner(example, sentences)
     skipped: Counter[str] = Counter()
-    gold = AlignedGold({}, [], np.ones(len(example.predicted), dtype=bool))
+    gold = AlignedGold({}, [], np.ones(len(example.predicted), dtype=bool), [])
     if example.reference.has_annotation("ENT_IOB"):
         _mark_unannotated(gold.is_missing, aligner, example)
         for ent in example.reference.ents:
@@ -106,6 +111,7 @@ def _add_relation(
         return f"relations {UNKNOWN_TYPE} {relation.label!r}"
     head, tail = aligner.align(relation.head), aligner.align(relation.tail)
     if head is None or tail is None or not {head, tail} <= gold.entities.keys():
+        _leave_open(gold, relation, aligner)
         return "relations of a span that is not a usable entity"
     if head == tail:
         return "relations of an entity with itself"
@@ -113,6 +119,22 @@ def _add_relation(
         return "relations across sentences"
     gold.relations.append((head, tail, relation.label))
     return None
+
+
+def _leave_open(gold: AlignedGold, relation: Relation, aligner: "_Aligner") -> None:
+    """Note the words of a relation that is left out, if they lie apart and in one sentence."""
+    spans = []
+    for argument in (relation.head, relation.tail):
+        words = aligner.words_of(range(argument.start, argument.end))
+        if not words:
+            return
+        spans.append((min(words), max(words) + 1))
+    left, right = sorted(spans)
+    if left[1] > right[0]:
+        return
+    sentence = aligner.sentence_of((left[0], right[1]))
+    if sentence is not None:
+        gold.open_pairs.append((sentence, left, right))
 
 
 class _Aligner:

@@ -266,7 +266,7 @@ def _join_relations(doc: Doc, parts: Sequence[_Part]) -> None:
     for part in parts:
         are_set.append(has_relations(part.source.doc))
         relations.extend(_copy_relations(doc, part))
-    if all(are_set):
+    if are_set and all(are_set):
         set_relations(doc, relations)
     elif any(are_set):
         warnings.warn(

@@ -134,6 +134,8 @@ class LabelScheme:
     def add_relation(self, label: str, pairs: Iterable[tuple[str, str]] = ()) -> bool:
         """Add a relation type, or more pairs of entity types to it.
 
+        A type without pairs may join any types. With its first pair, it joins this pair alone.
+
         label (str): The type.
         pairs (Iterable[tuple[str, str]]): Pairs (head type, tail type) that it may join.
         RETURNS (bool): False if the scheme had the type.

@@ -255,3 +255,9 @@ def test_the_document_of_a_span_has_attributes_of_tokens_and_spans(both):
     doc = span_to_doc(both[5:9])
     assert doc[1]._.mark == "token" and doc[0:2]._.mark == "span"
     assert len([key for key in doc.user_data if "mark" in key]) == 2
+
+
+def test_relations_that_were_never_set_stay_unset():
+    nlp = spacy.blank("en")
+    assert not has_relations(join_docs([nlp(""), nlp("")]))
+    assert not has_relations(join_docs([nlp("a")]))

@@ -1,18 +1,17 @@
 """Documents -> the encoder's output, with little work of the host for each sentence."""
 
 from collections.abc import Callable
-from itertools import chain
 from typing import Any
 
 import torch
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy_transformers.data_classes import FullTransformerBatch, WordpieceBatch
 from spacy_transformers.layers.transformer_model import forward as forward_by_token
 from spacy_transformers.truncate import truncate_oversize_splits
 from thinc.api import ArgsKwargs, Model
 
 from .encoded_batch import EncodedBatch
-from .subwords import align, is_supported, tokenize
+from .subwords import align, is_supported, tokenize_spans
 
 Backprop = Callable[[FullTransformerBatch], list[Doc]]
 
@@ -20,7 +19,8 @@ Backprop = Callable[[FullTransformerBatch], list[Doc]]
 def forward(model: Any, docs: list[Doc], is_train: bool) -> tuple[FullTransformerBatch, Backprop]:
     """Encode documents; in place of the forward function of spacy-transformers' model.
 
-    Sub-words, their alignment and the output are the same. With a tokenizer that is not one of
+    Sub-words, their alignment and the output are the same, unless a span has more sub-words than
+    the encoder reads: spacy-transformers drops the rest. With a tokenizer that is not one of
     Hugging Face's fast ones, spacy-transformers' function does the work.
 
     model (TransformerModel): The encoder.
@@ -31,14 +31,12 @@ def forward(model: Any, docs: list[Doc], is_train: bool) -> tuple[FullTransforme
     """
     if not is_supported(model.tokenizer):
         return forward_by_token(model, docs, is_train)
-    spans = [*map(list, model.attrs["get_spans"](docs))]
-    all_spans = [*chain.from_iterable(spans)]
-    if not all_spans:
+    spans: list[list[Span]] = [*map(list, model.attrs["get_spans"](docs))]
+    if not any(spans):
         return FullTransformerBatch.empty(len(docs)), lambda d_output: docs
-    texts = [span.text for span in all_spans]
-    subwords, pieces = tokenize(model.tokenizer, texts)
+    spans, texts, subwords, pieces = tokenize_spans(model.tokenizer, spans)
     wordpieces, alignment = truncate_oversize_splits(
-        subwords, align(all_spans, texts, pieces), model.tokenizer.model_max_length
+        subwords, align(spans, texts, pieces), model.tokenizer.model_max_length
     )
     output, backprop_encoder = model.layers[0](wordpieces, is_train)
 

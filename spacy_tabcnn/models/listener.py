@@ -46,18 +46,23 @@ def forward(
     xp = ops.xp
     subwords = data[0] if len(data) == 1 else xp.concatenate(data)
     all_lengths = ops.asarray1i(np.concatenate(lengths))
-    words, backprop_pooling = model.layers[0](Ragged(subwords, all_lengths), is_train)
+    pooled, backprop_pooling = model.layers[0](Ragged(subwords, all_lengths), is_train)
     order, n_words = _order_words(outputs, parts)
+    words = pooled
     if order is not None:
-        words = words[ops.asarray(order)]
+        words = pooled[ops.asarray(order)]
 
     def backprop(d_words: list[Floats2d]) -> list[TransformerData]:
+        d_pooled: DeviceArray = xp.concatenate(d_words)
+        if order is not None:
+            d_ordered, d_pooled = d_pooled, ops.alloc2f(*pooled.shape)
+            ops.scatter_add(d_pooled, ops.asarray(order), d_ordered)
+        d_subwords = backprop_pooling(d_pooled).dataXd
         if len(parts) > 1:
             # Several batches come from documents that were annotated before, not from the encoder
-            # in training.
+            # in training. So only the pooling learns.
             return []
         (part,) = parts
-        d_subwords = backprop_pooling(xp.concatenate(d_words)).dataXd
         d_rows: DeviceArray = ops.alloc2f(*part.batch.rows.shape)
         ops.scatter_add(d_rows, ops.asarray(part.places), d_subwords)
         d_rows *= model.attrs["grad_factor"]

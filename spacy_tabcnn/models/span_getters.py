@@ -1,6 +1,7 @@
 """The spans of documents that the encoder encodes at a time."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from spacy.tokens import Doc, Span
 
@@ -27,13 +28,15 @@ def build_sentence_spans(window: int, stride: int) -> Callable[[Iterable[Doc]], 
             f"{NAME}: window is {window} and stride is {stride}; expected 1 <= stride <= window"
         )
 
-    def get_spans(docs: Iterable[Doc]) -> list[list[Span]]:
-        spans = []
-        for doc in docs:
-            spans.append(_cut(doc, window, stride))
-        return spans
+    # It can be pickled, for the processes of `nlp.pipe`.
+    return partial(_get_spans, window=window, stride=stride)
 
-    return get_spans
+
+def _get_spans(docs: Iterable[Doc], *, window: int, stride: int) -> list[list[Span]]:
+    spans = []
+    for doc in docs:
+        spans.append(_cut(doc, window, stride))
+    return spans
 
 
 def _cut(doc: Doc, window: int, stride: int) -> list[Span]:

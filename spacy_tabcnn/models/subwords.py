@@ -1,6 +1,7 @@
 """Texts -> sub-words, and their alignment with words: for a whole batch at once."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -102,14 +103,60 @@ def tokenize(tokenizer: FastTokenizer, texts: list[str]) -> tuple[Subwords, Piec
     return Subwords(tokenizer, ids, lengths), Pieces(text, place, characters)
 
 
-def align(spans: Sequence[Span], texts: Sequence[str], pieces: Pieces) -> Ragged:
+def tokenize_spans(
+    tokenizer: FastTokenizer, spans: list[list[Span]]
+) -> tuple[list[list[Span]], list[str], Subwords, Pieces]:
+    """Divide spans into sub-words, and a span of more sub-words than the encoder reads in halves.
+
+    tokenizer (PreTrainedTokenizerFast): The tokenizer; its `model_max_length` is the limit.
+    spans (list[list[Span]]): The spans of each document.
+    RETURNS (tuple): The spans of each document, of which only a single word can still be too long;
+        the texts of all spans, the sub-words, and their characters.
+    """
+    while True:
+        texts = [span.text for span in chain.from_iterable(spans)]
+        subwords, pieces = tokenize(tokenizer, texts)
+        is_long = [n_subwords > tokenizer.model_max_length for n_subwords in subwords.lengths]
+        if not any(is_long):
+            return spans, texts, subwords, pieces
+        halved = _halve(spans, is_long)
+        if sum(map(len, halved)) == len(texts):
+            _warn_of_cut(texts[is_long.index(True)], tokenizer.model_max_length)
+            return spans, texts, subwords, pieces
+        spans = halved
+
+
+def _halve(spans: list[list[Span]], is_long: Iterable[bool]) -> list[list[Span]]:
+    """Divide the long spans of two words or more."""
+    flags = iter(is_long)
+    halved = []
+    for spans_of_doc in spans:
+        parts = []
+        for span in spans_of_doc:
+            middle = len(span) // 2
+            if next(flags) and middle:
+                parts += [span[:middle], span[middle:]]
+            else:
+                parts.append(span)
+        halved.append(parts)
+    return halved
+
+
+def _warn_of_cut(word: str, limit: int) -> None:
+    warnings.warn(
+        f"The encoder reads {limit} sub-words at once. A longer word is read in part: {word:.50}",
+        stacklevel=2,
+    )
+
+
+def align(spans: Sequence[Sequence[Span]], texts: Sequence[str], pieces: Pieces) -> Ragged:
     """Find the sub-words of each word: those with a character of it or of the space behind it.
 
     The result has a row for each word of the documents of the spans. A word in several spans has
     the sub-words of all of them.
 
-    spans (Sequence[Span]): The spans. All spans of a document follow each other.
-    texts (Sequence[str]): Their texts.
+    spans (Sequence[Sequence[Span]]): The spans of each document.
+    texts (Sequence[str]): The texts of all spans.
     pieces (Pieces): The sub-words of the texts.
     RETURNS (Ragged): Places of sub-words, as in `Pieces.place`, ragged by word.
     """
@@ -146,18 +193,18 @@ class _Words(NamedTuple):
     n_words: int
 
     @classmethod
-    def of(cls, spans: Sequence[Span], texts: Sequence[str]) -> "_Words":
+    def of(cls, spans: Sequence[Sequence[Span]], texts: Sequence[str]) -> "_Words":
         starts, indices, text_starts = [], [], []
-        doc = None
-        first_word = n_words = n_characters = 0
-        for span, text in zip(spans, texts, strict=True):
-            if span.doc is not doc:
-                doc = span.doc
-                first_word, n_words = n_words, n_words + len(doc)
-                start_in_doc = doc.to_array(["IDX"]).astype(np.int64)
-            start = start_in_doc[span.start : span.end]
-            starts.append(start - start[0] + n_characters)
-            indices.append(np.arange(first_word + span.start, first_word + span.end))
-            text_starts.append(n_characters)
-            n_characters += len(text)
+        n_words = n_characters = 0
+        next_text = iter(texts)
+        for spans_of_doc in filter(None, spans):
+            doc = spans_of_doc[0].doc
+            start_in_doc = doc.to_array(["IDX"]).astype(np.int64)
+            for span in spans_of_doc:
+                start = start_in_doc[span.start : span.end]
+                starts.append(start - start[0] + n_characters)
+                indices.append(np.arange(n_words + span.start, n_words + span.end))
+                text_starts.append(n_characters)
+                n_characters += len(next(next_text))
+            n_words += len(doc)
         return cls(np.concatenate(starts), np.concatenate(indices), np.array(text_starts), n_words)

@@ -249,7 +249,8 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
     def _make_gold(
         self, examples: Sequence[Example], inputs: TableInput, scheme: LabelScheme
     ) -> tuple[GoldWordPairs, Counter[str]]:
-        return gold_word_pairs(examples, inputs.windows, scheme)
+        nested = self.model.attrs["nested"]
+        return gold_word_pairs(examples, inputs.windows, scheme, nested=nested)
 
     def _add_gold(self, inputs: TableInput, gold: GoldWordPairs) -> TableInput:
         return inputs  # all cells are learned from

@@ -17,7 +17,13 @@ from ..heads.weights import WeightCache
 from .linear import FastLinear, find_fast_layers, forget_converted
 from .output_cache import OutputCache, find_free_memory
 from .outputs import Output, keep_subword_outputs
-from .passes import BFLOAT16, FLOAT32, encode_at_once, encode_in_passes
+from .passes import (
+    BFLOAT16,
+    FLOAT32,
+    encode_at_once,
+    encode_in_passes,
+    is_padded_at_the_end,
+)
 from .row_gradient import RowGradient
 from .saved_encoder import load_encoder, save_encoder
 from .torch_shim import TorchShim
@@ -76,7 +82,8 @@ class EncoderShim(TorchShim):
         return self._begin_update_by_rows(inputs, table)
 
     def run(self, inputs: ArgsKwargs, *, is_train: bool) -> BaseModelOutput:
-        """Encode a batch, in prediction with the cache.
+        """Encode a batch, in prediction with the cache. A batch that is padded on the left is not
+        kept in the cache.
 
         inputs (ArgsKwargs): The encoder's arguments.
         is_train (bool): Whether the weights are being trained.
@@ -84,7 +91,7 @@ class EncoderShim(TorchShim):
         """
         if self._model.config.output_attentions:
             return encode_at_once(self._encode, inputs.kwargs)
-        if is_train or not self._has_cache():
+        if is_train or not self._has_cache() or not is_padded_at_the_end(inputs.kwargs):
             return self._encode_in_passes(inputs.kwargs)
         return self.get_cache().complete(inputs.kwargs, self._encode_in_passes)
 

@@ -45,7 +45,7 @@ def encode_in_passes(
     RETURNS (BaseModelOutput): The outputs by name in float32, (sequences, sub-words, width).
     """
     mask = inputs["attention_mask"]
-    if len(mask) == 1 or not mask[:, 0].all():
+    if len(mask) == 1 or not is_padded_at_the_end(inputs):
         return encode_at_once(encode, inputs)
     lengths = mask.sum(dim=1).long()
     passes = plan_passes(lengths, limits)
@@ -53,6 +53,15 @@ def encode_in_passes(
         return encode_at_once(encode, inputs)
     outputs = [encode(_select(inputs, rows, int(lengths[rows].max()))) for rows in passes]
     return join_passes(outputs, passes, n_subwords=mask.shape[1])
+
+
+def is_padded_at_the_end(inputs: dict[str, Tensor]) -> bool:
+    """Check whether the sequences of a batch begin with sub-words, and not with padding.
+
+    inputs (dict[str, Tensor]): The encoder's inputs by name, among them "attention_mask".
+    RETURNS (bool): Whether all do.
+    """
+    return bool(inputs["attention_mask"][:, 0].all())
 
 
 def encode_at_once(
@@ -71,7 +80,7 @@ def plan_passes(lengths: Tensor, limits: PassLimits) -> list[Tensor]:
     """Divide the sequences of a batch into groups of similar length.
 
     A group ends where padding one more sequence to its length would bring its padding to more than
-    the price of a pass, `PASS_COST`, or its size to more than `PASS_SIZE`.
+    the price of a pass, `limits.cost`, or its size to more than `limits.size`.
 
     lengths (Tensor): Sub-words of each sequence, int64 (sequences,).
     RETURNS (list[Tensor]): The sequences' indices, int64, sorted, the longest group first.

@@ -1,7 +1,7 @@
 """Examples -> gold tables: the labels of all words and cells of a batch."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,8 +25,8 @@ class GoldTables(NamedTuple):
     tags (Ints1d): Tag of each row of the windows, int64 (rows,); `MISSING` also where the word
         counts in another window.
     relations (Ints1d): Relation label of each cell i < j of the windows, row by row, window by
-        window, int64 (cells,); `MISSING` where relations are not annotated, or where the cell
-        counts in another window.
+        window, int64 (cells,); `MISSING` where relations are not annotated, where a relation cannot
+        be represented, or where the cell counts in another window.
     """
 
     word_tags: Ints1d
@@ -44,7 +44,7 @@ def gold_tables(
     examples (Sequence[Example]): The tables are laid out over the words of their predicted
         documents; entities and relations come from their references. `doc.ents` or
         `doc._.relations` that were never set are missing, and so are the tags of an entity that
-        cannot be represented.
+        does not match the tokens, and the cells of a relation with such an argument.
     windows (Windows): The cut of the predicted documents. Only the owner of a word or a cell has
         its label. So training and prediction read the same windows, and each cell of a sentence
         counts once.
@@ -56,6 +56,7 @@ def gold_tables(
     skipped: Counter[str] = Counter()
     tags: list[Ints1d] = [np.zeros(0, dtype=np.int64)]
     labels: dict[_Pair, int] = {}
+    open_pairs: list[_Pair] = []
     is_annotated: list[bool] = []
     for eg, bounds in zip(examples, sentences.by_doc, strict=True):
         aligned, eg_skipped = align_gold(eg, bounds, scheme)
@@ -63,12 +64,15 @@ def gold_tables(
         tags.append(_tag_words(aligned, scheme))
         n_lost = _label_pairs(labels, aligned, scheme, len(is_annotated), bounds)
         skipped["relations beyond the first of a pair of entities"] += n_lost
+        for sentence, left, right in aligned.open_pairs:
+            open_pairs.append(_place_pair(len(is_annotated), sentence, left, right, bounds))
         is_annotated.extend([has_relations(eg.reference)] * len(bounds))
 
     word_tags = np.concatenate(tags)
     relations = _empty_cells(windows, np.array(is_annotated, dtype=bool))
     n_lost = _fill_cells(relations, windows, labels)
     skipped[f"relations across windows (max_length is {windows.max_length})"] += n_lost
+    _leave_open(relations, windows, open_pairs)
     gold = GoldTables(word_tags, _tag_rows(word_tags, windows), relations)
     return gold, +skipped  # without the reasons that count nothing
 
@@ -96,12 +100,19 @@ def _label_pairs(
     n_lost = 0
     for head, tail, name in aligned.relations:
         _, sentence = aligned.entities[head]
-        first, _ = bounds[sentence]
         left, right = sorted([head, tail])
-        pair = (n_sentences + sentence, _shift(left, -first), _shift(right, -first))
+        pair = _place_pair(n_sentences, sentence, left, right, bounds)
         index = scheme.relation_index(name, head_first=head < tail)
         n_lost += labels.setdefault(pair, index) != index
     return n_lost
+
+
+def _place_pair(
+    n_sentences: int, sentence: int, left: Bounds, right: Bounds, bounds: Sequence[Bounds]
+) -> _Pair:
+    """Count the sentence of a pair over the batch, and its words over the sentence."""
+    first, _ = bounds[sentence]
+    return n_sentences + sentence, _shift(left, -first), _shift(right, -first)
 
 
 def _shift(span: Bounds, offset: int) -> Bounds:
@@ -133,11 +144,26 @@ def _fill_cells(relations: Ints1d, windows: Windows, labels: dict[_Pair, int]) -
 
     RETURNS (int): Number of pairs left out, since no window holds both entities.
     """
-    if not labels:
-        return 0
-    pairs = np.array([(sentence, *left, *right) for sentence, left, right in labels])
-    sentence, left, right = pairs[:, 0], pairs[:, 1:3], pairs[:, 3:5]
-    fits = windows.reach(sentence, left[:, 0]) >= right[:, 1]
-    cells, pair_of_cell = windows.blocks(sentence[fits], left[fits], right[fits])
+    cells, pair_of_cell, fits = _find_cells(windows, labels)
     relations[cells] = np.fromiter(labels.values(), dtype=np.int64)[fits][pair_of_cell]
     return int((~fits).sum())
+
+
+def _leave_open(relations: Ints1d, windows: Windows, pairs: Iterable[_Pair]) -> None:
+    """Mark the cells of pairs as missing where they have no label."""
+    cells, _, _ = _find_cells(windows, pairs)
+    relations[cells[relations[cells] == NO_RELATION]] = MISSING
+
+
+def _find_cells(windows: Windows, pairs: Iterable[_Pair]) -> tuple[Ints1d, Ints1d, Bools1d]:
+    """Find the cells of pairs.
+
+    RETURNS (tuple[Ints1d, Ints1d, Bools1d]): Index of each cell; its pair, among those that a
+        window holds; and whether a window holds each pair.
+    """
+    rows = [(sentence, *left, *right) for sentence, left, right in pairs]
+    table = np.array(rows, dtype=np.int64).reshape(-1, 5)
+    sentence, left, right = table[:, 0], table[:, 1:3], table[:, 3:5]
+    fits = windows.reach(sentence, left[:, 0]) >= right[:, 1]
+    cells, pair_of_cell = windows.blocks(sentence[fits], left[fits], right[fits])
+    return cells, pair_of_cell, fits

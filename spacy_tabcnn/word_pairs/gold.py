@@ -44,7 +44,11 @@ class GoldWordPairs(NamedTuple):
 
 
 def gold_word_pairs(
-    examples: Sequence[Example], windows: Windows, scheme: LabelScheme
+    examples: Sequence[Example],
+    windows: Windows,
+    scheme: LabelScheme,
+    *,
+    nested: bool = False,
 ) -> tuple[GoldWordPairs, Counter[str]]:
     """Fill the tables of a batch.
 
@@ -54,6 +58,7 @@ def gold_word_pairs(
         of an entity that cannot be represented.
     windows (Windows): The cut of the predicted documents. Only the owner of a cell has its label.
     scheme (LabelScheme): The labels.
+    nested (bool): Whether a relation also needs a window with the last words of both entities.
     RETURNS (tuple[GoldWordPairs, Counter[str]]): The gold, and the number of entities and relations
         that cannot be represented, by reason.
     """
@@ -63,7 +68,7 @@ def gold_word_pairs(
         aligned, eg_skipped = align_gold(eg, bounds, scheme)
         skipped += eg_skipped
         batch.add(aligned, bounds, is_annotated=has_relations(eg.reference))
-    gold, lost = batch.to_gold(windows)
+    gold, lost = batch.to_gold(windows, nested=nested)
     return gold, +(skipped + lost)  # without the reasons that count nothing
 
 
@@ -82,6 +87,8 @@ class _GoldBatch:
         self.relations: list[tuple[int, int, int, int, int, int]] = []
         self.is_missing: list[Bools1d] = [np.zeros(0, dtype=bool)]
         self.has_relations: list[bool] = []
+        # Sentence, and the words of two spans of which it is unknown whether they are related.
+        self.open_pairs: list[tuple[int, Bounds, Bounds]] = []
 
     def add(self, aligned: AlignedGold, bounds: Sequence[Bounds], *, is_annotated: bool) -> None:
         """Add the gold of a document.
@@ -102,10 +109,15 @@ class _GoldBatch:
             last_words = head[1] - 1 - first, tail[1] - 1 - first
             index = self.relation_types[label]
             self.relations.append((n_before + sentence, *first_words, *last_words, index))
+        for sentence, left, right in aligned.open_pairs:
+            first = bounds[sentence][0]
+            left = left[0] - first, left[1] - first
+            right = right[0] - first, right[1] - first
+            self.open_pairs.append((n_before + sentence, left, right))
         self.is_missing.append(aligned.is_missing)
         self.has_relations.extend([is_annotated] * len(bounds))
 
-    def to_gold(self, windows: Windows) -> tuple[GoldWordPairs, Counter[str]]:
+    def to_gold(self, windows: Windows, *, nested: bool) -> tuple[GoldWordPairs, Counter[str]]:
         """Return the gold, and the number of entities and relations that no window holds."""
         finder = CellFinder(windows)
         across = f"across windows (max_length is {windows.max_length})"
@@ -119,11 +131,14 @@ class _GoldBatch:
 
         sentence, head, tail, head_end, tail_end, label = _columns(self.relations, 6)
         fits = finder.share_window(sentence, head, tail)
+        fits_by_ends = fits & finder.share_window(sentence, head_end, tail_end)
+        if nested:
+            fits = fits_by_ends
         lost[f"relations {across}"] = int((~fits).sum())
         weights = self._pair_weights(windows)
         pairs = finder.find_pairs(sentence[fits], head[fits], tail[fits])
         relations = GoldTable(weights, *_drop_repeated(pairs, label[fits]))
-        fits &= finder.share_window(sentence, head_end, tail_end)
+        fits = fits_by_ends
         pairs = finder.find_pairs(sentence[fits], head_end[fits], tail_end[fits])
         last_words = GoldTable(weights, *_drop_repeated(pairs, label[fits]))
         return GoldWordPairs(entities, relations, last_words), lost
@@ -142,8 +157,17 @@ class _GoldBatch:
         pairs = list_pairs(windows)
         weights = _weigh(pairs, windows)
         is_annotated = np.array(self.has_relations, dtype=bool)
-        weights[~is_annotated[windows.sentence_of[pairs.window]]] = 0.0
+        sentence_of = windows.sentence_of[pairs.window]
+        weights[~is_annotated[sentence_of]] = 0.0
+        for sentence, left, right in self.open_pairs:
+            for rows, cols in ((left, right), (right, left)):
+                are_open = _are_within(pairs.row, rows) & _are_within(pairs.col, cols)
+                weights[are_open & (sentence_of == sentence)] = 0.0
         return weights
+
+
+def _are_within(words: Ints1d, span: Bounds) -> Bools1d:
+    return (words >= span[0]) & (words < span[1])
 
 
 def _columns(rows: Sequence[tuple[int, ...]], n_columns: int) -> Ints2d:

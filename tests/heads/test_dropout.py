@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from spacy_tabcnn.heads.checks import check_dropout
 from spacy_tabcnn.heads.dropout import draw_mask, drop, round_share
 
 
@@ -48,3 +49,9 @@ def test_dropped_elements_have_no_gradient():
     dropped = drop(array, 0.5)
     dropped.sum().backward()
     assert torch.equal(array.grad, dropped.detach())
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.0, 0.999999, float("nan")])
+def test_a_share_that_drops_everything_is_refused(dropout):
+    with pytest.raises(ValueError, match="expected a share from 0"):
+        check_dropout("Head", dropout)

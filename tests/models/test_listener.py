@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy_transformers.data_classes import TransformerData
 from spacy_transformers.layers.trfs2arrays import forward as forward_by_doc
 from spacy_transformers.layers.trfs2arrays import trfs2arrays
-from thinc.api import reduce_mean
+from thinc.api import Model, reduce_mean
 
 from spacy_tabcnn.models.encoded_batch import EncodedBatch, EncodedDoc
 from spacy_tabcnn.models.encoder import build_encoder
@@ -93,3 +93,35 @@ def test_an_output_is_pickled_without_its_batch(encoder, docs):
     assert type(copy) is TransformerData
     np.testing.assert_array_equal(copy.align.dataXd, output.align.dataXd)
     assert copy.wordpieces.strings == output.wordpieces.strings
+
+
+def make_noting_pooling(gradients):
+    """Mean pooling that notes the gradient of the words."""
+    mean = reduce_mean()
+
+    def pool(model, subwords, is_train):
+        words, backprop = mean(subwords, is_train)
+
+        def backprop_and_note(d_words):
+            gradients.append(d_words.copy())
+            return backprop(d_words)
+
+        return words, backprop_and_note
+
+    return Model("note", pool)
+
+
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_the_pooling_learns_from_all_batches(n_batches, encoder, docs):
+    outputs = [None] * len(docs)
+    for batch in range(n_batches):
+        places = range(batch, len(docs), n_batches)
+        parts = encoder.predict([docs[i] for i in places]).doc_data
+        for i, output in zip(places, parts, strict=True):
+            outputs[i] = output
+    gradients = []
+    arrays, backprop = forward(trfs2arrays(make_noting_pooling(gradients), 1.0), outputs, True)
+    d_words = [np.full(array.shape, i, dtype="float32") for i, array in enumerate(arrays)]
+    backprop(d_words)
+    (found,) = gradients
+    assert sorted(found.ravel()) == sorted(np.concatenate(d_words).ravel())

@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 from spacy.tokens import Doc
 from spacy_transformers.util import registry
@@ -51,3 +53,8 @@ def test_an_empty_document_has_no_spans(vocab):
 def test_impossible_sizes_are_refused(window, stride):
     with pytest.raises(ValueError, match=f"window is {window} and stride is {stride}"):
         build_sentence_spans(window, stride)
+
+
+def test_it_can_be_pickled(vocab):
+    get_spans = pickle.loads(pickle.dumps(build_sentence_spans(4, 2)))
+    assert [(span.start, span.end) for span in get_spans([make(vocab, 6)])[0]] == [(0, 4), (2, 6)]

@@ -9,7 +9,7 @@ from spacy_transformers.layers.transformer_model import huggingface_tokenize
 from transformers import AutoTokenizer
 
 from spacy_tabcnn.models.span_getters import build_sentence_spans
-from spacy_tabcnn.models.subwords import align, is_supported, tokenize
+from spacy_tabcnn.models.subwords import align, is_supported, tokenize, tokenize_spans
 
 TEXTS = [
     "Ada Lovelace lived in London .",
@@ -33,7 +33,8 @@ def docs():
 
 @pytest.mark.parametrize("window", [(128, 96), (4, 2), (1, 1)])
 def test_as_spacy_transformers(window, tokenizer, docs):
-    spans = [span for part in build_sentence_spans(*window)(docs) for span in part]
+    by_doc = build_sentence_spans(*window)(docs)
+    spans = [span for part in by_doc for span in part]
     texts = [span.text for span in spans]
     encoding = huggingface_tokenize(tokenizer, texts)
     expected = WordpieceBatch.from_batch_encoding(encoding)
@@ -46,7 +47,7 @@ def test_as_spacy_transformers(window, tokenizer, docs):
     assert (subwords.lengths, subwords.strings) == (expected.lengths, expected.strings)
     assert len(subwords) == len(expected)
     assert subwords[1:3].strings == expected[1:3].strings
-    found = align(spans, texts, pieces)
+    found = align(by_doc, texts, pieces)
     assert found.lengths.tolist() == expected_align.lengths.tolist()
     assert found.dataXd.tolist() == expected_align.dataXd.tolist()
 
@@ -55,3 +56,37 @@ def test_a_tokenizer_that_pads_in_front_is_left_to_spacy_transformers(tiny_encod
     assert is_supported(AutoTokenizer.from_pretrained(tiny_encoder))
     assert not is_supported(AutoTokenizer.from_pretrained(tiny_encoder, padding_side="left"))
     assert not is_supported(AutoTokenizer.from_pretrained(tiny_encoder, use_fast=False))
+
+
+def test_a_document_that_comes_twice_has_its_words_twice(tokenizer, docs):
+    by_doc = build_sentence_spans(4, 2)([docs[0], docs[0], docs[1]])
+    texts = [span.text for part in by_doc for span in part]
+    _, pieces = tokenize(tokenizer, texts)
+    found = align(by_doc, texts, pieces)
+    assert len(found.lengths) == 2 * len(docs[0]) + len(docs[1])
+    lengths = found.lengths.tolist()
+    assert lengths[: len(docs[0])] == lengths[len(docs[0]) : 2 * len(docs[0])]
+
+
+@pytest.mark.parametrize("limit", [10, 14, 20, 512])
+def test_long_spans_are_divided(tiny_encoder, limit):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder, model_max_length=limit)
+    nlp = spacy.blank("en")
+    docs = [nlp("a b c"), nlp("Ada Lovelace lived in London , and not in Paris or in Turin .")]
+    before = build_sentence_spans(128, 96)([*docs, nlp("")])
+    spans, texts, subwords, _ = tokenize_spans(tokenizer, before)
+    assert max(subwords.lengths) <= limit
+    assert texts == [span.text for part in spans for span in part]
+    for doc, part in zip(docs, spans, strict=False):
+        assert [token.i for span in part for token in span] == list(range(len(doc)))
+    if limit == 512:
+        assert spans == before
+
+
+def test_a_word_that_is_too_long_is_a_warning(tiny_encoder):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder, model_max_length=8)
+    doc = Doc(spacy.blank("en").vocab, words=["a", "x" * 40, "b"])
+    with pytest.warns(UserWarning, match="reads 8 sub-words at once.* in part: xxx"):
+        spans, _, subwords, _ = tokenize_spans(tokenizer, [[doc[:]]])
+    assert [len(span) for span in spans[0]] == [1, 1, 1]
+    assert max(subwords.lengths) > 8

@@ -520,3 +520,16 @@ def test_inputs_with_padding_on_the_left(make_encoder):
     output = encoder.predict(ArgsKwargs(args=(), kwargs=inputs)).last_hidden_state
     expected = encoder._model.eval()(**inputs).last_hidden_state
     torch.testing.assert_close(output, expected)
+
+
+def test_batches_that_are_padded_on_the_left_are_not_kept(tiny_encoder):
+    docs = [Doc(Vocab(), words=text.split()) for text in TEXTS]
+    found = []
+    for cache_mb in (0, 1):
+        options = {"use_fast": True, "padding_side": "left"}
+        model = build_encoder(str(tiny_encoder), get_doc_spans, options, cache_mb=cache_mb)
+        model.initialize()
+        found.append(model.predict(docs).model_output.last_hidden_state)
+        again = model.predict(docs).model_output.last_hidden_state
+        np.testing.assert_allclose(again, found[-1], atol=1e-6)
+    np.testing.assert_allclose(*found, atol=1e-6)

@@ -377,3 +377,32 @@ def test_relation_given_twice_is_no_loss(make_doc):
 def test_tables_are_int64(make_doc):
     (table,), _ = fill(make_doc("Ada likes Rome", [], []))
     assert table.tags.dtype == table.relations.dtype == np.int64
+
+
+def test_the_cells_of_a_relation_that_cannot_be_represented_are_missing(make_doc):
+    words = "Ada likes New York and Rome"
+    entities = [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "LOC")]
+    doc = make_doc(words, entities, [(1, 0, "LiveIn"), (0, 2, "LiveIn")])
+    predicted = Doc(doc.vocab, words=["Ada", "likes", "New York", "and", "Rome"])
+    (table,), _ = fill(doc, predicted)
+    is_missing = [label == MISSING for label in table.relations]
+    assert np.flatnonzero(is_missing).tolist() == [cell_index(0, 2, 5)]
+    assert labelled_cells(table) == {(0, 4): LIVE_IN}
+
+
+def test_the_cells_of_a_relation_between_unknown_entities_are_missing(make_doc):
+    doc = make_doc("Ada likes Rome")
+    doc._.relations = [(doc[0:1], doc[2:3], "LiveIn")]
+    (table,), _ = fill(doc)
+    assert table.relations.tolist() == [NONE, MISSING, NONE]
+
+
+@pytest.mark.parametrize("max_length", [2, 4])
+def test_missing_cells_in_windows(make_doc, max_length):
+    doc = make_doc("Ada likes Rome and Kim")
+    doc._.relations = [(doc[2:3], doc[1:2], "LiveIn"), (doc[0:1], doc[4:5], "LiveIn")]
+    tables, _ = fill(doc, max_length=max_length)
+    plain = make_doc("Ada likes Rome and Kim", [], [])
+    others, _ = fill(plain, max_length=max_length)
+    n_missing = sum(int((table.relations == MISSING).sum()) for table in tables)
+    assert n_missing == 1 + sum(int((table.relations == MISSING).sum()) for table in others)

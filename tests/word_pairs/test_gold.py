@@ -154,3 +154,28 @@ def test_no_documents(collect):
     assert all(
         isinstance(array, np.ndarray) and not len(array) for table in gold for array in table
     )
+
+
+def test_pairs_of_a_relation_that_cannot_be_represented_weigh_nothing(make_doc):
+    entities = [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "LOC")]
+    doc = make_doc("Ada likes New York and Rome", entities, [(1, 0, "LiveIn"), (0, 2, "LiveIn")])
+    predicted = Doc(doc.vocab, words=["Ada", "likes", "New York", "and", "Rome"])
+    windows = Windows(Sentences.of_docs([predicted]), 256)
+    gold, _ = gold_word_pairs([Example(predicted, doc)], windows, SCHEME)
+    pairs = list_pairs(windows)
+    is_open = gold.relations.weights == 0.0
+    found = set(zip(pairs.row[is_open].tolist(), pairs.col[is_open].tolist(), strict=True))
+    assert found == {(0, 2), (2, 0)}
+    assert held(windows, gold.relations, list_pairs) == [(0, 0, 4, 0)]
+
+
+def test_a_nested_table_needs_a_window_for_the_last_words(make_doc):
+    doc = make_doc("a b c d e", [(0, 1, "PER"), (3, 5, "LOC")], [(0, 1, "LiveIn")])
+    predicted = Doc(doc.vocab, words=[token.text for token in doc])
+    windows = Windows(Sentences.of_docs([predicted]), 4)
+    across = "relations across windows (max_length is 4)"
+    for nested, n_lost in ((False, 0), (True, 1)):
+        gold, skipped = gold_word_pairs([Example(predicted, doc)], windows, SCHEME, nested=nested)
+        assert skipped[across] == n_lost
+        assert len(gold.relations.cells) == 1 - n_lost
+        assert len(gold.last_words.cells) == 0
