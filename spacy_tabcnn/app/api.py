@@ -33,7 +33,7 @@ class ApiLimits(NamedTuple):
     max_texts (int): Maximum number of texts of a request.
     max_bytes (int): Maximum size of the body of a request.
     max_waiting (int): Maximum number of texts that wait for the pipeline.
-    batch_size (int): Number of texts that go through the pipeline at once.
+    batch_size (int): Maximum number of texts that go through the pipeline at once.
     """
 
     max_characters: int = MAX_CHARACTERS
@@ -393,9 +393,13 @@ def _add_descriptions(app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher
         """List the labels that the pipeline predicts."""
         return Labels(entities=pipeline.entities, relations=pipeline.relations)
 
-    @app.get("/health", response_model=Health)
-    async def get_health() -> Health:
+    ended = {"model": Error, "description": "Requests are not answered any more"}
+
+    @app.get("/health", response_model=Health, responses={503: ended})
+    async def get_health() -> "Health | Response":
         """Report that the server is up. It needs no token."""
+        if not batcher.is_running:
+            return make_error(503, "requests are not answered any more. Start the server again")
         return Health(
             status="ok", model=pipeline.name, version=__version__, waiting=batcher.n_waiting
         )

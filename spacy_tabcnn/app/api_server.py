@@ -15,6 +15,7 @@ from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ..runtime.heap import freeze_heap
 from .api import ApiLimits, ServedPipeline, make_api
+from .batcher import DEFAULT_BATCH
 
 # Seconds that requests in flight have to end after the signal to stop.
 SHUTDOWN_SECONDS = 30
@@ -48,9 +49,10 @@ def serve_api(
             f'The API needs uvicorn ({err}). Install it with: pip install "spacy-tabcnn[api]"'
         ) from err
     _check_token(token)
+    limits = limits or ApiLimits()
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as executor:
         # In the thread that annotates: the choice of the GPU is valid for one thread.
-        pipeline = executor.submit(load_served, model, gpu_id).result()
+        pipeline = executor.submit(load_served, model, gpu_id, limits.batch_size).result()
         app = make_api(pipeline, executor, limits=limits, token=token)
         config = Config(
             app,
@@ -68,11 +70,12 @@ def serve_api(
             _run(server.run, host, port)
 
 
-def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
+def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -> ServedPipeline:
     """Load a pipeline for the API.
 
     model (str): Name or folder of the pipeline.
     gpu_id (int): The GPU, or -1 for the CPU.
+    batch_size (int): Maximum number of texts that go through the pipeline at once.
     RETURNS (ServedPipeline): The pipeline.
     RAISES (OSError): If there is no such pipeline.
     RAISES (ValueError): If it predicts no relations, or its folder is refused.
@@ -89,7 +92,7 @@ def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
             relations.update(dict.fromkeys(component.label_scheme.relations))
 
     def annotate(texts: Sequence[str]) -> Sequence[RowResult]:
-        return annotate_texts(nlp, texts)
+        return annotate_texts(nlp, texts, batch_size=batch_size)
 
     return ServedPipeline(_describe(nlp), list(entities), list(relations), annotate)
 

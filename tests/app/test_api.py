@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from spacy_tabcnn.app.api import ApiLimits, ServedPipeline, make_api
+from spacy_tabcnn.app.batcher import Batcher
 
 pytest.importorskip("fastapi", reason="needs the extra api")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra api")
@@ -165,6 +166,28 @@ def test_labels_and_health(client):
     assert client.get("/labels").json() == {"entities": ["A"], "relations": ["R"]}
     health = client.get("/health").json()
     assert (health["status"], health["model"], health["waiting"]) == ("ok", "en_test-1.0", 0)
+
+
+def test_a_server_that_answers_no_request_is_not_healthy(client, monkeypatch):
+    monkeypatch.setattr(Batcher, "is_running", False)
+    assert "Start the server again" in get_error(client.get("/health"), 503)
+    assert "try again" in get_error(client.post("/annotate", json={"text": "a"}), 503)
+
+
+def test_after_a_panic_the_server_goes_on(open_client):
+    class Panic(BaseException):
+        """A stand-in for a panic of Rust, which is no Exception."""
+
+    def annotate_or_panic(texts):
+        if "boom" in texts:
+            raise Panic("secret")
+        return annotate(texts)
+
+    with open_client(pipeline=PIPELINE._replace(annotate=annotate_or_panic)) as client:
+        message = get_error(client.post("/annotate", json={"text": "boom"}), 500)
+        assert "PanicError" in message and "secret" not in message
+        assert client.post("/annotate", json={"text": "a"}).status_code == 200
+        assert client.get("/health").json()["status"] == "ok"
 
 
 def test_the_answers_fit_their_description(client):

@@ -24,7 +24,9 @@ from benchmarks.serving import (
     send_all,
     wait_until_up,
 )
+from spacy_tabcnn.app.api_server import load_served
 from spacy_tabcnn.pipeline.loading import load_pipeline
+from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import doc_to_annotation
 
 from ..conftest import ROOT
@@ -98,6 +100,18 @@ def test_the_server_describes_the_pipeline(server, tiny_run):
 def test_options_limit_requests(server):
     status, content = ask(server, "POST", "/annotate", {"texts": ["a"] * 3})
     assert status == 413 and "at most 2" in content["error"]["message"]
+
+
+def test_a_limited_number_of_texts_is_annotated_at_once(tiny_run, monkeypatch):
+    sizes = []
+    predict = RelationTable.predict
+    monkeypatch.setattr(
+        RelationTable, "predict", lambda pipe, docs: sizes.append(len(docs)) or predict(pipe, docs)
+    )
+    served = load_served(str(tiny_run / "model-last"), batch_size=2)
+    sizes.clear()  # of the check at loading
+    assert len(served.annotate(["Ann lives in Rome."] * 5)) == 5
+    assert sizes == [2, 2, 1]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
