@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..about import __version__
 from ..bulk.rows import RowResult
+from ..relations import is_text
 from .api_errors import describe_problems, make_error
 from .api_page import render_page
 from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
 from .guard import Asgi, Guard
-from .label_studio import find_texts, make_predictions, read_interface
+from .label_studio import count_tasks, find_texts, make_predictions, read_interface
 from .texts import MAX_CHARACTERS
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ApiLimits(NamedTuple):
 
     max_characters (int): Maximum length of a text.
     max_texts (int): Maximum number of texts of a request.
+    max_tasks (int): Maximum number of tasks of a request of Label Studio.
     max_bytes (int): Maximum size of the body of a request.
     max_waiting (int): Maximum number of texts that wait for the pipeline.
     batch_size (int): Maximum number of texts that go through the pipeline at once.
@@ -38,6 +40,7 @@ class ApiLimits(NamedTuple):
 
     max_characters: int = MAX_CHARACTERS
     max_texts: int = 64
+    max_tasks: int = 10_000
     max_bytes: int = 2**23
     max_waiting: int = DEFAULT_WAITING
     batch_size: int = DEFAULT_BATCH
@@ -70,7 +73,7 @@ class Texts(BaseModel):
     def _check_one_field(self) -> "Texts":
         if (self.text is None) == (self.texts is None):
             raise ValueError("give either 'text', a string, or 'texts', a list of strings")
-        if not all(map(_is_unicode, self.list_texts())):
+        if not all(map(is_text, self.list_texts())):
             raise ValueError("a text has half a surrogate pair, which is no Unicode")
         return self
 
@@ -82,15 +85,6 @@ class Texts(BaseModel):
         if self.texts is None:
             return [str(self.text)]
         return self.texts
-
-
-def _is_unicode(text: str) -> bool:
-    """Check that a text can be encoded: JSON can hold half a surrogate pair, such as "\\ud83d"."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class LabelStudioTasks(BaseModel):
@@ -188,7 +182,7 @@ class Error(BaseModel):
 
 _ERRORS = {
     401: "The token is missing or wrong",
-    413: "A text is too long, or there are too many",
+    413: "A text is too long, or there are too many texts or tasks",
     422: "The body does not fit",
     500: "The pipeline failed",
     503: "The server is busy or shuts down: try again",
@@ -339,15 +333,14 @@ def _add_label_studio(
 
         A task without a text, or with a text that is too long or that failed, has no results.
         """
+        if len(body.tasks) > limits.max_tasks:
+            return make_error(413, _count_excess(len(body.tasks), "tasks", limits.max_tasks))
         try:
             interface = read_interface(body.label_config)
         except ValueError as err:
             return make_error(422, str(err))
         texts = find_texts(body.tasks, interface)
-        for position in list(texts):
-            if len(texts[position]) > limits.max_characters or not _is_unicode(texts[position]):
-                _LOGGER.warning("task %d: the text is too long, or no Unicode", position)
-                del texts[position]
+        _drop_unfit(texts, limits)
         try:
             results = await _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
         except Exception as err:
@@ -356,6 +349,19 @@ def _add_label_studio(
             len(body.tasks), texts, results, interface, model_version=pipeline.name
         )
         return JSONResponse({"results": predictions})
+
+
+def _drop_unfit(texts: dict[int, str], limits: ApiLimits) -> None:
+    """Remove the texts of tasks that are too long or no Unicode, in place."""
+    unfit: list[int] = []
+    for position, text in texts.items():
+        # JSON can hold half a surrogate pair, such as "\ud83d".
+        if len(text) > limits.max_characters or not is_text(text):
+            unfit.append(position)
+    if unfit:
+        _LOGGER.warning("tasks whose text is too long, or no Unicode: %s", count_tasks(unfit))
+    for position in unfit:
+        del texts[position]
 
 
 async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) -> list[RowResult]:
@@ -369,7 +375,7 @@ async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) ->
 def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
     """Return the reason why texts are too many or too long; empty if they are not."""
     if len(texts) > limits.max_texts:
-        return f"the request has {len(texts):,} texts; at most {limits.max_texts:,} are allowed"
+        return _count_excess(len(texts), "texts", limits.max_texts)
     for position, text in enumerate(texts):
         if len(text) > limits.max_characters:
             return (
@@ -377,6 +383,10 @@ def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
                 f"{limits.max_characters:,} are allowed"
             )
     return ""
+
+
+def _count_excess(number: int, name: str, limit: int) -> str:
+    return f"the request has {number:,} {name}; at most {limit:,} are allowed"
 
 
 def _to_annotation(result: RowResult) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """The API: answers, limits, the token, and errors in one form."""
 
 import json
+import logging
 import sys
 import threading
 import time
@@ -137,6 +138,23 @@ def test_a_task_of_label_studio_that_cannot_be_annotated_has_no_results(client, 
     first, failed, last = predict(client, "a", text, "b").json()["results"]
     assert failed == {"model_version": "en_test-1.0", "result": []}
     assert first["result"] and last["result"]
+
+
+def test_the_tasks_of_label_studio_are_limited(open_client):
+    with open_client(limits=LIMITS._replace(max_tasks=2)) as client:
+        assert predict(client, "a", "b").status_code == 200
+        message = get_error(predict(client, "a", "b", "c"), 413)
+    assert message == "the request has 3 tasks; at most 2 are allowed"
+
+
+def test_tasks_that_cannot_be_annotated_are_one_line_of_the_log(open_client, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        logging.getLogger("uvicorn.error"), "warning", lambda text, *args: lines.append(text % args)
+    )
+    with open_client(limits=LIMITS._replace(max_bytes=1000)) as client:
+        predict(client, "x" * 21, "a", *["x" * 21] * 3)
+    assert lines == ["tasks whose text is too long, or no Unicode: 4 (0, 2, 3, ...)"]
 
 
 @pytest.mark.parametrize("path", ["/setup", "/predict"])
