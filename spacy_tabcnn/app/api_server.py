@@ -16,6 +16,7 @@ from ..pipeline.loading import load_pipeline
 from ..runtime.heap import freeze_heap
 from .api import ApiLimits, ServedPipeline, make_api
 from .batcher import DEFAULT_BATCH
+from .guard import clean_token
 
 # Seconds that requests in flight have to end after the signal to stop.
 SHUTDOWN_SECONDS = 30
@@ -35,7 +36,7 @@ def serve_api(
     model (str): Name or folder of the pipeline.
     host (str): Address at which the server listens.
     port (int): Port at which the server listens.
-    token (str | None): The token that requests need; None for none.
+    token (str | None): The token that requests need, see `clean_token`; None for none.
     gpu_id (int): The GPU, or -1 for the CPU.
     limits (ApiLimits | None): The limits of requests; None for the default ones.
     RAISES (ImportError): If FastAPI or uvicorn is missing.
@@ -48,7 +49,7 @@ def serve_api(
         raise ImportError(
             f'The API needs uvicorn ({err}). Install it with: pip install "spacy-tabcnn[api]"'
         ) from err
-    _check_token(token)
+    token = clean_token(token)
     limits = limits or ApiLimits()
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as executor:
         # In the thread that annotates: the choice of the GPU is valid for one thread.
@@ -100,11 +101,6 @@ def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -
 def _describe(nlp: Language) -> str:
     meta = nlp.meta
     return f"{meta['lang']}_{meta['name']}-{meta['version']}"
-
-
-def _check_token(token: str | None) -> None:
-    if token is not None and not token.strip():
-        raise ValueError("the token is empty. Set a long random one, or none")
 
 
 @contextmanager
