@@ -11,9 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 from ..about import __version__
 from ..bulk.rows import RowResult
 from ..relations import is_text
-from .api_errors import describe_problems, make_error
+from .api_errors import describe_problems, is_json, make_error
 from .api_page import render_page
 from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
+from .gone import GoneError, finish_unless_gone
 from .guard import Asgi, Guard
 from .label_studio import count_tasks, find_texts, make_predictions, read_interface
 from .texts import MAX_CHARACTERS
@@ -255,13 +256,19 @@ def _add_errors(app: "FastAPI") -> None:
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
-    async def refuse_body(_: "Request", error: Exception) -> "Response":
-        message = "the body cannot be read"
-        if isinstance(error, RequestValidationError):
+    async def refuse_body(request: "Request", error: Exception) -> "Response":
+        message = "the body cannot be read. Send JSON in UTF-8"
+        if not is_json(request.headers.get("content-type", "")):
+            message = (
+                "the body is not read as JSON: send the header 'Content-Type: application/json'"
+            )
+        elif isinstance(error, RequestValidationError):
             message = describe_problems(error.errors())
         return make_error(422, message)
 
-    async def refuse(_: "Request", error: Exception) -> "Response":
+    async def refuse(request: "Request", error: Exception) -> "Response":
+        if isinstance(error, HTTPException) and error.status_code == 400:
+            return await refuse_body(request, error)  # FastAPI cannot decode the body
         if isinstance(error, HTTPException):
             return make_error(error.status_code, str(error.detail), error.headers)
         return make_error(500, "the request failed")
@@ -275,10 +282,11 @@ def _add_errors(app: "FastAPI") -> None:
 
 
 def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
+    from starlette.requests import Request
     from starlette.responses import JSONResponse
 
     @app.post("/annotate", response_model=Annotations, responses=_describe_errors())
-    async def annotate(body: Texts) -> "Response":
+    async def annotate(body: Texts, request: Request) -> "Response":
         """Annotate one text or several.
 
         Requests that arrive together go through the pipeline as one batch.
@@ -288,7 +296,7 @@ def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
         if excess:
             return make_error(413, excess)
         try:
-            results = await batcher.submit(texts)
+            results = await finish_unless_gone(batcher.submit(texts), request)
         except Exception as err:
             return _make_failure(err)
         return JSONResponse({"annotations": list(map(_to_annotation, results))})
@@ -307,6 +315,8 @@ def _make_failure(err: Exception) -> "Response":
         return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
     if isinstance(err, ClosedError):
         return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
+    if isinstance(err, GoneError):
+        return make_error(499, "the client has closed the connection")  # nobody reads it
     _LOGGER.error("the pipeline failed", exc_info=err)
     name = type(err).__name__
     return make_error(500, f"the pipeline failed ({name}). See the server's log")
@@ -316,6 +326,7 @@ def _add_label_studio(
     app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher, limits: ApiLimits
 ) -> None:
     """Answer as an ML backend of Label Studio."""
+    from starlette.requests import Request
     from starlette.responses import JSONResponse
 
     @app.post("/setup", response_model=LabelStudioVersion, responses=_describe_errors())
@@ -328,7 +339,7 @@ def _add_label_studio(
         return JSONResponse({"model_version": pipeline.name})
 
     @app.post("/predict", response_model=LabelStudioPredictions, responses=_describe_errors())
-    async def predict(body: LabelStudioTasks) -> "Response":
+    async def predict(body: LabelStudioTasks, request: Request) -> "Response":
         """Predict the entities and relations of tasks of Label Studio.
 
         A task without a text, or with a text that is too long or that failed, has no results.
@@ -341,8 +352,9 @@ def _add_label_studio(
             return make_error(422, str(err))
         texts = find_texts(body.tasks, interface)
         _drop_unfit(texts, limits)
+        work = _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
         try:
-            results = await _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
+            results = await finish_unless_gone(work, request)
         except Exception as err:
             return _make_failure(err)
         predictions = make_predictions(

@@ -90,6 +90,8 @@ class Batcher:
     async def submit(self, texts: Sequence[str]) -> list[RowResult]:
         """Annotate the texts of a request, together with other requests.
 
+        If the task that awaits the annotation is cancelled, texts that still wait are forgotten.
+
         texts (Sequence[str]): The texts.
         RETURNS (list[RowResult]): The annotation of each, or the reason why it failed.
         RAISES (BusyError): If too many texts are waiting.
@@ -104,7 +106,17 @@ class Batcher:
         self._jobs.append(job)
         self.n_waiting += len(texts)
         self._wake.set()
-        return await job.results
+        try:
+            return await job.results
+        except asyncio.CancelledError:
+            self._give_up(job)
+            raise
+
+    def _give_up(self, job: _Job) -> None:
+        """Forget a request for which nobody waits any more, unless its batch was taken."""
+        if job in self._jobs:
+            self._jobs.remove(job)
+            self.n_waiting -= len(job.texts)
 
     async def _run(self) -> None:
         n_jobs = 0
