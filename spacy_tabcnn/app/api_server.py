@@ -1,6 +1,7 @@
 """The server of the API, by uvicorn."""
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from thinc.api import require_gpu
 from ..bulk.rows import RowResult
 from ..bulk.texts import annotate_texts
 from ..pipeline.base import RelationPipe
-from ..pipeline.loading import load_pipeline
+from ..pipeline.loading import lacks_sentences, load_pipeline
 from ..runtime.heap import freeze_heap
 from .api import ApiLimits, ServedPipeline, make_api
 from .batcher import DEFAULT_BATCH
@@ -72,7 +73,7 @@ def serve_api(
 
 
 def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -> ServedPipeline:
-    """Load a pipeline for the API.
+    """Load a pipeline for the API. It annotates as `nlp(text)` does; see `lacks_sentences`.
 
     model (str): Name or folder of the pipeline.
     gpu_id (int): The GPU, or -1 for the CPU.
@@ -84,6 +85,13 @@ def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -
     if gpu_id >= 0:
         require_gpu(gpu_id)
     nlp = load_pipeline(model)
+    if lacks_sentences(nlp):
+        warnings.warn(
+            f"{model}: no component sets sentence boundaries, so the pipeline may relate entities "
+            "of different sentences. Add a component that sets them and save the pipeline again, "
+            "for example with nlp.add_pipe('sentencizer', first=True), or send single sentences",
+            stacklevel=1,
+        )
     freeze_heap()
     entities: dict[str, None] = {}
     relations: dict[str, None] = {}

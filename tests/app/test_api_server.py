@@ -106,6 +106,22 @@ def test_options_limit_requests(server):
     assert status == 413 and "at most 2" in content["error"]["message"]
 
 
+def test_a_pipeline_without_sentence_boundaries_is_a_warning(tiny_run, tmp_path, recwarn):
+    nlp = load_pipeline(tiny_run / "model-last")
+    text = "Ann lives in Rome. Bob lives in Bonn."
+    with pytest.warns(
+        UserWarning, match=r"model-last: .* nlp.add_pipe\('sentencizer', first=True\)"
+    ):
+        served = load_served(str(tiny_run / "model-last"))
+    assert served.annotate([text]) == [doc_to_annotation(nlp(text))]
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.to_disk(tmp_path / "sentences")
+    recwarn.clear()
+    load_served(str(tmp_path / "sentences"))
+    assert not recwarn
+
+
+@pytest.mark.filterwarnings("ignore:.*no component sets sentence boundaries")
 def test_a_limited_number_of_texts_is_annotated_at_once(tiny_run, monkeypatch):
     sizes = []
     predict = RelationTable.predict
