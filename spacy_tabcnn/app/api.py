@@ -202,7 +202,7 @@ def make_api(
     pipeline (ServedPipeline): The pipeline.
     executor (ThreadPoolExecutor): One thread, in which the pipeline was loaded.
     limits (ApiLimits | None): The limits of requests; None for the default ones.
-    token (str | None): The token that requests need; None for none.
+    token (str | None): The token that requests need, see `clean_token`; None for none.
     RETURNS (Asgi): The application.
     RAISES (ImportError): If FastAPI is missing.
     """

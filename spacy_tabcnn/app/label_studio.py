@@ -169,20 +169,24 @@ def make_predictions(
         predictions[position] = make_prediction(
             texts[position], result, interface, model_version=model_version
         )
+    lacking = [label for label in sorted(found) if interface.find_tag(label) is None]
+    _log_problems(reasons, lacking)
+    return predictions
+
+
+def _log_problems(reasons: Mapping[int, str], lacking: Sequence[str]) -> None:
+    """Log the tasks on which the pipeline failed, and the labels that the interface lacks."""
     if reasons:
-        failed = list(reasons)
         _LOGGER.warning(
             "tasks on which the pipeline failed: %s; the reason of the first: %r",
-            count_tasks(failed),
-            reasons[failed[0]],
+            count_tasks(list(reasons)),
+            next(iter(reasons.values())),
         )
-    lacking = [label for label in sorted(found) if interface.find_tag(label) is None]
     if lacking:
         _LOGGER.warning(
             "the labelling interface lacks labels, whose entities are left out: %s",
             ", ".join(lacking),
         )
-    return predictions
 
 
 def make_prediction(
