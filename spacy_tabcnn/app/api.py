@@ -10,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from ..about import __version__
 from ..bulk.rows import RowResult
-from .api_errors import describe_problems, make_error
+from ..relations import is_text
+from .api_errors import describe_problems, is_json, make_error
 from .api_page import render_page
 from .batcher import DEFAULT_BATCH, DEFAULT_WAITING, Batcher, BusyError, ClosedError
+from .gone import GoneError, finish_unless_gone
 from .guard import Asgi, Guard
-from .label_studio import find_texts, make_predictions, read_interface
+from .label_studio import count_tasks, find_texts, make_predictions, read_interface
 from .texts import MAX_CHARACTERS
 
 if TYPE_CHECKING:
@@ -31,13 +33,15 @@ class ApiLimits(NamedTuple):
 
     max_characters (int): Maximum length of a text.
     max_texts (int): Maximum number of texts of a request.
+    max_tasks (int): Maximum number of tasks of a request of Label Studio.
     max_bytes (int): Maximum size of the body of a request.
     max_waiting (int): Maximum number of texts that wait for the pipeline.
-    batch_size (int): Number of texts that go through the pipeline at once.
+    batch_size (int): Maximum number of texts that go through the pipeline at once.
     """
 
     max_characters: int = MAX_CHARACTERS
     max_texts: int = 64
+    max_tasks: int = 10_000
     max_bytes: int = 2**23
     max_waiting: int = DEFAULT_WAITING
     batch_size: int = DEFAULT_BATCH
@@ -70,7 +74,7 @@ class Texts(BaseModel):
     def _check_one_field(self) -> "Texts":
         if (self.text is None) == (self.texts is None):
             raise ValueError("give either 'text', a string, or 'texts', a list of strings")
-        if not all(map(_is_unicode, self.list_texts())):
+        if not all(map(is_text, self.list_texts())):
             raise ValueError("a text has half a surrogate pair, which is no Unicode")
         return self
 
@@ -82,15 +86,6 @@ class Texts(BaseModel):
         if self.texts is None:
             return [str(self.text)]
         return self.texts
-
-
-def _is_unicode(text: str) -> bool:
-    """Check that a text can be encoded: JSON can hold half a surrogate pair, such as "\\ud83d"."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 class LabelStudioTasks(BaseModel):
@@ -188,7 +183,7 @@ class Error(BaseModel):
 
 _ERRORS = {
     401: "The token is missing or wrong",
-    413: "A text is too long, or there are too many",
+    413: "A text is too long, or there are too many texts or tasks",
     422: "The body does not fit",
     500: "The pipeline failed",
     503: "The server is busy or shuts down: try again",
@@ -207,7 +202,7 @@ def make_api(
     pipeline (ServedPipeline): The pipeline.
     executor (ThreadPoolExecutor): One thread, in which the pipeline was loaded.
     limits (ApiLimits | None): The limits of requests; None for the default ones.
-    token (str | None): The token that requests need; None for none.
+    token (str | None): The token that requests need, see `clean_token`; None for none.
     RETURNS (Asgi): The application.
     RAISES (ImportError): If FastAPI is missing.
     """
@@ -261,13 +256,19 @@ def _add_errors(app: "FastAPI") -> None:
     from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
 
-    async def refuse_body(_: "Request", error: Exception) -> "Response":
-        message = "the body cannot be read"
-        if isinstance(error, RequestValidationError):
+    async def refuse_body(request: "Request", error: Exception) -> "Response":
+        message = "the body cannot be read. Send JSON in UTF-8"
+        if not is_json(request.headers.get("content-type", "")):
+            message = (
+                "the body is not read as JSON: send the header 'Content-Type: application/json'"
+            )
+        elif isinstance(error, RequestValidationError):
             message = describe_problems(error.errors())
         return make_error(422, message)
 
-    async def refuse(_: "Request", error: Exception) -> "Response":
+    async def refuse(request: "Request", error: Exception) -> "Response":
+        if isinstance(error, HTTPException) and error.status_code == 400:
+            return await refuse_body(request, error)  # FastAPI cannot decode the body
         if isinstance(error, HTTPException):
             return make_error(error.status_code, str(error.detail), error.headers)
         return make_error(500, "the request failed")
@@ -281,10 +282,11 @@ def _add_errors(app: "FastAPI") -> None:
 
 
 def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
+    from starlette.requests import Request
     from starlette.responses import JSONResponse
 
     @app.post("/annotate", response_model=Annotations, responses=_describe_errors())
-    async def annotate(body: Texts) -> "Response":
+    async def annotate(body: Texts, request: Request) -> "Response":
         """Annotate one text or several.
 
         Requests that arrive together go through the pipeline as one batch.
@@ -294,7 +296,7 @@ def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
         if excess:
             return make_error(413, excess)
         try:
-            results = await batcher.submit(texts)
+            results = await finish_unless_gone(batcher.submit(texts), request)
         except Exception as err:
             return _make_failure(err)
         return JSONResponse({"annotations": list(map(_to_annotation, results))})
@@ -313,6 +315,8 @@ def _make_failure(err: Exception) -> "Response":
         return make_error(503, "too many texts are waiting: try again", {"Retry-After": "1"})
     if isinstance(err, ClosedError):
         return make_error(503, "the server shuts down: try again", {"Retry-After": "1"})
+    if isinstance(err, GoneError):
+        return make_error(499, "the client has closed the connection")  # nobody reads it
     _LOGGER.error("the pipeline failed", exc_info=err)
     name = type(err).__name__
     return make_error(500, f"the pipeline failed ({name}). See the server's log")
@@ -322,6 +326,7 @@ def _add_label_studio(
     app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher, limits: ApiLimits
 ) -> None:
     """Answer as an ML backend of Label Studio."""
+    from starlette.requests import Request
     from starlette.responses import JSONResponse
 
     @app.post("/setup", response_model=LabelStudioVersion, responses=_describe_errors())
@@ -334,28 +339,41 @@ def _add_label_studio(
         return JSONResponse({"model_version": pipeline.name})
 
     @app.post("/predict", response_model=LabelStudioPredictions, responses=_describe_errors())
-    async def predict(body: LabelStudioTasks) -> "Response":
+    async def predict(body: LabelStudioTasks, request: Request) -> "Response":
         """Predict the entities and relations of tasks of Label Studio.
 
         A task without a text, or with a text that is too long or that failed, has no results.
         """
+        if len(body.tasks) > limits.max_tasks:
+            return make_error(413, _count_excess(len(body.tasks), "tasks", limits.max_tasks))
         try:
             interface = read_interface(body.label_config)
         except ValueError as err:
             return make_error(422, str(err))
         texts = find_texts(body.tasks, interface)
-        for position in list(texts):
-            if len(texts[position]) > limits.max_characters or not _is_unicode(texts[position]):
-                _LOGGER.warning("task %d: the text is too long, or no Unicode", position)
-                del texts[position]
+        _drop_unfit(texts, limits)
+        work = _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
         try:
-            results = await _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
+            results = await finish_unless_gone(work, request)
         except Exception as err:
             return _make_failure(err)
         predictions = make_predictions(
             len(body.tasks), texts, results, interface, model_version=pipeline.name
         )
         return JSONResponse({"results": predictions})
+
+
+def _drop_unfit(texts: dict[int, str], limits: ApiLimits) -> None:
+    """Remove the texts of tasks that are too long or no Unicode, in place."""
+    unfit: list[int] = []
+    for position, text in texts.items():
+        # JSON can hold half a surrogate pair, such as "\ud83d".
+        if len(text) > limits.max_characters or not is_text(text):
+            unfit.append(position)
+    if unfit:
+        _LOGGER.warning("tasks whose text is too long, or no Unicode: %s", count_tasks(unfit))
+    for position in unfit:
+        del texts[position]
 
 
 async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) -> list[RowResult]:
@@ -369,7 +387,7 @@ async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) ->
 def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
     """Return the reason why texts are too many or too long; empty if they are not."""
     if len(texts) > limits.max_texts:
-        return f"the request has {len(texts):,} texts; at most {limits.max_texts:,} are allowed"
+        return _count_excess(len(texts), "texts", limits.max_texts)
     for position, text in enumerate(texts):
         if len(text) > limits.max_characters:
             return (
@@ -377,6 +395,10 @@ def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
                 f"{limits.max_characters:,} are allowed"
             )
     return ""
+
+
+def _count_excess(number: int, name: str, limit: int) -> str:
+    return f"the request has {number:,} {name}; at most {limit:,} are allowed"
 
 
 def _to_annotation(result: RowResult) -> dict[str, object]:
@@ -393,9 +415,13 @@ def _add_descriptions(app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher
         """List the labels that the pipeline predicts."""
         return Labels(entities=pipeline.entities, relations=pipeline.relations)
 
-    @app.get("/health", response_model=Health)
-    async def get_health() -> Health:
+    ended = {"model": Error, "description": "Requests are not answered any more"}
+
+    @app.get("/health", response_model=Health, responses={503: ended})
+    async def get_health() -> "Health | Response":
         """Report that the server is up. It needs no token."""
+        if not batcher.is_running:
+            return make_error(503, "requests are not answered any more. Start the server again")
         return Health(
             status="ok", model=pipeline.name, version=__version__, waiting=batcher.n_waiting
         )

@@ -1,6 +1,7 @@
 """The errors of the API, in one form: `{"error": {"status": 413, "message": "..."}}`."""
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,22 +29,42 @@ def make_error(
 def describe_problems(problems: Sequence[Mapping[str, object]]) -> str:
     """Describe the fields of a request that do not fit.
 
-    Their values, and the names of unknown fields, are not shown.
+    Their values, and the names of fields that the API does not define, are not shown.
 
     problems (Sequence[Mapping[str, object]]): The errors of pydantic.
     RETURNS (str): The place and the reason of the first ones.
     """
     parts = []
     for problem in problems[:_MAX_SHOWN]:
-        location = problem.get("loc")
         if problem.get("type") == "extra_forbidden":
             parts.append("a field is unknown; expected 'text' or 'texts'")
             continue
-        place = ""
-        if isinstance(location, list | tuple):
-            place = ".".join(map(str, location[1:]))
+        place = _describe_place(problem.get("loc"))
         message = str(problem.get("msg")).removeprefix("Value error, ")
         parts.append(": ".join(filter(None, [place, message])))
     if len(problems) > _MAX_SHOWN:
         parts.append(f"and {len(problems) - _MAX_SHOWN} more")
     return "; ".join(parts)
+
+
+def is_json(content_type: str) -> bool:
+    """Check whether a body is read as JSON.
+
+    content_type (str): The header Content-Type; empty if the request has none.
+    RETURNS (bool): True for application/json, and for types that end in +json.
+    """
+    name = content_type.partition(";")[0].strip().lower()
+    return name == "application/json" or (
+        name.startswith("application/") and name.endswith("+json")
+    )
+
+
+def _describe_place(location: object) -> str:
+    """Describe the place of a problem in the body: a field of the API, and positions in its list.
+
+    Deeper fields are the client's own.
+    """
+    if not isinstance(location, list | tuple) or len(location) < 2:
+        return ""
+    positions = takewhile(lambda part: isinstance(part, int), location[2:])
+    return ".".join(map(str, [location[1], *positions]))

@@ -1,6 +1,7 @@
 """The server of the API, by uvicorn."""
 
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ from thinc.api import require_gpu
 from ..bulk.rows import RowResult
 from ..bulk.texts import annotate_texts
 from ..pipeline.base import RelationPipe
-from ..pipeline.loading import load_pipeline
+from ..pipeline.loading import lacks_sentences, load_pipeline
 from ..runtime.heap import freeze_heap
 from .api import ApiLimits, ServedPipeline, make_api
+from .batcher import DEFAULT_BATCH
+from .guard import clean_token
 
 # Seconds that requests in flight have to end after the signal to stop.
 SHUTDOWN_SECONDS = 30
@@ -34,7 +37,7 @@ def serve_api(
     model (str): Name or folder of the pipeline.
     host (str): Address at which the server listens.
     port (int): Port at which the server listens.
-    token (str | None): The token that requests need; None for none.
+    token (str | None): The token that requests need, see `clean_token`; None for none.
     gpu_id (int): The GPU, or -1 for the CPU.
     limits (ApiLimits | None): The limits of requests; None for the default ones.
     RAISES (ImportError): If FastAPI or uvicorn is missing.
@@ -47,10 +50,11 @@ def serve_api(
         raise ImportError(
             f'The API needs uvicorn ({err}). Install it with: pip install "spacy-tabcnn[api]"'
         ) from err
-    _check_token(token)
+    token = clean_token(token)
+    limits = limits or ApiLimits()
     with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as executor:
         # In the thread that annotates: the choice of the GPU is valid for one thread.
-        pipeline = executor.submit(load_served, model, gpu_id).result()
+        pipeline = executor.submit(load_served, model, gpu_id, limits.batch_size).result()
         app = make_api(pipeline, executor, limits=limits, token=token)
         config = Config(
             app,
@@ -68,11 +72,12 @@ def serve_api(
             _run(server.run, host, port)
 
 
-def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
-    """Load a pipeline for the API.
+def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -> ServedPipeline:
+    """Load a pipeline for the API. It annotates as `nlp(text)` does; see `lacks_sentences`.
 
     model (str): Name or folder of the pipeline.
     gpu_id (int): The GPU, or -1 for the CPU.
+    batch_size (int): Maximum number of texts that go through the pipeline at once.
     RETURNS (ServedPipeline): The pipeline.
     RAISES (OSError): If there is no such pipeline.
     RAISES (ValueError): If it predicts no relations, or its folder is refused.
@@ -80,6 +85,13 @@ def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
     if gpu_id >= 0:
         require_gpu(gpu_id)
     nlp = load_pipeline(model)
+    if lacks_sentences(nlp):
+        warnings.warn(
+            f"{model}: no component sets sentence boundaries, so the pipeline may relate entities "
+            "of different sentences. Add a component that sets them and save the pipeline again, "
+            "for example with nlp.add_pipe('sentencizer', first=True), or send single sentences",
+            stacklevel=1,
+        )
     freeze_heap()
     entities: dict[str, None] = {}
     relations: dict[str, None] = {}
@@ -89,7 +101,7 @@ def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
             relations.update(dict.fromkeys(component.label_scheme.relations))
 
     def annotate(texts: Sequence[str]) -> Sequence[RowResult]:
-        return annotate_texts(nlp, texts)
+        return annotate_texts(nlp, texts, batch_size=batch_size)
 
     return ServedPipeline(_describe(nlp), list(entities), list(relations), annotate)
 
@@ -97,11 +109,6 @@ def load_served(model: str, gpu_id: int = -1) -> ServedPipeline:
 def _describe(nlp: Language) -> str:
     meta = nlp.meta
     return f"{meta['lang']}_{meta['name']}-{meta['version']}"
-
-
-def _check_token(token: str | None) -> None:
-    if token is not None and not token.strip():
-        raise ValueError("the token is empty. Set a long random one, or none")
 
 
 @contextmanager

@@ -30,6 +30,10 @@ class ClosedError(Exception):
     """The server is shutting down."""
 
 
+class PanicError(Exception):
+    """The pipeline raised an error that is no Exception, such as a panic of Rust."""
+
+
 class _Job(NamedTuple):
     """The texts of a request, and the place for their annotations."""
 
@@ -68,6 +72,14 @@ class Batcher:
         """Begin to take batches, in the running event loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
+    @property
+    def is_running(self) -> bool:
+        """Return whether requests are answered.
+
+        RETURNS (bool): True from `start` to the end of `close`, or to the end of the process.
+        """
+        return self._task is not None and not self._task.done()
+
     async def close(self) -> None:
         """Refuse new requests, and wait for the annotation of the waiting ones."""
         self._is_closing = True
@@ -78,12 +90,15 @@ class Batcher:
     async def submit(self, texts: Sequence[str]) -> list[RowResult]:
         """Annotate the texts of a request, together with other requests.
 
+        If the task that awaits the annotation is cancelled, texts that still wait are forgotten.
+
         texts (Sequence[str]): The texts.
         RETURNS (list[RowResult]): The annotation of each, or the reason why it failed.
         RAISES (BusyError): If too many texts are waiting.
         RAISES (ClosedError): If the server is shutting down.
+        RAISES (PanicError): If the pipeline raises an error that is no Exception.
         """
-        if self._is_closing:
+        if self._is_closing or not self.is_running:
             raise ClosedError
         if self._jobs and self.n_waiting + len(texts) > self.max_waiting:
             raise BusyError
@@ -91,7 +106,17 @@ class Batcher:
         self._jobs.append(job)
         self.n_waiting += len(texts)
         self._wake.set()
-        return await job.results
+        try:
+            return await job.results
+        except asyncio.CancelledError:
+            self._give_up(job)
+            raise
+
+    def _give_up(self, job: _Job) -> None:
+        """Forget a request for which nobody waits any more, unless its batch was taken."""
+        if job in self._jobs:
+            self._jobs.remove(job)
+            self.n_waiting -= len(job.texts)
 
     async def _run(self) -> None:
         n_jobs = 0
@@ -136,7 +161,7 @@ class Batcher:
             return
         loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self.executor, self.annotate, texts)
+            results = await loop.run_in_executor(self.executor, self._call, texts)
             if len(results) != len(texts):
                 raise RuntimeError(f"{len(results)} results for {len(texts)} texts")
         except Exception as err:  # every request gets an answer
@@ -149,3 +174,15 @@ class Batcher:
             part = list(islice(remaining, len(job.texts)))
             if not job.results.done():
                 job.results.set_result(part)
+
+    def _call(self, texts: Sequence[str]) -> Sequence[RowResult]:
+        """Annotate texts, in the thread of the pipeline.
+
+        An error that is no Exception would end the task that takes the batches.
+        """
+        try:
+            return self.annotate(texts)
+        except (Exception, KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as err:
+            raise PanicError(f"{type(err).__name__}: {err}") from err

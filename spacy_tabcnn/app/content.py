@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple, TypedDict
 
 from spacy.language import Language
@@ -123,7 +124,7 @@ def list_relations(doc: Doc) -> list[RelationRow]:
     rows = []
     for head, tail, label, score in get_relations(doc):
         rows.append(RelationRow(head=head.text, label=label, tail=tail.text, score=score))
-    return sorted(rows, key=_get_score, reverse=True)
+    return sorted(rows, key=itemgetter("score"), reverse=True)
 
 
 def draw_relations(doc: Doc, *, colours: Mapping[str, str]) -> str:
@@ -220,7 +221,3 @@ def dump_annotation(doc: Doc) -> str:
     RETURNS (str): The line.
     """
     return f"{dump_json({'text': doc.text, **doc_to_annotation(doc)})}\n"
-
-
-def _get_score(row: RelationRow) -> float:
-    return row["score"]

@@ -17,6 +17,24 @@ Asgi: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 _OPEN_PATHS = ("/health",)
 
 
+def clean_token(token: str | None) -> str | None:
+    """Remove white space around a token, such as the line break of a file.
+
+    token (str | None): The token; None for none.
+    RETURNS (str | None): The token as requests send it.
+    RAISES (ValueError): If the token is empty.
+    """
+    if token is None:
+        return None
+    token = token.strip()
+    if not token:
+        raise ValueError(
+            "the token is empty, so everyone could use the API. Set a long random one in the "
+            "variable SPACY_TABCNN_TOKEN, or unset the variable and leave out --token"
+        )
+    return token
+
+
 class _TooLargeError(Exception):
     """The body of a request is too large."""
 

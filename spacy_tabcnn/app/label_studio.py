@@ -17,50 +17,80 @@ from xml.etree import ElementTree
 from ..bulk.rows import RowResult
 from ..corpora.files import JsonObject
 from ..corpora.preannotation import make_labelstudio_prediction
-from ..relations import AnnotationDict, EntityDict, RelationDict
+from ..relations import EntityDict, RelationDict
 
 _LOGGER = logging.getLogger(__name__)
 # A labelling interface needs no definitions, which can make a short file long in memory.
 _DEFINITIONS = ("<!DOCTYPE", "<!ENTITY")
+# Maximum number of tasks that a line of the log names.
+_MAX_SHOWN = 3
 
 
 class Interface(NamedTuple):
     """The part of a labelling interface that shows entities.
 
-    from_name (str): The name of the tag `Labels`.
     to_name (str): The name of the tag `Text`.
     text_field (str): The field of a task's data that holds the text.
-    labels (frozenset[str]): The labels of entities; empty if the interface lists none.
+    tags (Mapping[str, str] | None): The name of the tag `Labels` of each label, as results hold
+        it; None if the interface lists none.
+    open_tag (str | None): The name of the tag `Labels` of all other labels; None if the interface
+        has none for them.
     """
 
-    from_name: str = "label"
     to_name: str = "text"
     text_field: str = "text"
-    labels: frozenset[str] = frozenset()
+    tags: Mapping[str, str] | None = None
+    open_tag: str | None = "label"
+
+    def find_tag(self, label: str) -> str | None:
+        """Find the tag `Labels` of a label.
+
+        label (str): The label of an entity.
+        RETURNS (str | None): The name of the tag; None if the interface does not have the label.
+        """
+        return (self.tags or {}).get(label, self.open_tag)
 
 
 def read_interface(label_config: str | None) -> Interface:
     """Read the labelling interface of a project.
 
     label_config (str | None): The interface as XML; None for the interface of the documentation.
-    RETURNS (Interface): The first tag `Labels` that marks a tag `Text`.
+    RETURNS (Interface): The first tag `Text` that a tag `Labels` marks, with all such tags. A tag
+        `Labels` that lists no labels takes those that the others do not list.
     RAISES (ValueError): If the XML is malformed or has no such tags.
     """
     if not label_config:
         return Interface()
     root = _parse(label_config)
     fields: dict[str, str] = {}
-    for tag in root.iter("Text"):
-        fields[tag.get("name", "")] = tag.get("value", "").removeprefix("$")
-    for tag in root.iter("Labels"):
-        to_name = tag.get("toName", "")
+    for text in root.iter("Text"):
+        fields[text.get("name", "")] = text.get("value", "").removeprefix("$")
+    for labels in root.iter("Labels"):
+        to_name = labels.get("toName", "")
         if to_name in fields:
-            labels = frozenset(label.get("value", "") for label in tag.iter("Label"))
-            return Interface(tag.get("name", ""), to_name, fields[to_name], labels)
+            tags, open_tag = _read_tags(root, to_name)
+            return Interface(to_name, fields[to_name], tags, open_tag)
     raise ValueError(
         "the labelling interface has no tag Labels for a tag Text. Expected for example "
         '<Labels name="label" toName="text">...</Labels> <Text name="text" value="$text"/>'
     )
+
+
+def _read_tags(root: ElementTree.Element, to_name: str) -> tuple[dict[str, str], str | None]:
+    """Read the tags `Labels` of a text: the name of the tag of each label, and of all others."""
+    tags: dict[str, str] = {}
+    open_tag = None
+    for labels in root.iter("Labels"):
+        if labels.get("toName") != to_name:
+            continue
+        name = labels.get("name", "")
+        listed = list(labels.iter("Label"))
+        for label in listed:
+            # Results hold the alias of a label that has one.
+            tags.setdefault(label.get("alias", "") or label.get("value", ""), name)
+        if not listed and open_tag is None:
+            open_tag = name
+    return tags, open_tag
 
 
 def _parse(label_config: str) -> ElementTree.Element:
@@ -82,14 +112,30 @@ def find_texts(tasks: Sequence[object], interface: Interface) -> dict[int, str]:
     """
     field = interface.text_field
     texts: dict[int, str] = {}
+    others: list[int] = []
     for position, task in enumerate(tasks):
         data = task.get("data") if isinstance(task, Mapping) else None
         text = data.get(field) if isinstance(data, Mapping) else None
         if isinstance(text, str):
             texts[position] = text
         else:
-            _LOGGER.warning("task %d has no string in its field data.%s", position, field)
+            others.append(position)
+    if others:
+        # The name of the field comes from the request: it could hold line breaks.
+        _LOGGER.warning("tasks without a string in the field %r: %s", field, count_tasks(others))
     return texts
+
+
+def count_tasks(positions: Sequence[int]) -> str:
+    """Describe tasks in a line of the log, however many they are.
+
+    positions (Sequence[int]): Their positions in the request.
+    RETURNS (str): Their number, and the first positions.
+    """
+    shown = list(map(str, positions[:_MAX_SHOWN]))
+    if len(positions) > _MAX_SHOWN:
+        shown.append("...")
+    return f"{len(positions):,} ({', '.join(shown)})"
 
 
 def make_predictions(
@@ -113,14 +159,34 @@ def make_predictions(
     predictions: list[JsonObject] = []
     for _ in range(n_tasks):
         predictions.append({"model_version": model_version, "result": []})
+    reasons: dict[int, str] = {}
+    found: set[str] = set()
     for position, result in zip(texts, results, strict=True):
         if "reason" in result:
-            _LOGGER.warning("task %d: the pipeline failed: %s", position, result["reason"])
+            reasons[position] = result["reason"]
             continue
+        found.update(entity["label"] for entity in result["entities"])
         predictions[position] = make_prediction(
             texts[position], result, interface, model_version=model_version
         )
+    lacking = [label for label in sorted(found) if interface.find_tag(label) is None]
+    _log_problems(reasons, lacking)
     return predictions
+
+
+def _log_problems(reasons: Mapping[int, str], lacking: Sequence[str]) -> None:
+    """Log the tasks on which the pipeline failed, and the labels that the interface lacks."""
+    if reasons:
+        _LOGGER.warning(
+            "tasks on which the pipeline failed: %s; the reason of the first: %r",
+            count_tasks(list(reasons)),
+            next(iter(reasons.values())),
+        )
+    if lacking:
+        _LOGGER.warning(
+            "the labelling interface lacks labels, whose entities are left out: %s",
+            ", ".join(lacking),
+        )
 
 
 def make_prediction(
@@ -131,37 +197,33 @@ def make_prediction(
     text (str): The text.
     annotation (RowResult): The predicted entities and relations.
     interface (Interface): The labelling interface. Entities with other labels are left out, and so
-        are their relations. The log names the labels.
+        are their relations.
     model_version (str): The name of the model.
     RETURNS (JsonObject): The prediction, with `result`, `score` and `model_version`.
     """
+    kept: list[EntityDict] = []
+    tags: dict[str, str] = {}
+    positions: dict[int, int] = {}
+    for position, entity in enumerate(annotation["entities"]):
+        tag = interface.find_tag(entity["label"])
+        if tag is not None:
+            tags[entity["label"]] = tag
+            positions[position] = len(kept)
+            kept.append(entity)
     return make_labelstudio_prediction(
         text,
-        _keep_labels(annotation["entities"], annotation["relations"], interface.labels),
+        {"entities": kept, "relations": _move(annotation["relations"], positions)},
         model_version=model_version,
-        from_name=interface.from_name,
+        from_names=tags,
         to_name=interface.to_name,
     )
 
 
-def _keep_labels(
-    entities: Sequence[EntityDict], relations: Sequence[RelationDict], labels: frozenset[str]
-) -> AnnotationDict:
-    kept: list[EntityDict] = []
-    positions: dict[int, int] = {}
-    for position, entity in enumerate(entities):
-        if not labels or entity["label"] in labels:
-            positions[position] = len(kept)
-            kept.append(entity)
-    others = {entity["label"] for entity in entities} - labels
-    if labels and others:
-        _LOGGER.warning(
-            "the labelling interface lacks labels, whose entities are left out: %s",
-            ", ".join(sorted(others)),
-        )
+def _move(relations: Iterable[RelationDict], positions: Mapping[int, int]) -> list[RelationDict]:
+    """Return the relations between entities that have a new position, with these positions."""
     moved: list[RelationDict] = []
     for relation in relations:
         head, tail = positions.get(relation["head"]), positions.get(relation["tail"])
         if head is not None and tail is not None:
             moved.append({**relation, "head": head, "tail": tail})
-    return {"entities": kept, "relations": moved}
+    return moved

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from ..corpora.files import JsonObject
 from .api_server import load_served
+from .batcher import DEFAULT_BATCH
 from .label_studio import find_texts, make_predictions, read_interface
 
 # Without the packages that label-studio-ml requires: they are old, and one of them, `attr`,
@@ -15,11 +16,12 @@ _INSTALLATION = (
 )
 
 
-def make_backend(model: str, *, gpu_id: int = -1) -> type:
+def make_backend(model: str, *, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -> type:
     """Make a model of Label Studio's ML SDK from a pipeline, for `label_studio_ml.api.init_app`.
 
     model (str): Name or folder of the pipeline. It is loaded once.
     gpu_id (int): The GPU, or -1 for the CPU.
+    batch_size (int): Maximum number of texts that go through the pipeline at once.
     RETURNS (type): A subclass of `label_studio_ml.model.LabelStudioMLBase`.
     RAISES (ImportError): If the SDK is missing.
     RAISES (OSError): If there is no such pipeline.
@@ -33,7 +35,7 @@ def make_backend(model: str, *, gpu_id: int = -1) -> type:
         ) from err
     # The server has several threads, and the pipeline has one.
     executor = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
-    pipeline = executor.submit(load_served, model, gpu_id).result()
+    pipeline = executor.submit(load_served, model, gpu_id, batch_size).result()
 
     class Backend(LabelStudioMLBase):
         """The pipeline. The SDK makes an object for each project, and newer versions for each

@@ -2,7 +2,7 @@
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ def draw_predicted_table(model: str, text: str, start: int, end: int) -> str:
     text (str): The text.
     start (int): Index of the first word.
     end (int): Index of the word after the last one.
-    RETURNS (str): An SVG picture.
+    RETURNS (str): An HTML table.
     """
     nlp, lock = load_model(model)
     doc = annotate_text(model, text)
@@ -214,17 +214,38 @@ def ask_text(examples: Sequence[str]) -> str:
         st.error(state.problem)
     texts = state.get("texts", ())
     if len(texts) > 1:
-        st.selectbox(
-            f"Text of the file ({len(texts):,})",
-            range(len(texts)),
-            format_func=lambda number: shorten(texts[number]),
-            key="number",
-            on_change=_use_text_of_file,
-        )
+        _choose(f"Text of the file ({len(texts):,})", texts, key="number", use=_use_text_of_file)
     with st.form("annotate", border=False):
         st.text_area("Text", key="text", height=120, placeholder="Write or paste a text.")
         st.form_submit_button("Annotate")
     return state.text
+
+
+def _choose(
+    title: str,
+    texts: Sequence[str],
+    *,
+    key: str | None = None,
+    use: Callable[[], None] | None = None,
+) -> int:
+    """Let the visitor choose a text of a list.
+
+    Streamlit finds the choice by its line, so texts with the same beginning need different lines.
+
+    title (str): Title of the list.
+    texts (Sequence[str]): The texts.
+    key (str | None): Name of the choice in the session's state. If None, other texts begin with
+        the first one again.
+    use (Callable | None): Called after each choice.
+    RETURNS (int): Index of the text.
+    """
+    return st.selectbox(
+        title,
+        range(len(texts)),
+        format_func=lambda index: f"{index + 1}. {shorten(texts[index])}",
+        key=key,
+        on_change=use,
+    )
 
 
 def _use_example() -> None:
@@ -290,7 +311,10 @@ def choose_view(found: Sequence[Annotated]) -> tuple[list[Part], float]:
     if len(bounds) > 1:
         left, place = st.columns(2, vertical_alignment="center")
         if left.toggle("One sentence at a time", key="single"):
-            start, end = _choose_sentence(docs[0].text, bounds)
+            text = docs[0].text
+            sentences = [text[start:end] for start, end in bounds]
+            index = _choose(f"Sentence ({len(bounds):,})", sentences)
+            start, end = bounds[index]
             parts = [take_part(doc, start, end) for doc in docs]
     min_score = 0.0
     if any(map(has_relations, docs)):
@@ -301,15 +325,6 @@ def choose_view(found: Sequence[Annotated]) -> tuple[list[Part], float]:
         kept = [keep_relations(part.doc, min_score) for part in parts]
         st.caption(describe_difference(*kept))
     return parts, min_score
-
-
-def _choose_sentence(text: str, bounds: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Let the visitor choose a sentence of a text."""
-    return st.selectbox(
-        f"Sentence ({len(bounds):,})",
-        bounds,
-        format_func=lambda bound: shorten(text[slice(*bound)]),
-    )
 
 
 def show_part(part: Part, annotated: Annotated, min_score: float, key: str) -> None:
@@ -374,12 +389,8 @@ def show_table(part: Part, annotated: Annotated, *, colours: Mapping[str, str], 
     bounds = sentence_bounds(doc)
     start, end = bounds[0]
     if len(bounds) > 1:
-        start, end = st.selectbox(
-            "Sentence of the table",
-            bounds,
-            format_func=lambda bound: shorten(doc[slice(*bound)].text),
-            key=f"bounds{key}",
-        )
+        sentences = [doc[start:end].text for start, end in bounds]
+        start, end = bounds[_choose("Sentence of the table", sentences, key=f"bounds{key}")]
     if end - start > MAX_TABLE_WORDS:
         st.caption(
             f"The first {MAX_TABLE_WORDS} of {end - start} words; "

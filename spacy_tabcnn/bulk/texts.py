@@ -11,11 +11,15 @@ from .parts import Settings
 from .rows import RowResult
 
 
-def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[RowResult]:
+def annotate_texts(
+    nlp: Language, texts: Sequence[str], *, batch_size: int | None = None
+) -> list[RowResult]:
     """Annotate texts, one by one if some of them fail: a text that fails does not stop the others.
 
     nlp (Language): The pipeline.
     texts (Sequence[str]): The texts.
+    batch_size (int | None): Maximum number of texts that go through the pipeline at once; None for
+        all of them.
     RETURNS (list[RowResult]): The result of `doc_to_annotation` for each, or `{"reason": ...}` if
         the text fails.
     """
@@ -23,7 +27,7 @@ def annotate_texts(nlp: Language, texts: Sequence[str]) -> list[RowResult]:
         return []
     # Outside a memory zone, the vocabulary would keep every new word.
     with nlp.memory_zone():
-        results, reason = _try_to_annotate(nlp, texts)
+        results, reason = _try_to_annotate(nlp, texts, batch_size or len(texts))
     if reason is None:
         return results
     if len(texts) == 1:
@@ -70,16 +74,21 @@ def check_at_least_one(**numbers: int) -> None:
             raise ValueError(f"{name} is {number}; expected at least 1")
 
 
-def _try_to_annotate(nlp: Language, texts: Sequence[str]) -> tuple[list[RowResult], str | None]:
+def _try_to_annotate(
+    nlp: Language, texts: Sequence[str], batch_size: int
+) -> tuple[list[RowResult], str | None]:
     """Annotate texts, or return what was wrong.
 
     An exception must not leave the memory zone: it would carry documents out of it.
     """
     results: list[RowResult] = []
     try:
-        docs = nlp.pipe(texts, batch_size=len(texts))
+        docs = nlp.pipe(texts, batch_size=batch_size)
         for _, doc in zip(texts, docs, strict=True):
             results.append({**doc_to_annotation(doc)})
-    except Exception as err:  # whatever a component raises; it is reported
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    # Whatever a component raises is reported; a panic of Rust is no Exception.
+    except BaseException as err:
         return [], f"{type(err).__name__}: {err}"
     return results, None

@@ -1,8 +1,9 @@
 """`spacy tabcnn serve`: a page that annotates texts in the browser, or an API."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from spacy.cli._util import setup_gpu
@@ -11,12 +12,19 @@ from wasabi import msg
 from ._app import tabcnn_cli
 from ._arguments import Kind, check_kind
 
+if TYPE_CHECKING:
+    from ..app.api import ApiLimits
+
+TOKEN_VARIABLE = "SPACY_TABCNN_TOKEN"
+_PAGE_ONLY = ("text", "examples")
+_API_ONLY = ("token", "max_texts", "max_tasks", "max_bytes", "batch_size")
 # Addresses that only this computer reaches.
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @tabcnn_cli.command("serve")
 def serve_cli(
+    ctx: typer.Context,
     models: Annotated[
         list[str],
         typer.Argument(
@@ -48,8 +56,6 @@ def serve_cli(
         str | None,
         typer.Option(
             "--token",
-            envvar="SPACY_TABCNN_TOKEN",
-            show_envvar=False,
             help="API: token that requests need. Other users of this computer see arguments: the "
             "variable SPACY_TABCNN_TOKEN is safer",
         ),
@@ -60,6 +66,12 @@ def serve_cli(
     max_texts: Annotated[
         int, typer.Option("--max-texts", min=1, help="API: maximum number of texts of a request")
     ] = 64,
+    max_tasks: Annotated[
+        int,
+        typer.Option(
+            "--max-tasks", min=1, help="API: maximum number of tasks of a request of Label Studio"
+        ),
+    ] = 10_000,
     max_bytes: Annotated[
         int, typer.Option("--max-bytes", min=1, help="API: maximum size of a request's body")
     ] = 2**23,
@@ -87,18 +99,32 @@ def serve_cli(
     spacy tabcnn serve training/sample/model-best --api
     """
     try:
+        _check_options(ctx, api)
         for model in models:
             check_kind(model, Kind.PIPELINE)
         if api:
-            limits = _Limits(max_characters, max_texts, max_bytes, batch_size)
+            from ..app.api import ApiLimits
+
+            limits = ApiLimits(
+                max_characters=max_characters,
+                max_texts=max_texts,
+                max_tasks=max_tasks,
+                max_bytes=max_bytes,
+                batch_size=batch_size,
+            )
+            # An empty variable counts: whoever sets it does not expect an open server.
+            if token is None:
+                token = os.environ.get(TOKEN_VARIABLE)
             _serve_api(models, host or "127.0.0.1", port, token, gpu_id, limits)
         else:
             from ..app.server import serve
 
+            host = host or "localhost"
+            _warn_about_page(host, port)
             setup_gpu(gpu_id, silent=True)
             serve(
                 models,
-                host=host or "localhost",
+                host=host,
                 port=port,
                 text=text,
                 examples=examples,
@@ -112,13 +138,28 @@ def serve_cli(
         msg.fail(f"Could not serve the {what}", str(err), exits=1)
 
 
-class _Limits(NamedTuple):
-    """The options that limit requests, in the order of their names in `ApiLimits`."""
+def _check_options(ctx: typer.Context, api: bool) -> None:
+    """Check that all given options have an effect."""
+    others: tuple[str, ...] = _API_ONLY
+    advice = "is an option of --api. Add --api, or leave it out"
+    if api:
+        others = _PAGE_ONLY
+        advice = "is an option of the page, and --api serves none. Leave it out"
+    for name in others:
+        source = ctx.get_parameter_source(name)
+        # By its name: some versions of typer have their own copy of click's class.
+        if source is not None and source.name == "COMMANDLINE":
+            raise ValueError(f"--{name.replace('_', '-')} {advice}")
 
-    max_characters: int
-    max_texts: int
-    max_bytes: int
-    batch_size: int
+
+def _warn_about_page(host: str, port: int) -> None:
+    if host not in _LOOPBACK:
+        msg.warn(
+            f"Everyone who reaches {host}, port {port}, can use the page",
+            "It has no log-in: put it behind a server that has one",
+        )
+    if TOKEN_VARIABLE in os.environ:
+        msg.warn(f"The page does not ask for the token of {TOKEN_VARIABLE}", "Only --api does")
 
 
 def _serve_api(
@@ -127,9 +168,8 @@ def _serve_api(
     port: int,
     token: str | None,
     gpu_id: int,
-    limits: _Limits,
+    limits: "ApiLimits",
 ) -> None:
-    from ..app.api import ApiLimits
     from ..app.api_server import serve_api
 
     if len(models) != 1:
@@ -139,14 +179,17 @@ def _serve_api(
     if token is None and host not in _LOOPBACK:
         msg.warn(
             f"Everyone who reaches {host}, port {port}, can use the API",
-            "Set a token in the variable SPACY_TABCNN_TOKEN",
+            f"Set a token in the variable {TOKEN_VARIABLE}",
         )
-    msg.info(f"http://{host}:{port}/docs describes the API. Ctrl-C stops it")
+    address = host
+    if ":" in host:  # IPv6
+        address = f"[{host}]"
+    msg.info(f"http://{address}:{port}/docs describes the API. Ctrl-C stops it")
     serve_api(
         models[0],
         host=host,
         port=port,
         token=token,
         gpu_id=gpu_id,
-        limits=ApiLimits(**limits._asdict()),
+        limits=limits,
     )

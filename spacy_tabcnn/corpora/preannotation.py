@@ -12,7 +12,7 @@ field `meta`, which Prodigy shows, has the id, the model and the score.
 The score of a task is the mean of the scores of its entities and relations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 from spacy.tokens import Doc
@@ -137,7 +137,7 @@ def make_labelstudio_prediction(
     annotation: AnnotationDict,
     *,
     model_version: str,
-    from_name: str = "label",
+    from_names: Mapping[str, str] | None = None,
     to_name: str = "text",
 ) -> JsonObject:
     """Make a prediction of Label Studio.
@@ -145,7 +145,8 @@ def make_labelstudio_prediction(
     text (str): The text.
     annotation (AnnotationDict): The predicted entities and relations.
     model_version (str): The name of the model.
-    from_name (str): The name of the tag `Labels` in the labelling interface.
+    from_names (Mapping[str, str] | None): The name of the tag `Labels` of each label in the
+        labelling interface; None for "label".
     to_name (str): The name of the tag `Text`.
     RETURNS (JsonObject): The prediction, with `result`, `model_version` and `score`.
     """
@@ -153,7 +154,9 @@ def make_labelstudio_prediction(
     for position, entity in enumerate(annotation["entities"]):
         start, end = entity["start"], entity["end"]
         region = render_region(position, start, end, text[start:end], entity["label"])
-        named = {**region, "from_name": from_name, "to_name": to_name}
+        named: JsonObject = {**region, "to_name": to_name}
+        if from_names is not None:
+            named["from_name"] = from_names[entity["label"]]
         results.append(_add_score(named, entity["score"]))
     for relation in annotation["relations"]:
         arrow = render_relation((relation["head"], relation["tail"], relation["label"]))

@@ -172,6 +172,24 @@ def _try(nlp: Language) -> None:
             ) from err
 
 
+def lacks_sentences(nlp: Language) -> bool:
+    """Check whether a pipeline was trained on single sentences, and does not split running text.
+
+    nlp (Language): The pipeline.
+    RETURNS (bool): True if it predicts relations and no component sets sentence boundaries, unless
+        it was trained on texts of several sentences without boundaries.
+    """
+    predicts_relations = False
+    for name, component in nlp.pipeline:
+        if _SENTENCE_STARTS & set(nlp.get_pipe_meta(name).assigns):
+            return False
+        if isinstance(component, RelationPipe):
+            predicts_relations = True
+            if component.trained_on.mix_sentences:
+                return False
+    return predicts_relations
+
+
 def split_sentences(nlp: Language) -> None:
     """Make a pipeline split running text if it was trained on single sentences.
 
@@ -181,15 +199,7 @@ def split_sentences(nlp: Language) -> None:
 
     nlp (Language): The pipeline. It stays as it is if it predicts no relations.
     """
-    predicts_relations = False
-    for name, component in nlp.pipeline:
-        if _SENTENCE_STARTS & set(nlp.get_pipe_meta(name).assigns):
-            return
-        if isinstance(component, RelationPipe):
-            predicts_relations = True
-            if component.trained_on.mix_sentences:
-                return
-    if predicts_relations:
+    if lacks_sentences(nlp):
         nlp.add_pipe("sentencizer", first=True)
 
 

@@ -56,8 +56,8 @@ def render(
         their scores or 1.
     RETURNS (str | None): SVG pictures, HTML tables or an HTML page; None if they were displayed in
         a notebook.
-    RAISES (ValueError): If the style or an option is unknown, a document is not annotated, or the
-        pipeline has no relation table.
+    RAISES (ValueError): If an argument or an option is unknown or does not fit, a document is not
+        annotated, or the pipeline has no relation table.
     """
     items = _check_arguments(docs, style, nlp)
     checked = check_options(options, style)
@@ -95,6 +95,11 @@ def _check_arguments(
         )
     if isinstance(docs, Doc | Span):
         docs = [docs]
+    if isinstance(docs, str) or not isinstance(docs, Iterable):
+        raise ValueError(
+            f"spacy_tabcnn.visual.render: `docs` is {docs!r}; expected a Doc, a Span, or several "
+            "of them"
+        )
     items = list(docs)
     for index, item in enumerate(items):
         doc = _check_item(item, index)
@@ -150,8 +155,15 @@ def _draw_tables(
     items: Iterable[Doc | Span], options: PictureOptions, nlp: Language | None
 ) -> list[Markup]:
     tables: list[tuple[Span, Cells]] = []
+    filled: dict[Doc, tuple[Cells, list[Span]]] = {}
     for item in items:
-        tables.extend(_fill_tables(item, nlp))
+        doc = _get_doc(item)
+        if doc not in filled:
+            filled[doc] = _fill_table(doc, nlp)
+        cells, parts = filled[doc]
+        if isinstance(item, Span):
+            parts = [item]
+        tables.extend((part, cells) for part in parts)
     labels = table_labels(cells for _, cells in tables)
     if nlp is not None:
         # Given entities may have types that the component does not know.
@@ -162,17 +174,12 @@ def _draw_tables(
     return pictures
 
 
-def _fill_tables(item: Doc | Span, nlp: Language | None) -> list[tuple[Span, Cells]]:
-    """Fill the table of a document, or of the document of a span; list the passages to draw."""
-    doc = _get_doc(item)
+def _fill_table(doc: Doc, nlp: Language | None) -> tuple[Cells, list[Span]]:
+    """Fill the table of a document, and cut the document into the passages to draw."""
     if nlp is None:
-        cells, parts = annotated_cells(doc), passages(doc)
-    else:
-        cells, bounds = predicted_cells(doc, nlp)
-        parts = [doc[start:end] for start, end in bounds]
-    if isinstance(item, Span):
-        parts = [item]
-    return [(part, cells) for part in parts]
+        return annotated_cells(doc), passages(doc)
+    cells, bounds = predicted_cells(doc, nlp)
+    return cells, [doc[start:end] for start, end in bounds]
 
 
 def _cut(item: Doc | Span) -> list[Span]:

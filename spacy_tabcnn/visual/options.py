@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from colorsys import hls_to_rgb
-from typing import TypedDict, cast
+from math import isfinite
+from numbers import Real
+from typing import TypedDict, TypeGuard, cast
 
 # Relative luminances of neighbouring colours (WCAG 2). Black text on them has a contrast of at
 # least 4.5. Lines in them have a contrast of at least 3 with white and with dark pages.
@@ -10,6 +12,7 @@ _LUMINANCES = (0.27, 0.19)
 _COMMON = ("bg", "color", "colors", "font")
 _OPTIONS = {"relations": (*_COMMON, "width"), "table": (*_COMMON, "cell_size")}
 MIN_WIDTH = 160
+_MINIMA = {"width": MIN_WIDTH, "cell_size": 1}
 
 
 class PictureOptions(TypedDict, total=False):
@@ -32,26 +35,59 @@ class PictureOptions(TypedDict, total=False):
 
 
 def check_options(options: Mapping[str, object] | None, style: str) -> PictureOptions:
-    """Check the names of options, and the width.
+    """Check the names and the values of options.
 
     options (Mapping[str, object] | None): The options.
     style (str): "relations" or "table".
     RETURNS (PictureOptions): The options.
-    RAISES (ValueError): If an option does not belong to the style, or the width is too small.
+    RAISES (ValueError): If an option does not belong to the style, or its value does not fit.
     """
-    checked = cast(PictureOptions, dict(options or {}))
-    for name in checked:
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping):
+        raise ValueError(
+            f"spacy_tabcnn.visual.render: `options` is {options!r}; expected a dictionary of "
+            "options, or None"
+        )
+    for name, value in options.items():
         if name not in _OPTIONS[style]:
             raise ValueError(
                 f"spacy_tabcnn.visual.render: unknown option {name!r} of style {style!r}; expected "
                 f"{', '.join(_OPTIONS[style])}"
             )
-    if checked.get("width", MIN_WIDTH) < MIN_WIDTH:
-        raise ValueError(
-            f"spacy_tabcnn.visual.render: the option 'width' is {checked['width']!r}; expected at "
-            f"least {MIN_WIDTH} pixels"
-        )
-    return checked
+        expected = _find_expected(name, value)
+        if expected:
+            raise ValueError(
+                f"spacy_tabcnn.visual.render: the option {name!r} is {value!r}; expected {expected}"
+            )
+    return cast(PictureOptions, dict(options))
+
+
+def _find_expected(name: str, value: object) -> str:
+    """Return the values that an option can have; empty if it has one of them."""
+    if name in _MINIMA:
+        if not _is_number(value):
+            return "a number of pixels, or leave the option out"
+        if value < _MINIMA[name]:
+            return f"at least {_MINIMA[name]} pixels"
+    elif name == "colors":
+        if not _has_strings(value):
+            return "a dictionary of labels and CSS colours, or leave the option out"
+    elif not isinstance(value, str):
+        return "a string of CSS, or leave the option out"
+    return ""
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    """Check whether a value is a finite number. Numbers of numpy are, and truth values are not."""
+    return isinstance(value, Real) and not isinstance(value, bool) and isfinite(value)
+
+
+def _has_strings(value: object) -> bool:
+    """Check whether a value is a dictionary of strings with strings."""
+    if not isinstance(value, Mapping):
+        return False
+    return all(isinstance(item, str) for item in (*value.keys(), *value.values()))
 
 
 def label_colours(labels: Sequence[str]) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The API: answers, limits, the token, and errors in one form."""
 
 import json
+import logging
+import socket
 import sys
 import threading
 import time
@@ -11,11 +13,13 @@ from functools import partial
 import pytest
 
 from spacy_tabcnn.app.api import ApiLimits, ServedPipeline, make_api
+from spacy_tabcnn.app.batcher import Batcher
 
 pytest.importorskip("fastapi", reason="needs the extra api")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra api")
 httpx = pytest.importorskip("httpx")
 
+JSON = "application/json"
 LIMITS = ApiLimits(max_characters=20, max_texts=3, max_bytes=400)
 
 
@@ -138,6 +142,23 @@ def test_a_task_of_label_studio_that_cannot_be_annotated_has_no_results(client, 
     assert first["result"] and last["result"]
 
 
+def test_the_tasks_of_label_studio_are_limited(open_client):
+    with open_client(limits=LIMITS._replace(max_tasks=2)) as client:
+        assert predict(client, "a", "b").status_code == 200
+        message = get_error(predict(client, "a", "b", "c"), 413)
+    assert message == "the request has 3 tasks; at most 2 are allowed"
+
+
+def test_tasks_that_cannot_be_annotated_are_one_line_of_the_log(open_client, monkeypatch):
+    lines = []
+    monkeypatch.setattr(
+        logging.getLogger("uvicorn.error"), "warning", lambda text, *args: lines.append(text % args)
+    )
+    with open_client(limits=LIMITS._replace(max_bytes=1000)) as client:
+        predict(client, "x" * 21, "a", *["x" * 21] * 3)
+    assert lines == ["tasks whose text is too long, or no Unicode: 4 (0, 2, 3, ...)"]
+
+
 @pytest.mark.parametrize("path", ["/setup", "/predict"])
 def test_an_interface_without_texts_is_refused(client, path):
     body = {"tasks": [], "label_config": "<View/>", "schema": "<View/>"}
@@ -165,6 +186,28 @@ def test_labels_and_health(client):
     assert client.get("/labels").json() == {"entities": ["A"], "relations": ["R"]}
     health = client.get("/health").json()
     assert (health["status"], health["model"], health["waiting"]) == ("ok", "en_test-1.0", 0)
+
+
+def test_a_server_that_answers_no_request_is_not_healthy(client, monkeypatch):
+    monkeypatch.setattr(Batcher, "is_running", False)
+    assert "Start the server again" in get_error(client.get("/health"), 503)
+    assert "try again" in get_error(client.post("/annotate", json={"text": "a"}), 503)
+
+
+def test_after_a_panic_the_server_goes_on(open_client):
+    class Panic(BaseException):
+        """A stand-in for a panic of Rust, which is no Exception."""
+
+    def annotate_or_panic(texts):
+        if "boom" in texts:
+            raise Panic("secret")
+        return annotate(texts)
+
+    with open_client(pipeline=PIPELINE._replace(annotate=annotate_or_panic)) as client:
+        message = get_error(client.post("/annotate", json={"text": "boom"}), 500)
+        assert "PanicError" in message and "secret" not in message
+        assert client.post("/annotate", json={"text": "a"}).status_code == 200
+        assert client.get("/health").json()["status"] == "ok"
 
 
 def test_the_answers_fit_their_description(client):
@@ -218,23 +261,40 @@ def test_a_body_that_does_not_fit_is_refused(client, body, message):
     ],
 )
 def test_a_body_that_is_no_text_is_refused(client, content):
-    headers = {"Content-Type": "application/json"}
-    response = client.post("/annotate", content=content, headers=headers)
-    assert response.status_code in (400, 422)
-    assert get_error(response, response.status_code)
+    headers = {"Content-Type": JSON}
+    assert get_error(client.post("/annotate", content=content, headers=headers), 422)
 
 
 def test_no_value_of_a_request_is_in_an_error(client):
     body = json.dumps({"text": ["secret"], "secret \ud800": 1})
-    headers = {"Content-Type": "application/json"}
+    headers = {"Content-Type": JSON}
     response = client.post("/annotate", content=body, headers=headers)
     assert get_error(response, 422) and "secret" not in response.text
 
 
-def test_other_content_types_are_refused(client):
-    headers = {"Content-Type": "text/plain"}
-    response = client.post("/annotate", content=b'{"text": "a"}', headers=headers)
-    assert get_error(response, 422)
+def test_no_name_of_the_fields_of_a_task_is_in_an_error(open_client):
+    nested = "[" * 300 + "]" * 300
+    body = f'{{"tasks": [{{}}, {{"secret": {nested}}}]}}'
+    with open_client(limits=LIMITS._replace(max_bytes=1000)) as client:
+        response = client.post("/predict", content=body, headers={"Content-Type": JSON})
+    message = get_error(response, 422)
+    assert message.startswith("tasks.1: ") and "secret" not in message
+
+
+@pytest.mark.parametrize(
+    "content_type", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
+@pytest.mark.parametrize("path,body", [("/annotate", b'{"text": "a"}'), ("/setup", b"{}")])
+def test_other_content_types_are_refused(client, path, body, content_type):
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    message = get_error(client.post(path, content=body, headers=headers), 422)
+    assert message == f"the body is not read as JSON: send the header 'Content-Type: {JSON}'"
+
+
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/a+json"])
+def test_content_types_of_json(client, content_type):
+    headers = {"Content-Type": content_type}
+    assert client.post("/annotate", content=b'{"text": "a"}', headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -338,6 +398,47 @@ def test_requests_that_arrive_together_are_one_batch(open_client):
         ends = [future.result()[0]["entities"][0]["end"] for future in others]
     assert ends == [1, 2, 3]
     assert batches[0] == ["first"] and sorted(batches[1]) == ["a", "bb", "ccc"]
+
+
+def send_and_leave(client, path, body):
+    """Send a request; the function that is returned closes its connection without reading."""
+    content = json.dumps(body).encode()
+    header = f"POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    header += f"Content-Length: {len(content)}\r\n\r\n"
+    connection = socket.create_connection((client.base_url.host, client.base_url.port))
+    connection.sendall(header.encode() + content)
+    return connection.close
+
+
+def test_texts_of_clients_that_have_gone_are_not_annotated(open_client):
+    seen, started, go_on = [], threading.Event(), threading.Event()
+
+    def annotate_slowly(texts):
+        seen.extend(texts)
+        started.set()
+        assert go_on.wait(20)
+        return annotate(texts)
+
+    tasks = [{"data": {"text": f"task {number}"}} for number in range(6)]
+    pipeline = PIPELINE._replace(annotate=annotate_slowly)
+    limits = LIMITS._replace(batch_size=1, max_texts=1)
+    with open_client(pipeline=pipeline, limits=limits) as client, ThreadPoolExecutor(1) as pool:
+        leave = send_and_leave(client, "/annotate", {"text": "first"})
+        assert started.wait(20)
+        others = [send_and_leave(client, "/annotate", {"text": f"gone {i}"}) for i in range(3)]
+        others.append(send_and_leave(client, "/predict", {"tasks": tasks}))
+        while client.get("/health").json()["waiting"] < 4:
+            pass
+        for leave_too in (leave, *others):
+            leave_too()
+        while client.get("/health").json()["waiting"]:
+            pass
+        answer = pool.submit(client.post, "/annotate", json={"text": "me"})
+        while not client.get("/health").json()["waiting"]:
+            pass
+        go_on.set()
+        assert answer.result().status_code == 200
+    assert seen == ["first", "me"]
 
 
 def test_a_full_queue_answers_at_once(open_client):

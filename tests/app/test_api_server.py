@@ -24,7 +24,13 @@ from benchmarks.serving import (
     send_all,
     wait_until_up,
 )
+from spacy_tabcnn.app import api_server
+from spacy_tabcnn.app.api import ApiLimits
+from spacy_tabcnn.app.api_server import load_served
+from spacy_tabcnn.app.guard import clean_token
+from spacy_tabcnn.cli.serve import TOKEN_VARIABLE
 from spacy_tabcnn.pipeline.loading import load_pipeline
+from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import doc_to_annotation
 
 from ..conftest import ROOT
@@ -100,6 +106,34 @@ def test_options_limit_requests(server):
     assert status == 413 and "at most 2" in content["error"]["message"]
 
 
+def test_a_pipeline_without_sentence_boundaries_is_a_warning(tiny_run, tmp_path, recwarn):
+    nlp = load_pipeline(tiny_run / "model-last")
+    text = "Ann lives in Rome. Bob lives in Bonn."
+    with pytest.warns(
+        UserWarning, match=r"model-last: .* nlp.add_pipe\('sentencizer', first=True\)"
+    ):
+        served = load_served(str(tiny_run / "model-last"))
+    assert served.annotate([text]) == [doc_to_annotation(nlp(text))]
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.to_disk(tmp_path / "sentences")
+    recwarn.clear()
+    load_served(str(tmp_path / "sentences"))
+    assert not recwarn
+
+
+@pytest.mark.filterwarnings("ignore:.*no component sets sentence boundaries")
+def test_a_limited_number_of_texts_is_annotated_at_once(tiny_run, monkeypatch):
+    sizes = []
+    predict = RelationTable.predict
+    monkeypatch.setattr(
+        RelationTable, "predict", lambda pipe, docs: sizes.append(len(docs)) or predict(pipe, docs)
+    )
+    served = load_served(str(tiny_run / "model-last"), batch_size=2)
+    sizes.clear()  # of the check at loading
+    assert len(served.annotate(["Ann lives in Rome."] * 5)) == 5
+    assert sizes == [2, 2, 1]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_requests_in_flight_are_answered_before_the_end(tiny_run, texts, expected, number):
@@ -137,29 +171,103 @@ def test_one_model_is_served(run_spacy, tiny_run):
     assert result.exit_code == 1 and "--api serves one model; 2 are given" in result.output
 
 
+@pytest.fixture
+def serve(run_spacy, tiny_run, monkeypatch):
+    """Run the command without servers. It returns the result, and the arguments of the server."""
+    called = {}
+    for name in ("api_server.serve_api", "server.serve"):
+        monkeypatch.setattr(
+            f"spacy_tabcnn.app.{name}", lambda model, **options: called.update(options)
+        )
+
+    def run(*arguments, token=None):
+        called.clear()
+        monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+        if token is not None:
+            monkeypatch.setenv(TOKEN_VARIABLE, token)
+        return run_spacy("tabcnn", "serve", tiny_run / "model-last", *arguments), dict(called)
+
+    return run
+
+
 @pytest.mark.parametrize(
     "arguments,is_warned",
     [((), False), (("--host", "::1"), False), (("--host", "0.0.0.0"), True)],
 )
-def test_an_open_address_without_a_token_is_a_warning(
-    run_spacy, tiny_run, monkeypatch, arguments, is_warned
-):
-    called = {}
-    monkeypatch.setattr(
-        "spacy_tabcnn.app.api_server.serve_api", lambda model, **options: called.update(options)
-    )
-    result = run_spacy("tabcnn", "serve", tiny_run / "model-last", "--api", *arguments)
+def test_an_open_address_without_a_token_is_a_warning(serve, arguments, is_warned):
+    result, called = serve("--api", *arguments)
     assert result.exit_code == 0, result.output
-    assert ("SPACY_TABCNN_TOKEN" in result.output) == is_warned
+    assert (TOKEN_VARIABLE in result.output) == is_warned
     assert called["host"] == (arguments[1] if arguments else "127.0.0.1")
-    monkeypatch.setenv("SPACY_TABCNN_TOKEN", "s3cret")
-    result = run_spacy("tabcnn", "serve", tiny_run / "model-last", "--api", *arguments)
+    result, called = serve("--api", *arguments, token="s3cret")
     assert called["token"] == "s3cret" and "s3cret" not in result.output
 
 
-def test_an_empty_token_is_refused(run_spacy, tiny_run):
-    result = run_spacy("tabcnn", "serve", tiny_run / "model-last", "--api", "--token", " ")
+def test_an_open_address_of_the_page_is_a_warning(serve):
+    assert "Everyone" not in serve()[0].output
+    output = " ".join(serve("--host", "0.0.0.0")[0].output.split())
+    assert "Everyone who reaches 0.0.0.0, port 8501, can use the page" in output
+
+
+def test_the_token_of_the_option_comes_before_the_token_of_the_variable(serve):
+    assert serve("--api", "--token", "a", token="b")[1]["token"] == "a"
+
+
+def test_an_empty_token_is_refused(run_spacy, tiny_run, monkeypatch):
+    arguments = ("tabcnn", "serve", tiny_run / "model-last", "--api")
+    result = run_spacy(*arguments, "--token", " ")
     assert result.exit_code == 1 and "the token is empty" in result.output
+    monkeypatch.setenv(TOKEN_VARIABLE, "")
+    result = run_spacy(*arguments)
+    assert result.exit_code == 1 and "the token is empty" in result.output
+
+
+def test_a_token_has_no_white_space_around_it():
+    assert clean_token("abc\n") == "abc"
+    assert clean_token(None) is None
+
+
+def test_the_server_asks_for_the_token_without_the_white_space(monkeypatch):
+    def make_api(*_, token, **options):
+        raise ValueError(f"token {token!r}")
+
+    monkeypatch.setattr(api_server, "load_served", lambda *_: None)
+    monkeypatch.setattr(api_server, "make_api", make_api)
+    with pytest.raises(ValueError, match="token 'abc'"):
+        api_server.serve_api("model", token=" abc\n")
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (("--token", "a"), "--token is an option of --api"),
+        (("--max-texts", "64"), "--max-texts is an option of --api"),
+        (("-b", "8"), "--batch-size is an option of --api"),
+        (("--api", "--text", "a"), "--text is an option of the page, and --api serves none"),
+        (("--api", "--examples", "a"), "--examples is an option of the page"),
+    ],
+)
+def test_options_without_effect_are_refused(serve, arguments, message):
+    result, called = serve(*arguments)
+    assert result.exit_code == 1 and not called
+    assert message in " ".join(result.output.split())
+
+
+def test_a_token_of_the_variable_does_not_protect_the_page(serve):
+    result, called = serve(token="s3cret")
+    assert called and f"The page does not ask for the token of {TOKEN_VARIABLE}" in result.output
+
+
+def test_the_address_of_the_description_can_be_opened(serve):
+    assert "http://[::1]:8501/docs" in serve("--api", "--host", "::1")[0].output
+    assert "http://127.0.0.1:8501/docs" in serve("--api")[0].output
+
+
+def test_the_options_are_the_limits(serve):
+    options = ("--max-characters=1", "--max-texts=2", "--max-tasks=3", "--max-bytes=4", "-b", 5)
+    limits = serve("--api", *options)[1]["limits"]
+    assert limits == ApiLimits(1, 2, 3, 4, batch_size=5)
+    assert serve("--api")[1]["limits"] == ApiLimits()
 
 
 def test_the_comparison_of_answers_finds_errors(expected):

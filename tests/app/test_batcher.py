@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from spacy_tabcnn.app.batcher import Batcher, ClosedError
+from spacy_tabcnn.app.batcher import Batcher, ClosedError, PanicError
 
 
 def run_batcher(use, annotate, **options):
@@ -88,6 +88,48 @@ def test_a_wrong_number_of_results_is_an_error():
 def test_a_closed_batcher_takes_no_request():
     async def use(batcher):
         await batcher.close()
+        await batcher.submit(["a"])
+
+    with pytest.raises(ClosedError):
+        run_batcher(use, echo)
+
+
+class Panic(BaseException):
+    """A stand-in for a panic of Rust, which is no Exception."""
+
+
+def test_after_a_panic_the_next_requests_are_answered():
+    def annotate(texts):
+        if "boom" in texts:
+            raise Panic("index out of bounds")
+        return echo(texts)
+
+    async def use(batcher):
+        with pytest.raises(PanicError, match="Panic: index out of bounds"):
+            await batcher.submit(["boom"])
+        return await asyncio.wait_for(batcher.submit(["a"]), 20)
+
+    assert run_batcher(use, annotate) == [{"reason": "a"}]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_end_of_the_process_ends_the_batcher(error):
+    def annotate(texts):
+        raise error
+
+    async def use(batcher):
+        await batcher.submit(["a"])
+
+    with pytest.raises(error):
+        run_batcher(use, annotate)
+
+
+def test_a_batcher_that_has_ended_is_not_running_and_takes_no_request():
+    async def use(batcher):
+        assert batcher.is_running
+        await batcher.close()
+        assert not batcher.is_running
+        batcher._is_closing = False
         await batcher.submit(["a"])
 
     with pytest.raises(ClosedError):

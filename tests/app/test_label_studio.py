@@ -52,17 +52,46 @@ def annotate(texts):
 
 
 def test_the_interface_names_the_tags_the_field_and_the_labels():
-    labels = frozenset(("Person", "Organisation", "Place"))
-    assert read_interface(INTERFACE) == Interface("types", "passage", "body", labels)
+    tags = dict.fromkeys(("Person", "Organisation", "Place"), "types")
+    assert read_interface(INTERFACE) == Interface("passage", "body", tags, None)
 
 
 def test_a_project_without_an_interface_has_the_names_of_the_documentation():
-    assert read_interface(None) == Interface("label", "text", "text", frozenset())
+    assert read_interface(None) == Interface("text", "text", None, "label")
+
+
+def test_a_label_with_an_alias_has_the_name_that_results_hold():
+    aliased = INTERFACE.replace('<Label value="Person"/>', '<Label value="Person" alias="PER"/>')
+    assert set(read_interface(aliased).tags) == {"PER", "Organisation", "Place"}
+
+
+TWO_TAGS = """
+<View>
+  <Labels name="people" toName="t"><Label value="Person"/></Labels>
+  <Labels name="boxes" toName="picture"><Label value="Date"/></Labels>
+  <Labels name="places" toName="t"><Label value="Place"/><Label value="Person"/></Labels>
+  <Text name="t" value="$text"/><Image name="picture" value="$url"/>
+</View>
+"""
+
+
+def test_all_tags_for_the_labels_of_a_text_count():
+    interface = read_interface(TWO_TAGS)
+    assert interface == Interface("t", "text", {"Person": "people", "Place": "places"}, None)
+    result = make_prediction("the Anna Rome.", ANNOTATION, interface, model_version="m")["result"]
+    assert [item.get("from_name") for item in result] == ["people", "places", None]
+
+
+def test_a_tag_that_lists_no_labels_takes_all_others():
+    interface = read_interface(TWO_TAGS.replace("<View>", '<View><Labels name="a" toName="t"/>'))
+    result = make_prediction("the Anna Rome.", ANNOTATION, interface, model_version="m")["result"]
+    assert [item.get("from_name") for item in result[:3]] == ["a", "people", "places"]
 
 
 def test_labels_of_another_kind_of_object_are_passed_over():
     image = '<Labels name="boxes" toName="picture"/><Image name="picture" value="$url"/>'
-    assert read_interface(INTERFACE.replace("<View>", f"<View>{image}")).from_name == "types"
+    interface = read_interface(INTERFACE.replace("<View>", f"<View>{image}"))
+    assert interface == read_interface(INTERFACE)
 
 
 @pytest.mark.parametrize(
@@ -101,12 +130,14 @@ def test_a_prediction_has_regions_relations_scores_and_the_model():
 
 def test_labels_that_the_interface_does_not_have_are_left_out_with_their_relations(caplog):
     interface = read_interface(INTERFACE)
-    result = make_prediction("the Anna Rome.", ANNOTATION, interface, model_version="m")["result"]
-    assert [item["value"]["text"] for item in result[:2]] == ["Anna", "Rome."[:4]]
+    texts, results = {0: "the Anna Rome."}, [ANNOTATION]
+    [prediction] = make_predictions(1, texts, results, interface, model_version="m")
+    result = prediction["result"]
+    assert [item["value"]["text"] for item in result[:2]] == ["Anna", "Rome"]
     assert {item["from_name"] for item in result[:2]} == {"types"}
     assert {item["to_name"] for item in result[:2]} == {"passage"}
     assert [(item["from_id"], item["to_id"]) for item in result[2:]] == [("T0", "T1")]
-    assert "lacks labels" in caplog.text
+    assert "lacks labels, whose entities are left out: Date" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -120,6 +151,20 @@ def test_a_task_that_cannot_be_annotated_has_no_results(task):
     assert empty == {"model_version": "m", "result": []}
     assert first["result"][0]["value"]["text"] == "Anna"
     assert last["result"][0]["value"]["text"] == "Mari"
+
+
+def test_the_log_has_a_line_for_all_tasks_of_a_kind(caplog):
+    interface = Interface(text_field="a\nERROR forged")
+    assert find_texts([{}] * 1000, interface) == {}
+    results = [{"reason": "ValueError: a\nERROR forged"}, ANNOTATION] * 500
+    named = read_interface(INTERFACE)
+    make_predictions(1000, dict.fromkeys(range(1000), "x" * 20), results, named, model_version="m")
+    assert [record.getMessage() for record in caplog.records] == [
+        "tasks without a string in the field 'a\\nERROR forged': 1,000 (0, 1, 2, ...)",
+        "tasks on which the pipeline failed: 500 (0, 2, 4, ...); the reason of the first: "
+        "'ValueError: a\\nERROR forged'",
+        "the labelling interface lacks labels, whose entities are left out: Date",
+    ]
 
 
 def test_a_missing_sdk_is_named_with_the_way_to_install_it(monkeypatch):
@@ -157,7 +202,9 @@ def newer_sdk(monkeypatch):
 def test_newer_versions_of_the_sdk_get_the_version_and_pass_a_context(
     newer_sdk, tiny_run, learned_text
 ):
-    backend = make_backend(str(tiny_run / "model-last"))(project_id="1", label_config=INTERFACE)
+    with pytest.warns(UserWarning, match="no component sets sentence boundaries"):
+        backend_type = make_backend(str(tiny_run / "model-last"))
+    backend = backend_type(project_id="1", label_config=INTERFACE)
     assert backend.settings == {"model_version": "en_pipeline-0.0.0"}
     [prediction] = backend.predict([{"data": {"body": learned_text}}], context={}, login=None)
     assert {item["type"] for item in prediction["result"]} == {"labels", "relation"}

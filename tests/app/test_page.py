@@ -146,7 +146,7 @@ def test_one_sentence_at_a_time_has_a_table(open_page, tiny_run, tmp_path):
     nlp.to_disk(tmp_path / "sentences")
     page = open_page(tmp_path / "sentences", text=f"{TEXT} {'word ' * 130}.")
     choice = find(page.selectbox, "Sentence of the table")
-    assert choice.options[0] == TEXT and len(choice.options) == 2
+    assert choice.options[0] == f"1. {TEXT}" and len(choice.options) == 2
     assert not any("of 131 words" in caption.value for caption in page.caption)
     choice.select_index(1).run()
     assert any("The first 120 of 131 words" in caption.value for caption in page.caption)
@@ -166,6 +166,29 @@ def test_one_sentence_is_shown_alone(open_page, tiny_run, tmp_path):
     assert not page.exception
     page.toggle[0].set_value(False).run()
     assert json.loads(page.json[0].value)["text"] == f"{TEXT} No relation."
+
+
+BEGINNING = "The committee of the federal republic met for the first time in the old city of "
+
+
+def test_sentences_that_begin_alike_are_told_apart(open_page, tiny_run, tmp_path):
+    nlp = spacy.load(tiny_run / "model-last")
+    nlp.add_pipe("sentencizer", first=True)
+    nlp.to_disk(tmp_path / "sentences")
+    names = ("Aachenburg", "Bonnstadt", "Celleburg")
+    page = open_page(tmp_path / "sentences", text=" ".join(f"{BEGINNING}{x}." for x in names))
+    page.toggle[0].set_value(True).run()
+    for index, name in enumerate(names):
+        find(page.selectbox, "Sentence (3)").select_index(index).run()
+        assert name in json.loads(page.json[0].value)["text"]
+    page.toggle[0].set_value(False).run()
+    choice = find(page.selectbox, "Sentence of the table")
+    assert len(set(choice.options)) == 3
+    choice.select_index(2).run()
+    page.text_area[0].set_value(f"{BEGINNING}Rome. {BEGINNING}Oslo.")
+    page.button[0].click().run()
+    assert not page.exception
+    assert find(page.selectbox, "Sentence of the table").index in (0, 1)
 
 
 def test_a_text_of_one_sentence_has_no_switch(open_page, tiny_run):
@@ -213,6 +236,16 @@ def test_the_texts_of_a_file_are_chosen(open_page, tiny_run):
     assert page.text_area[0].value == "Another text."
     find(page.selectbox, "Example").select_index(0).run()
     assert [choice.label for choice in page.selectbox] == ["Model", "Example"]
+
+
+def test_texts_of_a_file_that_begin_alike_are_told_apart(open_page, tiny_run):
+    page = open_page(tiny_run / "model-last")
+    texts = [f"{BEGINNING}{name}." for name in ("Aachenburg", "Bonnstadt", "Celleburg")]
+    content = "\n".join(json.dumps({"text": text}) for text in texts)
+    page.file_uploader[0].upload("a.jsonl", content.encode(), "application/jsonl").run()
+    for index in (2, 0, 1):
+        find(page.selectbox, "Text of the file (3)").select_index(index).run()
+        assert page.text_area[0].value == texts[index]
 
 
 def test_a_file_that_cannot_be_read_leaves_the_text(open_page, tiny_run):

@@ -1,6 +1,8 @@
 """Texts through a pipeline."""
 
+import pytest
 import spacy
+from spacy.language import Language
 
 from spacy_tabcnn.bulk.texts import annotate_texts
 
@@ -37,3 +39,46 @@ def test_the_vocabulary_does_not_grow_with_the_texts(model):
 
 def test_no_text_has_no_result(model):
     assert annotate_texts(spacy.load(model), []) == []
+
+
+class PanicError(BaseException):
+    """A stand-in for a panic of Rust, which is no Exception."""
+
+
+def make_raising(error):
+    """Make a pipeline that raises an error at the text "boom"."""
+
+    def raise_error(doc):
+        if doc.text == "boom":
+            raise error
+        return doc
+
+    name = f"raise_{type(error).__name__}"
+    Language.component(name, func=raise_error)
+    nlp = spacy.blank("en")
+    nlp.add_pipe(name)
+    return nlp
+
+
+def test_a_panic_is_the_reason_of_its_text_only():
+    good, bad = annotate_texts(make_raising(PanicError("index out of bounds")), ["Ann", "boom"])
+    assert good["entities"] == [] and bad == {"reason": "PanicError: index out of bounds"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_the_end_of_the_process_is_no_reason(error):
+    with pytest.raises(error):
+        annotate_texts(make_raising(error()), ["boom"])
+
+
+def test_a_limited_number_of_texts_is_annotated_at_once(monkeypatch):
+    nlp = spacy.blank("en")
+    sizes = []
+    pipe = Language.pipe
+    monkeypatch.setattr(
+        Language,
+        "pipe",
+        lambda *args, batch_size: sizes.append(batch_size) or pipe(*args, batch_size=batch_size),
+    )
+    assert len(annotate_texts(nlp, ["a"] * 5, batch_size=2)) == len(annotate_texts(nlp, ["a"] * 5))
+    assert sizes == [2, 5]

@@ -3,10 +3,12 @@ import sys
 from types import ModuleType
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 import spacy
 from spacy.tokens import Doc, Span
 
+from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.visual import render
 
 
@@ -43,6 +45,10 @@ def test_one_picture_for_each_sentence(two_sentences, style, start):
     assert render([two_sentences, two_sentences[0:5]], style).count(start) == 3
 
 
+def test_numbers_of_numpy_are_options(curie):
+    assert 'width="344"' in render(curie, options={"width": np.float32(400)})
+
+
 @pytest.mark.parametrize("style", ["relations", "table"])
 def test_options_reach_the_picture(curie, style):
     assert "#0f0e17" in render(curie, style, options={"bg": "#0f0e17"})
@@ -62,7 +68,20 @@ def test_the_width_of_arcs_is_an_option(make_doc):
     [
         ("relations", {"compact": True}, "unknown option 'compact' of style 'relations'"),
         ("table", {"width": 300}, "unknown option 'width' of style 'table'; expected bg, color"),
-        ("relations", {"width": 20}, "the option 'width' is 20; expected at least 160 pixels"),
+        ("relations", {"width": 20}, "the option 'width' is 20; expected at least 160"),
+        ("relations", {"width": "600"}, "the option 'width' is '600'; expected a number of pixels"),
+        ("relations", {"width": None}, "the option 'width' is None; .* leave the option out"),
+        ("relations", {"width": float("nan")}, "the option 'width' is nan; expected a number"),
+        ("relations", {"width": float("inf")}, "the option 'width' is inf; expected a number"),
+        ("relations", {"width": True}, "the option 'width' is True; expected a number"),
+        ("table", {"cell_size": "40px"}, "the option 'cell_size' is '40px'; expected a number"),
+        ("table", {"cell_size": -4}, "the option 'cell_size' is -4; expected at least 1"),
+        ("table", {"bg": None}, "the option 'bg' is None; expected a string of CSS, or leave the"),
+        ("relations", {"font": 12}, "the option 'font' is 12; expected a string of CSS"),
+        ("relations", {"colors": None}, "the option 'colors' is None; expected a dictionary of"),
+        ("table", {"colors": ["red"]}, r"the option 'colors' is \['red'\]; expected a dictionary"),
+        ("table", {"colors": {"PER": 3}}, r"the option 'colors' is \{'PER': 3\}; expected a dict"),
+        ("relations", ["width"], r"`options` is \['width'\]; expected a dictionary of options"),
     ],
 )
 def test_options_that_a_picture_does_not_have_are_refused(curie, style, options, message):
@@ -122,6 +141,23 @@ def test_a_table_shows_the_pipelines_probabilities(untrained):
     assert render(doc[0:5], "table", nlp=untrained).count("<table ") == 1
 
 
+def test_a_pipeline_fills_the_table_of_a_document_once(untrained, monkeypatch):
+    numbers = []
+    predict = RelationTable.predict
+    monkeypatch.setattr(
+        RelationTable,
+        "predict",
+        lambda pipe, docs: numbers.append(len(docs)) or predict(pipe, docs),
+    )
+    doc, other = untrained("Ann left. Bob left. Cid left."), untrained("Dan left.")
+    numbers.clear()
+    together = render([*doc.sents, other], "table", nlp=untrained)
+    assert together.count("<table ") == 4 and numbers == [1, 1]
+    assert together == "\n".join(
+        (render(doc, "table", nlp=untrained), render(other, "table", nlp=untrained))
+    )
+
+
 def test_a_document_without_words_has_no_picture(make_doc, untrained):
     assert render(make_doc("", [], []), "relations") == ""
     assert render(make_doc("", [], []), "table", nlp=untrained) == ""
@@ -148,6 +184,10 @@ def test_unknown_arguments_are_refused(curie, untrained):
         render(curie, nlp=untrained)
     with pytest.raises(ValueError, match="item 0 is 'text'; expected a Doc or a Span"):
         render(["text"])
+    with pytest.raises(ValueError, match="`docs` is None; expected a Doc, a Span, or several"):
+        render(None)
+    with pytest.raises(ValueError, match="`docs` is 'Ann'; expected a Doc, a Span, or several"):
+        render("Ann")
     with pytest.raises(ValueError, match=r"no relation_table"):
         render(curie, "table", nlp=spacy.blank("en"))
 
