@@ -84,7 +84,12 @@ def _try_to_annotate(
     results: list[RowResult] = []
     try:
         docs = nlp.pipe(texts, batch_size=batch_size)
-        for _, doc in zip(texts, docs, strict=True):
+        for text, doc in zip(texts, docs, strict=True):
+            if doc.text != text:
+                raise ValueError(
+                    "the tokenizer changes the text, so that offsets would not fit it. Replace "
+                    "line breaks and repeated spaces"
+                )
             results.append({**doc_to_annotation(doc)})
     except (KeyboardInterrupt, SystemExit):
         raise

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import spacy
 import typer
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -319,7 +320,8 @@ def convert(
     expected = _parse_expected(expect)
     _check_written(inputs, output, model=model, folds=folds, tokenizer=tokenizer)
     options = replace(options, align=align or _choose_alignment(strict))
-    reading = _Reading(load_tokenizer(model or lang), format_name, strict, options)
+    nlp = load_tokenizer(model) if model else spacy.blank(lang)
+    reading = _Reading(nlp, format_name, strict, options)
     writing = _Writing(written_as, model_version)
     _check_written_as(output, written_as, to, folds)
     if tokenizer is not None:
@@ -412,6 +414,11 @@ def _convert_to_folds(
     _print_report(report, output)
     _print_missed(docs, reading)
     msg.good(f"{n_folds} folds in {output}, the folders 0 to {n_folds - 1}")
+    if (output / str(n_folds)).exists():
+        msg.warn(
+            f"{output / str(n_folds)} is of another division",
+            f"Remove the folders from {n_folds} on, or cross-validate with --n-folds {n_folds}",
+        )
     return report
 
 

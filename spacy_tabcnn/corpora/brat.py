@@ -35,7 +35,13 @@ from spacy.tokens import Doc, Span
 from ..files import fill_folder, is_temporary, open_new, replace_folder
 from ..relations import is_text
 from .alignment import MAX_SHOWN
-from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
+from .character_formats import (
+    CharacterEntities,
+    GoldSpans,
+    Offsets,
+    get_gold_spans,
+    make_doc,
+)
 from .conversion import ConversionReport, Reason
 from .fields import check_offsets, shorten
 from .files import BYTE_ORDER_MARK, check_file, read_lines, read_text
@@ -382,7 +388,7 @@ def _read_document(
         return []
     lines = _parse_lines(document.lines, report, where)
     marked = _MarkedText(document.text.removeprefix(BYTE_ORDER_MARK))
-    found = CharacterEntities(nlp.make_doc(marked.text), report, options)
+    found = CharacterEntities(make_doc(nlp, marked.text, where), report, options)
     positions = _choose_positions(document.text, marked, lines.entities, utf16=options.utf16)
     for entity in lines.entities:
         _add_entity(entity, marked, positions, found)
@@ -510,8 +516,9 @@ def _add_entity(
         if text[positions[end] : positions[start]].strip():
             found.leave_out(item_id, Reason.DISCONTINUOUS, where, f"{quoted!r} ({label})")
             return
-    start, end = positions[pieces[0][0]], positions[pieces[-1][1]]
-    found.add(item_id, start, end, label, where)
+    # A piece may lie within another one.
+    last = max(end for _, end in pieces)
+    found.add(item_id, positions[pieces[0][0]], positions[last], label, where)
 
 
 def _name_events(events: Iterable[_EventLine], found: CharacterEntities) -> None:

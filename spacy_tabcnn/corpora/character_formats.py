@@ -6,8 +6,10 @@ Characters are code points, and the end of a span is exclusive.
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..documents import ORIG_ID
 from ..relations import get_relations, set_entity_scores, set_relations
 from .alignment import (
     CharacterSpan,
@@ -32,6 +34,8 @@ class GoldSpans(NamedTuple):
     spans (list[Span]): Its entities, in text order.
     relations (list[RelationIndices]): Its relations; their arguments are positions in `spans`.
     orig_id (str | int | float | None): The id that the document has in its corpus.
+    any_id (str | int | float): The same, or a number that is no other document's id: if possible,
+        the document's place.
     """
 
     position: int
@@ -39,16 +43,35 @@ class GoldSpans(NamedTuple):
     spans: list[Span]
     relations: list[RelationIndices]
     orig_id: str | int | float | None
+    any_id: str | int | float
 
-    @property
-    def any_id(self) -> str | int | float:
-        """Return the id of the document, or its place among the documents if it has none.
 
-        RETURNS (str | int | float): The id.
-        """
-        if self.orig_id is None:
-            return self.position
-        return self.orig_id
+def make_doc(nlp: Language, text: str, where: str) -> Doc:
+    """Tokenise a text to which offsets belong.
+
+    nlp (Language): Its tokenizer splits the text.
+    text (str): The text.
+    where (str): File and document, for messages.
+    RETURNS (Doc): The document.
+    RAISES (ValueError): If the tokenizer changes the text, as some do with white space: all offsets
+        behind the change would be wrong.
+    """
+    doc = nlp.make_doc(text)
+    if doc.text != text:
+        raise ValueError(
+            f"{where}: the tokenizer changes the text, so that offsets do not fit it: "
+            f"{_show_change(text, doc.text)}. Replace such characters in the text, or name "
+            "another tokenizer with --lang or --model"
+        )
+    return doc
+
+
+def _show_change(text: str, changed: str) -> str:
+    same = 0
+    while text[same : same + 1] == changed[same : same + 1]:
+        same += 1
+    start, end = max(same - 10, 0), same + 10
+    return f"{text[start:end]!r} becomes {changed[start:end]!r}"
 
 
 class Offsets:
@@ -294,11 +317,19 @@ def get_gold_spans(
     YIELDS (GoldSpans): Each document with its entities as spans.
     RAISES (ValueError): In strict mode.
     """
+    docs = list(docs)
+    taken = {str(doc.user_data.get(ORIG_ID)) for doc in docs}
     for position, doc in enumerate(docs):
         where = f"{source}, document {position}"
         entities, relations = get_gold(doc, report=report, where=where)
         spans = [Span(doc, *entity) for entity in entities]
-        yield GoldSpans(position, doc, spans, relations, get_doc_id(doc, where))
+        orig_id = get_doc_id(doc, where)
+        any_id = orig_id
+        if any_id is None:
+            any_id = position
+            while str(any_id) in taken:
+                any_id += len(docs)
+        yield GoldSpans(position, doc, spans, relations, orig_id, any_id)
 
 
 def _get_offsets(span: Span) -> EntityOffsets:

@@ -62,6 +62,10 @@ class Reason(Enum):
     DUPLICATE_RELATION = ("relation", "repeats a relation")
     RELATION_ACROSS_SENTENCES = ("relation", "joins entities of two sentences")
     NO_ENTITY_ANNOTATION = ("document", "has no annotation of entities; written as holding none")
+    PARTIAL_ENTITY_ANNOTATION = (
+        "document",
+        "has words whose entities are not annotated; written as words of no entity",
+    )
     NO_RELATION_ANNOTATION = ("document", "has no annotation of relations; written as holding none")
 
     @property

@@ -22,6 +22,12 @@ DOCBIN_SUFFIX = ".spacy"
 MAX_BYTES = 2**28
 MAX_RATIO = 200
 MAX_ITEMS = 2**20  # documents, or different strings
+_TOO_LARGE = (
+    f"more than {MAX_ITEMS} documents or different strings. Divide them: a corpus may be a folder "
+    "of several files"
+)
+# In msgpack's message of a list that is too long.
+_TOO_LARGE_SIGN = f"max_array_len({MAX_ITEMS})"
 _CHUNK = 2**24  # bytes to expand at a time
 _INT_SIZE = 8  # bytes of an attribute of a token
 # The parts of a file with an item for each document. Older versions of spaCy write some of them.
@@ -71,6 +77,8 @@ def _load(path: Path) -> DocBin:
         return DocBin().from_bytes(data)
     # zlib, msgpack and numpy raise many kinds of errors on bytes of another format.
     except Exception as err:
+        if _TOO_LARGE_SIGN in str(err):
+            raise ValueError(f"{path}: {_TOO_LARGE}") from err
         raise ValueError(
             f"{path}: not a .spacy file ({_describe(err)}). Make one with `spacy tabcnn convert` "
             "or DocBin.to_disk"
@@ -175,7 +183,8 @@ def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:
     path (str | Path): The file; its folder is made if needed. It is replaced if it exists.
     docs (Iterable[Doc]): The documents.
     RAISES (OSError): If the file cannot be written; an old one is kept.
-    RAISES (ValueError): If the user data of a document cannot be saved.
+    RAISES (ValueError): If the user data of a document cannot be saved, or there are more documents
+        or different strings than a file may have.
     """
     doc_bin = DocBin(store_user_data=True)
     for position, doc in enumerate(docs):
@@ -186,6 +195,8 @@ def write_docbin(path: str | Path, docs: Iterable[Doc]) -> None:
                 f"{path}, document {position}: cannot be saved ({err}). Remove from its user data "
                 "everything but strings, numbers of 64 bits, lists and dictionaries"
             ) from err
+    if max(len(doc_bin), len(doc_bin.strings)) > MAX_ITEMS:
+        raise ValueError(f"{path}: {_TOO_LARGE}")
     data = doc_bin.to_bytes()
     with open_output(path) as file_:
         file_.write(data)

@@ -16,7 +16,13 @@ from functools import partial
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
-from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
+from .character_formats import (
+    CharacterEntities,
+    GoldSpans,
+    Offsets,
+    get_gold_spans,
+    make_doc,
+)
 from .conversion import ConversionReport
 from .fields import (
     find_text_field,
@@ -94,7 +100,7 @@ def _read_document(
 ) -> list[Doc]:
     text_field = find_text_field(record, where, text_field=options.text_field)
     text = get_field(record, text_field, str, where)
-    found = CharacterEntities(nlp.make_doc(text), report, options)
+    found = CharacterEntities(make_doc(nlp, text, where), report, options)
     _add_entities(record, found, Offsets(text, utf16=options.utf16), where)
     relations = _get_relations(record, found, where)
     return [found.set_gold(relations, orig_id=get_orig_id(record, "id", where), where=where)]

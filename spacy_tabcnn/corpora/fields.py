@@ -11,6 +11,7 @@ from .files import JsonValue
 # Maximum number of characters of a value in a message.
 MAX_SHOWN = 40
 _KINDS: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
+_OTHER_KINDS: dict[type, str] = {float: "a number", bool: "a truth value"}
 FieldT = TypeVar("FieldT", str, int, list, dict)
 
 
@@ -271,7 +272,10 @@ def describe(value: JsonValue) -> str:
     value (JsonValue): The decoded value.
     RETURNS (str): For example 'a string, "Paris"'.
     """
-    name = _KINDS.get(type(value), type(value).__name__)
+    if value is None:
+        return "null"
+    kinds = _KINDS | _OTHER_KINDS
+    name = kinds.get(type(value), type(value).__name__)
     if isinstance(value, str):
         value = value[: MAX_SHOWN + 1]
     try:

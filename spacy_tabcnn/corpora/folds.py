@@ -33,6 +33,8 @@ def read_folds(path: str | Path) -> list[list[DocId]]:
     for number, fold in enumerate(check_array(read_json(path), str(path))):
         where = f"{path}, fold {number}"
         ids = _check_ids(fold, where)
+        if not ids:
+            raise ValueError(f"{where}: holds no id. Remove it, or add documents to it")
         for orig_id in ids:
             if orig_id in fold_of:
                 raise ValueError(
@@ -130,7 +132,7 @@ def _index_by_id(docs: Iterable[Doc], fold_of: Mapping[DocId, int]) -> dict[DocI
         orig_id = doc.user_data.get(ORIG_ID)
         if orig_id is None or orig_id not in fold_of:
             raise ValueError(
-                f"document {index} (orig_id {orig_id}) is in no fold. "
+                f"document {index} (orig_id {orig_id!r}) is in no fold. "
                 "Add its id to one, or leave it out"
             )
         if orig_id in placed:

@@ -273,6 +273,8 @@ def _count_missing_annotation(doc: Doc, report: ConversionReport, where: str) ->
     text = repr(shorten(doc.text.strip()))
     if len(doc) and not doc.has_annotation("ENT_IOB"):
         report.drop(Reason.NO_ENTITY_ANNOTATION, where, text)
+    elif not doc.has_annotation("ENT_IOB", require_complete=True):
+        report.drop(Reason.PARTIAL_ENTITY_ANNOTATION, where, text)
     if not has_relations(doc):
         report.drop(Reason.NO_RELATION_ANNOTATION, where, text)
 

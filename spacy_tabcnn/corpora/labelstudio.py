@@ -23,7 +23,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 
 from ..documents import ORIG_ID
-from .character_formats import CharacterEntities, GoldSpans, get_gold_spans
+from .character_formats import CharacterEntities, GoldSpans, get_gold_spans, make_doc
 from .conversion import ConversionReport, Reason
 from .fields import (
     get_field,
@@ -162,7 +162,7 @@ def _read_task(
             utf16=options.utf16,
             where=where,
         )
-        doc = nlp.make_doc(text.text)
+        doc = make_doc(nlp, text.text, where)
         found = CharacterEntities(doc, report, options, keep_scores=not completed)
         relations = _read_results(annotation, found, text, tag, where)
         docs.append(found.set_gold(relations, orig_id=orig_id, where=where))

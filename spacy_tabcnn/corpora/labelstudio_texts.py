@@ -67,8 +67,12 @@ class PlainText:
 
     def find(self, value: JsonValue, where: str) -> tuple[int, int]:
         """Return the characters of a region: see `TaskText`."""
-        start = get_field(value, "start", int, where)
-        return self.offsets.find(start, get_field(value, "end", int, where), where)
+        start, end = get_field(value, "start", int, where), get_field(value, "end", int, where)
+        first, last = self.offsets.find(start, end, where)
+        # Offsets that count something else are reported with the entities that they mark.
+        if _find_quote(value) not in _slice_by_units(self.text, start, end):
+            _check_quote(value, self.text[first:last], where)
+        return first, last
 
 
 class HyperText:
@@ -253,13 +257,29 @@ def _check_tags(html: str) -> None:
 
 def _check_quote(value: JsonValue, marked: str, where: str) -> None:
     """Check that the offsets of a region mark the text that it quotes, except for white space."""
-    quoted = get_optional(value, "text")
-    if isinstance(quoted, str) and _get_letters(quoted) != _get_letters(marked):
+    quoted = _find_quote(value)
+    if quoted is not None and quoted != _get_letters(marked):
         raise ValueError(
             f"{where}: its offsets mark {shorten(marked)!r}, but it quotes "
-            f"{shorten(quoted)!r}. Correct the offsets, or read the file with --utf16 if they "
-            "count UTF-16 code units"
+            f"{shorten(quoted)!r}. Correct the offsets; read the file with --utf16 if they count "
+            "UTF-16 code units, or with --text-field if they belong to another field"
         )
+
+
+def _find_quote(value: JsonValue) -> str | None:
+    """Return the letters that a region quotes; None if it quotes nothing."""
+    quoted = get_optional(value, "text")
+    if not isinstance(quoted, str):
+        return None
+    return _get_letters(quoted)
+
+
+def _slice_by_units(text: str, start: int, end: int) -> list[str]:
+    """Return the letters between two offsets that count UTF-16 code units, or bytes."""
+    by_code_unit = text.encode("utf-16-le")[2 * start : 2 * end]
+    by_byte = text.encode("utf-8")[start:end]
+    slices = by_code_unit.decode("utf-16-le", "replace"), by_byte.decode("utf-8", "replace")
+    return list(map(_get_letters, slices))
 
 
 def _get_letters(text: str) -> str:

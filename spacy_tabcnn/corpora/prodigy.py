@@ -22,7 +22,13 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
 from .alignment import MAX_SHOWN
-from .character_formats import CharacterEntities, GoldSpans, Offsets, get_gold_spans
+from .character_formats import (
+    CharacterEntities,
+    GoldSpans,
+    Offsets,
+    get_gold_spans,
+    make_doc,
+)
 from .conversion import ConversionReport, Reason
 from .fields import (
     check_tokens,
@@ -178,9 +184,9 @@ def _read_document(
     text = get_field(task, text_field, str, where)
     offsets = Offsets(text, utf16=options.utf16)
     if has_field(task, "tokens"):
-        doc = _make_doc(task, text, nlp, offsets, where)
+        doc = _join_tokens(task, text, nlp, offsets, where)
     else:
-        doc = nlp.make_doc(text)
+        doc = make_doc(nlp, text, where)
     # A task without an answer is not annotated yet: its entities and relations are suggestions.
     is_predicted = not has_field(task, "answer")
     found = CharacterEntities(doc, report, options, keep_scores=is_predicted)
@@ -190,7 +196,7 @@ def _read_document(
     return found.set_gold(relations, orig_id=orig_id, where=where)
 
 
-def _make_doc(task: JsonValue, text: str, nlp: Language, offsets: Offsets, where: str) -> Doc:
+def _join_tokens(task: JsonValue, text: str, nlp: Language, offsets: Offsets, where: str) -> Doc:
     words: list[JsonValue] = []
     starts: list[int] = []
     ends: list[int] = []

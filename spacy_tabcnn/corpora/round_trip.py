@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from ..evaluation.items import EntityItem, RelationItem, entity_items, relation_items
 from .conversion import Reason
 from .formats import read_annotations, write_annotations
+from .preannotation import Written
 
 
 class RoundTrip(NamedTuple):
@@ -69,7 +70,10 @@ def measure_round_trip(docs: Iterable[Doc], nlp: Language, *, format_name: str) 
     docs = list(docs)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "written"
-        written = write_annotations(path, docs, format_name=format_name)
+        # As predictions, some formats would hold them in another place.
+        written = write_annotations(
+            path, docs, format_name=format_name, written_as=Written.ANNOTATIONS
+        )
         back, read = read_annotations(path, nlp, format_name=format_name)
     return compare_documents(docs, back)._replace(reasons=written.dropped + read.dropped)
 

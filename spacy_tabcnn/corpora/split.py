@@ -91,6 +91,7 @@ class _Divider:
             self.remaining.update(total)
         self.shares = shares
         self.rooms = _divide_number(len(counts), shares)
+        self.sizes = [0] * len(shares)
         self.lacks: list[dict[Label, float]] = []
         for share in shares:
             lack = {}
@@ -124,12 +125,15 @@ class _Divider:
 
     def _choose(self, number: int, label: Label | None) -> int:
         size = len(self.groups[number])
+        is_last_chance = len(self.open) <= self.sizes.count(0)
 
-        def rank(part: int) -> tuple[bool, float, float, float]:
+        def rank(part: int) -> tuple[bool, bool, float, float, float]:
             lack = 0.0
             if label is not None:
                 lack = self.lacks[part][label]
-            return self.rooms[part] >= size, lack, self.rooms[part], self.shares[part]
+            is_needed = is_last_chance and not self.sizes[part]
+            has_room = self.rooms[part] >= size
+            return is_needed, has_room, lack, self.rooms[part], self.shares[part]
 
         return max(range(len(self.shares)), key=rank)
 
@@ -139,6 +143,7 @@ class _Divider:
         for label, count in self.counts[number].items():
             self.lacks[part][label] -= count
         self.rooms[part] -= len(self.groups[number])
+        self.sizes[part] += len(self.groups[number])
         for index in self.groups[number]:
             self.part_of[index] = part
 

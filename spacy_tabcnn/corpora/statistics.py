@@ -25,6 +25,7 @@ from .files import JsonObject
 
 NO_WORDS = "documents without words"
 NO_ENTITIES = "documents whose doc.ents were never set"
+PARTIAL_ENTITIES = "documents with words whose entities are not annotated"
 NO_RELATIONS = "documents whose doc._.relations was never set"
 BOUNDED = "documents with sentence boundaries"
 UNBOUNDED = "documents of several sentences, without sentence boundaries"
@@ -235,6 +236,8 @@ def count_corpus(docs: Iterable[Doc], *, max_length: int = DEFAULT_MAX_LENGTH) -
             continue
         if not doc.has_annotation("ENT_IOB"):
             stats.incomplete.add(NO_ENTITIES, index)
+        elif not doc.has_annotation("ENT_IOB", require_complete=True):
+            stats.incomplete.add(PARTIAL_ENTITIES, index)
         if not has_relations(doc):
             stats.incomplete.add(NO_RELATIONS, index)
         _count_texts(stats, doc, index)

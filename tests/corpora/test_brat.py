@@ -280,3 +280,9 @@ def test_missing_files_and_other_encodings_are_named(tmp_path):
     (tmp_path / "a.txt").write_bytes("Łódź".encode())
     with pytest.raises(ValueError, match=r"a\.ann, line 1: not UTF-8 text \(byte 11: "):
         [list(document.lines) for document in read_brat(tmp_path)]
+
+
+def test_a_piece_may_lie_within_another(nlp):
+    document = BratDocument("a", "abcde fghij", ["T1\tL 0 11;3 5\tabcde fghij de"])
+    [doc], _ = brat_to_docs([document], nlp)
+    assert [ent.text for ent in doc.ents] == ["abcde fghij"]

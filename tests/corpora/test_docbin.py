@@ -188,3 +188,13 @@ def test_damaged_scores_name_the_document(message, read, make_doc):
 def test_a_document_without_words(tmp_path):
     write_docbin(tmp_path / "a.spacy", [Doc(Vocab())])
     assert [len(doc) for doc in read_docbin(tmp_path / "a.spacy", Vocab())] == [0]
+
+
+def test_more_documents_or_strings_than_a_file_may_have_are_refused(tmp_path, monkeypatch, vocab):
+    docs = [Doc(vocab, words=[f"{number}{letter}" for letter in "abcdefgh"]) for number in range(9)]
+    path = tmp_path / "large.spacy"
+    write_docbin(path, docs)
+    monkeypatch.setattr(docbin, "MAX_ITEMS", 40)
+    with pytest.raises(ValueError, match=r"more than .* documents or different strings. Divide"):
+        write_docbin(tmp_path / "other.spacy", docs)
+    assert not (tmp_path / "other.spacy").exists()

@@ -229,7 +229,7 @@ def test_ids_that_no_file_can_hold_are_refused(nlp, orig_id):
     [
         ('{"id": 3,', r"line 1, column 10: invalid JSON \(.*\). Expected one object a line"),
         ("[]", "line 1: found a list, .* expected an object with the field 'text'"),
-        (line(text=None), "line 1: the field 'text' is NoneType"),
+        (line(text=None), "line 1: the field 'text' is null"),
         (
             line(entities=[{"id": 1, "start_offset": 0, "end_offset": 99, "label": "X"}]),
             "0 to 99 .* has 30 char",

@@ -298,7 +298,7 @@ def test_writing_counts_documents_without_annotation(nlp):
         ),
         (line(ner=[[]]), "the field 'ner' has 1 lists for 2 sentences"),
         (line(relations=[[], [], []]), "the field 'relations' has 3 lists for 2 sentences"),
-        (line(ner=[[], None]), "sentence 1, field 'ner': found NoneType, null; expected a list"),
+        (line(ner=[[], None]), "sentence 1, field 'ner': found null; expected a list"),
         (
             line(ner=[[[2, "Material"]], []]),
             r"sentence 0, ner 0: found a list, .* expected \[start, end, label\]",

@@ -66,7 +66,7 @@ def test_folds_are_read(tmp_path):
         ([[1], 2], r"folds\.json, fold 1: found an integer, 2; expected a list of ids"),
         (
             [[1], [None]],
-            r"folds\.json, fold 1: found NoneType, null; expected an integer or a string",
+            r"folds\.json, fold 1: found null; expected an integer or a string",
         ),
         ([[1], [2, 1]], r"folds\.json, fold 1: the id 1 is in fold 0 too"),
     ],
@@ -79,7 +79,7 @@ def test_malformed_folds_are_refused(tmp_path, content, message):
 @pytest.mark.parametrize(
     "folds,message",
     [
-        ([[1, 4], [2, 5]], r"document 2 \(orig_id c\) is in no fold"),
+        ([[1, 4], [2, 5]], r"document 2 \(orig_id 'c'\) is in no fold"),
         (
             [[1, 4, 7], [2], ["c", 5, 8]],
             "2 documents of the folds are absent, the first one with orig_id 7",

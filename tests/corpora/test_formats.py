@@ -1,14 +1,23 @@
 import json
 
 import pytest
+import spacy
+import srsly
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 
+from spacy_tabcnn.corpora.conversion import Reason
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 from spacy_tabcnn.corpora.files import read_lines
-from spacy_tabcnn.corpora.formats import guess_format, read_annotations, write_annotations
+from spacy_tabcnn.corpora.formats import (
+    FORMATS,
+    guess_format,
+    read_annotations,
+    write_annotations,
+)
+from spacy_tabcnn.corpora.preannotation import Written
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.corpora.tablert import docs_to_tablert, tablert_to_docs
 from spacy_tabcnn.relations import RELATIONS
@@ -215,3 +224,53 @@ def test_a_file_that_is_no_docbin_is_named(nlp, tmp_path):
     path.write_bytes(b"something else")
     with pytest.raises(ValueError, match=r"a\.spacy: not a \.spacy file"):
         list(read_docbin(path, nlp.vocab))
+
+
+class CollapsingTokenizer:
+    """Makes one space of line breaks and of several spaces, as spaCy's Korean tokenizer does."""
+
+    def __init__(self, vocab):
+        self.vocab = vocab
+
+    def __call__(self, text):
+        return Doc(self.vocab, words=text.split())
+
+
+@pytest.mark.parametrize("format_name", ["doccano", "brat", "labelstudio", "prodigy"])
+def test_a_tokenizer_that_changes_the_text_is_refused(tmp_path, format_name):
+    nlp = spacy.blank("en")
+    doc = nlp("Ada\n\nlives  here")
+    doc.set_ents([Span(doc, 0, 1, label="PER")])
+    doc._.relations = []
+    path = tmp_path / "corpus"
+    form = Written.ANNOTATIONS
+    write_annotations(path, [doc], format_name=format_name, written_as=form)
+    if format_name == "prodigy":
+        [task] = srsly.read_jsonl(path)
+        del task["tokens"]
+        srsly.write_jsonl(path, [task])
+    nlp.tokenizer = CollapsingTokenizer(nlp.vocab)
+    with pytest.raises(ValueError, match=r"the tokenizer changes the text.* becomes"):
+        read_annotations(path, nlp, format_name=format_name, strict=True)
+
+
+@pytest.mark.parametrize("format_name", ["spert", "doccano", "brat", "labelstudio", "prodigy"])
+def test_partly_annotated_documents_are_counted(format_name):
+    doc = spacy.blank("en")("Ada lives in Rome")
+    doc.set_ents([Span(doc, 0, 1, label="PER")], default="missing")
+    doc._.relations = []
+    _, report = FORMATS[format_name].render([doc])
+    assert report.dropped == {Reason.PARTIAL_ENTITY_ANNOTATION: 1}
+
+
+@pytest.mark.parametrize("format_name", ["doccano", "labelstudio"])
+def test_documents_without_an_id_get_one_of_their_own(format_name):
+    docs = [spacy.blank("en")(text) for text in "abcd"]
+    for doc in docs:
+        doc.set_ents([])
+        doc._.relations = []
+    docs[0].user_data["orig_id"] = 1
+    docs[3].user_data["orig_id"] = "2"
+    content, _ = FORMATS[format_name].render(docs)
+    records = [json.loads(item) if isinstance(item, str) else item for item in content]
+    assert [record["id"] for record in records] == [1, 5, 6, "2"]

@@ -456,3 +456,26 @@ def test_a_task_with_regions_of_plain_text_is_no_html_beside_one_of_html(nlp):
     ]
     docs, _ = labelstudio_to_docs(tasks, nlp)
     assert [doc.text for doc in docs] == ["Ann <b>", "Ann"]
+
+
+def make_quoting_task(quoted, **data):
+    value = {"start": 14, "end": 20, "text": quoted, "labels": ["L"]}
+    region = {"id": "a", "from_name": "l", "to_name": "headline", "type": "labels", "value": value}
+    return {"data": data, "annotations": [{"result": [region]}]}
+
+
+def test_a_region_that_quotes_another_field_is_refused(nlp):
+    data = {"text": "Alice saw the Louvre and left", "title": "Bob likes all Romans today"}
+    task = make_quoting_task("Romans", **data)
+    with pytest.raises(ValueError, match=r"mark 'Louvre', but it quotes 'Romans'.*--text-field"):
+        labelstudio_to_docs([task], nlp, strict=True)
+    options = ReadingOptions(text_field="title")
+    [doc], _ = labelstudio_to_docs([task], nlp, options=options)
+    assert [ent.text for ent in doc.ents] == ["Romans"]
+
+
+@pytest.mark.parametrize("quoted", ["Louvre", "Lou vre", "Louvre\\n", None])
+def test_a_quote_may_differ_in_white_space(nlp, quoted):
+    task = make_quoting_task(quoted, text="Alice saw the Louvre and left")
+    [doc], _ = labelstudio_to_docs([task], nlp, strict=True)
+    assert [ent.text for ent in doc.ents] == ["Louvre"]

@@ -137,3 +137,11 @@ def test_the_command_refuses_what_it_cannot_read(run_spacy, tmp_path, data, form
     result = run_spacy("tabcnn", "round-trip", tmp_path / data, "--format", format_name)
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_predictions_return(docs, format_name):
+    head, tail, label, _ = docs[0]._.relations[0]
+    set_relations(docs[0], [(head, tail, label, 0.9)])
+    found = measure_round_trip(docs[:1], spacy.blank("en"), format_name=format_name)
+    assert found.is_identical and found.relations == (1, 0, 0)

@@ -73,3 +73,13 @@ def test_documents_without_annotation_are_divided(make_doc):
 def test_bad_shares_are_refused(docs, shares):
     with pytest.raises(ValueError, match="expected shares of a whole"):
         split_documents(docs, shares)
+
+
+@pytest.mark.parametrize("shares", [[0.95, 0.05], [0.9, 0.05, 0.05]])
+@pytest.mark.parametrize("seed", range(5))
+def test_no_part_is_empty_if_texts_repeat(make_doc, shares, seed):
+    docs = []
+    for letter in "abcdefghij":
+        docs += [make_doc(letter, [(0, 1, "A")], []) for _ in range(2)]
+    parts = split_documents(docs, shares, seed=seed)
+    assert set(parts) == set(range(len(shares)))
