@@ -49,8 +49,8 @@ def make_parameter_table(studies: Sequence[Study]) -> TableSection:
 
 
 def _read_config(text: str) -> Config:
-    """Read a config of a study and fill in its variables, but for paths, which studies do not keep;
-    a config with other variables that are not known stays as it is."""
+    """Read a config of a study and fill in its variables. Studies do not keep paths; a config with
+    other variables that are not known stays as it is."""
     config = Config().from_str(text, interpolate=False)
     if "paths" not in config:
         config["paths"] = dict.fromkeys(_PATH_VARIABLE.findall(text), "")
