@@ -33,6 +33,7 @@ from experiments.sections import ListSection, TableSection
 from experiments.tables import make_corpus_table, make_layer_tables, make_test_table
 
 from ..browser import SCHEMES, WIDTHS, check_page, open_file
+from ..conftest import ROOT
 from .fakes import make_counts, make_scores
 
 CONFIG = """
@@ -69,6 +70,7 @@ total_steps = null
 [training.optimizer.head_learn_rate]
 rate = 1e-3
 """
+SHIPPED = sorted((ROOT / "docs" / "report").glob("*.jsonl"))
 COUNTS = {"sentences": 922, "entity_types": 4, "relation_types": 5}
 
 
@@ -468,6 +470,13 @@ def test_the_files_of_test_scores_are_not_replaced(folder, tmp_path):
     study = read_saved_study(folder / "layers.jsonl")
     with pytest.raises(ValueError, match=r"figure2\.json: is the input too"):
         write_report([study], tmp_path, test_scores=[f"CoNLL04/TabERT/minilm={path}"])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_results_have_other_names_than_the_study_of_the_project(path):
+    with path.open(encoding="utf-8") as file_:
+        header = json.loads(file_.readline())
+    assert header["study"] == read_saved_study(path).name != "layers"
 
 
 def test_the_page_needs_no_other_file(folder):
