@@ -15,7 +15,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config
 
-from spacy_tabcnn.corpora.gold import copy_words
+from spacy_tabcnn.documents import copy_words
 from spacy_tabcnn.relations import get_relations, set_relations
 
 from .common import (
