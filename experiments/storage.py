@@ -125,7 +125,8 @@ def hide_password(storage: str | Path) -> str:
 
 def _find_damages(path: Path) -> list[str]:
     """Find the damages of an SQLite file."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    # Not read-only: with the journal of a process that was killed, SQLite restores the file first.
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=60)
     try:
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         if path.stat().st_size % page_size:
