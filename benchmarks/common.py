@@ -140,6 +140,19 @@ def peak_memory(run: Callable[[], object]) -> int | None:
     return _status_bytes("VmHWM")
 
 
+def added_memory(run: Callable[[], object]) -> int | None:
+    """Measure the peak memory of this process during a call, above the memory before it.
+
+    run (Callable): The call.
+    RETURNS (int | None): Bytes. None if the system is not Linux.
+    """
+    before = resident_memory()
+    peak = peak_memory(run)
+    if before is None or peak is None:
+        return None
+    return peak - before
+
+
 def resident_memory() -> int | None:
     """Return the size of this process in memory.
 

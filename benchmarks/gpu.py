@@ -60,6 +60,7 @@ from .pipelines import (
     mixed_precision,
     read_config,
     read_corpus,
+    switch_cache_off,
 )
 from .reference import find_encoder, make_reference, recorded, synchronize
 
@@ -523,6 +524,8 @@ def gpu_cli(
             nlp = run_training(settings, run_steps, gpu_id, printer)
         else:
             nlp = spacy.load(model)
+        # A training uses the cache of a frozen encoder; each round computes everything again.
+        switch_cache_off(nlp)
         optimizer = nlp.resume_training()
         freeze_heap()
         measure_prediction(nlp, docs, sizes, printer, gpu_id)

@@ -22,13 +22,12 @@ from .common import (
     Report,
     Row,
     SeedOption,
+    added_memory,
     failures_named,
     in_fresh_process,
     interleave,
     median_ratio,
-    peak_memory,
     publish,
-    resident_memory,
     to_mebibytes,
 )
 from .pipelines import SAMPLE_TRAIN, DataOption, describe_corpus, read_corpus, sample_batches
@@ -233,9 +232,7 @@ def measure_memory(name: str, case: Case, sizes: Sizes, seed: int, backward: boo
     # The first call of all sets up threads and compiled kernels, which are not the input's.
     make_pass(module, make_inputs([[2]], sizes.width, seed), backward=backward)()
     run = make_pass(module, make_inputs(case.batches, sizes.width, seed), backward=backward)
-    before = resident_memory()
-    peak = peak_memory(run)
-    return None if before is None or peak is None else peak - before
+    return added_memory(run)
 
 
 def benchmark_head(

@@ -21,13 +21,12 @@ from .common import (
     Report,
     Row,
     SeedOption,
+    added_memory,
     failures_named,
     in_fresh_process,
     interleave,
     median_ratio,
-    peak_memory,
     publish,
-    resident_memory,
     to_mebibytes,
 )
 from .head import BATCH_SIZE, Sizes, make_inputs, make_pass
@@ -132,11 +131,7 @@ def measure_peak(name: str, given: Input, sizes: Sizes, seed: int, backward: boo
     # The first call of all sets up threads and compiled kernels, which are not the input's.
     make_pass(head, make_inputs([[2]], sizes.width, seed), backward=backward)()
     run = make_pass(head, make_inputs(given.batches, sizes.width, seed), backward=backward)
-    before = resident_memory()
-    peak = peak_memory(run)
-    if before is None or peak is None:
-        return None
-    return peak - before
+    return added_memory(run)
 
 
 def benchmark_heads(

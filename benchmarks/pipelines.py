@@ -17,6 +17,7 @@ from thinc.api import Config, Model, get_torch_default_device
 
 from spacy_tabcnn.corpora.docbin import read_docbin
 from spacy_tabcnn.pipeline.relation_table import RelationTable
+from spacy_tabcnn.runtime.encoder_shim import EncoderShim
 from spacy_tabcnn.runtime.precision import has_bfloat16
 from spacy_tabcnn.runtime.torch_shim import TorchShim
 
@@ -150,13 +151,21 @@ def load_pipeline(
     else:
         nlp = init_nlp(read_config(config, encoder=encoder, train=train))
         description = f"{config}, initialised on {train}, not trained"
-    transformer = find_transformer(nlp)
-    if transformer is not None and hasattr(
-        shim := transformer.model.layers[0].shims[0], "cache_size"
-    ):
-        # Each round must compute everything again.
-        shim.cache_size = 0
+    switch_cache_off(nlp)
     return nlp, {"pipeline": description, "encoder": describe_encoder(nlp)}
+
+
+def switch_cache_off(nlp: Language) -> None:
+    """Let a frozen encoder keep no output, so that each round computes everything again.
+
+    nlp (Language): The pipeline, with or without an encoder.
+    """
+    transformer = find_transformer(nlp)
+    if transformer is None:
+        return
+    shim = transformer.model.layers[0].shims[0]
+    if isinstance(shim, EncoderShim):
+        shim.cache_size = 0
 
 
 @contextmanager

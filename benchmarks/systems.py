@@ -13,7 +13,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
+from thinc.api import Config
 
+from spacy_tabcnn.documents import copy_words
 from spacy_tabcnn.relations import get_relations, set_relations
 
 from .common import (
@@ -23,17 +25,16 @@ from .common import (
     Report,
     Row,
     SeedOption,
+    added_memory,
     failures_named,
     in_fresh_process,
     interleave,
     median_ratio,
-    peak_memory,
     publish,
-    resident_memory,
     to_mebibytes,
 )
 from .head import BATCH_SIZE
-from .pipeline import consume, copy_plain, copy_words
+from .pipeline import consume, copy_plain
 from .pipelines import (
     MINILM,
     SAMPLE_TRAIN,
@@ -79,6 +80,48 @@ def list_configs(given: list[str] | None) -> dict[str, Path]:
     return configs
 
 
+def with_constant_rates(config: Config) -> Config:
+    """Replace schedules of learning rates by their maximum.
+
+    The warm-up of a training of many epochs is longer than the benchmark, which would predict with
+    nearly untrained pipelines.
+
+    config (Config): The config of a pipeline.
+    RETURNS (Config): A copy of the config with constant rates. A schedule without a `rate` stays.
+    """
+    config = config.copy()
+    optimizer = config["training"]["optimizer"]
+    for name in ("learn_rate", "head_learn_rate"):
+        schedule = optimizer.get(name)
+        if isinstance(schedule, dict) and "rate" in schedule:
+            optimizer[name] = schedule["rate"]
+    return config
+
+
+def make_system(config: Path, encoder: str, train: Path) -> Trainee:
+    """Initialise the pipeline of a system, to be trained at constant rates.
+
+    config (Path): The config of the system.
+    encoder (str): Folder or name of the encoder.
+    train (Path): The training corpus, which gives the labels.
+    RETURNS (Trainee): The pipeline with its training settings.
+    """
+    loaded = read_config(config, encoder=encoder, train=train).interpolate()
+    return make_trainee(with_constant_rates(loaded))
+
+
+def copy_sentences(nlp: Language, docs: list[Doc]) -> list[Doc]:
+    """Make documents of the gold words and the gold sentences alone.
+
+    A `senter` of a few steps would cut sentences at random. It leaves boundaries that are set.
+
+    nlp (Language): Gives the vocabulary.
+    docs (list[Doc]): Annotated documents. Without boundaries they are one sentence each.
+    RETURNS (list[Doc]): Documents of the same words and sentences, without other annotation.
+    """
+    return [copy_words(doc, nlp.vocab, sentences=True) for doc in docs]
+
+
 def train_batches(trainee: Trainee, batches: list[list[Doc]]) -> None:
     """Train on batches of annotated documents, a step for each.
 
@@ -86,8 +129,9 @@ def train_batches(trainee: Trainee, batches: list[list[Doc]]) -> None:
     batches (list[list[Doc]]): The batches.
     """
     for batch in batches:
-        examples = list(map(Example, copy_words(trainee.nlp, batch), batch))
+        examples = list(map(Example, copy_sentences(trainee.nlp, batch), batch))
         trainee.nlp.update(examples, sgd=trainee.optimizer, drop=trainee.dropout)
+        trainee.optimizer.step_schedules()
 
 
 def compare_with_encoder(
@@ -121,13 +165,13 @@ def measure_system(
     repeats (int): Number of rounds.
     RETURNS (tuple[Row, str]): The figures, and a description of the encoder.
     """
-    trainee = make_trainee(read_config(config, encoder=encoder, train=train).interpolate())
+    trainee = make_system(config, encoder, train)
     nlp = trainee.nlp
     module = find_encoder(nlp)
     docs = [doc for batch in batches for doc in batch]
 
     def predict() -> None:
-        consume(nlp, copy_words(nlp, docs))
+        consume(nlp, copy_sentences(nlp, docs))
 
     # Training first: without it, some systems predict nearly every span and pair.
     steps = partial(train_batches, trainee, batches)
@@ -150,7 +194,10 @@ def count_predicted(nlp: Language, docs: list[Doc]) -> int:
     docs (list[Doc]): The documents; their annotation is not used.
     RETURNS (int): The number of entities and relations.
     """
-    return sum(len(doc.ents) + len(get_relations(doc)) for doc in nlp.pipe(copy_words(nlp, docs)))
+    n_predicted = 0
+    for doc in nlp.pipe(copy_sentences(nlp, docs)):
+        n_predicted += len(doc.ents) + len(get_relations(doc))
+    return n_predicted
 
 
 def make_sentence(vocab: Vocab, docs: list[Doc], n_words: int) -> Doc:
@@ -179,16 +226,11 @@ def measure_peak(config: Path, encoder: str, train: Path, n_words: int) -> int |
         the state of the optimiser. The encoder's share is included. None if the system is not
         Linux.
     """
-    trainee = make_trainee(read_config(config, encoder=encoder, train=train).interpolate())
+    trainee = make_system(config, encoder, train)
     docs = read_corpus(train)
     step = partial(train_batches, trainee)
     step([[make_sentence(trainee.nlp.vocab, docs, 2)]])
-    batch = [[make_sentence(trainee.nlp.vocab, docs, n_words)]]
-    before = resident_memory()
-    peak = peak_memory(partial(step, batch))
-    if before is None or peak is None:
-        return None
-    return peak - before
+    return added_memory(partial(step, [[make_sentence(trainee.nlp.vocab, docs, n_words)]]))
 
 
 def benchmark_systems(

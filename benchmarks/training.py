@@ -48,6 +48,7 @@ from .pipelines import (
     mixed_precision,
     read_config,
     read_corpus,
+    switch_cache_off,
 )
 
 # The arguments that the dense reference shares with the head.
@@ -108,13 +109,14 @@ def with_dense_head(config: Config) -> Config:
 
 
 def make_trainee(config: Config, *, use_bfloat16: bool = False) -> Trainee:
-    """Initialise a pipeline and its optimiser.
+    """Initialise a pipeline and its optimiser. A frozen encoder keeps no output.
 
     config (Config): The config.
     use_bfloat16 (bool): Whether to compute matrix products in bfloat16.
     RETURNS (Trainee): The pipeline with its training settings, for `train_epoch`.
     """
     nlp = init_nlp(config)
+    switch_cache_off(nlp)
     training = registry.resolve(nlp.config.interpolate()["training"], schema=ConfigSchemaTraining)
     return Trainee(
         nlp, training["optimizer"], training["batcher"], training["dropout"], use_bfloat16

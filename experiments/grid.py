@@ -1,6 +1,7 @@
 """The training runs of a study, and the settings of its system's config that each run changes."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -18,6 +19,20 @@ STATES = {True: "frozen", False: "updated", None: "as configured"}
 
 # Settings of a config to replace, by dotted name; see `spacy.util.load_config`.
 Overrides = dict[str, object]
+
+
+def check_name(name: str, where: str) -> None:
+    """Check that the name of a study or of a system can be the name of a file or a folder.
+
+    name (str): The name.
+    where (str): Where it comes from, for the message.
+    RAISES (ValueError): If it is empty, "." or "..", or has the separator of folders.
+    """
+    if name in ("", ".", "..") or "/" in name or os.sep in name:
+        raise ValueError(
+            f"{where} is {name!r}; expected a name without {os.sep!r} that can name a file, for "
+            "example TabERT"
+        )
 
 
 class RunGroup(NamedTuple):
@@ -184,18 +199,29 @@ def check_space(space: Mapping[str, object]) -> None:
 
     space (Mapping[str, object]): A range {"low", "high"}, optionally with "log", or
         {"choices": [...]}, by dotted name of a setting; see `SearchSpace`.
-    RAISES (ValueError): If an entry has another form.
+    RAISES (ValueError): If it or an entry has another form.
     """
+    if not isinstance(space, Mapping) or not space:
+        raise ValueError(
+            f"the search space is {space!r}; expected an object with a range or choices by the "
+            "dotted name of each setting"
+        )
     for name, values in space.items():
         if not _is_range(values) and not _has_choices(values):
             raise ValueError(
                 f"the search space of {name} is {values!r}; expected "
-                '{"low": 1e-5, "high": 1e-4, "log": true} or {"choices": [1, 2]}'
+                '{"low": 1e-5, "high": 1e-4, "log": true}, the lower number first, or '
+                '{"choices": [1, 2]}'
             )
 
 
 def _is_range(values: object) -> bool:
-    return isinstance(values, Mapping) and {"low", "high"} <= set(values) <= {"low", "high", "log"}
+    if not isinstance(values, Mapping):
+        return False
+    if not {"low", "high"} <= set(values) <= {"low", "high", "log"}:
+        return False
+    low, high = values["low"], values["high"]
+    return isinstance(low, int | float) and isinstance(high, int | float) and low <= high
 
 
 def _has_choices(values: object) -> bool:

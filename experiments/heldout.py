@@ -31,15 +31,35 @@ def read_test_scores(texts: Iterable[str]) -> dict[ScoredSystem, list[ScoreSumma
         `spacy tabcnn evaluate`, one for each seed or fold.
     RETURNS (dict[ScoredSystem, list[ScoreSummary]]): NER, RE and RE+, with the average that the
         paper uses for the corpus, see `get_convention`.
-    RAISES (ValueError): If a text is malformed, or no file matches it.
+    RAISES (OSError): If a file cannot be read.
+    RAISES (ValueError): If a text is malformed, no file matches it, two texts name one system, or a
+        file holds something else.
     """
-    found = {}
+    found: dict[ScoredSystem, list[ScoreSummary]] = {}
     for text in texts:
         system, paths = _parse_test_scores(text)
+        if system in found:
+            raise ValueError(
+                f"the test scores {text!r} are of a system that has scores already. Name all its "
+                f"files in one pattern, or give it another name than {'/'.join(system)}"
+            )
         suffix = get_convention(system.corpus).score_suffix
         keys = [f"{measure}_{suffix}" for measure in MEASURES.values()]
         columns = zip(*(_read_scores(path, keys) for path in paths), strict=True)
         found[system] = list(map(summarise, columns))
+    return found
+
+
+def list_test_files(texts: Iterable[str]) -> list[str]:
+    """List the files of scores on test sets.
+
+    texts (Iterable[str]): See `read_test_scores`.
+    RETURNS (list[str]): Their paths.
+    RAISES (ValueError): If a text is malformed, or no file matches it.
+    """
+    found: list[str] = []
+    for text in texts:
+        found += _parse_test_scores(text)[1]
     return found
 
 
@@ -57,10 +77,11 @@ def _parse_test_scores(text: str) -> tuple[ScoredSystem, list[str]]:
 
 
 def _read_scores(path: str, keys: Sequence[str]) -> list[float]:
-    scores: Scores = json.loads(Path(path).read_text(encoding="utf-8"))
-    values = [scores[key] for key in keys if scores.get(key) is not None]
-    if len(values) < len(keys):
+    try:
+        scores: Scores = json.loads(Path(path).read_text(encoding="utf-8"))
+        return [float(scores[key]) for key in keys]
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
-            f"{path}: expected the output of `spacy tabcnn evaluate`, with {', '.join(keys)}"
-        )
-    return values
+            f"{path}: cannot be read ({err!r}); expected the output of `spacy tabcnn evaluate`, "
+            f"with {', '.join(keys)}"
+        ) from err

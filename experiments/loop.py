@@ -57,7 +57,8 @@ def compute(
     if progress.n_failed:
         raise RuntimeError(f"{progress.n_failed} runs failed. The same command tries again")
     _, results = read_results(storage, name)
-    return [result for result in results if result.run in set(runs)]
+    wanted = set(runs)
+    return [result for result in results if result.run in wanted]
 
 
 def save_curves(results: Sequence[RunResult], output: Path) -> None:

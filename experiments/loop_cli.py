@@ -63,7 +63,7 @@ def loop_cli(
     configs/conll04_frozen.cfg --paths.train train.spacy --paths.dev dev.spacy
     """
     try:
-        from . import loop, selection, storage, suspects
+        from . import loop, selection, storage, suspects, training
     except ImportError as err:
         msg.fail(
             "Could not load Optuna",
@@ -77,6 +77,9 @@ def loop_cli(
     try:
         if parts not in _PARTS:
             raise ValueError(f"--part is {parts!r}; expected {', '.join(_PARTS)}")
+        if start > end:
+            raise ValueError(f"--start is {start} and --end is {end}; expected a larger --end")
+        training.check_gpu(gpu_id)
         storage.check_storage(url)
         if parts != "suspects":
             simulation = selection.SimulatedAnnotation(

@@ -1,9 +1,10 @@
 """Table 5: the hyper-parameters of the paper, and of the configs of studies."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from thinc.api import Config
+from thinc.api import Config, ConfigValidationError
 
 from .paper import CommonParameters, HeadParameters, read_paper
 from .results import Study, sort_systems
@@ -20,6 +21,8 @@ _NAMES = (
     "Warm-up (share of the steps)",
     "Epochs",
 )
+
+_PATH_VARIABLE = re.compile(r"\$\{paths\.(\w+)\}")
 
 # A section of a config.
 Settings = Mapping[str, Any]
@@ -38,11 +41,23 @@ def make_parameter_table(studies: Sequence[Study]) -> TableSection:
     for study in studies:
         texts = study.settings.get("systems", {})
         for system in sort_systems(texts):
-            config = Config().from_str(texts[system], interpolate=False)
+            config = _read_config(texts[system])
             columns[f"{study.corpus}, {system}, ours"] = _format_config(config, _count_train(study))
     notes = ["Paper: TabERT-CNN. Ours: what the configs of the studies say."]
     rows = list(map(list, zip(*columns.values(), strict=True)))
     return TableSection("Table 5: hyper-parameters", list(columns), rows, notes)
+
+
+def _read_config(text: str) -> Config:
+    """Read a config of a study and fill in its variables. Studies do not keep paths; a config with
+    other variables that are not known stays as it is."""
+    config = Config().from_str(text, interpolate=False)
+    if "paths" not in config:
+        config["paths"] = dict.fromkeys(_PATH_VARIABLE.findall(text), "")
+    try:
+        return config.interpolate()
+    except ConfigValidationError:
+        return config
 
 
 def _format_paper(own: HeadParameters, common: CommonParameters) -> list[str]:
@@ -114,10 +129,11 @@ def _get_rate(rate: object) -> object:
 def _count_epochs(config: Config, n_train: int | None) -> float | None:
     """Return the epochs of a training, which its config gives or its steps and corpus imply."""
     training = config["training"]
-    if not training["max_steps"]:
-        given = config.get("initialize", {}).get("before_init", {}).get("n_epochs")
-        return training.get("max_epochs") or given
+    n_steps = training["max_steps"]
+    if not n_steps:
+        before_init = config.get("initialize", {}).get("before_init") or {}
+        return training.get("max_epochs") or before_init.get("n_epochs")
     size = training.get("batcher", {}).get("size")
-    if not n_train or not isinstance(size, int):
+    if not n_train or not isinstance(size, int) or not isinstance(n_steps, int):
         return None
-    return training["max_steps"] * size / n_train
+    return n_steps * size / n_train

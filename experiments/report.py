@@ -10,12 +10,12 @@ from spacy_tabcnn.evaluation.calibration import (
     describe_calibration,
     read_calibration,
 )
-from spacy_tabcnn.files import check_outputs, fill_folder
+from spacy_tabcnn.files import check_outputs, fill_folder, is_same
 from spacy_tabcnn.visual.reliability import draw_reliability
 
 from .differences import compare_systems, describe_order
 from .figures import draw_panels, make_panels
-from .heldout import HeldOutSummaries, read_test_scores
+from .heldout import HeldOutSummaries, list_test_files, read_test_scores
 from .overview import describe_missing, describe_runs
 from .parameters import make_parameter_table
 from .render import to_html, to_markdown
@@ -34,15 +34,18 @@ def write_report(
     studies: Sequence[Study],
     folder: Path,
     *,
-    test_scores: Iterable[str] = (),
-    calibrations: Iterable[str | Path] = (),
+    test_scores: Sequence[str] = (),
+    calibrations: Sequence[str | Path] = (),
+    results: Sequence[str | Path] = (),
 ) -> None:
     """Write report.md, report.html, the figures with their data, and the results of each study.
 
     studies (Sequence[Study]): The studies of a storage; tables and figures leave out searches.
     folder (Path): The folder; made if needed.
-    test_scores (Iterable[str]): Scores on test sets for table 1, see `read_test_scores`.
-    calibrations (Iterable[str | Path]): Files of `spacy tabcnn calibration`.
+    test_scores (Sequence[str]): Scores on test sets for table 1, see `read_test_scores`.
+    calibrations (Sequence[str | Path]): Files of `spacy tabcnn calibration`.
+    results (Sequence[str | Path]): The files from which studies were read. One in the folder
+        stays as it is.
     RAISES (ImportError): If matplotlib is not installed.
     RAISES (OSError): If there is no such file, or a file cannot be written; old ones are kept.
     RAISES (ValueError): If test_scores or a file cannot be read, or a file would be replaced.
@@ -51,13 +54,16 @@ def write_report(
     sections = make_report(studies, read_test_scores(test_scores), reliability)
     with fill_folder(folder) as new:
         for study in studies:
-            save_results(study, new / f"{study.name}.jsonl")
+            name = f"{study.name}.jsonl"
+            if not any(is_same(folder / name, path) for path in results):
+                save_results(study, new / name)
         for section in sections:
             if isinstance(section, FigureSection):
                 _save_figure(section, new)
         (new / "report.md").write_text(to_markdown(sections), encoding="utf-8")
         (new / "report.html").write_text(to_html(sections, new), encoding="utf-8")
-        check_outputs([folder / path.name for path in new.iterdir()], calibrations)
+        inputs = [*calibrations, *results, *list_test_files(test_scores)]
+        check_outputs([folder / path.name for path in new.iterdir()], inputs)
 
 
 def _save_figure(figure: FigureSection, folder: Path) -> None:

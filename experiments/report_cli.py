@@ -65,7 +65,11 @@ def report_cli(
         studies = [*map(read_saved_study, results or ()), *studies]
         _check_names(studies)
         write_report(
-            studies, output, test_scores=test_scores or (), calibrations=calibrations or ()
+            studies,
+            output,
+            test_scores=test_scores or (),
+            calibrations=calibrations or (),
+            results=results or (),
         )
     except ImportError as err:
         msg.fail(

@@ -1,5 +1,6 @@
 """Annotation simulated on a corpus: documents that a model selects, against random ones."""
 
+import hashlib
 import io
 import json
 import random
@@ -8,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import spacy
 from spacy.cli._util import setup_gpu
@@ -30,6 +31,7 @@ from .training import score
 SELECTED, RANDOM = "selected", "random"
 STRATEGIES = (SELECTED, RANDOM)
 STEPS_FILE = "steps.json"
+SETTINGS_FILE = "settings.json"
 # The name of the number of words at a step, among the scores.
 WORDS = "words"
 
@@ -50,7 +52,8 @@ class SimulatedAnnotation:
     """Trains on more and more documents, which the model selects or which are drawn at random.
 
     The first documents are drawn at random by the seed, the same ones for both strategies. A run
-    that was stopped goes on with the step that it was at.
+    that was stopped goes on with the step that it was at, unless its settings or its corpora have
+    changed. `end` may grow by whole steps.
 
     config (Path): The config; its `paths.train` is the pool, which is annotated already.
     overrides (Mapping[str, object]): The settings that all runs change in it, by dotted name.
@@ -80,13 +83,13 @@ class SimulatedAnnotation:
         setup_gpu(self.gpu_id, silent=True)
         docs = list(read_docbin(self._find_pool(), Vocab()))
         folder = self.output / run.name
-        folder.mkdir(parents=True, exist_ok=True)
-        steps = read_steps(folder / STEPS_FILE)
+        numbers = self._count_documents(len(docs))
+        steps = self._read_own_steps(folder, numbers)
         order = draw_order(len(docs), run.seed)
         if not steps:
-            steps.append(self._train(folder, docs, order[: self.start], run.seed))
+            steps.append(self._train(folder, docs, order[: numbers[0]], run.seed))
             write_json(folder / STEPS_FILE, steps)
-        while len(steps[-1]["positions"]) < min(self.end, len(docs)):
+        while len(steps) < len(numbers):
             annotated = steps[-1]["positions"]
             positions = self._annotate_more(folder, docs, annotated, order, run)
             steps.append(self._train(folder, docs, positions, run.seed))
@@ -103,8 +106,37 @@ class SimulatedAnnotation:
         return RunScores(scores, {})
 
     def _find_pool(self) -> Path:
+        return Path(self._load_paths()["train"])
+
+    def _load_paths(self) -> dict[str, Any]:
         config = load_config(self.config, overrides=dict(self.overrides), interpolate=True)
-        return Path(config["paths"]["train"])
+        return dict(config["paths"])
+
+    def _count_documents(self, n_docs: int) -> list[int]:
+        """Return the number of documents at each step, given their number in the pool."""
+        end = min(self.end, n_docs)
+        return [*range(min(self.start, n_docs), end, self.step), end]
+
+    def _read_own_steps(self, folder: Path, numbers: Sequence[int]) -> list[Step]:
+        """Read the steps of a run. If they come from other settings, its folder is emptied."""
+        settings = self._describe()
+        steps = read_steps(folder / STEPS_FILE)[: len(numbers)]
+        found = [len(step["positions"]) for step in steps]
+        if found == numbers[: len(found)] and settings == _read_settings(folder):
+            return steps
+        shutil.rmtree(folder, ignore_errors=True)
+        write_json(folder / SETTINGS_FILE, settings)
+        return []
+
+    def _describe(self) -> dict[str, object]:
+        """Describe the origin of the scores. Files have their checksum in place of their path."""
+        contents: dict[str, str | None] = {}
+        for name, value in self._load_paths().items():
+            contents[name] = _describe_path(value)
+        config = load_config(self.config, overrides=dict(self.overrides), interpolate=False)
+        config.pop("paths")
+        text = config.to_str(interpolate=False)
+        return {"config": text, "paths": contents, "start": self.start, "step": self.step}
 
     def _annotate_more(
         self,
@@ -153,6 +185,24 @@ def draw_order(n_docs: int, seed: int) -> list[int]:
     order = list(range(n_docs))
     random.Random(seed).shuffle(order)
     return order
+
+
+def _describe_path(value: object) -> str | None:
+    """Return the checksum of a file, or the last name of another path; None for no path."""
+    if value is None:
+        return None
+    path = Path(str(value))
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    return path.name
+
+
+def _read_settings(folder: Path) -> object:
+    """Read the settings of the steps in a folder; None if there are none."""
+    path = folder / SETTINGS_FILE
+    if not path.is_file():
+        return None
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def read_steps(path: Path) -> list[Step]:

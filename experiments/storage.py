@@ -1,6 +1,7 @@
 """The storage of studies: a database with Optuna's studies. A study has a trial for each run."""
 
 import json
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,8 +13,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, event
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from .grid import Run
 from .results import RunResult, StudySettings, read_run, read_saved_results
@@ -41,7 +42,7 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
     heartbeat (int): Seconds between two signs of life of a worker, the same in all processes.
     RETURNS (RDBStorage): The storage.
     RAISES (OSError): If an SQLite file cannot be opened.
-    RAISES (ValueError): If an SQLite file is damaged.
+    RAISES (ValueError): If an SQLite file is damaged, or a database has no driver.
     """
     url = str(url)
     if "://" not in url:
@@ -72,16 +73,19 @@ def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
 def check_storage(url: str | Path) -> None:
     """Check an SQLite file, so that a cut or damaged one is neither read in part nor written to.
 
-    A file that does not exist, or an empty one, becomes a new storage. Other databases are not
-    checked.
+    A file that does not exist, or an empty one, becomes a new storage. Of another database, only
+    the driver is checked.
 
     url (str | Path): See `open_storage`.
     RAISES (OSError): If the file cannot be read.
-    RAISES (ValueError): If it is damaged.
+    RAISES (ValueError): If it is damaged, or the database has no driver.
     """
     name = str(url).removeprefix(SQLITE_FILE)
+    if "://" in name:
+        _check_driver(name)
+        return
     path = Path(name)
-    if "://" in name or not path.exists() or (path.is_file() and not path.stat().st_size):
+    if not path.exists() or (path.is_file() and not path.stat().st_size):
         return
     with path.open("rb") as file_:
         is_database = file_.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
@@ -96,9 +100,33 @@ def check_storage(url: str | Path) -> None:
         )
 
 
+def _check_driver(url: str) -> None:
+    """Check that the driver of a database is installed."""
+    try:
+        make_url(url).get_dialect().import_dbapi()
+    except (ArgumentError, ImportError, ValueError) as err:
+        raise ValueError(
+            f"{hide_password(url)}: the database cannot be opened ({err}). Install its driver, for "
+            "example `pip install psycopg` for postgresql://, correct the URL, or name an SQLite "
+            "file"
+        ) from err
+
+
+def hide_password(storage: str | Path) -> str:
+    """Return the path or URL of a storage for a message, without its password.
+
+    storage (str | Path): The path or URL.
+    RETURNS (str): The same with "***" as the password.
+    """
+    # Up to the last @: an unescaped one may be part of the password.
+    text = re.sub(r"(://[^:/@]*:).+@", r"\1***@", str(storage))
+    return re.sub(r"([?&]password=)[^&]*", r"\1***", text)
+
+
 def _find_damages(path: Path) -> list[str]:
     """Find the damages of an SQLite file."""
-    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=60)
+    # Not read-only: with the journal of a process that was killed, SQLite restores the file first.
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=rw", uri=True, timeout=60)
     try:
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         if path.stat().st_size % page_size:
@@ -124,8 +152,9 @@ def describe_error(storage: str | Path, error: Exception) -> str:
     """
     cause = getattr(error, "orig", None) or error
     return (
-        f"{storage}: the storage cannot be used ({cause}). If it is a file, check that it is on a "
-        "local disk, complete, and can be written; if it is a database, that it can be reached"
+        f"{hide_password(storage)}: the storage cannot be used ({cause}). If it is a file, check "
+        "that it is on a local disk, complete, and can be written; if it is a database, that it "
+        "can be reached"
     )
 
 
@@ -168,8 +197,9 @@ def open_study(
     new = cast(StudySettings, json.loads(json.dumps(settings)))
     if changed := _list_changes(old, new):
         raise ValueError(
-            f"the study {name!r} has been run with another {' and '.join(changed)}. "
-            "Its scores would not be comparable: choose another --name for the new study"
+            f"the study {name!r} has been run with another {' and '.join(changed)}. Its scores "
+            "would not be comparable: choose another STORAGE or, if the command has it, another "
+            "--name for the new study"
         )
     systems = {**old.get("systems", {}), **new.get("systems", {})}
     study.set_user_attr("settings", {**old, **new, "systems": systems})
@@ -249,18 +279,28 @@ def _read_result(run: Run, trial: FrozenTrial) -> RunResult:
     return result._replace(scores=attributes["scores"], counts=attributes["counts"])
 
 
-def add_results(url: str | Path, name: str, path: Path) -> int:
+def add_results(url: str | Path, name: str, path: Path, *, settings: StudySettings) -> int:
     """Add the runs of a file to a study, so that they are not computed again.
 
     url (str | Path): See `open_storage`.
     name (str): The name of the study.
     path (Path): A file that `results.save_results` wrote.
+    settings (StudySettings): The settings of the command. Nothing is stored if they differ from the
+        settings of the study or of the file.
     RETURNS (int): Number of runs that were new to the study.
     RAISES (OSError): If there is no such file.
     RAISES (ValueError): If it cannot be read, or comes from other settings than the study.
     """
-    settings, records = read_saved_results(path)
-    study = open_study(open_storage(url), name, settings=settings)
+    found, records = read_saved_results(path)
+    if changed := _list_changes(settings, found):
+        raise ValueError(
+            f"{path}: its runs come from another {' and '.join(changed)} than the runs of this "
+            "command, so their scores are not comparable. Leave the file out, or repeat its "
+            "settings"
+        )
+    storage = open_storage(url)
+    open_study(storage, name, settings=settings)
+    study = open_study(storage, name, settings=found)
     trials = get_run_trials(study)
     n_added = 0
     for run, record in records.items():

@@ -6,17 +6,19 @@ Optuna's GridSampler does not serve: it numbers its runs within one grid, so it 
 finished runs again when a grid grows, and running ones when the queue is empty.
 """
 
+import gc
 import os
 import socket
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from threading import Event, Thread
 from typing import Protocol, runtime_checkable
 
 import optuna
@@ -26,7 +28,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .grid import Overrides, Run, SearchSpace, suggest
 from .progress import StudyProgress, get_state, measure_progress
-from .results import RunScores, StudySettings, read_run
+from .results import RunRecord, RunScores, StudySettings, read_run
 from .storage import (
     HEARTBEAT,
     SAMPLERS,
@@ -61,9 +63,10 @@ def run_study(
 ) -> StudyProgress:
     """Compute the runs of a study that are not complete, and wait for those that others compute.
 
-    Complete runs stay as they are. Runs are computed again if their worker died; runs that failed
-    with an error are computed again once a call. Waiting runs of an earlier call that are not among
-    `runs` are withdrawn. The same call on several machines shares the work between them.
+    Complete runs stay as they are. Runs are computed again, with the settings that the sampler
+    chose, if their worker died; runs that failed with an error are computed again once a call.
+    Waiting runs of an earlier call that are not among `runs` are withdrawn. The same call on
+    several machines shares the work between them.
 
     url (str | Path): See `open_storage`.
     name (str): The name of the study.
@@ -83,7 +86,7 @@ def run_study(
     study = open_study(storage, name, settings=settings or {}, sampler=sampler)
     _withdraw(storage, study, runs)
     _enqueue(study, runs, get_run_trials(study), with_errors=True)
-    workers = _Workers(n_workers, (url, name, train, dict(space or {}), sampler, heartbeat))
+    workers = _Workers(n_workers, (url, name, runs, train, dict(space or {}), sampler, heartbeat))
     try:
         return _supervise(study, runs, workers, _Reporter(report), heartbeat=heartbeat)
     finally:
@@ -212,13 +215,16 @@ def _describe_failures(trials: Mapping[Run, FrozenTrial], runs: Iterable[Run]) -
 def work(
     url: str | Path,
     name: str,
+    runs: Sequence[Run],
     train: Train,
     space: SearchSpace,
     sampler: str,
     heartbeat: int,
     number: int = 0,
 ) -> None:
-    """Compute waiting runs until there are none, or until the parent process has ended.
+    """Compute those of some runs that are waiting, or until the parent process has ended.
+
+    Waiting runs of other commands stay in the queue: only their command has their configs.
 
     The arguments are the arguments of `run_study`, and the number of this worker on its machine.
     """
@@ -227,49 +233,122 @@ def work(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, heartbeat=heartbeat)
     study = optuna.load_study(study_name=name, storage=storage, sampler=SAMPLERS[sampler]())
-    compute = partial(_compute, study=study, storage=storage, train=train, space=space)
+    own = set(runs)
     parent = parent_process()
-    while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        if parent is not None and not parent.is_alive():
+    while parent is None or parent.is_alive():
+        trial = _claim(storage, study, own)
+        if trial is None:
             return
-        study.optimize(compute, n_trials=1, catch=(Exception,), gc_after_trial=True)
+        with _signs_of_life(storage, trial, heartbeat):
+            _compute(trial, study=study, train=train, space=space)
+        gc.collect()
 
 
-def _compute(
-    trial: optuna.Trial,
-    *,
-    study: optuna.Study,
-    storage: RDBStorage,
-    train: Train,
-    space: SearchSpace,
-) -> float:
-    """Compute the run of a trial, and write its scores or its error into the trial."""
-    # Only a trial with a heartbeat can be found dead. Optuna's own first one may come later.
+def _claim(storage: RDBStorage, study: optuna.Study, runs: Collection[Run]) -> optuna.Trial | None:
+    """Take the first of some runs that is waiting. `Study.ask` would take any waiting trial."""
+    for waiting in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        if read_run(waiting.user_attrs) not in runs:
+            continue
+        trial_id = waiting._trial_id
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # withdrawn
+            if storage.set_trial_state_values(trial_id, state=TrialState.RUNNING):
+                return optuna.Trial(study, trial_id)
+    return None
+
+
+@contextmanager
+def _signs_of_life(storage: RDBStorage, trial: optuna.Trial, heartbeat: int) -> Iterator[None]:
+    """Record heartbeats of a trial within a block, and the minutes of its run so far."""
+    start = time.monotonic()
+    ended = Event()
+    # Only a trial with a heartbeat can be found dead.
     storage.record_heartbeat(trial._trial_id)
+
+    def record() -> None:
+        while not ended.wait(heartbeat):
+            storage.record_heartbeat(trial._trial_id)
+            with suppress(optuna.exceptions.UpdateFinishedTrialError):  # it was found dead
+                trial.set_user_attr("minutes", _measure_minutes(start))
+
+    thread = Thread(target=record, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _compute(trial: optuna.Trial, *, study: optuna.Study, train: Train, space: SearchSpace) -> None:
+    """Compute the run of a trial, and write its scores or its error into the trial."""
     trial.set_user_attr("worker", f"{socket.gethostname()}:{os.getpid()}")
     run = read_run(trial.user_attrs)
     if run is None or _has_twin(study, trial, run):
-        raise optuna.TrialPruned  # another worker was faster
+        study.tell(trial, state=TrialState.PRUNED)  # another worker was faster
+        return
     start = time.monotonic()
     try:
         overrides = suggest(trial, space)
         trial.set_user_attr("overrides", overrides)
         outcome = train(run, overrides)
     except Exception as error:
-        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        with suppress(optuna.exceptions.UpdateFinishedTrialError):  # it was found dead before
+            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        return
+    except KeyboardInterrupt:
+        study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
         raise
-    trial.set_user_attr("minutes", (time.monotonic() - start) / 60)
-    trial.set_user_attr("scores", outcome.scores)
-    trial.set_user_attr("counts", outcome.counts)
-    return get_objective(outcome.scores)
+    record: RunRecord = {
+        "run": run.to_dict(),
+        "overrides": overrides,
+        "minutes": _measure_minutes(start) + _sum_lost_minutes(study, trial, run),
+        "scores": outcome.scores,
+        "counts": outcome.counts,
+    }
+    _finish(study, trial, record)
+
+
+def _finish(study: optuna.Study, trial: optuna.Trial, record: RunRecord) -> None:
+    """Write the result of a run into its trial, or into a new one if it was found dead."""
+    value = get_objective(record["scores"])
+    try:
+        for key, content in record.items():
+            trial.set_user_attr(key, content)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        # Its machine slept or did not reach the storage. The result is as good as any other.
+        finished = optuna.trial.create_trial(
+            value=value,
+            params=trial.params,
+            distributions=trial.distributions,
+            user_attrs=dict(record),
+        )
+        study.add_trial(finished)
+        return
+    study.tell(trial, value)
+
+
+def _measure_minutes(start: float) -> float:
+    return (time.monotonic() - start) / 60
+
+
+def _sum_lost_minutes(study: optuna.Study, trial: optuna.Trial, run: Run) -> float:
+    """Sum the minutes of the earlier workers of a run that died, up to their last sign of life."""
+    minutes = 0.0
+    for other in study.get_trials(deepcopy=False, states=(TrialState.FAIL,)):
+        is_dead = other.number < trial.number and "error" not in other.user_attrs
+        if is_dead and read_run(other.user_attrs) == run:
+            minutes += other.user_attrs.get("minutes", 0.0)
+    return minutes
 
 
 def _has_twin(study: optuna.Study, trial: optuna.Trial, run: Run) -> bool:
-    """Whether an earlier trial is of the same run. Two commands that start together may both queue
-    a run."""
+    """Whether a run is complete, or an earlier trial is of the same run. Two commands that start
+    together may both queue a run, and a worker that seemed dead may have finished it."""
     states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
     for other in study.get_trials(deepcopy=False, states=states):
-        if other.number < trial.number and read_run(other.user_attrs) == run:
+        counts = other.state == TrialState.COMPLETE or other.number < trial.number
+        if counts and read_run(other.user_attrs) == run:
             return True
     return False
 
@@ -294,7 +373,8 @@ def _requeue(
     again = _enqueue(study, [run for run in runs if n_retries[run] < MAX_RETRIES], trials)
     if not again:
         return trials
-    n_retries.update(again)
+    # The others are without a trial: another command has withdrawn them.
+    n_retries.update(run for run in again if run in trials)
     return get_run_trials(study)
 
 
@@ -310,9 +390,18 @@ def _enqueue(
     queued = []
     for run in runs:
         if run not in trials or _is_to_repeat(trials[run], with_errors):
-            study.enqueue_trial({}, user_attrs={"run": run.to_dict()})
+            settings = _read_own_settings(trials.get(run))
+            study.enqueue_trial(settings, user_attrs={"run": run.to_dict()})
             queued.append(run)
     return queued
+
+
+def _read_own_settings(trial: FrozenTrial | None) -> dict[str, object]:
+    """Read the settings that the sampler of a search chose for a run whose worker died. After an
+    error it chooses others: the settings may be the cause."""
+    if trial is None or "error" in trial.user_attrs:
+        return {}
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 def _is_to_repeat(trial: FrozenTrial, with_errors: bool) -> bool:

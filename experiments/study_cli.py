@@ -1,6 +1,5 @@
 """`python -m experiments study`: grids of training runs, and searches for hyper-parameters."""
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,16 @@ from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config
 from wasabi import msg
 
-from .grid import Overrides, Run, SearchSpace, check_space, make_grid, make_search, parse_layers
+from .grid import (
+    Overrides,
+    Run,
+    SearchSpace,
+    check_name,
+    check_space,
+    make_grid,
+    make_search,
+    parse_layers,
+)
 from .results import RunResult
 
 _STATES = {"both": (True, False), "frozen": (True,), "updated": (False,)}
@@ -106,6 +114,8 @@ def study_cli(
         )
     overrides: Overrides = parse_config_overrides(ctx.args)
     try:
+        check_name(name, "--name")
+        training.check_gpu(gpu_id)
         storages.check_storage(storage)
         configs = _parse_systems(systems)
         choices = _read_space(space, configs)
@@ -116,8 +126,11 @@ def study_cli(
             runs = make_grid(configs, layers=layer_numbers, states=states, seeds=seed_numbers)
         else:
             runs = make_search(next(iter(configs)), n_trials=trials)
+        chosen_sampler = _check(sampler, "--sampler", storages.SAMPLERS)
+        settings = training.describe(configs, overrides, corpus=corpus)
         if results is not None:
-            msg.info(f"{storages.add_results(storage, name, results)} runs from {results}")
+            n_added = storages.add_results(storage, name, results, settings=settings)
+            msg.info(f"{n_added} runs from {results}")
         progress = study.run_study(
             storage,
             name,
@@ -131,9 +144,9 @@ def study_cli(
                 gpu_id=gpu_id,
                 n_workers=workers,
             ),
-            settings=training.describe(configs, overrides, corpus=corpus),
+            settings=settings,
             space=choices,
-            sampler=_check(sampler, "--sampler", storages.SAMPLERS),
+            sampler=chosen_sampler,
             n_workers=workers,
             report=msg.info,
         )
@@ -149,17 +162,24 @@ def study_cli(
             f"Logs: {output / name}. The same command tries again.",
             exits=1,
         )
-    msg.good(f"{progress.n_complete} runs in the study {name!r} of {os.fspath(storage)}")
+    where = storages.hide_password(storage)
+    msg.good(f"{progress.n_complete} runs in the study {name!r} of {where}")
 
 
 def _parse_systems(texts: list[str]) -> dict[str, Path]:
-    systems = {}
+    systems: dict[str, Path] = {}
     for text in texts:
         name, separator, path = text.partition("=")
-        if not separator or not name or not path or "/" in name or os.sep in name:
+        if not separator or not path:
             raise ValueError(
                 f"--system is {text!r}; expected NAME=CONFIG, for example "
                 "TabERT=configs/conll04_tabert.cfg"
+            )
+        check_name(name, "the name of --system")
+        if name in systems:
+            raise ValueError(
+                f"--system names {name!r} twice, for {systems[name]} and {path}. Give each config "
+                "a name of its own"
             )
         systems[name] = Path(path)
     return systems
@@ -173,8 +193,11 @@ def _read_space(path: Path | None, configs: Mapping[str, Path]) -> SearchSpace |
         raise ValueError(
             f"--space searches for one system; expected one --system instead of {len(configs)}"
         )
-    space: SearchSpace = srsly.read_json(path)
-    check_space(space)
+    try:
+        space: SearchSpace = srsly.read_json(path)
+        check_space(space)
+    except ValueError as err:
+        raise ValueError(f"{path}: {err}") from err
     return space
 
 

@@ -36,11 +36,13 @@ class Corruption(NamedTuple):
     """The errors in a document.
 
     doc (Doc): The document with wrong labels.
+    n_errors (int): The number of labels that were corrupted.
     entities (set[Boundaries]): The boundaries of the wrong entities, before and after.
     relations (set[frozenset[Boundaries]]): The arguments of the wrong relations.
     """
 
     doc: Doc
+    n_errors: int
     entities: set[Boundaries]
     relations: set[frozenset[Boundaries]]
 
@@ -140,7 +142,7 @@ class SuspectSearch:
         scores = dict(found["mean"])
         for cut in CUTS:
             scores[f"precision@{cut}"] = sum(hits[:cut]) / max(len(hits[:cut]), 1)
-        n_errors = sum(len(errors.entities) + len(errors.relations) for errors in corrupted)
+        n_errors = sum(errors.n_errors for errors in corrupted)
         return RunScores({**scores, "errors": float(n_errors)}, {})
 
 
@@ -182,7 +184,7 @@ class _Corrupter:
         for key in touched:
             if key in self.spans:
                 entities.add(after[self.spans[key][:2]])
-        return Corruption(doc, entities, relations)
+        return Corruption(doc, len(wrong), entities, relations)
 
     def _corrupt_entity(self, key: Boundaries) -> None:
         start, end, label = self.spans[key]

@@ -91,8 +91,8 @@ def _make_layer_table(
         cells,
         [
             note,
-            "CoNLL04, in percent, with the standard deviation over seeds. "
-            f"{NONE}: not run, or not in the paper.",
+            "Micro F1 in percent, with the standard deviation over seeds; CoNLL04 unless a row "
+            f"says otherwise. {NONE}: not run, or not in the paper.",
         ],
     )
 

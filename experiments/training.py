@@ -124,6 +124,20 @@ class SpacyTrain:
         return load_config(path, overrides={**self.overrides, **own, **chosen}, interpolate=False)
 
 
+def check_gpu(gpu_id: int) -> None:
+    """Check that a GPU exists.
+
+    gpu_id (int): The GPU, or -1 for the CPU.
+    RAISES (ValueError): If there is none of this number.
+    """
+    n_gpus = torch.cuda.device_count()
+    if gpu_id >= n_gpus:
+        raise ValueError(
+            f"--gpu-id is {gpu_id}, and torch finds {n_gpus} GPUs here, from 0 on. Name one of "
+            "them, or -1 for the CPU"
+        )
+
+
 @contextmanager
 def _share_cores(n_workers: int) -> Iterator[None]:
     """Divide torch's threads between the processes on this machine."""

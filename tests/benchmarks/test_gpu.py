@@ -8,6 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from benchmarks import gpu
+from benchmarks.pipelines import find_transformer
+
+from ..conftest import ROOT
 
 
 @pytest.fixture
@@ -47,6 +50,20 @@ def test_tables(run):
     assert rows[0]["batch"] == 4
     assert rows[0][gpu.OF_BARE] > 0.0
     assert report["headline"]["step, times the bare encoder, float32"] > 0.0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_nothing_is_measured_from_the_cache_of_a_frozen_encoder(run, monkeypatch):
+    sizes = []
+
+    def measure(nlp, *arguments):
+        shim = find_transformer(nlp).model.layers[0].shims[0]
+        sizes.append(shim.cache_size)
+
+    for name in ("measure_prediction", "measure_training", "measure_waits"):
+        monkeypatch.setattr(gpu, name, measure)
+    run("--no-head", "--config", ROOT / "configs" / "conll04_table_sequence.cfg")
+    assert sizes == [0, 0, 0]
 
 
 @pytest.mark.parametrize("before", ["false", None])

@@ -1,8 +1,22 @@
 """The benchmark of all systems."""
 
-import pytest
+from functools import partial
 
-from benchmarks.systems import SYSTEMS, list_configs, make_sentence, systems_cli
+import pytest
+import spacy
+
+from benchmarks.pipelines import read_corpus
+from benchmarks.reference import find_encoder, recorded
+from benchmarks.systems import (
+    SYSTEMS,
+    copy_sentences,
+    count_predicted,
+    list_configs,
+    make_sentence,
+    make_system,
+    systems_cli,
+    train_batches,
+)
 from experiments.results import SYSTEMS as REPORTED
 from spacy_tabcnn.relations import get_relations, has_relations
 
@@ -26,6 +40,49 @@ def test_the_command_reports_time_and_memory(
     assert all(times[name] > 0 for name in ("step, ms", "step/encoder", "pipe/encoder"))
     assert set(peaks) == {"system", "n = 9, MiB"}
     assert saved["headline"]["A, step/encoder"] == times["step/encoder"]
+
+
+def make(system, tiny_encoder, tiny_corpus):
+    config = ROOT / "configs" / f"conll04_{system}.cfg"
+    return make_system(config, str(tiny_encoder), tiny_corpus)
+
+
+def test_a_frozen_encoder_computes_each_step_and_each_prediction(tiny_encoder, tiny_corpus):
+    trainee = make("table_sequence", tiny_encoder, tiny_corpus)
+    docs = read_corpus(tiny_corpus)[:4]
+    for run in (
+        partial(train_batches, trainee, [docs]),
+        partial(count_predicted, trainee.nlp, docs),
+    ):
+        for _ in range(2):
+            with recorded(find_encoder(trainee.nlp)) as batches:
+                run()
+            assert sum(len(batch.input_ids) for batch in batches) == 4
+
+
+def test_systems_train_at_their_full_rate(tiny_encoder, tiny_corpus):
+    trainee = make("tabert", tiny_encoder, tiny_corpus)
+    before = trainee.optimizer.learn_rate, trainee.optimizer.head_learn_rate
+    train_batches(trainee, [read_corpus(tiny_corpus)[:2]])
+    assert before == (5e-5, 1e-3)
+    assert (trainee.optimizer.learn_rate, trainee.optimizer.head_learn_rate) == before
+
+
+def test_schedules_of_another_form_are_stepped(tiny_encoder, tiny_corpus):
+    trainee = make("tabert", tiny_encoder, tiny_corpus)
+    trainee.optimizer.schedules = {"learn_rate": iter([0.5, 0.25])}
+    train_batches(trainee, [read_corpus(tiny_corpus)[:2]] * 2)
+    assert trainee.optimizer.learn_rate == 0.25
+
+
+def test_sentences_are_those_of_the_corpus(vocab, make_doc):
+    doc = make_doc("Ada lives . Bob works .")
+    nlp = spacy.blank("en", vocab=vocab)
+    (copy,) = copy_sentences(nlp, [doc])
+    assert [len(sent) for sent in copy.sents] == [6]
+    doc[3].is_sent_start = True
+    (copy,) = copy_sentences(nlp, [doc])
+    assert [len(sent) for sent in copy.sents] == [3, 3]
 
 
 def test_all_systems_of_the_report_are_measured():

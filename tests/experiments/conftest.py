@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner, Result
 
-from experiments.grid import Run, make_grid
+from experiments.grid import Run, SearchSpace, make_grid
 from spacy_tabcnn.evaluation.calibration import Calibration, calibrate
 
 from .fakes import FakeTrain
 
 if TYPE_CHECKING:
     from optuna import Study
+
+    from experiments.study import Train
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +70,21 @@ def queue(url: Path) -> Callable[[Sequence[Run]], "Study"]:
 
 
 @pytest.fixture
-def compute(url: Path, train: FakeTrain) -> Callable[[], None]:
-    """Compute what is waiting within this process."""
+def compute(url: Path, train: FakeTrain) -> Callable[..., None]:
+    """Compute what is waiting within this process, as the worker of a command with these runs does
+    it; without runs, of a command with all of them."""
+    from experiments.storage import get_run_trials, open_storage, open_study
     from experiments.study import work
 
-    return lambda: work(url, "layers", train, {}, "tpe", 1)
+    def run(
+        runs: Sequence[Run] | None = None,
+        *,
+        train: "Train" = train,
+        space: SearchSpace | None = None,
+        sampler: str = "tpe",
+    ) -> None:
+        if runs is None:
+            runs = list(get_run_trials(open_study(open_storage(url, heartbeat=1), "layers")))
+        work(url, "layers", runs, train, space or {}, sampler, 1)
+
+    return run

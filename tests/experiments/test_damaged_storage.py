@@ -1,5 +1,8 @@
 """Storages that a full disk or a wrong copy has damaged."""
 
+import subprocess
+import sys
+
 import pytest
 
 from experiments.storage import list_studies, open_storage
@@ -31,6 +34,23 @@ def test_a_storage_with_bytes_of_other_files_is_refused(storage):
     storage.write_bytes(data)
     with pytest.raises(ValueError, match=r"study\.db: this storage is damaged"):
         open_storage(storage)
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("CREATE TABLE half AS SELECT zeroblob(1000000)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_storage_whose_command_was_killed_while_it_wrote_is_restored(storage):
+    subprocess.run([sys.executable, "-c", KILLED, storage])
+    assert storage.with_name("study.db-journal").exists()
+    assert list_studies(storage) == ["layers"]
+    assert not storage.with_name("study.db-journal").exists()
 
 
 def test_another_file_is_no_storage(tmp_path):

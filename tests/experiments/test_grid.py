@@ -9,6 +9,7 @@ from thinc.api import Config
 
 from experiments.grid import (
     Run,
+    check_name,
     check_space,
     make_grid,
     make_overrides,
@@ -126,8 +127,30 @@ def test_the_shipped_search_space_names_settings_of_the_shipped_config():
 
 
 @pytest.mark.parametrize(
-    "values", [3, [1, 2], {"low": 1}, {"choices": []}, {"choices": 3}, {"low": 1, "up": 2}]
+    "values",
+    [
+        3,
+        [1, 2],
+        {"low": 1},
+        {"choices": []},
+        {"choices": 3},
+        {"low": 1, "up": 2},
+        {"low": 2, "high": 1},
+        {"low": "a", "high": 1},
+    ],
 )
 def test_a_search_space_that_cannot_be_read(values):
     with pytest.raises(ValueError, match=r"the search space of training\.dropout"):
         check_space({"training.dropout": values})
+
+
+@pytest.mark.parametrize("space", [[1], {}, None])
+def test_a_search_space_of_another_form(space):
+    with pytest.raises(ValueError, match="expected an object with a range or choices"):
+        check_space(space)
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b"])
+def test_names_that_cannot_name_a_file(name):
+    with pytest.raises(ValueError, match=r"--name is .* expected a name"):
+        check_name(name, "--name")

@@ -1,6 +1,7 @@
 """The simulated annotation and the search for corrupted labels, on a tiny corpus."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import spacy
@@ -15,7 +16,7 @@ from experiments.selection import (
     read_steps,
 )
 from experiments.suspects import SuspectSearch, corrupt, is_hit
-from spacy_tabcnn.corpora.docbin import read_docbin
+from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 from spacy_tabcnn.evaluation.errors import ErrorFinding
 from spacy_tabcnn.evaluation.items import entity_items, relation_items
 from spacy_tabcnn.evaluation.suspects import Suspect
@@ -70,6 +71,43 @@ def test_a_stopped_run_goes_on(simulation):
     assert resumed == expected.scores
 
 
+def count_steps(simulation, run):
+    """The numbers of documents at each step, and how many of these steps are trained anew."""
+    trained = []
+
+    def train(folder, docs, positions, seed):
+        trained.append(len(positions))
+        return {"positions": list(positions), "scores": {"ents_f": 0.5}}
+
+    simulation._train = train
+    scores = simulation(run, {}).scores
+    numbers = [int(name.removeprefix("words@")) for name in scores if name.startswith("words@")]
+    return numbers, len(trained)
+
+
+def test_steps_of_other_settings_are_computed_anew(simulation, tiny_corpus, tmp_path):
+    run, output = Run("random", 1), tmp_path / "work"
+    pool = tmp_path / "copy.spacy"
+    pool.write_bytes(tiny_corpus.read_bytes())
+    other_place = {**simulation.overrides, "paths.train": str(pool)}
+    other_config = {**other_place, "training.dropout": 0.4}
+    first = replace(simulation, output=output)
+    assert count_steps(first, run) == ([4, 7, 9], 3)
+    assert count_steps(replace(first, overrides=other_place), run) == ([4, 7, 9], 0)
+    assert count_steps(replace(first, overrides=other_config), run) == ([4, 7, 9], 3)
+    assert count_steps(replace(first, step=2), run) == ([4, 6, 8, 9], 4)
+    write_docbin(pool, list(read_docbin(pool, spacy.blank("en").vocab))[:8])
+    assert count_steps(replace(first, overrides=other_place), run) == ([4, 7, 8], 3)
+
+
+def test_the_end_may_change(simulation, tmp_path):
+    run, first = Run("random", 1), replace(simulation, output=tmp_path, end=7)
+    assert count_steps(first, run) == ([4, 7], 2)
+    assert count_steps(replace(first, end=10), run) == ([4, 7, 10], 1)
+    assert count_steps(first, run) == ([4, 7], 0)
+    assert count_steps(replace(first, end=9), run) == ([4, 7, 9], 3)
+
+
 def test_curves_are_averaged_over_seeds():
     results = []
     for seed, value in ((1, 0.4), (2, 0.6)):
@@ -95,6 +133,7 @@ def test_a_share_of_the_labels_is_corrupted(docs):
             assert relation_items(doc).keys() == relation_items(errors.doc).keys()
         assert errors.doc.text == doc.text
     assert 0 < n_changed <= round(0.2 * n_labels)
+    assert sum(errors.n_errors for errors in found) == round(0.2 * n_labels)
 
 
 def test_the_seed_decides_on_the_errors(docs):
@@ -150,9 +189,14 @@ def test_the_command_saves_results_and_does_not_compute_again(
     assert sorted(runs) == ["random-seed1", "selected-seed1", "suspects-seed1"]
     result = run_experiments(*arguments, "--start", 20)
     assert result.exit_code == 1 and "has been run with another" in result.output
+    assert "choose another STORAGE" in " ".join(result.output.split())
 
 
 def test_an_unknown_part_is_a_message(run_experiments, tiny_config, tmp_path):
     arguments = (tmp_path / "loop.db", tmp_path / "out", "--config", tiny_config)
     result = run_experiments("loop", *arguments, "--part", "none")
     assert result.exit_code == 1 and "expected both, selection, suspects" in result.output
+    result = run_experiments("loop", *arguments, "--start", 600)
+    assert result.exit_code == 1 and "expected a larger --end" in result.output
+    result = run_experiments("loop", *arguments, "--gpu-id", 99)
+    assert result.exit_code == 1 and "--gpu-id is 99" in result.output

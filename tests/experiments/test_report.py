@@ -33,6 +33,7 @@ from experiments.sections import ListSection, TableSection
 from experiments.tables import make_corpus_table, make_layer_tables, make_test_table
 
 from ..browser import SCHEMES, WIDTHS, check_page, open_file
+from ..conftest import ROOT
 from .fakes import make_counts, make_scores
 
 CONFIG = """
@@ -69,6 +70,7 @@ total_steps = null
 [training.optimizer.head_learn_rate]
 rate = 1e-3
 """
+SHIPPED = sorted((ROOT / "docs" / "report").glob("*.jsonl"))
 COUNTS = {"sentences": 922, "entity_types": 4, "relation_types": 5}
 
 
@@ -193,6 +195,8 @@ def test_the_papers_numbers_are_in_its_tables_without_any_study():
     assert list(tables[0].header[3:]) == ["0", "1", "2", "4", "6", "8", "10", "12"]
     assert len(tables[0].rows) == len(tables[1].rows) == 6
     assert tables[2].rows == []
+    assert "CoNLL04 unless a row says otherwise" in tables[0].notes[1]
+    assert tables[0].notes[1].startswith("Micro F1 in percent")
 
 
 def test_ours_stand_below_the_papers(make_study):
@@ -261,6 +265,22 @@ def test_test_scores_of_another_kind(tmp_path):
         read_test_scores([f"ADE/TabERT/minilm={tmp_path}/test.json"])
 
 
+@pytest.mark.parametrize("text", ["[1]", '{"ents_f": 0.', '{"ents_f": [1]}'])
+def test_test_scores_that_are_damaged(tmp_path, text):
+    (tmp_path / "test.json").write_text(text)
+    with pytest.raises(ValueError, match=r"test\.json: cannot be read"):
+        read_test_scores([f"CoNLL04/TabERT/minilm={tmp_path}/test.json"])
+
+
+def test_test_scores_of_one_system_twice(tmp_path):
+    for seed in (1, 2):
+        scores = {f"{measure}_f": 0.5 for measure in MEASURES.values()}
+        (tmp_path / f"test{seed}.json").write_text(json.dumps(scores))
+    texts = [f"CoNLL04/TabERT/minilm={tmp_path}/test{seed}.json" for seed in (1, 2)]
+    with pytest.raises(ValueError, match=r"test2\.json' are of a system that has scores already"):
+        read_test_scores(texts)
+
+
 def test_sizes_of_corpora(make_study):
     table = make_corpus_table([make_study()])
     assert find_rows(table, "CoNLL04") == [
@@ -294,6 +314,18 @@ def test_epochs_of_a_config_that_counts_its_steps(make_study):
     settings = {**study.settings, "systems": {"TabERT-CNN": text}}
     table = make_parameter_table([study._replace(settings=settings)])
     assert table.rows[-1][-1] == "12"
+
+
+@pytest.mark.parametrize(
+    "end, epochs", [("\n[vars]\nsteps = 348\n", "3"), ("", "–"), ("\n[paths]\nx = 1\n", "–")]
+)
+def test_hyper_parameters_that_are_variables(make_study, end, epochs):
+    study = make_study(systems=["TabERT-CNN"])
+    text = study.settings["systems"]["TabERT-CNN"].replace("3480", "${vars.steps}")
+    text = text.replace("[components.transformer]", "[components.transformer]\nx = ${paths.x}")
+    settings = {**study.settings, "systems": {"TabERT-CNN": text + end}}
+    table = make_parameter_table([study._replace(settings=settings)])
+    assert (table.rows[3][-1], table.rows[-1][-1]) == ("8", epochs)
 
 
 def test_what_is_missing_is_said(make_study):
@@ -417,6 +449,34 @@ def test_a_saved_study_is_the_study_without_unfinished_runs(folder, tmp_path):
     assert len(study.results) == len(study.complete) == 6
     write_report([study], tmp_path)
     assert (tmp_path / "layers.jsonl").read_bytes() == (folder / "layers.jsonl").read_bytes()
+
+
+def test_the_files_of_results_are_not_replaced(folder, tmp_path):
+    path = tmp_path / "earlier.jsonl"
+    path.write_text((folder / "layers.jsonl").read_text().rstrip("\n"))
+    before = path.read_bytes()
+    study = read_saved_study(path)
+    write_report([study], tmp_path, results=[path])
+    assert path.read_bytes() == before and (tmp_path / "report.md").exists()
+    other = study._replace(name="other")
+    (tmp_path / "other.jsonl").hardlink_to(path)
+    write_report([other], tmp_path, results=[path])
+    assert path.read_bytes() == before
+
+
+def test_the_files_of_test_scores_are_not_replaced(folder, tmp_path):
+    path = tmp_path / "figure2.json"
+    path.write_text(json.dumps({f"{measure}_f": 0.5 for measure in MEASURES.values()}))
+    study = read_saved_study(folder / "layers.jsonl")
+    with pytest.raises(ValueError, match=r"figure2\.json: is the input too"):
+        write_report([study], tmp_path, test_scores=[f"CoNLL04/TabERT/minilm={path}"])
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_results_have_other_names_than_the_study_of_the_project(path):
+    with path.open(encoding="utf-8") as file_:
+        header = json.loads(file_.readline())
+    assert header["study"] == read_saved_study(path).name != "layers"
 
 
 def test_the_page_needs_no_other_file(folder):

@@ -10,7 +10,9 @@ from experiments.grid import make_grid
 from experiments.results import Study, save_results
 from experiments.storage import (
     add_results,
+    describe_error,
     get_run_trials,
+    hide_password,
     list_studies,
     open_storage,
     open_study,
@@ -69,8 +71,8 @@ def test_saved_results_are_not_computed_again(saved, runs, train, tmp_path):
     path, finished = saved
     url = tmp_path / "other.db"
     study = open_study(open_storage(url), "layers", settings={})
-    assert add_results(url, "layers", path) == 3
-    assert add_results(url, "layers", path) == 0
+    assert add_results(url, "layers", path, settings={}) == 3
+    assert add_results(url, "layers", path, settings={}) == 0
     assert get_run_trials(study).keys() == set(finished)
     train.journal.unlink()
     progress = run_study(url, "layers", runs, train, report=lambda line: None)
@@ -86,7 +88,7 @@ def test_saved_results_are_not_computed_again(saved, runs, train, tmp_path):
 def test_saved_results_of_version_0_1_0_can_be_read(saved, tmp_path):
     path, finished = saved
     path.write_text(path.read_text().replace('"run":', '"cell":'))
-    assert add_results(tmp_path / "other.db", "layers", path) == len(finished)
+    assert add_results(tmp_path / "other.db", "layers", path, settings={}) == len(finished)
 
 
 def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
@@ -95,9 +97,12 @@ def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
     saved[0].write_text(
         "\n".join(['{"study": "layers", "settings": {"encoder": "other"}}', *lines[1:]])
     )
+    with pytest.raises(ValueError, match=r"layers\.jsonl: its runs come from another encoder"):
+        add_results(url, "layers", saved[0], settings={"encoder": "minilm"})
+    assert not url.exists()
     open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
     with pytest.raises(ValueError, match="another encoder"):
-        add_results(url, "layers", saved[0])
+        add_results(url, "layers", saved[0], settings={})
 
 
 @pytest.mark.parametrize(
@@ -107,5 +112,32 @@ def test_files_that_are_no_results(text, tmp_path):
     path = tmp_path / "layers.jsonl"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"layers\.jsonl: not the results of a study"):
-        add_results(tmp_path / "study.db", "layers", path)
+        add_results(tmp_path / "study.db", "layers", path, settings={})
     assert not (tmp_path / "study.db").exists()
+
+
+@pytest.mark.parametrize(
+    "storage, shown",
+    [
+        ("postgresql://ada:secret@host:5432/db", "postgresql://ada:***@host:5432/db"),
+        ("postgresql://ada:se@cret/@host/db", "postgresql://ada:***@host/db"),
+        ("mysql://host/db?password=secret&x=1", "mysql://host/db?password=***&x=1"),
+        ("postgresql://ada@host:5432/db", "postgresql://ada@host:5432/db"),
+        ("training/study.db", "training/study.db"),
+    ],
+)
+def test_messages_do_not_have_the_password_of_a_database(storage, shown):
+    assert hide_password(storage) == shown
+    assert describe_error(storage, ValueError("no")).startswith(f"{shown}: ")
+
+
+@pytest.mark.parametrize(
+    "url", ["nothing://ada:secret@host/db", "mysql+nothing://ada:secret@host/db"]
+)
+@pytest.mark.parametrize("command", [("study", "--system", "A=none.cfg"), ("report", "out")])
+def test_a_database_without_a_driver_ends_with_a_message(run_experiments, command, url):
+    result = run_experiments(command[0], url, *command[1:])
+    output = " ".join(result.output.split())
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "the database cannot be opened" in output and "Install its driver" in output
+    assert "secret" not in output and "matplotlib" not in output

@@ -6,18 +6,54 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.trial import TrialState
 
 from experiments import study as study_module
 from experiments.grid import Run, make_grid, make_search
 from experiments.storage import get_run_trials, open_storage, open_study, read_results
-from experiments.study import run_study, work
+from experiments.study import run_study
 
 from .fakes import FakeTrain, make_counts, make_scores
 
 ROOT = Path(__file__).parents[2]
+SPACE = {"training.dropout": {"low": 0.0, "high": 0.5}}
+
+
+class Died(BaseException):
+    """The end of a worker that nobody has planned."""
+
+
+@dataclass
+class MortalTrain:
+    """Dies in its first run, and keeps the settings of all runs.
+
+    train (FakeTrain): Computes the other runs.
+    seconds (float): The time until it dies.
+    """
+
+    train: FakeTrain
+    seconds: float = 0.0
+    settings: list[dict[str, Any]] = field(default_factory=list)
+
+    def __call__(self, run, overrides):
+        self.settings.append(overrides)
+        if len(self.settings) == 1:
+            time.sleep(self.seconds)
+            raise Died
+        return self.train(run, overrides)
+
+
+def bury(study, runs):
+    """Find the running trials dead, and queue their runs again."""
+    for trial in study.get_trials(states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+    study_module._enqueue(study, runs, get_run_trials(study))
 
 
 def states(url):
@@ -105,17 +141,95 @@ def test_commands_that_start_together_compute_each_run_once(train, url, runs, qu
     assert set(states(url).values()) == {"complete"}
 
 
-def test_a_search_computes_as_many_trials_as_asked_for(url, train, queue):
+def test_a_search_computes_as_many_trials_as_asked_for(url, queue, compute):
     queue(make_search("A", n_trials=3))
-    space = {"training.dropout": {"low": 0.0, "high": 0.5}}
-    work(url, "layers", train, space, "random", 1)
+    compute(space=SPACE, sampler="random")
     queue(make_search("A", n_trials=5))
-    work(url, "layers", train, space, "tpe", 1)
+    compute(space=SPACE)
     results = read_results(url, "layers")[1]
     assert [result.run.number for result in results] == [1, 2, 3, 4, 5]
     for result in results:
         assert 0 <= result.overrides["training.dropout"] <= 0.5
         assert result.scores["ents_f"] == result.overrides["training.dropout"]
+
+
+def test_a_worker_leaves_the_runs_of_other_commands(url, train, runs, queue, compute):
+    search = make_search("A", n_trials=1)
+    queue([*search, *runs])
+    compute(runs[:1])
+    assert names(train.read("begin")) == [runs[0].name]
+    assert states(url)[search[0].name] == states(url)[runs[1].name] == "waiting"
+
+
+def test_runs_that_another_command_withdraws_are_queued_again_and_again(url, runs, queue):
+    study, storage = queue(runs), open_storage(url, heartbeat=1)
+    n_retries = Counter()
+    for _ in range(study_module.MAX_RETRIES + 1):
+        study_module._withdraw(storage, study, [])
+        study_module._requeue(study, runs, n_retries, heartbeat=1)
+    assert set(states(url).values()) == {"waiting"} and len(states(url)) == len(runs)
+
+
+def test_a_search_run_whose_worker_died_keeps_its_settings(url, train, queue, compute):
+    search = make_search("A", n_trials=1)
+    study, mortal = queue(search), MortalTrain(train)
+    with pytest.raises(Died):
+        compute(train=mortal, space=SPACE)
+    bury(study, search)
+    study_module._withdraw(open_storage(url, heartbeat=1), study, [])
+    bury(study, search)
+    compute(train=mortal, space=SPACE)
+    first, second = mortal.settings
+    assert first and first == second
+
+
+def test_a_search_run_that_failed_with_an_error_gets_other_settings(train, queue, compute):
+    search = make_search("A", n_trials=1)
+    train.failing = {search[0].name}
+    queue(search)
+    compute(space=SPACE)
+    train.failing = set()
+    study = queue(search)
+    compute(space=SPACE)
+    first, second = study.get_trials()
+    assert first.params != second.params
+
+
+def test_the_minutes_of_a_run_have_the_time_of_a_worker_that_died(url, train, runs, queue, compute):
+    study, mortal = queue(runs[:1]), MortalTrain(train, seconds=1.5)
+    with pytest.raises(Died):
+        compute(train=mortal)
+    bury(study, runs[:1])
+    compute(train=mortal)
+    (result,) = read_results(url, "layers")[1]
+    assert result.state == "complete" and 60 * result.minutes > 0.9
+
+
+def test_a_run_that_was_found_dead_too_early_keeps_its_result(url, train, runs, queue, compute):
+    """A machine that slept: another worker gets the run while its first one still trains."""
+    study = queue(runs[:2])
+
+    def slow_train(run, overrides):
+        if run == runs[0]:
+            bury(study, runs[:1])
+        return train(run, overrides)
+
+    compute(train=slow_train)
+    assert states(url) == {runs[0].name: "complete", runs[1].name: "complete"}
+    assert names(train.read("end")) == sorted(run.name for run in runs[:2])
+    found = [trial.state for trial in get_run_trials(study).values()]
+    assert found == [TrialState.COMPLETE] * 2
+
+
+def test_an_error_after_a_run_was_found_dead_does_not_end_the_worker(url, runs, queue, compute):
+    study = queue(runs[:1])
+
+    def failing_train(run, overrides):
+        bury(study, [])
+        raise ValueError("no such encoder")
+
+    compute(train=failing_train)
+    assert states(url) == {runs[0].name: "fail"}
 
 
 def test_a_run_that_kills_its_worker_is_given_up_and_the_others_are_computed(

@@ -133,15 +133,25 @@ def test_layers_of_an_encoder(config):
     ("options", "message"),
     [
         (["--system", "A"], "expected NAME=CONFIG"),
-        (["--system", "a/b=x.cfg"], "expected NAME=CONFIG"),
+        (["--system", "a/b=x.cfg"], "the name of --system is 'a/b'"),
+        (["--system", "=x.cfg"], "the name of --system is ''"),
+        (["--system", "A=x.cfg", "--system", "A=y.cfg"], "names 'A' twice, for x.cfg and y.cfg"),
+        (["--system", "A=x.cfg", "--name", "a/b"], "--name is 'a/b'"),
+        (["--system", "A=x.cfg", "--gpu-id", "5"], "--gpu-id is 5, and torch finds 2 GPUs"),
+        (["--system", "A=x.cfg", "--space", "{space}"], "space.json: the search space is [1]"),
         (["--system", "A=none.cfg"], "none.cfg"),
         (["--system", "A={config}", "--layers", "5"], "from 0 to 1"),
         (["--system", "A={config}", "--encoder", "thawed"], "both or frozen or updated"),
         (["--system", "A={config}", "--layers", "0", "--sampler", "grid"], "tpe or random"),
     ],
 )
-def test_options_that_cannot_be_used(run_experiments, config, tmp_path, options, message):
-    options = [option.format(config=config) for option in options]
+def test_options_that_cannot_be_used(
+    run_experiments, config, tmp_path, monkeypatch, options, message
+):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    space = tmp_path / "space.json"
+    space.write_text("[1]")
+    options = [option.format(config=config, space=space) for option in options]
     result = run_experiments("study", tmp_path / "study.db", *options)
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
@@ -202,3 +212,11 @@ def test_a_study_a_search_and_a_report_from_the_command_line(run_experiments, co
     assert "1 runs from" in result.output and "1 of 1 runs" in result.output, result.output
     result = run_experiments("study", storage, *grid, *results, "--training.dropout", "0.5")
     assert result.exit_code == 1 and "another system TabERT-CNN" in " ".join(result.output.split())
+
+    # A refused file leaves nothing behind, so the name is free for runs of the command.
+    storage = tmp_path / "new.db"
+    grid = (*grid, "--training.dropout", "0.5")
+    result = run_experiments("study", storage, *grid, *results)
+    assert result.exit_code == 1 and "its runs come from another" in " ".join(result.output.split())
+    result = run_experiments("study", storage, *grid)
+    assert result.exit_code == 0 and "1 of 1 runs" in result.output, result.output
