@@ -222,7 +222,7 @@ def work(
     heartbeat: int,
     number: int = 0,
 ) -> None:
-    """Compute those of some runs that are waiting, or until the parent process has ended.
+    """Compute the waiting ones of some runs, until there are none or the parent process has ended.
 
     Waiting runs of other commands stay in the queue: only their command has their configs.
 
