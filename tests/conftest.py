@@ -31,7 +31,6 @@ ROOT = Path(__file__).parents[1]
 # Every table head, with options that make it small.
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnn": ("spacy-tabcnn.TableCNN.v1", {"hidden": [16]}),
-    "lstm": ("spacy-tabcnn.TableCNN.v1", {"hidden": [16], "lstm": 16}),
     "biaffine": ("spacy-tabcnn.TableBiaffine.v1", {"tag_width": 8, "rank": 8}),
     "sequence": ("spacy-tabcnn.TableSequence.v1", {"hidden": 48, "n_layers": 2, "n_heads": 4}),
 }

@@ -41,7 +41,6 @@ def build_table_cnn(
     hidden: list[int] | None = None,
     dropout: float | None = None,
     separable: bool = False,
-    lstm: int = 0,
     mixed_precision: bool = False,
     onednn: bool = True,
 ) -> Model[HeadInput, TableLogits]:
@@ -57,8 +56,6 @@ def build_table_cnn(
         kernel_size, each channel by itself) followed by a pointwise convolution (1 x 1), as in
         MobileNets and in the paper's future work. Saves most of the weights of these layers, and
         with two hidden layers or more also most of their time.
-    lstm (int): Units of each direction of a bidirectional LSTM over the words of a sentence, which
-        the table reads in the place of the word embeddings. 0: none, as in the paper.
     mixed_precision (bool): Whether to compute matrix products in bfloat16, in training and
         prediction. Sums, logits and the loss stay in float32. On a device without fast bfloat16
         everything stays in float32.
@@ -71,7 +68,6 @@ def build_table_cnn(
         hidden=[512] if hidden is None else hidden,
         dropout=dropout or 0.0,
         separable=separable,
-        lstm=lstm,
     )
     return build_torch_head(
         "table_cnn", make_module, dropout=dropout, mixed_precision=mixed_precision, onednn=onednn

@@ -26,10 +26,6 @@ TOK2VEC = {
 # Each component, with a small head.
 COMPONENTS = {
     "cnn": ("tabcnn", {"head": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [32]}}),
-    "lstm": (
-        "tabcnn",
-        {"head": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [32], "lstm": 16}},
-    ),
     "separable": (
         "tabcnn",
         {

@@ -33,8 +33,6 @@ def dense_logits(head: TableCNN, words: Tensor, lengths: Tensor) -> tuple[Tensor
     RETURNS (tuple[Tensor, Tensor]): Tag logits (sum(lengths), n_tags) and relation logits
         (sum(n(n-1)/2), n_relations).
     """
-    if head.lstm is not None:
-        words = head.lstm(words, lengths, head.dropout)
     words = F.dropout(words, head.dropout, head.training)
     sentences = words.split(lengths.tolist())
     padded = pad_sequence(sentences, batch_first=True).transpose(1, 2)

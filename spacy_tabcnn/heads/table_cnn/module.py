@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...labels import NO_RELATION, OUTSIDE
-from ..bilstm import BiLSTM
 from ..checks import check_dropout, check_lengths
 from ..growth import check_kind, share_weights, start_labels
 from ..products import Products, TorchProducts, product_precision
@@ -34,8 +33,6 @@ class TableCNN(nn.Module):
         the share of each hidden layer's channels, each dropped in all cells of a sentence.
     separable (bool): Whether each layer after the first is a depthwise convolution, k x k per
         channel, and then a pointwise one, 1 x 1 (paper, section 5: future work).
-    lstm (int): Units of each direction of a bidirectional LSTM over the words of a sentence, whose
-        outputs take the place of the word embeddings in the table. 0: none, as in the paper.
     RAISES (ValueError): If a size cannot be built.
     """
 
@@ -49,7 +46,6 @@ class TableCNN(nn.Module):
         hidden: Sequence[int] = (512,),
         dropout: float = 0.3,
         separable: bool = False,
-        lstm: int = 0,
     ):
         super().__init__()
         if kernel_size < 1 or kernel_size % 2 == 0:
@@ -61,13 +57,7 @@ class TableCNN(nn.Module):
                 f"TableCNN: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
                 f"hidden={list(hidden)}; expected positive sizes and at least one hidden layer"
             )
-        if lstm < 0:
-            raise ValueError(f"TableCNN: lstm is {lstm}; expected a number of units, or 0 for none")
         check_dropout("TableCNN", dropout)
-        self.lstm: BiLSTM | None = None
-        if lstm:
-            self.lstm = BiLSTM(width, lstm)
-            width = 2 * lstm
         self.kernel_size = kernel_size
         self.hidden = tuple(hidden)
         self.dropout = dropout
@@ -125,8 +115,6 @@ class TableCNN(nn.Module):
         self, words: Tensor, lengths: Tensor, precision: torch.dtype
     ) -> tuple[Tensor, Tensor]:
         """Compute tag and relation logits from at least one word."""
-        if self.lstm is not None:
-            words = self.lstm(words, lengths, self.dropout)
         geometry = geometry_of(
             lengths, words.device, kernel_size=self.kernel_size, n_layers=len(self.convs)
         )

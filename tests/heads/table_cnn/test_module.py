@@ -54,19 +54,6 @@ def test_equals_dense_convolution(kernel_size, hidden, separable):
         torch.testing.assert_close(a, e, atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("hidden", [(8,), (8, 7)])
-def test_an_lstm_reads_the_words_before_the_table(hidden):
-    head = make_head(hidden=hidden, lstm=5).eval()
-    lengths = [1, 2, 9, 30]
-    words = make_words(lengths)
-    read = torch.cat([head.lstm.lstm(sentence)[0] for sentence in words.split(lengths)])
-    lstm, head.lstm = head.lstm, None
-    expected = head(read, torch.tensor(lengths))
-    head.lstm = lstm
-    for actual, wanted in zip(head(words, torch.tensor(lengths)), expected, strict=True):
-        torch.testing.assert_close(actual, wanted)
-
-
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("kernel_size", [1, 3, 5])
 @pytest.mark.parametrize("hidden", [(8,), (8, 7), (8, 7, 4)])
@@ -87,7 +74,7 @@ def test_gradients_equal_dense_convolution(kernel_size, hidden, separable):
         torch.testing.assert_close(actual, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{}, {"separable": True}, {"lstm": 3}])
+@pytest.mark.parametrize("options", [{}, {"separable": True}])
 def test_analytic_gradient_equals_finite_differences(options):
     """Of the words and the last bias but one, under dropout."""
     head = make_head(hidden=(4, 5), dropout=0.3, **options).double()
@@ -236,9 +223,8 @@ def test_bfloat16_products_give_float32_logits(hidden, separable):
     assert max(errors[2:]) < 6e-2
 
 
-@pytest.mark.parametrize("lstm", [0, 4])
-def test_batch_composition_and_order_do_not_change_scores(lstm):
-    head = make_head(kernel_size=5, hidden=(8, 7), lstm=lstm).eval()
+def test_batch_composition_and_order_do_not_change_scores():
+    head = make_head(kernel_size=5, hidden=(8, 7)).eval()
     lengths = [7, 1, 23, 2, 12]
     words = make_words(lengths)
     sentences = words.split(lengths)
@@ -255,9 +241,8 @@ def test_batch_composition_and_order_do_not_change_scores(lstm):
     torch.testing.assert_close(relations, torch.cat([r for _, r in alone]), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("lstm", [0, 4])
-def test_empty_sentences_and_batches(lstm):
-    head = make_head(lstm=lstm).eval()
+def test_empty_sentences_and_batches():
+    head = make_head().eval()
     words = make_words([3])
     with_empty = head(words, torch.tensor([0, 3, 0]))
     torch.testing.assert_close(with_empty, head(words, torch.tensor([3])))
@@ -326,7 +311,6 @@ def test_dropout_drops_whole_channels_per_sentence(hidden):
     "options",
     [
         {"kernel_size": 2},
-        {"lstm": -1},
         {"hidden": ()},
         {"hidden": (0,)},
         {"dropout": 1.0},
