@@ -60,6 +60,8 @@ SYSTEMS = {
     "Table-Sequence": "conll04_table_sequence.cfg",
 }
 _CONFIGS = Path("configs")
+# Steps until the optimiser has its state, that of the averaged weights included.
+_N_WARM_UP = 3
 
 
 def list_configs(given: list[str] | None) -> dict[str, Path]:
@@ -229,7 +231,8 @@ def measure_peak(config: Path, encoder: str, train: Path, n_words: int) -> int |
     trainee = make_system(config, encoder, train)
     docs = read_corpus(train)
     step = partial(train_batches, trainee)
-    step([[make_sentence(trainee.nlp.vocab, docs, 2)]])
+    for _ in range(_N_WARM_UP):
+        step([[make_sentence(trainee.nlp.vocab, docs, 2)]])
     return added_memory(partial(step, [[make_sentence(trainee.nlp.vocab, docs, n_words)]]))
 
 
