@@ -162,7 +162,7 @@ def watch_transformer(timer: PartTimer, nlp: Language) -> None:
     timer.wrap_layer(transformer.model, "_func", "alignment", "alignment")
     for method in _TOKENIZER_METHODS:
         timer.wrap(transformer.model.tokenizer, method, "sub-word tokenisation")
-    timer.wrap(encoder_forward, "tokenize", "sub-word tokenisation")
+    timer.wrap(encoder_forward, "tokenize_spans", "sub-word tokenisation")
     timer.wrap(shim, "predict", "encoder forward")
     timer.wrap_layer(shim, "begin_update", "encoder forward", "encoder backward")
 
