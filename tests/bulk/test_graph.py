@@ -191,7 +191,10 @@ RELATION = {"head": 0, "tail": 0, "label": "R", "score": None}
             "entity 0: the field 'score' is an integer",
         ),
         ({"entities": [{**ENTITY, "score": True}]}, "entity 0: the field 'score' is a truth value"),
-        ({"entities": [{**ENTITY, "score": float("nan")}]}, "entity 0: the field 'score' is a number"),
+        (
+            {"entities": [{**ENTITY, "score": float("nan")}]},
+            "entity 0: the field 'score' is a number",
+        ),
         ({"relations": {}}, "the field 'relations' is an object"),
         ({"relations": ["R"]}, "relation 0: found a string"),
         ({"relations": [{**RELATION, "head": -1}]}, "relation 0: the field 'head' is -1; expected"),
