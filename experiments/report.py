@@ -115,6 +115,8 @@ def make_report(
 
 def _make_difference_sections(study: Study) -> list[Section]:
     differences = compare_systems(study)
+    if not differences:  # of one system alone
+        return []
     title = f"The paper's order of the systems ({study.corpus}, {study.encoder})"
     order = ListSection(title, describe_order(differences))
     return [order, make_difference_table(study, differences)]
