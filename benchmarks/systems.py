@@ -60,7 +60,7 @@ SYSTEMS = {
     "Table-Sequence": "conll04_table_sequence.cfg",
 }
 _CONFIGS = Path("configs")
-# Steps until the optimiser has its state, that of the averaged weights included.
+# Steps until the optimiser has its state and the averages of the weights.
 _N_WARM_UP = 3
 
 

@@ -274,8 +274,8 @@ class SentenceStarts(SentenceRecognizer):
         return self
 
     def _load_settings(self, content: bytes) -> None:
-        # The saved settings are those of the config, which may have been changed since: for
-        # example in config.cfg, or by spacy.load(..., config=...).
+        # The saved settings repeat the config. They would override an edited config.cfg and
+        # spacy.load(..., config=...).
         read_settings(content)
 
     def _load_model(self, content: bytes) -> None:
