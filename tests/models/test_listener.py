@@ -39,16 +39,22 @@ def make_plain(output):
     return TransformerData(output.wordpieces, output.model_output, output.align)
 
 
-@pytest.mark.parametrize("pooling", [reduce_mean, build_reduce_max])
-@pytest.mark.parametrize("n_batches", [1, 3])
-def test_words(pooling, n_batches, encoder, docs):
-    model = trfs2arrays(pooling(), 1.0)
+def encode_in_batches(encoder, docs, n_batches):
+    """The outputs of documents, of which neighbours are in different batches of the encoder."""
     outputs = [None] * len(docs)
     for batch in range(n_batches):
         places = range(batch, len(docs), n_batches)
         parts = encoder.predict([docs[i] for i in places]).doc_data
         for i, output in zip(places, parts, strict=True):
             outputs[i] = output
+    return outputs
+
+
+@pytest.mark.parametrize("pooling", [reduce_mean, build_reduce_max])
+@pytest.mark.parametrize("n_batches", [1, 3])
+def test_words(pooling, n_batches, encoder, docs):
+    model = trfs2arrays(pooling(), 1.0)
+    outputs = encode_in_batches(encoder, docs, n_batches)
     assert any(isinstance(output, EncodedDoc) for output in outputs)
     found, _ = forward(model, outputs, False)
     expected, _ = forward_by_doc(model, [*map(make_plain, outputs)], False)
@@ -113,12 +119,7 @@ def make_noting_pooling(gradients):
 
 @pytest.mark.parametrize("n_batches", [1, 3])
 def test_the_pooling_learns_from_all_batches(n_batches, encoder, docs):
-    outputs = [None] * len(docs)
-    for batch in range(n_batches):
-        places = range(batch, len(docs), n_batches)
-        parts = encoder.predict([docs[i] for i in places]).doc_data
-        for i, output in zip(places, parts, strict=True):
-            outputs[i] = output
+    outputs = encode_in_batches(encoder, docs, n_batches)
     gradients = []
     arrays, backprop = forward(trfs2arrays(make_noting_pooling(gradients), 1.0), outputs, True)
     d_words = [np.full(array.shape, i, dtype="float32") for i, array in enumerate(arrays)]
