@@ -69,9 +69,11 @@ class PlainText:
         """Return the characters of a region: see `TaskText`."""
         start, end = get_field(value, "start", int, where), get_field(value, "end", int, where)
         first, last = self.offsets.find(start, end, where)
+        marked = self.text[first:last]
+        quoted = _find_quote(value)
         # Offsets that count something else are reported with the entities that they mark.
-        if _find_quote(value) not in _slice_by_units(self.text, start, end):
-            _check_quote(value, self.text[first:last], where)
+        if quoted != _get_letters(marked) and quoted not in _slice_by_units(self.text, start, end):
+            _check_quote(value, marked, where)
         return first, last
 
 
