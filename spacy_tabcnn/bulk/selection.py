@@ -256,7 +256,7 @@ def _write_format(
         if format_name == "labelstudio":
             _unfinish(record, has_predictions, model_name)
         _add_score(record, selected.uncertainty.score, format_name)
-    if all(isinstance(item, str) for item in content):
+    if any(isinstance(item, str) for item in content):
         format_.write(output, map(render_line, records))
     else:
         format_.write(output, records)
