@@ -11,7 +11,8 @@ from .files import JsonValue
 # Maximum number of characters of a value in a message.
 MAX_SHOWN = 40
 _KINDS: dict[type, str] = {str: "a string", int: "an integer", list: "a list", dict: "an object"}
-_OTHER_KINDS: dict[type, str] = {float: "a number", bool: "a truth value"}
+# The names of values in messages; those of `_KINDS` are also the types that a field may have.
+_SHOWN_KINDS = {**_KINDS, float: "a number", bool: "a truth value"}
 FieldT = TypeVar("FieldT", str, int, list, dict)
 
 
@@ -274,8 +275,7 @@ def describe(value: JsonValue) -> str:
     """
     if value is None:
         return "null"
-    kinds = _KINDS | _OTHER_KINDS
-    name = kinds.get(type(value), type(value).__name__)
+    name = _SHOWN_KINDS.get(type(value), type(value).__name__)
     if isinstance(value, str):
         value = value[: MAX_SHOWN + 1]
     try:

@@ -58,9 +58,19 @@ _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NAME = re.compile(r"[^/\\\0]{1,200}")
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 _MAX_DEPTH = 10
+# The texts of meta.json: those of spaCy, and the last two of this package.
 _META_TEXTS = (
-    *("lang", "name", "version", "spacy_version", "description", "author", "license"),
-    *("email", "url", "intended_use", "limits"),
+    "lang",
+    "name",
+    "version",
+    "spacy_version",
+    "description",
+    "author",
+    "email",
+    "url",
+    "license",
+    "intended_use",
+    "limits",
 )
 _REGEXES = ("prefix_search", "suffix_search", "infix_finditer", "token_match", "url_match")
 _ADVICE = (

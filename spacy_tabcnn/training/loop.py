@@ -183,7 +183,7 @@ def _check_paths(
     if code is not None:
         inputs.append(str(code))
     replaced = map(output.joinpath, (DIR_MODEL_BEST, DIR_MODEL_LAST, FOLDER))
-    log = config["training"].get("logger", {}).get("output_file")
+    log = (config["training"].get("logger") or {}).get("output_file")
     check_outputs(filter(None, [log]), inputs, replaced=replaced)
 
 
