@@ -272,6 +272,26 @@ class Windows:
         window = self._first[sentence] + n_before
         return self.starts[window] + self.lengths[window]
 
+    def pairs_within_reach(
+        self, sentence: Ints1d, start: Ints1d, end: Ints1d
+    ) -> tuple[Ints1d, Ints1d]:
+        """List the pairs of spans that share a window.
+
+        sentence (Ints1d): Index of the sentence of each span, not decreasing, (spans,).
+        start (Ints1d): First word of each span in its sentence. The spans of a sentence are in text
+            order and do not overlap.
+        end (Ints1d): End (exclusive) of each span in its sentence.
+        RETURNS (tuple[Ints1d, Ints1d]): Index of the left and of the right span of each pair,
+            (pairs,), by the left span, then by the right one.
+        """
+        offset = self.sentences.starts()[sentence]
+        reach = offset + self.reach(sentence, start)
+        n_within = np.searchsorted(offset + end, reach, side="right")
+        n_right = np.maximum(n_within - np.arange(len(start)) - 1, 0)
+        left = np.repeat(np.arange(len(start)), n_right)
+        in_group = np.arange(len(left)) - (n_right.cumsum() - n_right)[left]
+        return left, left + 1 + in_group
+
     def owner(self, sentence: Ints1d | int, row: Ints1d, col: Ints1d) -> Ints1d:
         """Find the window in which a cell counts.
 

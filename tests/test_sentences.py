@@ -126,6 +126,21 @@ def test_a_word_reaches_to_the_end_of_its_last_window(length, max_length):
 
 
 @pytest.mark.parametrize("length, max_length", CUTS)
+def test_pairs_within_reach_share_a_window(length, max_length):
+    windows = cut(length, length, max_length=max_length)
+    spans = []
+    for sentence, start in itertools.product((0, 1), range(0, length, 3)):
+        spans.append((sentence, start, min(start + 1 + start % 2, length)))
+    expected = []
+    for left, right in itertools.combinations(range(len(spans)), 2):
+        (sentence, start, _), (other, _, end) = spans[left], spans[right]
+        if sentence == other and windows.reach(sentence, start) >= end:
+            expected.append((left, right))
+    found = windows.pairs_within_reach(*np.array(spans).T)
+    assert list(zip(*np.stack(found).tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("length, max_length", CUTS)
 def test_owner_is_where_a_cell_is_furthest_from_a_cut(length, max_length):
     """The ends of a sentence are no cuts."""
     windows = cut(length, max_length=max_length)

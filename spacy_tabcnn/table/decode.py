@@ -201,7 +201,7 @@ def list_pairs(
             rows.append((sentence, ent.start, ent.end, type_index.get(ent.label, unknown)))
     table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     sentence_of, start, end, kind = table.T
-    left, right = _join_within_reach(windows, sentence_of, start, end)
+    left, right = windows.pairs_within_reach(sentence_of, start, end)
     # Rank of each entity among the entities of its sentence.
     rank = np.arange(len(table)) - np.searchsorted(sentence_of, sentence_of)
     return CandidatePairs(
@@ -346,19 +346,6 @@ def _by_position(lengths: Ints1d) -> tuple[Ints1d, Ints1d]:
     n_running = np.bincount(position)
     first = n_running.cumsum() - n_running
     return first[position] + rank[sentence], n_running
-
-
-def _join_within_reach(
-    windows: Windows, sentence: Ints1d, start: Ints1d, end: Ints1d
-) -> tuple[Ints1d, Ints1d]:
-    """Return the indices of the left and the right entity of pairs that share a window."""
-    offset = windows.sentences.starts()[sentence]
-    reach = offset + windows.reach(sentence, start)
-    n_within = np.searchsorted(offset + end, reach, side="right")
-    n_right = np.maximum(n_within - np.arange(len(start)) - 1, 0)
-    left = np.repeat(np.arange(len(start)), n_right)
-    in_group = np.arange(len(left)) - (n_right.cumsum() - n_right)[left]
-    return left, left + 1 + in_group
 
 
 def _allowed_labels(pairs: CandidatePairs, scheme: LabelScheme, type_constraints: bool) -> Bools1d:

@@ -9,7 +9,6 @@ from thinc.util import to_numpy
 from ..arrays import Bools1d, Ints1d, NumpyFloats2d, sigmoid, take_rows
 from ..labels import LabelScheme
 from ..predictions import EntityPrediction, RelationPrediction, soften
-from ..sentences import Windows
 from .cells import CellFinder, list_spans
 from .logits import WordPairLogits
 
@@ -146,7 +145,7 @@ def _list_pairs(
     """List the ordered pairs of entities whose cells a window holds."""
     windows, finder = logits.windows, CellFinder(logits.windows)
     sentence, first, last, kind = _tabulate(entities, scheme)
-    left, right = _join_within_reach(windows, sentence, first)
+    left, right = windows.pairs_within_reach(sentence, first, first + 1)
     if logits.last_words is not None:
         fits = finder.share_window(sentence[left], last[left], last[right])
         left, right = left[fits], right[fits]
@@ -172,17 +171,6 @@ def _tabulate(
             kind = type_index.get(ent.label, len(type_index))
             rows.append((sentence, ent.start, ent.end - 1, kind))
     return tuple(np.array(rows, dtype=np.int64).reshape(-1, 4).T)
-
-
-def _join_within_reach(windows: Windows, sentence: Ints1d, first: Ints1d) -> tuple[Ints1d, Ints1d]:
-    """Return the left and the right entity of each pair whose first words share a window."""
-    offset = windows.sentences.starts()[sentence]
-    reach = offset + windows.reach(sentence, first)
-    n_within = np.searchsorted(offset + first, reach, side="left")
-    n_right = np.maximum(n_within - np.arange(len(first)) - 1, 0)
-    left = np.repeat(np.arange(len(first)), n_right)
-    in_group = np.arange(len(left)) - (n_right.cumsum() - n_right)[left]
-    return left, left + 1 + in_group
 
 
 def _score_pairs(logits: WordPairLogits, pairs: _Pairs) -> NumpyFloats2d:
