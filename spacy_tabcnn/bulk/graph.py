@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..files import check_outputs, replace_file, write_json
 from .graph_csv import write_edges
 from .graph_neo4j import NEO4J_FILES, Reader, write_cypher, write_neo4j
-from .graph_rdf import DEFAULT_BASE, check_base, write_rdf
+from .graph_rdf import DEFAULT_BASE, write_rdf
 from .mentions import (
     KeyFunction,
     collect_nodes,
@@ -122,7 +122,6 @@ def write_graph(
         graph = make_graph(path, text_field=text_field, min_score=min_score, key=key)
         _write_graphml(graph, output)
         return graph.number_of_edges()
-    check_base(base)
     return write_rdf(output, read(), format_name=format_name, key=key, base=base)
 
 

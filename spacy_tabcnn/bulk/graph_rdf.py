@@ -74,12 +74,8 @@ def make_rdf(
     return maker.graph
 
 
-def check_base(base: str) -> None:
-    """Check the beginning of all IRIs.
-
-    base (str): The beginning.
-    RAISES (ValueError): If it is no absolute IRI, or no name can follow it.
-    """
+def _check_base(base: str) -> None:
+    """Check the beginning of all IRIs: an absolute IRI that a name can follow."""
     if not _BASE.fullmatch(base):
         raise ValueError(
             f"the base of IRIs is {base!r}; expected an absolute IRI that ends with '/', '#' or "
@@ -95,7 +91,7 @@ class _Maker:
     """
 
     def __init__(self, key: KeyFunction, base: str):
-        check_base(base)
+        _check_base(base)
         self.rdflib = _import_rdflib()
         self.key = key
         self.base = base

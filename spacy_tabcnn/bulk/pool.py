@@ -9,13 +9,12 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..corpora.brat import WITHOUT_ANNOTATION
-from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin
+from ..corpora.docbin import DOCBIN_SUFFIX, list_docbins, read_docbin
 from ..corpora.fields import is_number_of_id
 from ..corpora.formats import JSON_LINES, holds_annotation, read_annotations
 from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
 from ..corpora.prodigy import NOT_ACCEPTED
 from ..documents import ORIG_ID
-from ..files import is_temporary
 from ..relations import has_relations
 from .json_rows import ID, Record
 from .rows import ROW_FORMATS, Row, read_rows
@@ -109,7 +108,7 @@ def is_corpus(path: Path) -> bool:
     path (Path): The path.
     RETURNS (bool): Whether it is.
     """
-    return path.suffix == DOCBIN_SUFFIX or bool(_list_docbins(path))
+    return path.suffix == DOCBIN_SUFFIX or bool(list_docbins(path))
 
 
 def read_corpus(path: Path, nlp: Language) -> Iterator[Doc]:
@@ -122,15 +121,9 @@ def read_corpus(path: Path, nlp: Language) -> Iterator[Doc]:
     """
     paths = [path]
     if path.is_dir():
-        paths = _list_docbins(path)
+        paths = list_docbins(path)
     for file_ in paths:
         yield from read_docbin(file_, nlp.vocab)
-
-
-def _list_docbins(folder: Path) -> list[Path]:
-    """Return the .spacy files of a folder, without those that a killed command has left."""
-    paths = sorted(folder.glob(f"*{DOCBIN_SUFFIX}"))
-    return [path for path in paths if not is_temporary(path.relative_to(folder))]
 
 
 def _holds_texts(path: Path) -> bool:

@@ -41,6 +41,21 @@ _STRINGS += ["ORTH", "NORM", "LEMMA", "TAG", "POS", "DEP", "MORPH"]
 _STRINGS += ["ENT_TYPE", "ENT_ID", "ENT_KB_ID"]
 
 
+def list_docbins(folder: Path) -> list[Path]:
+    """Return the .spacy files of a folder and its sub-folders.
+
+    folder (Path): The folder.
+    RETURNS (list[Path]): The files, sorted. Hidden files are left out, as in spaCy, and so are
+        those that a killed command has left. Empty if there is none, or no such folder.
+    """
+    paths = []
+    for found in sorted(folder.rglob(f"*{DOCBIN_SUFFIX}")):
+        is_hidden = any(part.startswith(".") for part in found.relative_to(folder).parts)
+        if found.is_file() and not is_hidden:
+            paths.append(found)
+    return paths
+
+
 def read_docbin(path: str | Path, vocab: Vocab) -> Iterator[Doc]:
     """Read the documents of a .spacy file, with their user data.
 

@@ -16,7 +16,7 @@ from ..documents import ORIG_ID, copy_words, join_docs
 from ..groups import group_items
 from ..pipeline.base import GOLD_ENTITIES
 from ..relations import Relation, get_relations, has_relations, set_relations
-from .docbin import DOCBIN_SUFFIX, read_docbin
+from .docbin import DOCBIN_SUFFIX, list_docbins, read_docbin
 from .gold import number_sentences
 
 NAME = "spacy-tabcnn.RelationCorpus.v1"
@@ -227,10 +227,7 @@ def _give_sentences(predicted: Doc, reference: Doc, share: float, rng: random.Ra
 
 
 def _find_files(path: Path) -> list[Path]:
-    """Return the .spacy files at or below a path, sorted.
-
-    Hidden files are left out, as in spaCy.
-    """
+    """Return the .spacy files at or below a path, at least one."""
     if not path.exists():
         raise ValueError(
             f"{path}: no such file or folder. Check [paths] in the config, or convert the corpus "
@@ -238,20 +235,13 @@ def _find_files(path: Path) -> list[Path]:
         )
     if not path.is_dir():
         return [path]
-    paths = []
-    for found in sorted(path.rglob(f"*{DOCBIN_SUFFIX}")):
-        if found.is_file() and not _is_hidden(found.relative_to(path)):
-            paths.append(found)
+    paths = list_docbins(path)
     if not paths:
         raise ValueError(
             f"{path}: the folder holds no {DOCBIN_SUFFIX} file. Check the path, or convert the "
             "corpus first"
         )
     return paths
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
 
 
 def _divide_relations(doc: Doc, lost: Counter[str]) -> list[list[Relation]]:

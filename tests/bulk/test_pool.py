@@ -9,6 +9,7 @@ import srsly
 from spacy_tabcnn.bulk.pool import read_pool
 from spacy_tabcnn.corpora.docbin import write_docbin
 from spacy_tabcnn.corpora.gold import get_doc_id
+from spacy_tabcnn.corpora.reader import RelationCorpus
 
 NAN, HUGE = float("nan"), 2**70
 
@@ -67,6 +68,14 @@ def test_files_that_a_killed_command_has_left_are_skipped(nlp, tmp_path, leftove
     left = tmp_path / ".train.spacy.tabcnn-0a0a0a0a.spacy"
     left.write_bytes(path.read_bytes() if leftover is None else leftover)
     assert len(read_pool(tmp_path, nlp).docs) == 1
+
+
+def test_a_folder_is_read_with_its_sub_folders_as_in_training(nlp, tmp_path):
+    for path in (tmp_path / "a.spacy", tmp_path / "more" / "b.spacy"):
+        path.parent.mkdir(exist_ok=True)
+        write_docbin(path, [nlp.make_doc(path.stem)])
+    assert [doc.text for doc in read_pool(tmp_path, nlp).docs] == ["a", "b"]
+    assert [eg.text for eg in RelationCorpus(tmp_path)(nlp)] == ["a", "b"]
 
 
 @pytest.mark.parametrize("name", ["tasks.ndjson", "tasks.JSONL"])
