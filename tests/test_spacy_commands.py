@@ -182,8 +182,9 @@ def test_init_config_makes_a_config_that_trains_on_whole_documents(
     assert "born_in" in spacy.load(tmp_path / "model-last").get_pipe("tabcnn").labels
 
 
+@pytest.mark.parametrize("part", ["train", "dev"])
 def test_spacys_reader_is_refused_where_it_splits_documents(
-    run_spacy, spacy_config, tiny_corpus, tmp_path
+    run_spacy, spacy_config, tiny_corpus, tmp_path, part
 ):
     vocab = spacy.blank("en").vocab
     docs = list(DocBin().from_disk(tiny_corpus).get_docs(vocab))
@@ -192,10 +193,10 @@ def test_spacys_reader_is_refused_where_it_splits_documents(
             token.is_sent_start = token.i == 0
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "sents.spacy")
     paths = ("--paths.train", tmp_path / "sents.spacy", "--paths.dev", tmp_path / "sents.spacy")
-    options = ("--corpora.train.gold_preproc", "true")
-    result = run_spacy("train", spacy_config, "--output", tmp_path, *paths, *options)
+    option = (f"--corpora.{part}.gold_preproc", "true")
+    result = run_spacy("train", spacy_config, "--output", tmp_path, *paths, *option)
     message = str(result.exception)
-    assert "[corpora.train] reads it with spacy.Corpus.v1" in message
+    assert f"[corpora.{part}] reads it with spacy.Corpus.v1" in message
     assert "spacy tabcnn init-config" in message
 
 

@@ -137,6 +137,10 @@ class Parts:
         if overwrite:
             self.remove()
         self._run = self._read_run()
+        if self._run and self._run.settings != settings and not self._holds_work(self._run):
+            # Its input was refused, for example, and is corrected now.
+            self.remove()
+            self._run = None
         if self._run is None:
             return self._start(settings, overwrite, others)
         if self._run.settings != settings:
@@ -212,6 +216,10 @@ class Parts:
         (self.folder / RUN).unlink(missing_ok=True)
         with suppress(OSError):  # it holds files of someone else
             self.folder.rmdir()
+
+    def _holds_work(self, run: _Run) -> bool:
+        """Check whether a run has written a part or its output."""
+        return self.count() > 0 or run.finished is not None
 
     def _remove_files(self, after: int = 0) -> None:
         """Remove the parts from a number on, and temporary files."""

@@ -13,11 +13,18 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from wasabi import msg
 
+from ..corpora.annotators import list_annotators
 from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import make_folds, read_folds, write_folds
 from ..corpora.formats import FORMATS, OUTPUT_FORMATS, read_annotations, write_annotations
-from ..corpora.options import DEFAULT_OPTIONS, FIRST_ANNOTATOR, Overlap, ReadingOptions
+from ..corpora.options import (
+    DEFAULT_OPTIONS,
+    FIRST_ANNOTATOR,
+    OTHER_ANNOTATORS,
+    Overlap,
+    ReadingOptions,
+)
 from ..corpora.preannotation import DEFAULT_MODEL_VERSION, Written
 from ..corpora.tokenizer import (
     check_folder,
@@ -324,6 +331,11 @@ def convert(
     reading = _Reading(nlp, format_name, strict, options)
     writing = _Writing(written_as, model_version)
     _check_written_as(output, written_as, to, folds)
+    if _are_docbins(inputs) and replace(options, align=DEFAULT_OPTIONS.align) != DEFAULT_OPTIONS:
+        raise ValueError(
+            f"{_join_names(inputs)}: the options of reading, such as --skip-bad and --annotator, "
+            "are for annotation files. A .spacy file is read as it is"
+        )
     if tokenizer is not None:
         reading = _extend_tokenizer(inputs, reading, tokenizer)
     if folds is not None:
@@ -492,7 +504,21 @@ def _read_inputs(inputs: Sequence[Path], reading: _Reading) -> tuple[list[Doc], 
             report.merge(read_report)
     if problems:
         raise ValueError("\n".join(problems))
+    if not report.n_docs and report.ignored[OTHER_ANNOTATORS]:
+        _refuse_annotator(inputs, reading)
     return docs, report
+
+
+def _refuse_annotator(inputs: Sequence[Path], reading: _Reading) -> None:
+    """Name the annotators of inputs in which the wanted one has annotated nothing."""
+    names: dict[str, None] = {}
+    for path in inputs:
+        names.update(dict.fromkeys(list_annotators(path, format_name=reading.format_name)))
+    shown = ", ".join(name or "one without a name" for name in names)
+    raise ValueError(
+        f"--annotator is {reading.options.annotator!r}, who has annotated nothing in "
+        f"{_join_names(inputs)}. The annotators are: {shown}"
+    )
 
 
 def _join_names(inputs: Sequence[Path]) -> str:

@@ -3,7 +3,7 @@
 Characters are code points, and the end of a span is exclusive.
 """
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from spacy.language import Language
@@ -230,7 +230,12 @@ class CharacterEntities:
             self._relation_scores.setdefault(relation, probability)
 
     def set_gold(
-        self, relations: Iterable[RelationIndices] | None, *, orig_id: JsonValue, where: str
+        self,
+        relations: Iterable[RelationIndices] | None,
+        *,
+        orig_id: JsonValue,
+        where: str,
+        has_entities: bool = True,
     ) -> Doc:
         """Set the entities and the given relations as the gold annotation of the document.
 
@@ -238,6 +243,7 @@ class CharacterEntities:
             in `entities`. None if relations were not annotated.
         orig_id (JsonValue): The id of the document in its corpus, or None.
         where (str): File and line, for messages.
+        has_entities (bool): Whether entities were annotated. If not, they stay unset.
         RETURNS (Doc): The document.
         RAISES (ValueError): In strict mode.
         """
@@ -247,7 +253,7 @@ class CharacterEntities:
             self.entities[index] = aligned.get(index)
         doc = set_gold(
             self.doc,
-            self.entities,
+            self.entities if has_entities else None,
             relations,
             orig_id=orig_id,
             report=self.report,
@@ -307,13 +313,14 @@ class CharacterEntities:
 
 
 def get_gold_spans(
-    docs: Iterable[Doc], *, report: ConversionReport, source: str
+    docs: Iterable[Doc], *, report: ConversionReport, source: str, may_lack: Collection[str] = ()
 ) -> Iterator[GoldSpans]:
     """Return the entities and relations of documents and count them.
 
     docs (Iterable[Doc]): Annotated documents.
     report (ConversionReport): Counts the kept and the left-out parts.
     source (str): The file they come from, for messages.
+    may_lack (Collection[str]): The annotation that a document need not have; see `get_gold`.
     YIELDS (GoldSpans): Each document with its entities as spans.
     RAISES (ValueError): In strict mode.
     """
@@ -321,7 +328,7 @@ def get_gold_spans(
     taken = {str(doc.user_data.get(ORIG_ID)) for doc in docs}
     for position, doc in enumerate(docs):
         where = f"{source}, document {position}"
-        entities, relations = get_gold(doc, report=report, where=where)
+        entities, relations = get_gold(doc, report=report, where=where, may_lack=may_lack)
         spans = [Span(doc, *entity) for entity in entities]
         orig_id = get_doc_id(doc, where)
         any_id = orig_id

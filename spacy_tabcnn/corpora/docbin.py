@@ -132,6 +132,11 @@ def _expand(data: bytes) -> bytes:
                 f"it expands to more than {limit // 2**20} MB. Divide the corpus into several files"
             )
         pieces.append(piece)
+    if expander.unused_data:
+        raise ValueError(
+            "other bytes follow its end. If several files were joined, give `spacy tabcnn convert` "
+            "or the config a folder of them instead"
+        )
     return b"".join(pieces)
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from spacy.language import Language
 from spacy.tokens import Doc, Span
 
+from ..relations import has_relations
 from .character_formats import (
     CharacterEntities,
     GoldSpans,
@@ -84,7 +85,7 @@ def docs_to_doccano(
     report = ConversionReport(source, strict)
     lines = []
     n_entities = n_relations = 0
-    for gold in get_gold_spans(docs, report=report, source=source):
+    for gold in get_gold_spans(docs, report=report, source=source, may_lack=["relations"]):
         lines.append(render_line(_render_document(gold, n_entities, n_relations)))
         n_entities += len(gold.spans)
         n_relations += len(gold.relations)
@@ -140,12 +141,14 @@ def _get_id(record: JsonValue, key: str, where: str) -> int | str:
 
 
 def _render_document(gold: GoldSpans, first_entity: int, first_relation: int) -> JsonObject:
-    return {
+    record: JsonObject = {
         "id": gold.any_id,
         "text": gold.doc.text,
         "entities": _render_entities(gold.spans, first_entity),
-        "relations": _render_relations(gold.relations, first_relation, first_entity),
     }
+    if has_relations(gold.doc):
+        record["relations"] = _render_relations(gold.relations, first_relation, first_entity)
+    return record
 
 
 def _render_entities(spans: Sequence[Span], first_id: int) -> list[JsonObject]:

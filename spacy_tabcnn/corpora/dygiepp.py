@@ -18,6 +18,7 @@ from typing import NamedTuple
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..relations import has_relations
 from ..sentences import sentence_bounds
 from .conversion import ConversionReport, Reason
 from .fields import (
@@ -36,6 +37,7 @@ from .gold import (
     RelationIndices,
     get_doc_id,
     get_gold,
+    lacks_entities,
     number_sentences,
     set_gold,
     show_words,
@@ -266,15 +268,23 @@ def _holds_something(value: JsonValue) -> bool:
 
 def _render_document(doc: Doc, report: ConversionReport, where: str) -> JsonObject:
     sentence_of = number_sentences(doc)
-    entities, relations = get_gold(doc, report=report, where=where, sentence_of=sentence_of)
+    entities, relations = get_gold(
+        doc,
+        report=report,
+        where=where,
+        sentence_of=sentence_of,
+        may_lack=["entities", "relations"],
+    )
     sentences = _render_sentences(doc)
     record: JsonObject = {}
     orig_id = get_doc_id(doc, where)
     if orig_id is not None:
         record[DOC_KEY] = orig_id
     record["sentences"] = sentences
-    record["ner"] = _render_entities(entities, sentence_of, len(sentences))
-    record["relations"] = _render_relations(relations, entities, sentence_of, len(sentences))
+    if not lacks_entities(doc):
+        record["ner"] = _render_entities(entities, sentence_of, len(sentences))
+    if has_relations(doc):
+        record["relations"] = _render_relations(relations, entities, sentence_of, len(sentences))
     return record
 
 

@@ -81,6 +81,14 @@ _EXPORT_ADVICE = {
     ".conll": _NO_RELATIONS,
     ".zip": "Unpack the archive. ",
 }
+# The formats to which an option of reading applies; any other option applies to all.
+_FORMATS_OF_OPTIONS = {
+    "text_field": ("doccano", "labelstudio", "prodigy"),
+    "annotator": ("labelstudio", "prodigy"),
+    "predictions": ("labelstudio",),
+    "event_arguments": ("brat",),
+    "utf16": ("brat", "doccano", "labelstudio", "prodigy"),
+}
 JSON_LINES = (".jsonl", ".ndjson")
 _JSON_SUFFIXES = (".json", *JSON_LINES)
 # The format to write by the extension of the output, if the user names none.
@@ -164,8 +172,8 @@ def read_annotations(
     options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
-    RAISES (ValueError): If the file is malformed, with the place of each malformed record; or in
-        strict mode.
+    RAISES (ValueError): If the file is malformed, with the place of each malformed record; if an
+        option does not apply to the format; or in strict mode.
     """
     path = Path(path)
     if format_name is None:
@@ -173,6 +181,7 @@ def read_annotations(
     elif format_name in ("doccano", "labelstudio"):
         _check_export(find_first_object(path), path)
     format_ = get_format(format_name)
+    _check_options(path, format_name, options)
     content = format_.read(path)
     return format_.parse(content, nlp, source=str(path), strict=strict, options=options)
 
@@ -219,6 +228,17 @@ def write_annotations(
     return report
 
 
+def _check_options(path: Path, format_name: str, options: ReadingOptions) -> None:
+    """Refuse an option that does not apply to the format of a file."""
+    for option, formats in _FORMATS_OF_OPTIONS.items():
+        is_given = getattr(options, option) != getattr(DEFAULT_OPTIONS, option)
+        if is_given and format_name not in formats:
+            raise ValueError(
+                f"{path}: its format is {format_name}, and --{option.replace('_', '-')} applies to "
+                f"{', '.join(formats)} only. Leave the option out, or name another --format"
+            )
+
+
 def _check_content(path: Path) -> None:
     """Check that a file is not empty."""
     content = check_json_file(path).read_bytes().removeprefix(codecs.BOM_UTF8)
@@ -259,7 +279,11 @@ def _check_export(first: JsonValue, path: Path) -> None:
     path (Path): The file, for messages.
     RAISES (ValueError): If it is such an export.
     """
-    if isinstance(get_optional(first, "data"), dict) or has_any_field(first, _COMPLETE_FIELDS):
+    if isinstance(get_optional(first, "data"), dict):
+        return
+    # JSON-MIN names a field after each control tag, so that it may have fields of other formats.
+    is_json_min = all(has_field(first, name) for name in _JSON_MIN_FIELDS)
+    if not is_json_min and has_any_field(first, _COMPLETE_FIELDS):
         return
     if has_any_field(first, _JSON_MIN_FIELDS):
         raise ValueError(

@@ -1,7 +1,7 @@
 """Gold entities and relations: from plain data to a `Doc`, and from a `Doc` to plain data."""
 
 from bisect import bisect_right
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from spacy.tokens import Doc, Span
@@ -93,7 +93,12 @@ def set_gold(
 
 
 def get_gold(
-    doc: Doc, *, report: ConversionReport, where: str, sentence_of: Sequence[int] | None = None
+    doc: Doc,
+    *,
+    report: ConversionReport,
+    where: str,
+    sentence_of: Sequence[int] | None = None,
+    may_lack: Collection[str] = (),
 ) -> PlainAnnotation:
     """Return the entities and relations of a document and count them; the inverse of `set_gold`.
 
@@ -103,10 +108,12 @@ def get_gold(
     sentence_of (Sequence[int] | None): The sentence of each token, for a format whose entities and
         relations each lie within one sentence. Those that do not are left out. None if the format
         has no such rule.
+    may_lack (Collection[str]): "entities" and "relations", where the format can say that a document
+        has no annotation of them.
     RETURNS (PlainAnnotation): The entities and relations.
     RAISES (ValueError): In strict mode.
     """
-    _count_missing_annotation(doc, report, where)
+    _count_missing_annotation(doc, report, where, may_lack)
     if sentence_of is None:
         sentence_of = [0] * len(doc)
     entities, left_out = _get_entities(doc, sentence_of, report, where)
@@ -269,13 +276,28 @@ def _keep_relations(
     return list(found.values())
 
 
-def _count_missing_annotation(doc: Doc, report: ConversionReport, where: str) -> None:
+def lacks_entities(doc: Doc) -> bool:
+    """Check whether the entities of a document were never set.
+
+    doc (Doc): The document.
+    RETURNS (bool): Whether they are unset. A document without words has none.
+    """
+    return len(doc) > 0 and not doc.has_annotation("ENT_IOB")
+
+
+def _count_missing_annotation(
+    doc: Doc, report: ConversionReport, where: str, may_lack: Collection[str]
+) -> None:
     text = repr(shorten(doc.text.strip()))
-    if len(doc) and not doc.has_annotation("ENT_IOB"):
+    if lacks_entities(doc) and "entities" in may_lack:
+        report.noted[UNSET_ENTITIES] += 1
+    elif lacks_entities(doc):
         report.drop(Reason.NO_ENTITY_ANNOTATION, where, text)
     elif not doc.has_annotation("ENT_IOB", require_complete=True):
         report.drop(Reason.PARTIAL_ENTITY_ANNOTATION, where, text)
-    if not has_relations(doc):
+    if not has_relations(doc) and "relations" in may_lack:
+        report.noted[UNSET_RELATIONS] += 1
+    elif not has_relations(doc):
         report.drop(Reason.NO_RELATION_ANNOTATION, where, text)
 
 

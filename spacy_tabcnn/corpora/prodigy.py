@@ -13,6 +13,8 @@ their spans; they are absent or null in relations between tokens. See Prodigy's 
 
 `rel.manual` always writes the key `relations`, and `ner.manual` never does. So a task without this
 key has no annotation of relations. A task without `tokens` gets the tokens of the pipeline.
+A task without `spans` of an interface that marks none, such as `classification`, has no annotation
+of entities.
 """
 
 import operator
@@ -21,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spacy.language import Language
 from spacy.tokens import Doc, Span, Token
 
+from ..relations import has_relations
 from .alignment import MAX_SHOWN
 from .character_formats import (
     CharacterEntities,
@@ -38,6 +41,7 @@ from .fields import (
     get_label,
     get_optional,
     get_orig_id,
+    has_any_field,
     has_field,
     shorten,
     show_number,
@@ -59,6 +63,8 @@ NOT_ACCEPTED = {"reject": "rejected documents", "ignore": "ignored documents"}
 # The fields with the name of the annotator, the more exact one first.
 _ANNOTATORS = ("_annotator_id", "_session_id")
 _INPUT = "_input_hash"
+# Interfaces in which no spans are marked.
+_WITHOUT_SPANS = {"choice", "classification", "compare", "diff", "html", "text", "text_input"}
 
 
 def prodigy_to_docs(
@@ -117,7 +123,7 @@ def docs_to_prodigy(
     """
     report = ConversionReport(source, strict)
     lines = []
-    for gold in get_gold_spans(docs, report=report, source=source):
+    for gold in get_gold_spans(docs, report=report, source=source, may_lack=["relations"]):
         lines.append(render_line(_render_document(gold)))
     return lines, report
 
@@ -193,7 +199,18 @@ def _read_document(
     _add_entities(task, found, offsets, where)
     relations = _get_relations(task, found, offsets, where)
     orig_id = get_orig_id(get_optional(task, "meta"), "id", where)
-    return found.set_gold(relations, orig_id=orig_id, where=where)
+    has_entities = has_any_field(task, ("spans", "relations")) or not _marks_no_spans(task)
+    return found.set_gold(relations, orig_id=orig_id, where=where, has_entities=has_entities)
+
+
+def _marks_no_spans(task: JsonValue) -> bool:
+    """Check whether a task was made with an interface in which no spans are marked.
+
+    A task without the name of its interface has the fields of such an interface.
+    """
+    if has_field(task, "_view_id"):
+        return get_optional(task, "_view_id") in _WITHOUT_SPANS
+    return has_any_field(task, ("options", "label"))
 
 
 def _join_tokens(task: JsonValue, text: str, nlp: Language, offsets: Offsets, where: str) -> Doc:
@@ -362,9 +379,10 @@ def _render_document(gold: GoldSpans) -> JsonObject:
         "text": gold.doc.text,
         "tokens": list(map(render_token, gold.doc)),
         "spans": shown,
-        "relations": relations,
-        "answer": ACCEPT,
     }
+    if has_relations(gold.doc):
+        task["relations"] = relations
+    task["answer"] = ACCEPT
     if gold.orig_id is not None:
         task["meta"] = {"id": gold.orig_id}
     return task

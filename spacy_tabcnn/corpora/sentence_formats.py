@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from spacy.language import Language
 from spacy.tokens import Doc
 
+from ..relations import has_relations
 from .conversion import ConversionReport
 from .fields import (
     check_tokens,
@@ -97,12 +98,13 @@ def docs_to_sentences(
         where = f"{source}, sentence {index}"
         orig_id = get_doc_id(doc, where)
         where = locate(where, ORIG_ID, orig_id)
-        entities, relations = get_gold(doc, report=report, where=where)
+        entities, relations = get_gold(doc, report=report, where=where, may_lack=["relations"])
         sentence: JsonObject = {
             "tokens": [token.text for token in doc],
             **get_entity_field(doc, entities),
-            "relations": list(map(_render_relation, relations)),
         }
+        if has_relations(doc):
+            sentence["relations"] = list(map(_render_relation, relations))
         if orig_id is not None:
             sentence[ORIG_ID] = orig_id
         sentences.append(sentence)

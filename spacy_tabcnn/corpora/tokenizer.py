@@ -167,7 +167,13 @@ def load_tokenizer(name: str) -> Language:
     RAISES (ValueError): If its folder is refused; see `check_folder`.
     """
     if not Path(name).exists() and name not in get_installed_models():
-        return spacy.blank(name)
+        try:
+            return spacy.blank(name)
+        except ImportError as err:
+            raise ImportError(
+                f"{name}: neither a language, such as en, nor an installed pipeline, nor the "
+                "folder of one. Check the name or the path"
+            ) from err
     if Path(name).is_dir():
         # The check needs torch, and most conversions need no pipeline.
         from ..pipeline.model_folder import check_folder

@@ -17,7 +17,7 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
-from spacy.util import dot_to_object, from_bytes, minibatch
+from spacy.util import from_bytes, minibatch
 from spacy.vocab import Vocab
 from thinc.api import Model, NumpyOps, Optimizer, set_dropout_rate
 
@@ -42,6 +42,7 @@ from ..runtime.plain_data import AdvisedError
 from ..runtime.saved_layers import load_layers
 from ..runtime.transfers import start_copy, start_read
 from .divergence import check_loss
+from .lossy_reader import check_dev_reader, check_train_reader
 from .saved import read_counts, read_labels, read_part, read_parts, read_settings
 from .training_texts import TextCounts, find_difference
 
@@ -74,8 +75,6 @@ SCORE_WEIGHTS = {
     "rels_boundaries_macro_f": None,
     "rels_boundaries_per_type": None,
 }
-# spaCy's own reader, which `spacy init config` writes.
-LOSSY_READER = "spacy.Corpus.v1"
 UNANNOTATED = (
     "documents with entities whose doc._.relations was never set (set [] to say that there are "
     "none)"
@@ -589,31 +588,12 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
                 n_annotated += 1
             elif eg.reference.ents:
                 skipped[UNANNOTATED] += 1
-        if skipped[UNANNOTATED] and nlp is not None:
-            self._check_reader(nlp, skipped[UNANNOTATED], n_annotated)
+        if nlp is not None:
+            check_train_reader(nlp, self.name, skipped[UNANNOTATED], n_annotated)
+            if scheme.relations:
+                check_dev_reader(nlp, self.name)
         self._report(+skipped)
         return sample
-
-    def _check_reader(self, nlp: Language, n_unannotated: int, n_annotated: int) -> None:
-        """Refuse a reader of the training corpus that has lost relations."""
-        config = nlp.config.interpolate()
-        section = config["training"].get("train_corpus", "corpora.train")
-        try:
-            reader = dot_to_object(config, section)
-        except KeyError:
-            return
-        if reader.get("@readers") != LOSSY_READER or reader.get("path") is None:
-            return
-        splits = reader.get("max_length") or reader.get("gold_preproc")
-        if splits or not n_annotated:
-            raise ValueError(
-                f"Component '{self.name}': the training corpus has {n_unannotated} documents with "
-                f"entities and without relations. [{section}] reads it with {LOSSY_READER}, which "
-                "loses relations where it splits documents. Set @readers = "
-                '"spacy-tabcnn.RelationCorpus.v1" there and in the block of the development corpus,'
-                " with the path as the only other setting, or make a config with `spacy tabcnn "
-                "init-config mine.cfg`"
-            )
 
     @abstractmethod
     def set_annotations(self, docs: Iterable[Doc], logits: LogitsT) -> None:

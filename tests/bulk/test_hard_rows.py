@@ -306,6 +306,8 @@ def test_a_field_of_csv_that_does_not_end_is_refused_before_any_work(model, tmp_
     with pytest.raises(ValueError, match=message):
         annotate_file(model, path, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
+    path.write_text("\n".join(lines).replace('"', ""), encoding="utf-8")
+    assert annotate_file(model, path, tmp_path / "out.jsonl").n_rows == 8
 
 
 def test_an_error_of_csv_names_all_lines_that_are_not_read(tmp_path):

@@ -31,6 +31,13 @@ def resume(parts, **options):
     return Parts(parts.output).open(SETTINGS, **options)
 
 
+def test_a_run_without_parts_begins_anew_with_other_settings(parts):
+    assert Parts(parts.output).open({"part_size": 3})
+    parts.write(0, RESULTS[:3])
+    with pytest.raises(ValueError, match="made with other settings"):
+        resume(parts)
+
+
 def test_a_part_that_was_cut_short_is_no_part(parts):
     def stop():
         yield {"entities": []}

@@ -474,3 +474,31 @@ def test_an_output_without_documents_is_told(run_spacy, tmp_path):
     path = write(tmp_path / "a.json", [{"data": {"text": "Ann"}, "annotations": []}])
     result = run_spacy("tabcnn", "convert", path, tmp_path / "a.spacy")
     assert "The output holds no document" in flat(result)
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--annotator=ann", "--predictions", "--event-arguments", "--utf16", "--text-field=tokens"],
+)
+def test_an_option_that_the_format_cannot_use_is_refused(run_spacy, spert, tmp_path, option):
+    result = run_spacy("tabcnn", "convert", spert, tmp_path / "a.spacy", option)
+    assert result.exit_code == 1 and not (tmp_path / "a.spacy").exists()
+    assert f"its format is spert, and {option.partition('=')[0]} applies to" in flat(result)
+
+
+def test_options_of_reading_are_refused_for_docbins(run_spacy, spert, tmp_path):
+    run_spacy("tabcnn", "convert", spert, tmp_path / "a.spacy")
+    output = tmp_path / "a.json"
+    result = run_spacy("tabcnn", "convert", tmp_path / "a.spacy", output, "-f", "spert", "--utf16")
+    assert result.exit_code == 1 and not output.exists()
+    assert "A .spacy file is read as it is" in flat(result)
+
+
+def test_an_annotator_without_annotations_is_refused_with_the_others(run_spacy, tmp_path):
+    task = {"text": "Ann", "spans": [], "answer": "accept", "_annotator_id": "db-ada"}
+    source, output = write(tmp_path / "a.json", [task]), tmp_path / "a.spacy"
+    result = run_spacy("tabcnn", "convert", source, output, "--annotator", "bob")
+    assert result.exit_code == 1 and not output.exists()
+    assert "'bob', who has annotated nothing" in flat(result)
+    assert "The annotators are: db-ada" in flat(result)
+    assert run_spacy("tabcnn", "convert", source, output, "--annotator", "ada").exit_code == 0

@@ -137,6 +137,14 @@ def test_a_file_that_is_cut_off(tmp_path, ann, cut):
         list(read_docbin(path, Vocab()))
 
 
+def test_files_that_were_joined(tmp_path, ann):
+    path = tmp_path / "a.spacy"
+    write_docbin(path, [ann])
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(ValueError, match="other bytes follow its end"):
+        list(read_docbin(path, Vocab()))
+
+
 @pytest.mark.parametrize(
     "content",
     [

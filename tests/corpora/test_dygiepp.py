@@ -272,14 +272,10 @@ def test_an_entity_across_sentences_is_not_written_nor_its_relations(nlp, make_d
     )
 
 
-def test_writing_counts_documents_without_annotation(nlp):
+def test_writing_keeps_what_is_not_annotated(nlp):
     [written], report = docs_to_dygiepp([Doc(nlp.vocab, words=["Hello", "there"])])
-    assert json.loads(written) == {
-        "sentences": [["Hello", "there"]],
-        "ner": [[]],
-        "relations": [[]],
-    }
-    assert report.dropped == {Reason.NO_ENTITY_ANNOTATION: 1, Reason.NO_RELATION_ANNOTATION: 1}
+    assert json.loads(written) == {"sentences": [["Hello", "there"]]}
+    assert report.noted == {UNSET_ENTITIES: 1, UNSET_RELATIONS: 1} and not report.dropped
 
 
 @pytest.mark.parametrize(

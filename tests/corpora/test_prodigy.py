@@ -4,7 +4,7 @@ import json
 import pytest
 
 from spacy_tabcnn.corpora.conversion import Reason
-from spacy_tabcnn.corpora.gold import UNSET_RELATIONS
+from spacy_tabcnn.corpora.gold import UNSET_ENTITIES, UNSET_RELATIONS
 from spacy_tabcnn.corpora.options import ReadingOptions
 from spacy_tabcnn.corpora.prodigy import docs_to_prodigy, prodigy_to_docs
 from spacy_tabcnn.relations import has_relations
@@ -133,6 +133,26 @@ def test_relations_between_words_that_are_no_entities_are_left_out(nlp, changes,
 def test_a_task_in_which_nothing_was_marked(nlp):
     [doc], report = prodigy_to_docs([line(spans=None, relations=None)], nlp)
     assert doc._.relations == () and not doc.ents and not report.dropped
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"_view_id": "classification", "label": "SPAM"},
+        {"_view_id": "choice", "options": [{"id": 1, "text": "yes"}], "accept": [1]},
+        {"_view_id": "text"},
+        {"label": "SPAM"},
+    ],
+)
+def test_interfaces_without_spans_leave_entities_unset(nlp, fields):
+    [doc], report = prodigy_to_docs([line(spans=None, relations=None, **fields)], nlp)
+    assert not doc.has_annotation("ENT_IOB") and report.noted[UNSET_ENTITIES] == 1
+
+
+@pytest.mark.parametrize("view", ["ner_manual", "spans_manual", "relations", "blocks"])
+def test_interfaces_with_spans_say_that_nothing_was_marked(nlp, view):
+    [doc], _ = prodigy_to_docs([line(spans=None, relations=None, _view_id=view)], nlp)
+    assert doc.has_annotation("ENT_IOB") and not doc.ents
 
 
 def test_relations_of_a_task_without_the_key_stay_unset(nlp):

@@ -164,6 +164,9 @@ def test_a_long_list_of_problems_is_cut():
         collect_docs(items, refuse, ConversionReport(), skip_bad=False)
 
 
+JSON_MIN = {"text": "Ann", "annotator": 1, "annotation_id": 4, "lead_time": 3.2}
+
+
 @pytest.mark.parametrize(
     "record,advice",
     [
@@ -172,6 +175,7 @@ def test_a_long_list_of_problems_is_cut():
             "Label Studio's export JSON-MIN.*again as JSON",
         ),
         ({"my_text": "Ann", "ner": [], "annotation_id": 4}, "JSON-MIN.*again as JSON"),
+        *(({**JSON_MIN, name: []}, "JSON-MIN") for name in ("entities", "spans", "tokens")),
         ({"id": 1, "text": "Ann", "label": [[0, 3, "PERSON"]]}, r"JSONL.*as JSONL\(Relation\)"),
         ({"id": 1, "data": "Ann", "labels": []}, r"doccano.*JSONL\(Relation\)"),
     ],

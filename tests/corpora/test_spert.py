@@ -4,6 +4,7 @@ import pytest
 from spacy.tokens import Doc, DocBin
 
 from spacy_tabcnn.corpora.conversion import Reason
+from spacy_tabcnn.corpora.gold import UNSET_RELATIONS
 from spacy_tabcnn.corpora.spert import docs_to_spert, spert_to_docs
 from spacy_tabcnn.relations import has_relations
 
@@ -249,9 +250,9 @@ def test_relations_set_with_unlabelled_spans_are_written(nlp):
 
 def test_writing_counts_documents_without_annotation(nlp):
     [written], report = docs_to_spert([Doc(nlp.vocab, words=["Hello", "there"])])
-    assert written == {"tokens": ["Hello", "there"], "entities": [], "relations": []}
-    assert report.dropped == {Reason.NO_ENTITY_ANNOTATION: 1, Reason.NO_RELATION_ANNOTATION: 1}
-    assert report.n_dropped("document") == 2
+    assert written == {"tokens": ["Hello", "there"], "entities": []}
+    assert report.dropped == {Reason.NO_ENTITY_ANNOTATION: 1}
+    assert report.noted == {UNSET_RELATIONS: 1}
 
 
 def test_strict_mode_applies_to_writing(nlp):
