@@ -9,6 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..arrays import Floats1d
+from ..corpora.conversion import ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, write_docbin
 from ..corpora.files import JsonObject, render_line, write_lines
 from ..corpora.formats import OUTPUT_FORMATS, get_format
@@ -24,6 +25,7 @@ from ..evaluation.selection import (
     measure_disagreement,
     measure_uncertainty,
 )
+from .tasks import describe_meta
 
 # The name of the score of a document, in its user data and in the files of annotation tools.
 SCORE = "selection_score"
@@ -148,8 +150,7 @@ def write_selection(
     *,
     format_name: str | None = None,
     model: Language | None = None,
-    model_name: str = "",
-) -> None:
+) -> ConversionReport | None:
     """Write selected documents for annotation, and their scores.
 
     The file of scores is `output` + ".scores.jsonl". The score is also a field of each document:
@@ -161,16 +162,19 @@ def write_selection(
     format_name (str | None): An annotation format; None for a .spacy file.
     model (Language | None): Annotates the documents, so that annotators correct its predictions.
         None: the documents have no annotation.
-    model_name (str): The name of the model in Label Studio's predictions.
+    RETURNS (ConversionReport | None): Counts of the written and the left-out parts; None for a
+        .spacy file.
     RAISES (OSError): If a file cannot be written.
     RAISES (ValueError): If there is no such format, or it cannot hold a document.
     """
     docs = list(_prepare(selection, model))
+    report = None
     if format_name is None:
         write_docbin(output, docs)
     else:
-        _write_format(output, docs, format_name, selection, model is not None, model_name)
+        report = _write_format(output, docs, format_name, selection, model)
     write_lines(get_scores_path(output), map(render_line, _list_scores(selection)))
+    return report
 
 
 def get_scores_path(output: Path) -> Path:
@@ -241,25 +245,29 @@ def _write_format(
     docs: Sequence[Doc],
     format_name: str,
     selection: Selection,
-    has_predictions: bool,
-    model_name: str,
-) -> None:
+    model: Language | None,
+) -> ConversionReport:
     """Write documents in an annotation format, with their scores where it has a place for them."""
     format_ = get_format(format_name)
-    rendered, _ = format_.render(docs, source=str(output))
+    if model is not None and format_.render_predictions is not None:
+        version = describe_meta(model.meta)
+        rendered, report = format_.render_predictions(
+            docs, source=str(output), model_version=version
+        )
+    else:
+        rendered, report = format_.render(docs, source=str(output))
     if format_name == "brat":
         format_.write(output, rendered)
-        return
+        return report
     content = cast(list[JsonObject | str], rendered)
     records = list(map(_decode, content))
     for record, selected in zip(records, selection.documents, strict=True):
-        if format_name == "labelstudio":
-            _unfinish(record, has_predictions, model_name)
         _add_score(record, selected.uncertainty.score, format_name)
     if any(isinstance(item, str) for item in content):
         format_.write(output, map(render_line, records))
     else:
         format_.write(output, records)
+    return report
 
 
 def _decode(item: JsonObject | str) -> JsonObject:
@@ -278,18 +286,6 @@ def _add_score(record: JsonObject, score: float, format_name: str) -> None:
     held = record.get(place) or {}
     if isinstance(held, dict):
         record[place] = {**held, SCORE: score}
-
-
-def _unfinish(record: JsonObject, has_predictions: bool, model_name: str) -> None:
-    """Turn the finished annotation of a Label Studio task into a prediction, or remove it."""
-    annotations = record.pop("annotations", None)
-    if not has_predictions:
-        record.pop("predictions", None)
-    elif "predictions" not in record and isinstance(annotations, list):
-        predictions = []
-        for annotation in annotations:
-            predictions.append({"model_version": model_name, **annotation})
-        record["predictions"] = predictions
 
 
 def _list_scores(selection: Selection) -> Iterator[JsonObject]:

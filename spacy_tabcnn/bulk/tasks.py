@@ -1,7 +1,7 @@
 """Rows and their annotations, written as tasks of annotation tools, for people to correct."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -82,12 +82,22 @@ def describe_version(model: str | Path) -> str:
     path = find_config(model).with_name("meta.json")
     try:
         meta = json.loads(path.read_bytes())
-        return f"{meta['lang']}_{meta['name']}-{meta['version']}"
+        return describe_meta(meta)
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise ValueError(
             f"{path}: has not the language, the name and the version of the pipeline. Save the "
             "pipeline again"
         ) from err
+
+
+def describe_meta(meta: Mapping[str, object]) -> str:
+    """Return the name and the version of a pipeline, from its meta.
+
+    meta (Mapping[str, object]): The content of meta.json.
+    RETURNS (str): For example "en_pipeline-0.0.0".
+    RAISES (KeyError): If one of them is missing.
+    """
+    return f"{meta['lang']}_{meta['name']}-{meta['version']}"
 
 
 class _TaskMaker:

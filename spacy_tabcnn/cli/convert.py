@@ -17,7 +17,13 @@ from ..corpora.annotators import list_annotators
 from ..corpora.conversion import Alignment, Change, ConversionReport
 from ..corpora.docbin import DOCBIN_SUFFIX, read_docbin, write_docbin
 from ..corpora.folds import make_folds, read_folds, write_folds
-from ..corpora.formats import FORMATS, OUTPUT_FORMATS, read_annotations, write_annotations
+from ..corpora.formats import (
+    FORMATS,
+    OUTPUT_FORMATS,
+    check_options,
+    read_annotations,
+    write_annotations,
+)
 from ..corpora.options import (
     DEFAULT_OPTIONS,
     FIRST_ANNOTATOR,
@@ -490,6 +496,7 @@ def _read_inputs(inputs: Sequence[Path], reading: _Reading) -> tuple[list[Doc], 
     problems = []
     for path in inputs:
         try:
+            check_options(path, reading.format_name, reading.options)
             read, read_report = read_annotations(
                 path,
                 reading.nlp,

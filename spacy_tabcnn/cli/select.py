@@ -21,6 +21,8 @@ from ..bulk.selection import (
     select_documents,
     write_selection,
 )
+from ..corpora.brat import RENAMED
+from ..corpora.conversion import ConversionReport, Reason
 from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
 from ..evaluation.selection import DIVERSITY, MEASURES, Measure
 from ..pipeline.loading import load_pipeline
@@ -212,9 +214,9 @@ def select(
     model = None
     if predictions:
         model = pipelines[0]
-    write_selection(
-        output, selection, format_name=output_format, model=model, model_name=Path(models[0]).name
-    )
+    report = write_selection(output, selection, format_name=output_format, model=model)
+    if report is not None:
+        _print_report(report)
     return selection
 
 
@@ -294,6 +296,15 @@ def _show_progress(docs: Iterable[Doc]) -> Iterable[Doc]:
 def _print_left_out(pool: Pool) -> None:
     for reason, count in (+pool.left_out).items():
         msg.warn(f"{count} documents left out: {reason}", pool.examples.get(reason, ""))
+
+
+def _print_report(report: ConversionReport) -> None:
+    """Print what the format could not hold, except for annotation that is to be made."""
+    for reason, count in report.dropped.items():
+        if reason not in (Reason.NO_ENTITY_ANNOTATION, Reason.NO_RELATION_ANNOTATION):
+            msg.warn(f"{count} times, a {reason.unit} {reason.text}", report.examples[reason])
+    if report.noted[RENAMED]:
+        msg.warn(f"{report.noted[RENAMED]} {RENAMED}")
 
 
 def _print_selection(selection: Selection, n: int, output: Path) -> None:

@@ -85,7 +85,7 @@ _EXPORT_ADVICE = {
 _FORMATS_OF_OPTIONS = {
     "text_field": ("doccano", "labelstudio", "prodigy"),
     "annotator": ("labelstudio", "prodigy"),
-    "predictions": ("labelstudio",),
+    "predictions": ("labelstudio", "prodigy"),
     "event_arguments": ("brat",),
     "utf16": ("brat", "doccano", "labelstudio", "prodigy"),
 }
@@ -154,6 +154,24 @@ def holds_annotation(path: str | Path) -> bool:
     return _guess_from_object(find_first_object(path)) is not None
 
 
+def check_options(path: str | Path, format_name: str | None, options: ReadingOptions) -> None:
+    """Check that options of reading apply to the format of a file.
+
+    path (str | Path): The file.
+    format_name (str | None): The format; detected from the file if None.
+    options (ReadingOptions): The options. Those that are not changed apply to every format.
+    RAISES (ValueError): If one does not, or the file cannot be read.
+    """
+    format_name = format_name or guess_format(path)
+    for option, formats in _FORMATS_OF_OPTIONS.items():
+        is_given = getattr(options, option) != getattr(DEFAULT_OPTIONS, option)
+        if is_given and format_name not in formats:
+            raise ValueError(
+                f"{path}: its format is {format_name}, and --{option.replace('_', '-')} applies to "
+                f"{', '.join(formats)} only. Leave the option out, or name another --format"
+            )
+
+
 def read_annotations(
     path: str | Path,
     nlp: Language,
@@ -172,8 +190,8 @@ def read_annotations(
     options (ReadingOptions): The choices of the user.
     RETURNS (tuple[list[Doc], ConversionReport]): The documents, and counts of the kept and the
         left-out parts.
-    RAISES (ValueError): If the file is malformed, with the place of each malformed record; if an
-        option does not apply to the format; or in strict mode.
+    RAISES (ValueError): If the file is malformed, with the place of each malformed record; or in
+        strict mode.
     """
     path = Path(path)
     if format_name is None:
@@ -181,7 +199,6 @@ def read_annotations(
     elif format_name in ("doccano", "labelstudio"):
         _check_export(find_first_object(path), path)
     format_ = get_format(format_name)
-    _check_options(path, format_name, options)
     content = format_.read(path)
     return format_.parse(content, nlp, source=str(path), strict=strict, options=options)
 
@@ -226,17 +243,6 @@ def write_annotations(
     content, report = format_.render(docs, source=source, strict=strict)
     format_.write(Path(path), content)
     return report
-
-
-def _check_options(path: Path, format_name: str, options: ReadingOptions) -> None:
-    """Refuse an option that does not apply to the format of a file."""
-    for option, formats in _FORMATS_OF_OPTIONS.items():
-        is_given = getattr(options, option) != getattr(DEFAULT_OPTIONS, option)
-        if is_given and format_name not in formats:
-            raise ValueError(
-                f"{path}: its format is {format_name}, and --{option.replace('_', '-')} applies to "
-                f"{', '.join(formats)} only. Leave the option out, or name another --format"
-            )
 
 
 def _check_content(path: Path) -> None:

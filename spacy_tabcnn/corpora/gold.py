@@ -108,8 +108,8 @@ def get_gold(
     sentence_of (Sequence[int] | None): The sentence of each token, for a format whose entities and
         relations each lie within one sentence. Those that do not are left out. None if the format
         has no such rule.
-    may_lack (Collection[str]): "entities" and "relations", where the format can say that a document
-        has no annotation of them.
+    may_lack (Collection[str]): The annotation that a document need not have in the format:
+        "entities", "relations", or "both" for a format in which they are annotated together.
     RETURNS (PlainAnnotation): The entities and relations.
     RAISES (ValueError): In strict mode.
     """
@@ -285,9 +285,20 @@ def lacks_entities(doc: Doc) -> bool:
     return len(doc) > 0 and not doc.has_annotation("ENT_IOB")
 
 
+def is_unannotated(doc: Doc) -> bool:
+    """Check whether neither entities nor relations of a document were ever set.
+
+    doc (Doc): The document.
+    RETURNS (bool): Whether they are unset.
+    """
+    return lacks_entities(doc) and not has_relations(doc)
+
+
 def _count_missing_annotation(
     doc: Doc, report: ConversionReport, where: str, may_lack: Collection[str]
 ) -> None:
+    if is_unannotated(doc) and "both" in may_lack:
+        may_lack = ("entities", "relations")
     text = repr(shorten(doc.text.strip()))
     if lacks_entities(doc) and "entities" in may_lack:
         report.noted[UNSET_ENTITIES] += 1

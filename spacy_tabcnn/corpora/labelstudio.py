@@ -37,7 +37,7 @@ from .fields import (
     shorten,
 )
 from .files import JsonObject, JsonValue
-from .gold import RelationIndices
+from .gold import RelationIndices, is_unannotated
 from .labelstudio_texts import TaskText, is_html_region, read_text
 from .options import (
     ALL_ANNOTATORS,
@@ -92,8 +92,9 @@ def docs_to_labelstudio(
 ) -> tuple[list[JsonObject], ConversionReport]:
     """Turn documents into Label Studio's JSON.
 
-    Each task has one completed annotation, with relations to the right. A document keeps its id if
-    it has one. An annotation has no place for scores; see `preannotation`.
+    Each task has one completed annotation, with relations to the right. The task of a document
+    whose entities and relations were never set has none. A document keeps its id if it has one. An
+    annotation has no place for scores; see `preannotation`.
 
     docs (Iterable[Doc]): Annotated documents.
     source (str): The file they come from, for messages.
@@ -103,7 +104,7 @@ def docs_to_labelstudio(
     RAISES (ValueError): In strict mode.
     """
     report = ConversionReport(source, strict)
-    gold_spans = get_gold_spans(docs, report=report, source=source)
+    gold_spans = get_gold_spans(docs, report=report, source=source, may_lack=["both"])
     return list(map(_render_document, gold_spans)), report
 
 
@@ -444,11 +445,10 @@ def _render_document(gold: GoldSpans) -> JsonObject:
         *map(_render_span, range(len(gold.spans)), gold.spans),
         *map(render_relation, gold.relations),
     ]
-    return {
-        "id": gold.any_id,
-        "data": {"text": gold.doc.text},
-        "annotations": [{"result": results}],
-    }
+    task: JsonObject = {"id": gold.any_id, "data": {"text": gold.doc.text}}
+    if not is_unannotated(gold.doc):
+        task["annotations"] = [{"result": results}]
+    return task
 
 
 def _render_span(position: int, span: Span) -> JsonObject:

@@ -13,8 +13,8 @@ their spans; they are absent or null in relations between tokens. See Prodigy's 
 
 `rel.manual` always writes the key `relations`, and `ner.manual` never does. So a task without this
 key has no annotation of relations. A task without `tokens` gets the tokens of the pipeline.
-A task without `spans` of an interface that marks none, such as `classification`, has no annotation
-of entities.
+A task without `spans` has no annotation of entities if its interface marks none, as
+`classification`, or if it has no answer.
 """
 
 import operator
@@ -47,7 +47,7 @@ from .fields import (
     show_number,
 )
 from .files import JsonObject, JsonValue, render_line
-from .gold import RelationIndices
+from .gold import RelationIndices, is_unannotated, lacks_entities
 from .options import (
     ALL_ANNOTATORS,
     DEFAULT_OPTIONS,
@@ -111,7 +111,8 @@ def docs_to_prodigy(
 ) -> tuple[list[str], ConversionReport]:
     """Turn documents into Prodigy's JSONL, with their tokens and the answer "accept".
 
-    The id of a document goes to `meta.id`, which Prodigy shows with the task. Scores are left out;
+    A document whose entities and relations were never set has no answer: it is to be annotated. The
+    id of a document goes to `meta.id`, which Prodigy shows with the task. Scores are left out;
     `preannotation` writes tasks with scores.
 
     docs (Iterable[Doc]): Annotated documents.
@@ -123,7 +124,9 @@ def docs_to_prodigy(
     """
     report = ConversionReport(source, strict)
     lines = []
-    for gold in get_gold_spans(docs, report=report, source=source, may_lack=["relations"]):
+    for gold in get_gold_spans(
+        docs, report=report, source=source, may_lack=["entities", "relations"]
+    ):
         lines.append(render_line(_render_document(gold)))
     return lines, report
 
@@ -199,18 +202,20 @@ def _read_document(
     _add_entities(task, found, offsets, where)
     relations = _get_relations(task, found, offsets, where)
     orig_id = get_orig_id(get_optional(task, "meta"), "id", where)
-    has_entities = has_any_field(task, ("spans", "relations")) or not _marks_no_spans(task)
+    has_entities = has_any_field(task, ("spans", "relations")) or _may_mark_spans(task)
     return found.set_gold(relations, orig_id=orig_id, where=where, has_entities=has_entities)
 
 
-def _marks_no_spans(task: JsonValue) -> bool:
-    """Check whether a task was made with an interface in which no spans are marked.
+def _may_mark_spans(task: JsonValue) -> bool:
+    """Check whether spans could have been marked: in a finished task of an interface that has them.
 
-    A task without the name of its interface has the fields of such an interface.
+    A task without the name of its interface has the fields of one without spans.
     """
+    if not has_field(task, "answer"):
+        return False
     if has_field(task, "_view_id"):
-        return get_optional(task, "_view_id") in _WITHOUT_SPANS
-    return has_any_field(task, ("options", "label"))
+        return get_optional(task, "_view_id") not in _WITHOUT_SPANS
+    return not has_any_field(task, ("options", "label"))
 
 
 def _join_tokens(task: JsonValue, text: str, nlp: Language, offsets: Offsets, where: str) -> Doc:
@@ -378,11 +383,13 @@ def _render_document(gold: GoldSpans) -> JsonObject:
     task: JsonObject = {
         "text": gold.doc.text,
         "tokens": list(map(render_token, gold.doc)),
-        "spans": shown,
     }
+    if not lacks_entities(gold.doc):
+        task["spans"] = shown
     if has_relations(gold.doc):
         task["relations"] = relations
-    task["answer"] = ACCEPT
+    if not is_unannotated(gold.doc):
+        task["answer"] = ACCEPT
     if gold.orig_id is not None:
         task["meta"] = {"id": gold.orig_id}
     return task

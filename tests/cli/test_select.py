@@ -7,6 +7,8 @@ import srsly
 
 from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 from spacy_tabcnn.corpora.formats import read_annotations, write_annotations
+from spacy_tabcnn.corpora.preannotation import is_predicted
+from spacy_tabcnn.relations import has_relations
 
 TEXTS = [
     "Emmy Noether was born in Erlangen.",
@@ -79,8 +81,30 @@ def test_label_studio_gets_predictions(run, model, tiny_corpus, tmp_path):
     run("tabcnn", "select", model, tiny_corpus, output, "--to", "labelstudio", "-p", "-n", 1)
     (task,) = srsly.read_json(output)
     assert "annotations" not in task
-    assert task["predictions"][0]["model_version"] == "model-last"
-    assert task["predictions"][0]["result"]
+    [prediction] = task["predictions"]
+    assert prediction["model_version"] == "en_pipeline-0.0.0" and "score" in prediction
+    assert all("score" in region for region in prediction["result"])
+
+
+def test_prodigy_gets_predictions_that_are_not_answered(run, model, tiny_corpus, tmp_path):
+    output = tmp_path / "next.jsonl"
+    run("tabcnn", "select", model, tiny_corpus, output, "--to", "prodigy", "-p", "-n", 1)
+    (task,) = srsly.read_jsonl(output)
+    assert "answer" not in task and task["meta"]["model_version"] == "en_pipeline-0.0.0"
+    assert task["spans"] and all("score" in span for span in task["spans"])
+    [doc], _ = read_annotations(output, spacy.blank("en"), format_name="prodigy")
+    assert is_predicted(doc)
+
+
+@pytest.mark.parametrize("format_name", ["dygiepp", "prodigy"])
+def test_documents_to_annotate_are_not_read_as_holding_nothing(
+    run, model, pool, tmp_path, format_name
+):
+    output = tmp_path / "next.jsonl"
+    run("tabcnn", "select", model, pool, output, "--to", format_name)
+    docs, _ = read_annotations(output, spacy.blank("en"), format_name=format_name)
+    assert docs and not any(doc.has_annotation("ENT_IOB") for doc in docs)
+    assert not any(map(has_relations, docs))
 
 
 @pytest.mark.parametrize(
