@@ -133,11 +133,10 @@ def copy_words(doc: Doc, vocab: Vocab, *, sentences: bool = False) -> Doc:
     """
     words = [token.text for token in doc]
     spaces = [bool(token.whitespace_) for token in doc]
-    copy = Doc(vocab, words=words, spaces=spaces)
+    starts: list[bool | int | None] | None = None
     if sentences:
-        for token in doc:
-            copy[token.i].is_sent_start = bool(token.is_sent_start)
-    return copy
+        starts = [bool(token.is_sent_start) for token in doc]
+    return Doc(vocab, words=words, spaces=spaces, sent_starts=starts)
 
 
 def _list_parts(docs: Iterable[Doc]) -> Iterator[_Part]:

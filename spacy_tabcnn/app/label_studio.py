@@ -64,16 +64,27 @@ def read_interface(label_config: str | None) -> Interface:
     root = _parse(label_config)
     fields: dict[str, str] = {}
     for text in root.iter("Text"):
-        fields[text.get("name", "")] = text.get("value", "").removeprefix("$")
+        fields[text.get("name", "")] = text.get("value", "")
     for labels in root.iter("Labels"):
         to_name = labels.get("toName", "")
         if to_name in fields:
             tags, open_tag = _read_tags(root, to_name)
-            return Interface(to_name, fields[to_name], tags, open_tag)
+            return Interface(to_name, _read_field(fields[to_name]), tags, open_tag)
     raise ValueError(
         "the labelling interface has no tag Labels for a tag Text. Expected for example "
         '<Labels name="label" toName="text">...</Labels> <Text name="text" value="$text"/>'
     )
+
+
+def _read_field(value: str) -> str:
+    """Return the field of a task that the value of a tag `Text` names."""
+    name = value.removeprefix("$")
+    if not name or name == value or "$" in name or any(map(str.isspace, name)):
+        raise ValueError(
+            f"the tag Text of the labelling interface has the value {value!r}; expected one field "
+            "of a task, such as $text"
+        )
+    return name
 
 
 def _read_tags(root: ElementTree.Element, to_name: str) -> tuple[dict[str, str], str | None]:
@@ -115,7 +126,7 @@ def find_texts(tasks: Sequence[object], interface: Interface) -> dict[int, str]:
     others: list[int] = []
     for position, task in enumerate(tasks):
         data = task.get("data") if isinstance(task, Mapping) else None
-        text = data.get(field) if isinstance(data, Mapping) else None
+        text = _get_value(data, field)
         if isinstance(text, str):
             texts[position] = text
         else:
@@ -124,6 +135,18 @@ def find_texts(tasks: Sequence[object], interface: Interface) -> dict[int, str]:
         # The name of the field comes from the request: it could hold line breaks.
         _LOGGER.warning("tasks without a string in the field %r: %s", field, count_tasks(others))
     return texts
+
+
+def _get_value(data: object, field: str) -> object:
+    """Return the value of a field; mail.body is the field `body` of the field `mail`."""
+    if not isinstance(data, Mapping):
+        return None
+    if field in data:
+        return data[field]
+    first, _, rest = field.partition(".")
+    if not rest:
+        return None
+    return _get_value(data.get(first), rest)
 
 
 def count_tasks(positions: Sequence[int]) -> str:

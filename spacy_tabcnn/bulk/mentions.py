@@ -28,7 +28,7 @@ _ID_LENGTH = 32
 class EntityMention(NamedTuple):
     """An entity with the place where it was found.
 
-    document (str): The document's `id`, or the number of its row, from 1.
+    document (str): The document's `id`, or "row 1" and so on for a row without one.
     start (int): Its first character in the document's text.
     end (int): The character after its last one.
     text (str): Its text as it stands there.
@@ -213,9 +213,10 @@ def read_mentions(
 
 
 def _get_document(record: Record, number: int) -> str:
+    """Return the id of a document, or a name that no id has by chance."""
     identifier = record.get("id")
     if identifier is None:
-        identifier = number
+        return f"row {number}"
     return str(identifier)
 
 

@@ -262,6 +262,8 @@ def _infer_columns(source: Path, text_field: str) -> Columns:
                 f"and Parquet have a column for each, at most {MAX_COLUMNS}. Name a .jsonl file "
                 "for the output"
             )
+    if not kinds:  # no row
+        return {text_field: "string"}
     return {name: _choose_type(found - {"NoneType"}) for name, found in kinds.items()}
 
 

@@ -30,7 +30,7 @@ class Pool:
     """The documents of a pool.
 
     docs (list[Doc]): The documents, each with an id in `doc.user_data["orig_id"]`: its own one, or
-        its position.
+        its position or another number, which no other document has.
     positions (list[int]): The position of each document, from 0: among the rows of a file of raw
         texts, else among the documents that were read.
     left_out (Counter[str]): Numbers of documents that were left out, by reason.
@@ -85,12 +85,24 @@ def read_pool(
         if doc is None:
             continue  # counted before
         if len(doc):
-            doc.user_data.setdefault(ORIG_ID, position)
             pool.docs.append(doc)
             pool.positions.append(position)
         else:
             pool.leave_out("without words", f"document {position}")
+    _give_ids(pool)
     return pool
+
+
+def _give_ids(pool: Pool) -> None:
+    """Give each document without an id its position, or a higher number if that is another's id."""
+    taken = {str(doc.user_data.get(ORIG_ID)) for doc in pool.docs}
+    n_positions = 1 + max(pool.positions, default=0)
+    for doc, position in zip(pool.docs, pool.positions, strict=True):
+        if ORIG_ID not in doc.user_data:
+            number = position
+            while str(number) in taken:
+                number += n_positions
+            doc.user_data[ORIG_ID] = number
 
 
 def is_annotated(doc: Doc) -> bool:
@@ -172,7 +184,12 @@ def _read_annotated(
     path: Path, nlp: Language, format_name: str | None, options: ReadingOptions, pool: Pool
 ) -> list[Doc]:
     options = replace(options, unannotated=True)
-    docs, report = read_annotations(path, nlp, format_name=format_name, options=options)
+    try:
+        docs, report = read_annotations(path, nlp, format_name=format_name, options=options)
+    except ValueError as err:
+        if format_name is None and path.suffix.lower() in JSON_LINES:
+            raise ValueError(f"{err}\nIf the file holds raw texts, say so: --format text") from err
+        raise
     for reason, count in report.ignored.items():
         if reason in _IGNORED_DOCUMENTS:
             pool.left_out[reason] += count

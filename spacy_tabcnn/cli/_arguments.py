@@ -96,8 +96,11 @@ def check_written(
         stands for an option without a value.
     replaced (Iterable[Path]): Folders that it replaces with all their content.
     RAISES (ValueError): If an output is an input, also through links, or if an input is in a
-        replaced folder.
+        replaced folder; or if an output is "-", the standard output of other commands.
     """
+    outputs = list(outputs)
+    if Path("-") in outputs:
+        raise ValueError("-: this command writes files only. Name a file for the output")
     files: list[Path] = []
     for value in inputs:
         if value is not None:

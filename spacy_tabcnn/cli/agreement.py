@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Annotated, NamedTuple, TypedDict
@@ -209,6 +209,11 @@ def _read_annotators(
     if "" in counts:
         msg.warn(f"{counts.pop('')} annotations without the name of an annotator left out")
     names = list(annotators or counts)
+    if annotators and len(set(annotators)) < max(2, len(annotators)):
+        raise ValueError(
+            f"--annotator is given {len(annotators)} times, for {len(set(annotators))} annotator; "
+            f"name at least two different ones of {', '.join(counts)}"
+        )
     if len(names) < 2:
         raise ValueError(
             f"{source}: has annotations of {len(counts)} annotators ({', '.join(counts) or 'none'})"
@@ -244,8 +249,16 @@ def _compare_all(
     if page is not None:
         pages = _name_pages(page, pairs)
         check_written(filter(None, pages), sources)
+    found_any = False
     for (first, second), path in zip(pairs, pages, strict=True):
-        matching, agreement = compare(first.docs, second.docs)
+        try:
+            matching, agreement = compare(first.docs, second.docs)
+        except ValueError as err:
+            if len(pairs) == 1:
+                raise
+            msg.warn(f"{first.name} and {second.name}: {err}")
+            continue
+        found_any = True
         if path is not None:
             _write_page(path, first.name, second.name, matching)
         yield {
@@ -257,6 +270,8 @@ def _compare_all(
             "other_texts": matching.other_texts,
             "agreement": agreement,
         }
+    if not found_any:
+        raise ValueError("no two annotators have a text in common. Compare annotations of one text")
 
 
 def _name_pages(page: Path, pairs: Sequence[tuple[_Side, _Side]]) -> list[Path | None]:
@@ -324,6 +339,8 @@ def _print_result(result: PairAgreement) -> None:
     _print_unit("Entities", agreement["entities"])
     _print_unit("Relations", agreement["relations"])
     kappa = "not defined, since all have one type"
+    if not agreement["tokens"]:
+        kappa = "not defined, since none has its type annotated in both"
     if agreement["kappa"] is not None:
         kappa = f"{agreement['kappa']:.3f}"
     print(f"Cohen's kappa of {agreement['tokens']} tokens: {kappa}")
@@ -342,9 +359,9 @@ def _print_unit(title: str, unit: UnitAgreement) -> None:
         return
     rows: list[tuple[str, ...]] = []
     for label, figures in unit["strict"]["per_type"].items():
-        rows.append((label, *map(format_percent, _list_figures(figures))))
-    rows.append(("all, strict", *map(format_percent, _list_figures(unit["strict"]))))
-    rows.append(("all, boundaries", *map(format_percent, _list_figures(unit["boundaries"]))))
+        rows.append((label, *_show_figures(figures)))
+    rows.append(("all, strict", *_show_figures(unit["strict"])))
+    rows.append(("all, boundaries", *_show_figures(unit["boundaries"])))
     msg.table(
         rows, header=(title, "P", "R", "F"), divider=True, aligns=("l", "r", "r", "r"), max_col=60
     )
@@ -354,11 +371,11 @@ def _print_unit(title: str, unit: UnitAgreement) -> None:
     print(shares)
 
 
-def _list_figures(figures: Figures | Mapping[str, float]) -> Iterable[float]:
-    return (figures["p"], figures["r"], figures["f"])
+def _show_figures(figures: Figures | Mapping[str, float]) -> tuple[str, str, str]:
+    return _show(figures["p"], "-"), _show(figures["r"], "-"), _show(figures["f"], "-")
 
 
-def _show(share: float | None) -> str:
+def _show(share: float | None, undefined: str = "not defined") -> str:
     if share is None:
-        return "not defined"
+        return undefined
     return format_percent(share)

@@ -133,7 +133,7 @@ def _check_reasons(reason: str | None) -> None:
     """Fail if all documents were rejected for one reason: something else is wrong."""
     if reason is not None:
         advice = "Correct the pipeline or the input, and annotate again with --overwrite"
-        msg.fail("All documents were rejected for one reason", f"{reason}\n{advice}", exits=1)
+        msg.fail("All documents were rejected for one reason", f"{reason}. {advice}", exits=1)
 
 
 def _show_progress(

@@ -24,7 +24,7 @@ from .preannotation import (
     docs_to_prodigy_predictions,
     is_predicted,
 )
-from .prodigy import docs_to_prodigy, prodigy_to_docs
+from .prodigy import ACCEPT, NOT_ACCEPTED, docs_to_prodigy, prodigy_to_docs
 from .records import find_first_object, read_records
 from .spert import docs_to_spert, spert_to_docs
 from .tablert import docs_to_tablert, tablert_to_docs
@@ -126,6 +126,8 @@ def guess_format(path: str | Path) -> str:
     RAISES (ValueError): If the file cannot be read or its content fits no format.
     """
     path = Path(path)
+    if not path.exists() and not is_brat_file(path):
+        raise ValueError(f"{path}: no such file or folder. Check the path")
     name = None
     if path.is_dir() or is_brat_file(path):
         name = "brat"
@@ -148,10 +150,22 @@ def holds_annotation(path: str | Path) -> bool:
     """Check whether a .jsonl file is in one of the annotation formats, and no file of raw texts.
 
     path (str | Path): The file.
-    RETURNS (bool): Whether its first object has a field that only annotation has.
+    RETURNS (bool): Whether its first object has a field that only annotation has, in the form that
+        the format gives it. The output of `spacy tabcnn annotate` holds raw texts.
     RAISES (ValueError): If the file does not exist or cannot be read.
     """
-    return _guess_from_object(find_first_object(path)) is not None
+    first = find_first_object(path)
+    name = _guess_from_object(first)
+    if name is None or not isinstance(get_optional(first, "text"), str):
+        return name is not None
+    if name == "doccano":
+        return _is_doccano(path)
+    if name == "labelstudio":
+        return has_any_field(first, ("annotations", "completions", "predictions"))
+    if name == "dygiepp":
+        return isinstance(get_optional(first, "sentences"), list)
+    is_tokenized = isinstance(get_optional(first, "tokens"), list)
+    return is_tokenized or (name == "prodigy" and _is_prodigy(first))
 
 
 def check_options(path: str | Path, format_name: str | None, options: ReadingOptions) -> None:
@@ -250,6 +264,24 @@ def _check_content(path: Path) -> None:
     content = check_json_file(path).read_bytes().removeprefix(codecs.BOM_UTF8)
     if not content.strip():
         raise ValueError(f"{path}: the file is empty. Export it again, or check the path")
+
+
+def _is_doccano(path: str | Path) -> bool:
+    """Check whether the first entity of a file is one of doccano's."""
+    for record in read_records(path, unit="document"):
+        entities = get_optional(record.value, "entities")
+        if entities and isinstance(entities, list):
+            return has_field(entities[0], "start_offset")
+        if not isinstance(entities, list | None):
+            return False
+    return True
+
+
+def _is_prodigy(first: JsonValue) -> bool:
+    """Check whether an object has a field of Prodigy's tasks in the form that they give it."""
+    if isinstance(get_optional(first, "spans"), list) or has_field(first, "_task_hash"):
+        return True
+    return get_optional(first, "answer") in (ACCEPT, *NOT_ACCEPTED)
 
 
 def _guess_from_object(first: JsonValue) -> str | None:

@@ -34,13 +34,14 @@ class Matching(NamedTuple):
 class Figures(TypedDict):
     """Precision, recall and F1 of the second annotation, if the first one were the gold one.
 
-    p, r, f (float): The micro averages, between 0 and 1. F1 is the same in both directions.
+    p, r, f (float | None): The micro averages, between 0 and 1; None if neither annotation has an
+        item. F1 is the same in both directions.
     per_type (dict[str, dict[str, float]]): p, r and f of each label; empty if labels do not count.
     """
 
-    p: float
-    r: float
-    f: float
+    p: float | None
+    r: float | None
+    f: float | None
     per_type: dict[str, dict[str, float]]
 
 
@@ -229,17 +230,13 @@ def _measure_entities(pairs: Sequence[tuple[Doc, Doc]]) -> UnitAgreement:
     for first, second in pairs:
         gold = set(map(_get_boundaries, entity_items(first)))
         boundaries.score_set(set(map(_get_boundaries, entity_items(second))), gold)
-    scores = score_relations(examples)
-    return {
-        **_summarise("entity", examples),
-        "strict": _get_figures(scores, "ents"),
-        "boundaries": {
-            "p": boundaries.precision,
-            "r": boundaries.recall,
-            "f": boundaries.fscore,
-            "per_type": {},
-        },
-    }
+    strict = _get_figures(score_relations(examples), "ents")
+    by_boundaries: Figures = {"p": None, "r": None, "f": None, "per_type": {}}
+    if strict["f"] is not None:
+        by_boundaries["p"] = boundaries.precision
+        by_boundaries["r"] = boundaries.recall
+        by_boundaries["f"] = boundaries.fscore
+    return {**_summarise("entity", examples), "strict": strict, "boundaries": by_boundaries}
 
 
 def _measure_relations(pairs: Sequence[tuple[Doc, Doc]]) -> UnitAgreement:
@@ -284,11 +281,14 @@ def _share(counts: ErrorCounts, unit: Unit, kind: Kind) -> float | None:
 
 
 def _get_figures(scores: Scores, prefix: str) -> Figures:
+    per_type = scores[f"{prefix}_per_type"] or {}
+    if not per_type:  # neither annotation has an item
+        return {"p": None, "r": None, "f": None, "per_type": {}}
     return {
         "p": scores[f"{prefix}_p"] or 0.0,
         "r": scores[f"{prefix}_r"] or 0.0,
         "f": scores[f"{prefix}_f"] or 0.0,
-        "per_type": scores[f"{prefix}_per_type"] or {},
+        "per_type": per_type,
     }
 
 

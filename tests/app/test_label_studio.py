@@ -113,6 +113,18 @@ def test_interfaces_that_cannot_be_used_are_refused(label_config, message):
         read_interface(label_config)
 
 
+@pytest.mark.parametrize("value", ["Title: $body", "$title $body", "body", "$"])
+def test_a_text_that_is_no_field_is_refused(value):
+    with pytest.raises(ValueError, match="expected one field of a task, such as"):
+        read_interface(INTERFACE.replace("$body", value))
+
+
+def test_a_field_within_a_field_is_found():
+    interface = read_interface(INTERFACE.replace("$body", "$mail.body"))
+    tasks = [{"data": {"mail": {"body": "Ann"}}}, {"data": {"mail.body": "Bob"}}, {"data": {}}]
+    assert find_texts(tasks, interface) == {0: "Ann", 1: "Bob"}
+
+
 def test_a_prediction_has_regions_relations_scores_and_the_model():
     prediction = make_prediction("the Anna Rome.", ANNOTATION, Interface(), model_version="m-1")
     assert prediction["model_version"] == "m-1"

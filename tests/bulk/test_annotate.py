@@ -160,7 +160,7 @@ def test_an_empty_file_to_parquet(model, tmp_path):
     (tmp_path / "in.txt").touch()
     annotate_file(model, tmp_path / "in.txt", tmp_path / "out.parquet")
     table = parquet.read_table(tmp_path / "out.parquet")
-    assert table.num_rows == 0 and table.column_names == ["entities", "relations"]
+    assert table.num_rows == 0 and table.column_names == ["text", "entities", "relations"]
 
 
 @pytest.fixture

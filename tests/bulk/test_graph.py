@@ -65,7 +65,7 @@ def test_mentions_of_an_entity_are_one_node(annotated):
     ann = graph.nodes["ann", "PER"]
     assert (ann["text"], ann["label"]) == ("ANN", "PER")
     assert ann["mentions"] == [
-        ("1", 0, 3, "ANN", "PER", 0.9),
+        ("row 1", 0, 3, "ANN", "PER", 0.9),
         ("second", 12, 15, "ann", "PER", 0.6),
     ]
 
@@ -83,7 +83,7 @@ def test_an_edge_says_where_it_was_found(annotated):
     }
     assert first == {
         "label": "LiveIn",
-        "document": "1",
+        "document": "row 1",
         "score": 0.8,
         "tail_text": "Rome",
         **arguments,
@@ -138,7 +138,7 @@ def test_csv_has_a_row_for_each_mention_and_needs_no_networkx(annotated, tmp_pat
     assert [
         (row["head"], row["relation"], row["tail"], row["document"], row["score"]) for row in rows
     ] == [
-        ("ann", "LiveIn", "rome", "1", "0.8"),
+        ("ann", "LiveIn", "rome", "row 1", "0.8"),
         ("zoé 😀\x01", "LiveIn", "rome", "second", "0.9"),
         ("ann", "LiveIn", "rome", "second", "0.7"),
         ("ann", "Knows", "zoé 😀\x01", "second", ""),

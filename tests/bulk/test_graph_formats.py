@@ -404,7 +404,7 @@ def test_the_example_for_langchain_makes_a_graph_document(annotated, monkeypatch
         "LiveIn",
         "Rome",
     )
-    assert relationship.properties == {"document": "1", "score": 0.8}
+    assert relationship.properties == {"document": "row 1", "score": 0.8}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -414,4 +414,4 @@ def test_the_example_for_llamaindex_fills_a_store(annotated, monkeypatch):
     store = run_example("llamaindex_graph.py", annotated.parent, monkeypatch)["store"]
     [(head, relation, tail)] = store.get_triplets(entity_names=["Ann"])
     assert (head.name, relation.label, tail.name) == ("Ann", "LiveIn", "Rome")
-    assert relation.properties == {"document": "1", "score": 0.8}
+    assert relation.properties == {"document": "row 1", "score": 0.8}

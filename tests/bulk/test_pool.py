@@ -83,3 +83,28 @@ def test_lines_of_json_have_several_suffixes(nlp, tmp_path, name):
     task = {"text": "Ann lives here.", "entities": [], "relations": []}
     srsly.write_jsonl(tmp_path / name, [task])
     assert [doc.text for doc in read_pool(tmp_path / name, nlp).docs] == ["Ann lives here."]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tags": ["news"]},
+        {"data": {"source": "a"}},
+        {"sentences": 2},
+        {"tokens": 3},
+        {"entities": "old"},
+        {"answer": "Paris"},
+        {"entities": [{"start": 0, "end": 3, "label": "PER", "score": 0.9}], "relations": []},
+    ],
+)
+def test_texts_with_a_field_of_a_format_are_texts(nlp, tmp_path, fields):
+    path = tmp_path / "pool.jsonl"
+    srsly.write_jsonl(path, [{"text": "Ann left.", **fields}])
+    [doc] = read_pool(path, nlp).docs
+    assert doc.text == "Ann left."
+
+
+def test_a_position_that_is_the_id_of_another_document_is_not_given(nlp, tmp_path):
+    path = tmp_path / "pool.jsonl"
+    srsly.write_jsonl(path, [{"id": 1, "text": "Ann"}, {"text": "Bob"}, {"text": "Cy"}])
+    assert [doc.user_data["orig_id"] for doc in read_pool(path, nlp).docs] == [1, 4, 2]

@@ -115,7 +115,8 @@ def test_what_cannot_be_compared_is_a_message(run_spacy, export, tiny_corpus, ti
         ((tiny_corpus, tmp_path / "none.json"), "no such file"),
         ((tiny_run / "model-last", tiny_corpus), "is a pipeline"),
         ((export, "-a", "1", "-a", "9"), "no annotation of '9'"),
-        ((export, "-a", "1"), "expected at least two"),
+        ((export, "-a", "1"), "name at least two different ones of"),
+        ((export, "-a", "1", "-a", "1"), "name at least two different ones of"),
         ((export, export, "-a", "1"), "--annotator is given 1 times"),
         ((export, "--output", export), "Name another file"),
     ):
@@ -135,3 +136,30 @@ def test_each_pair_of_annotators_has_a_page(run, tmp_path):
     run("tabcnn", "agreement", tmp_path / "export.json", "--page", tmp_path / "p.html")
     names = sorted(path.name.casefold() for path in tmp_path.glob("p-*.html"))
     assert len(set(names)) == len(names) == 6
+
+
+def test_annotators_who_share_no_text_do_not_stop_the_others(run, tmp_path):
+    tasks = []
+    for number, pair in enumerate([("ann", "bob"), ("bob", "cy")]):
+        annotations = [make_annotation({"id": name, "email": name}) for name in pair]
+        tasks.append({"id": number, "data": {"text": TEXT + "!" * number}})
+        tasks[-1]["annotations"] = annotations
+    srsly.write_json(tmp_path / "export.json", tasks)
+    output = tmp_path / "out.json"
+    printed = run("tabcnn", "agreement", tmp_path / "export.json", "--output", output)
+    assert "ann and cy: the annotations have no text in common" in " ".join(printed.split())
+    pairs = [(pair["first"], pair["second"]) for pair in srsly.read_json(output)["pairs"]]
+    assert pairs == [("ann", "bob"), ("bob", "cy")]
+
+
+def test_figures_of_nothing_are_not_defined(run, tmp_path):
+    doc = spacy.blank("en").make_doc("Nothing here.")
+    doc.set_ents([], default="outside")
+    for name in ("a", "b"):
+        write_docbin(tmp_path / f"{name}.spacy", [doc])
+    paths = tmp_path / "a.spacy", tmp_path / "b.spacy"
+    printed = run("tabcnn", "agreement", *paths, "--output", tmp_path / "out.json")
+    assert "0.0" not in printed
+    [pair] = srsly.read_json(tmp_path / "out.json")["pairs"]
+    for kind in ("strict", "boundaries"):
+        assert pair["agreement"]["entities"][kind]["f"] is None
