@@ -71,10 +71,11 @@ def annotate_file(
     missing part; `batch_size`, `n_process` and `gpu_id` may change.
 
     model (str | Path): Name or folder of the pipeline.
-    source (Path): A .jsonl, .txt (a document a line), .csv or .parquet file.
-    output (Path): The .jsonl, .csv or .parquet file to write: the fields of the input, and
-        `entities` and `relations`, which replace fields of these names. Rejected documents go to
-        `output` + ".rejects.jsonl": their line, their `id` if they have one, and the reason.
+    source (Path): A .jsonl, .ndjson, .txt (a document a line), .csv, .tsv or .parquet file.
+    output (Path): The .jsonl, .ndjson, .csv, .tsv or .parquet file to write: the fields of the
+        input, and `entities` and `relations`, which replace fields of these names. Rejected
+        documents go to `output` + ".rejects.jsonl": their line, their `id` if they have one, and
+        the reason.
     text_field (str): The field that holds the text.
     batch_size (int): Number of documents to annotate at once.
     part_size (int): Number of documents in a part: the maximum that a stop can lose.

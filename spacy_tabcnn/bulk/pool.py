@@ -62,7 +62,7 @@ def read_pool(
     """Read the documents of a pool, annotated or not.
 
     path (Path): A .spacy file or a folder of them; a file in one of the annotation formats; or raw
-        texts in a .jsonl, .txt (a document a line), .csv or .parquet file.
+        texts in a .jsonl, .ndjson, .txt (a document a line), .csv, .tsv or .parquet file.
     nlp (Language): Gives the vocabulary, and the tokenizer of raw text.
     format_name (str | None): An annotation format, or "text" for raw texts. None: the suffix and
         the fields of the first document show it.
@@ -94,7 +94,7 @@ def read_pool(
 
 
 def _give_ids(pool: Pool) -> None:
-    """Give each document without an id its position, or a higher number if that is another's id."""
+    """Set missing ids: the position of a document, or a higher number if that is another's id."""
     taken = {str(doc.user_data.get(ORIG_ID)) for doc in pool.docs}
     n_positions = 1 + max(pool.positions, default=0)
     for doc, position in zip(pool.docs, pool.positions, strict=True):

@@ -25,13 +25,18 @@ REJECTED = 3
 def annotate_cli(
     model: Annotated[str, typer.Argument(help="Model name or path")],
     source: Annotated[
-        Path, typer.Argument(metavar="IN", help="File to annotate: .jsonl, .txt, .csv or .parquet")
+        Path,
+        typer.Argument(
+            metavar="IN",
+            help="File to annotate: .jsonl, .ndjson, .txt, .csv, .tsv or .parquet",
+        ),
     ],
     output: Annotated[
         Path,
         typer.Argument(
             metavar="OUT",
-            help="File to write: .jsonl, .csv or .parquet; .json with --format labelstudio",
+            help="File to write: .jsonl, .ndjson, .csv, .tsv or .parquet; .json with --format "
+            "labelstudio",
         ),
     ],
     *,

@@ -400,7 +400,8 @@ def _extend_tokenizer(inputs: Sequence[Path], reading: _Reading, folder: Path) -
     """Write a tokenizer that learns the cuts of the inputs, and return the reading with it."""
     if reading.options.align is not Alignment.SPLIT or _are_docbins(inputs):
         raise ValueError(
-            "--tokenizer learns the cuts of --align split in annotation files. Give --align split"
+            "--tokenizer learns the cuts of --align split in annotation files. Give an annotation "
+            "file, and --align split"
         )
     check_folder(folder)
     docs, _ = _read_inputs(inputs, reading)
@@ -411,7 +412,7 @@ def _extend_tokenizer(inputs: Sequence[Path], reading: _Reading, folder: Path) -
     callback = {"@callbacks": "spacy.copy_from_base_model.v1", "tokenizer": str(folder)}
     msg.text(
         f"Convert other files with --model {folder}, and train with it: spacy train ... "
-        f"--initialize.before_init '{json.dumps(callback)}'"
+        f"--initialize.after_init '{json.dumps(callback)}'"
     )
     return reading._replace(nlp=nlp)
 

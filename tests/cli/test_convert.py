@@ -249,7 +249,7 @@ def test_a_tokenizer_learns_the_cuts_and_tokenises_other_files(run_spacy, hours,
     assert result.exit_code == 0
     assert "with 1 rules for cuts" in flat(result)
     assert "The tokenizer makes all cuts that the entities need" in flat(result)
-    assert '--initialize.before_init \'{"@callbacks": "spacy.copy_from_base_model.v1"' in flat(
+    assert '--initialize.after_init \'{"@callbacks": "spacy.copy_from_base_model.v1"' in flat(
         result
     )
     result = run_spacy("tabcnn", "convert", hours, output, "--align", "strict", "--model", folder)
@@ -354,7 +354,7 @@ def test_published_counts_are_compared(run_spacy, spert, tmp_path, expect, messa
             "--folds makes .spacy files of annotation files",
         ),
         (["curie.json", "curie.json/out.spacy"], "curie.json"),
-        (["curie.json", "out.spacy", "--tokenizer", "new"], "Give --align split"),
+        (["curie.json", "out.spacy", "--tokenizer", "new"], "and --align split"),
         (["curie.json", "out.spacy", "--model", "zzz"], "zzz"),
     ],
 )
