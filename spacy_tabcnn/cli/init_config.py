@@ -140,7 +140,10 @@ def make_config(
     train (str): Path of the training corpus.
     dev (str): Path of the development corpus.
     RETURNS (str): The text of the config, with all settings and with comments.
+    RAISES (ValueError): If the encoder is a folder that holds none.
     """
+    if encoder is not None and Path(encoder).exists():
+        _check_encoder(Path(encoder))
     base = configs["conll04_uncased"]
     if frozen:
         base = configs["conll04_frozen"]
@@ -161,6 +164,14 @@ def make_config(
     if gpu:
         text = set_value(text, "system", "mixed_precision", "true")
     return fill_text(text)
+
+
+def _check_encoder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(
+            f"{folder}: holds no encoder: it has no config.json. Name the folder of an encoder, "
+            "as `spacy tabcnn encoder` makes it, or its name on the Hugging Face hub"
+        )
 
 
 def find_configs() -> dict[str, str]:

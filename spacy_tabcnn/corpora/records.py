@@ -204,7 +204,8 @@ def _describe_problem(err: Exception, where: str) -> str:
     text = str(err)
     if isinstance(err, RecursionError):
         text = "its JSON is nested too deeply. Remove the nested value"
-    if text.startswith(where):
+    source = where.partition(", ")[0]
+    if text.startswith((where, f"{source}, ")):
         return text
     return f"{where}: {text}"
 

@@ -171,3 +171,8 @@ def test_a_filled_text_keeps_what_it_has():
 def test_an_unknown_language_is_a_message(run_spacy):
     result = run_spacy("tabcnn", "init-config", "mine.cfg", "--lang", "qq")
     assert result.exit_code == 1 and "Could not make the config" in result.output
+
+
+def test_a_folder_that_holds_no_encoder_is_refused(run_spacy, tiny_run):
+    result = run_spacy("tabcnn", "init-config", "mine.cfg", "--encoder", tiny_run / "model-last")
+    assert result.exit_code == 1 and "holds no encoder" in " ".join(result.output.split())
