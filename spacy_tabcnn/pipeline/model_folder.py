@@ -57,7 +57,7 @@ _KINDS = (
     "@vectors",
 )
 _MISC = re.compile(
-    r"spacy\.(ngram_\w+suggester|preset_spans_suggester|first_longest_spans_filter"
+    r"spacy\.(ngram_(range_)?suggester|preset_spans_suggester|first_longest_spans_filter"
     r"|prioritize_(new|existing)_ents_filter|levenshtein_compare|EmptyKB"
     r"|Candidate(Batch)?Generator)\.v\d+"
 )

@@ -60,6 +60,18 @@ def test_a_component_with_a_file_of_its_own_is_loaded(folder):
     assert len(list(load_pipeline(folder)("Ada. Ada! Ada").sents)) == 2
 
 
+@pytest.mark.parametrize("suggester", [{}, {"@misc": "spacy.ngram_range_suggester.v1"}])
+def test_lengths_of_spans_may_be_listed(folder, suggester):
+    if suggester:
+        suggester |= {"min_size": 1, "max_size": 3}
+    nlp = spacy.load(folder)
+    pipe = nlp.add_pipe("spancat", config={"suggester": suggester} if suggester else {})
+    example = Example.from_dict(nlp.make_doc("Ada lives"), {"spans": {"sc": [(0, 3, "PER")]}})
+    pipe.initialize(lambda: [example], nlp=nlp)
+    nlp.to_disk(folder)
+    assert "spancat" in load_pipeline(folder).pipe_names
+
+
 def test_a_tokenizer_of_ones_own_is_loaded(folder):
     nlp = spacy.load(folder)
     infixes = [*nlp.Defaults.infixes, r"(?<=[a-z])\+(?=[a-z])"]
