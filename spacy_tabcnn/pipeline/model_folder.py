@@ -5,10 +5,11 @@ files or read others, and spacy-transformers' loader writes each file that it fi
 encoder. So the directory is read here first, without either of them.
 """
 
+import math
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,9 +27,18 @@ from spacy.util import (
 from thinc.api import Config
 
 from ..heads.tensors import check_archive, is_archive
-from ..runtime.patterns import find_slow_part, split_branches
-from ..runtime.plain_data import AdvisedError, check_mapping, describe, read_json, read_msgpack
+from ..runtime.patterns import check_expression, split_branches
+from ..runtime.plain_data import (
+    AdvisedError,
+    check_mapping,
+    describe,
+    is_size,
+    read_json,
+    read_msgpack,
+    take,
+)
 from ..runtime.saved_layers import parse_layers
+from .matcher_patterns import check_patterns
 from .saved import read_part
 
 CONFIG = "config.cfg"
@@ -47,7 +57,7 @@ _KINDS = (
     "@vectors",
 )
 _MISC = re.compile(
-    r"spacy\.(ngram_\w+suggester|preset_spans_suggester|first_longest_spans_filter"
+    r"spacy\.(ngram_(range_)?suggester|preset_spans_suggester|first_longest_spans_filter"
     r"|prioritize_(new|existing)_ents_filter|levenshtein_compare|EmptyKB"
     r"|Candidate(Batch)?Generator)\.v\d+"
 )
@@ -58,6 +68,13 @@ _LANGUAGE = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _NAME = re.compile(r"[^/\\\0]{1,200}")
 _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 _MAX_DEPTH = 10
+_NO_TREE = 2**32 - 1  # in the place of a tree of edits
+_MAX_TREES = 1000  # in a tree
+# Arguments that say how many layers a function builds, or how many lengths of spans it lists.
+_COUNTS = re.compile(
+    r"n|n_?layers?|(.*_)?(depth|depths|layers|blocks|groups|experts|stages|ngram_size|max_size)"
+)
+_MAX_LAYERS = 1000
 # The texts of meta.json: those of spaCy, and the last two of this package.
 _META_TEXTS = (
     "lang",
@@ -101,10 +118,11 @@ def check_folder(folder: Path) -> None:
     }
     for name in config["nlp"]["pipeline"]:
         checks[f"{name}/model"] = _check_model
+        checks[f"{name}/trees"] = _check_trees
         for file_name in ("patterns", "patterns.jsonl", "cfg"):
-            checks[f"{name}/{file_name}"] = _check_patterns
+            checks[f"{name}/{file_name}"] = check_patterns
         # spaCy's entity ruler also reads a file beside its folder.
-        checks[str(Path(name).with_suffix(".jsonl"))] = _check_patterns
+        checks[str(Path(name).with_suffix(".jsonl"))] = check_patterns
     for name, check in checks.items():
         path = folder / name
         if path.is_file():
@@ -195,15 +213,21 @@ def _check_component(name: str, settings: Mapping[str, object]) -> None:
         raise ValueError(f"[components.{name}] names no `factory`")
 
 
-def _check_functions(settings: Mapping[str, object], section: str, *, depth: int) -> None:
+def _check_functions(
+    settings: Mapping[str, object], section: str, *, depth: int, n_layers: int = 1
+) -> None:
     """Check the registered functions of a block and of the blocks in it."""
     if depth > 2 * _MAX_DEPTH:
         raise ValueError(f"[{section:.200}] is nested too deeply")
     for key, value in settings.items():
         if key.startswith("@"):
             _check_function(key, value, section)
+    if any(key.startswith("@") for key in settings):
+        n_layers *= _check_arguments(settings, section, _MAX_LAYERS // n_layers)
+    for key, value in settings.items():
         for number, item in enumerate(_list_blocks(value)):
-            _check_functions(item, f"{section}.{key}.{number}".removesuffix(".0"), depth=depth + 1)
+            name = f"{section}.{key}.{number}".removesuffix(".0")
+            _check_functions(item, name, depth=depth + 1, n_layers=n_layers)
 
 
 def _check_function(kind: str, name: object, section: str) -> None:
@@ -215,6 +239,54 @@ def _check_function(kind: str, name: object, section: str) -> None:
             f"[{section}] names the function {kind} = {name!r:.100}, which is not called for a "
             f"saved pipeline. {_ADVICE}"
         )
+
+
+def _check_arguments(arguments: Mapping[str, object], section: str, limit: int) -> int:
+    """Check the arguments of a function: how many layers it builds, and where it cuts texts.
+
+    limit (int): Maximum number of layers. It is lower within a function that copies its layers.
+    RETURNS (int): The number of layers, from 1 on.
+    """
+    n_layers = 1
+    for name, value in arguments.items():
+        number = _count_layers(name, value)
+        if number > limit:
+            raise ValueError(
+                f"[{section}] {name} is {value!r:.100}, so with the blocks around it there would "
+                f"be more than {_MAX_LAYERS} layers. Use a lower number"
+            )
+        if "@span_getters" in arguments and name in ("window", "stride"):
+            _check_from_1(name, value, section)
+        n_layers = max(n_layers, int(number))
+    return n_layers
+
+
+def _count_layers(name: str, value: object) -> float:
+    """Count the layers that a function builds because of an argument, 1 if there are none."""
+    if isinstance(value, list | tuple) or (name == "*" and isinstance(value, dict)):
+        return max(len(value), 1)
+    number = _read_number(value)
+    if number is not None and number > 1 and _COUNTS.fullmatch(name):
+        return number
+    return 1
+
+
+def _check_from_1(name: str, value: object, section: str) -> None:
+    number = _read_number(value)  # none of a reference
+    if number is not None and number < 1:
+        raise ValueError(f"[{section}] {name} is {value!r:.100}; expected a number from 1 on")
+
+
+def _read_number(value: object) -> float | None:
+    """Read a number. spaCy takes numbers in quotation marks, too."""
+    if not isinstance(value, str | int | float):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return None
 
 
 def _list_blocks(value: object, depth: int = 0) -> Iterator[Mapping[str, object]]:
@@ -337,24 +409,7 @@ def _check_tokenizer(lang: str, content: bytes) -> None:
         if not isinstance(pattern, str):
             raise ValueError(f"{name!r} is {pattern!r:.100}; expected a regular expression")
         own = partial(_list_own_branches, lang, name)
-        _check_pattern(pattern, name, own)
-
-
-def _check_pattern(
-    pattern: str, name: str, list_known: Callable[[], Iterable[str]] | None = None
-) -> None:
-    for branch in split_branches(pattern):
-        slow = find_slow_part(branch)
-        if slow is None or (list_known is not None and branch in list_known()):
-            continue
-        raise AdvisedError(
-            f"{name!r} has a regular expression that may take a time beyond all bounds, with a "
-            f"repetition of something that varies: {slow!r:.100}. Write it without"
-        )
-    try:
-        re.compile(pattern)
-    except (re.error, OverflowError, RecursionError) as err:
-        raise ValueError(f"{name!r} is no regular expression ({err})") from err
+        check_expression(pattern, name, own)
 
 
 def _list_own_branches(lang: str, name: str) -> list[str]:
@@ -392,35 +447,55 @@ def _check_module(data: bytes) -> None:
         check_encoder_data(message)
 
 
-def _check_patterns(content: bytes) -> None:
-    """Check the regular expressions in a file of patterns, in JSON, JSON lines or msgpack."""
-    # In JSON, any letter can be written as an escape sequence.
-    if b"REGEX" not in content and b"\\" not in content:
-        return
-    try:
-        values = [read_msgpack(content)]
-    except ValueError:
-        values = [*map(read_json, _split_json(content))]
-    while values:
-        value = values.pop()
-        if isinstance(value, list):
-            values.extend(value)
-        elif isinstance(value, dict):
-            values.extend(value.values())
-            pattern = value.get("REGEX")
-            if isinstance(pattern, str):
-                _check_pattern(pattern, "REGEX")
-        elif isinstance(value, bytes) and b"REGEX" in value:
-            values.append(read_msgpack(value))
+def _check_trees(content: bytes) -> None:
+    """Check the trees of edits of a lemmatizer, which spaCy follows without a limit."""
+    saved = check_mapping(read_msgpack(content), "its content")
+    trees = take(saved, "trees", list, "its content")
+    branches = []
+    for tree in trees:
+        branches.append(_list_branches(check_mapping(tree, "a tree"), len(trees)))
+    _measure_trees(branches)
 
 
-def _split_json(content: bytes) -> list[bytes]:
-    """Return a JSON file as one value, or as its lines."""
-    try:
-        read_json(content)
-    except ValueError:
-        return [*filter(None, map(bytes.strip, content.splitlines()))]
-    return [content]
+def _list_branches(tree: Mapping[str, object], n_trees: int) -> list[int]:
+    """List the trees to which a tree refers."""
+    if "prefix_len" not in tree:  # it replaces a text
+        return []
+    branches = []
+    for name in ("prefix_len", "suffix_len"):
+        if not is_size(tree.get(name)):
+            raise ValueError(f"{name!r} of a tree is {tree.get(name)!r:.100}; expected a length")
+    for name in ("prefix_tree", "suffix_tree"):
+        branch = tree.get(name)
+        if branch == _NO_TREE:
+            continue
+        if not is_size(branch) or branch >= n_trees:
+            raise ValueError(
+                f"{name!r} of a tree is {branch!r:.100}; expected one of its {n_trees} trees"
+            )
+        branches.append(branch)
+    return branches
+
+
+def _measure_trees(branches: Sequence[Sequence[int]]) -> None:
+    """Count the trees in each tree, itself included: a genuine one has two a letter at most."""
+    sizes: dict[int, int] = {}
+    open_trees: set[int] = set()
+    for root in range(len(branches)):
+        path = [root]
+        while path:
+            tree = path[-1]
+            waiting = [branch for branch in branches[tree] if branch not in sizes]
+            open_trees.add(tree)
+            if not open_trees.isdisjoint(waiting):
+                raise ValueError(f"its tree {tree} leads back to itself")
+            if waiting:
+                path.append(waiting[0])
+                continue
+            sizes[tree] = 1 + sum(map(sizes.__getitem__, branches[tree]))
+            if sizes[tree] > _MAX_TREES:
+                raise ValueError(f"its tree {tree} consists of more than {_MAX_TREES} trees")
+            open_trees.discard(path.pop())
 
 
 def _check_vectors(path: Path) -> None:

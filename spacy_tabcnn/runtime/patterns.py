@@ -1,7 +1,10 @@
 """Regular expressions from a file that is not trusted: those that may take exponential time."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
+
+from .plain_data import AdvisedError
 
 # Repetitions without a limit in a row: the time grows with this power of the length of a word.
 MAX_REPETITIONS = 4
@@ -53,6 +56,30 @@ def find_slow_part(pattern: str) -> str | None:
     if _VERBOSE.search(pattern):
         return "(?x)"
     return _Scanner(pattern).scan()
+
+
+def check_expression(
+    pattern: str, name: str, list_known: Callable[[], Iterable[str]] | None = None
+) -> None:
+    """Check that a regular expression can be compiled, and has no part that may be slow.
+
+    pattern (str): The expression, in the syntax of Python.
+    name (str): Its name, for a message.
+    list_known (Callable | None): Lists alternatives that are trusted.
+    RAISES (ValueError): If it does not pass.
+    """
+    for branch in split_branches(pattern):
+        slow = find_slow_part(branch)
+        if slow is None or (list_known is not None and branch in list_known()):
+            continue
+        raise AdvisedError(
+            f"{name!r} has a regular expression that may take a time beyond all bounds, with a "
+            f"repetition of something that varies: {slow!r:.100}. Write it without"
+        )
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as err:
+        raise ValueError(f"{name!r} is no regular expression ({err})") from err
 
 
 class _Open(NamedTuple):

@@ -2,13 +2,15 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import srsly
 import torch
 from spacy_transformers.data_classes import HFObjects
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from transformers import (
     CONFIG_MAPPING,
     AutoModel,
@@ -46,8 +48,10 @@ _ORIGIN = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_versio
 _ATTENTIONS = ("eager", "sdpa")
 _ATTENTION_KEYS = ("_attn_implementation", "attn_implementation", "_attn_implementation_internal")
 _PRECISIONS = ("float16", "bfloat16", "float32", "float64")
-_COUNTS = re.compile(r".*(layers|groups|blocks|heads|experts|stages|depth).*")
-_MAX_COUNT = 1000  # of layers, heads and the like
+# Numbers of layers, heads and the like: `n_layer`, `num_hidden_layers`, `block_sizes`, `depths`.
+_COUNTS = re.compile(r".*(layer|group|block|head|expert|stage|depth).*(?<!_size)(?<!_dim)")
+_MAX_COUNT = 1000  # of layers, heads and the like, and of the items of a list
+_MAX_MODULES = 20_000  # of an encoder; one with 24 layers has 500
 _MAX_SIZE = 2**20  # of a dimension that no weight has
 _MAX_DEPTH = 6
 
@@ -111,7 +115,7 @@ def _check_memory(settings: dict[str, object], n_bytes: int) -> None:
     """Check that an encoder needs no more memory than its saved weights."""
     try:
         config = CONFIG_MAPPING[str(settings["model_type"])].from_dict(settings)
-        with torch.device("meta"), no_init_weights():
+        with torch.device("meta"), no_init_weights(), _limit_modules():
             module = AutoModel.from_config(config, trust_remote_code=False)
     except Exception as err:  # transformers' classes check few of their settings
         raise ValueError(f"no encoder can be made of its config ({describe(err)})") from err
@@ -191,10 +195,30 @@ def _check_values(settings: dict[str, object], sizes: set[int], *, depth: int) -
             raise ValueError(
                 f"its config has {name} = {value!r:.100}; expected one of {', '.join(_ATTENTIONS)}"
             )
+        _check_value(name, value, sizes, depth=depth)
+
+
+def _check_value(name: str, value: object, sizes: set[int], *, depth: int) -> None:
+    if isinstance(value, dict):
+        nested = {str(key): item for key, item in value.items()}
+        _check_values(nested, sizes, depth=depth + 1)
+    elif isinstance(value, list):
+        _check_list(name, value, sizes, depth=depth + 1)
+    else:
         _check_number(name, value, sizes)
-        if isinstance(value, dict):
-            nested = {str(key): item for key, item in value.items()}
-            _check_values(nested, sizes, depth=depth + 1)
+
+
+def _check_list(name: str, values: list[object], sizes: set[int], *, depth: int) -> None:
+    """Check a list, such as the numbers of layers of several stages."""
+    if depth > _MAX_DEPTH or len(values) > _MAX_COUNT:
+        raise ValueError(
+            f"its config has the list {name!r:.100} of {len(values)} items, nested {depth} deep; "
+            f"the limits are {_MAX_COUNT} and {_MAX_DEPTH}"
+        )
+    for value in values:
+        _check_value(name, value, sizes, depth=depth)
+    if _COUNTS.fullmatch(name):
+        _check_number(name, sum(value for value in values if isinstance(value, int)), sizes)
 
 
 def _check_number(name: str, value: object, sizes: set[int]) -> None:
@@ -218,9 +242,10 @@ def _make_module(settings: dict[str, object], tensors: dict[str, Tensor]) -> Pre
         config = CONFIG_MAPPING[str(settings["model_type"])].from_dict(settings)
         _check_sizes(config, tensors)
         precision = getattr(torch, str(settings.get("torch_dtype") or "float32"))
-        module: PreTrainedModel = AutoModel.from_config(
-            config, torch_dtype=precision, trust_remote_code=False
-        )
+        with _limit_modules():
+            module: PreTrainedModel = AutoModel.from_config(
+                config, torch_dtype=precision, trust_remote_code=False
+            )
         load_tensors(module, tensors)
     except ValueError:
         raise
@@ -234,13 +259,31 @@ def _make_module(settings: dict[str, object], tensors: dict[str, Tensor]) -> Pre
 def _check_sizes(config: PretrainedConfig, tensors: Mapping[str, Tensor]) -> None:
     """Check that the weights fit a config, before memory is taken for it."""
     try:
-        with torch.device("meta"), no_init_weights():
+        with torch.device("meta"), no_init_weights(), _limit_modules():
             module = AutoModel.from_config(config, trust_remote_code=False)
     except RuntimeError as err:
         if "meta" in str(err):  # an encoder that computes with its buffers while it is made
             return
         raise
     check_fit(module, tensors)
+
+
+@contextmanager
+def _limit_modules() -> Iterator[None]:
+    """Refuse an encoder of a great many modules while it is made."""
+    n_modules = 0
+
+    def count(*arguments: object) -> None:
+        nonlocal n_modules
+        n_modules += 1
+        if n_modules > _MAX_MODULES:
+            raise ValueError(f"an encoder of its config has more than {_MAX_MODULES} modules")
+
+    handle = register_module_module_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _try(module: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -168,6 +168,21 @@ def _check_attr(node: Model, name: str, value: object, where: str) -> None:
             f"the setting {name!r} of {where} is {value!r:.100}; expected a "
             f"{type(default).__name__}"
         )
+    if is_number and not _is_own(name, value, default):
+        raise ValueError(
+            f"the setting {name!r} of {where} is {value!r:.100}, but config.cfg builds {default!r}"
+        )
+
+
+def _is_own(name: str, value: object, default: object) -> bool:
+    """Check a number that is saved: it has to be the model's own, unless training changes it."""
+    if isinstance(default, bool):
+        return isinstance(value, bool)  # such as whether an encoder is there
+    if name == "dropout_rate":
+        return isinstance(value, int | float) and 0 <= value <= 1
+    if name == "seed":  # of hashes; spaCy may draw it
+        return is_size(value)
+    return value == default
 
 
 def _check_complete(

@@ -234,6 +234,10 @@ for _base in ("encoder", "foreign"):
     encoder_case("huge", _config(hidden_size=10**9), base=_base)
     encoder_case("many layers", _config(num_hidden_layers=10**9), base=_base)
     encoder_case("files that are no bytes", _tokenizer_file("vocab.txt", ["x"]), base=_base)
+encoder_case("many layers of GPT-2", _config(model_type="gpt2", n_layer=10**6))
+encoder_case("many layers of XLNet", _config(model_type="xlnet", n_layer=10**6))
+encoder_case("many blocks", _config(model_type="funnel", block_sizes=[10**7]))
+encoder_case("many layers of GPT-2", _config(model_type="gpt2", n_layer=10**6), base="foreign")
 encoder_case("files as text", _tokenizer_file("tokenizer.json", "x"))
 encoder_case("a long file name", _file("x" * 5000))
 encoder_case("a pickled vocabulary", _file("vocab.pkl"))
@@ -492,6 +496,15 @@ def _attr(name: str, value: object) -> Callable[[Any], None]:
     return edit
 
 
+def _attr_of_all(name: str, value: object) -> Callable[[Any], None]:
+    def edit(layers: Any) -> None:
+        for attrs in layers["attrs"]:
+            if name in attrs:
+                attrs[name] = srsly.msgpack_dumps(value)
+
+    return edit
+
+
 def _object_array(place: Place) -> None:
     """An array of objects, in the form of msgpack-numpy: its data is a pickle."""
 
@@ -523,6 +536,8 @@ layers_case("no key", drop_key("attrs"))
 layers_case("a huge size", lambda layers: layers["nodes"][-1]["dims"].update(n_tags=10**9))
 layers_case("a far reference", lambda layers: layers["nodes"][0]["refs"].update(head=10**6))
 layers_case("no reference", lambda layers: layers["nodes"][0]["refs"].update(head=None))
+for _name, _value in {"pad": 10**9, "column": 10**9, "window_size": 10**8, "seed": -1}.items():
+    layers_case(f"another {_name}", _attr_of_all(_name, _value))
 layers_case("labels of others", _attr("labels", [["LOC", "PER"], ["LiveIn", "Knows"]]))
 layers_case("labels of no list", _attr("labels", 5))
 layers_case("a list", lambda layers: [])
@@ -763,6 +778,34 @@ config_case(
 )
 
 
+def _model(name: str, **values: object) -> Callable[[Place, Any], None]:
+    return lambda place, config: config["components"]["tabcnn"]["model"][name].update(values)
+
+
+def _copies(n: int) -> Callable[[Place, Any], None]:
+    def edit(place: Place, config: Any) -> None:
+        model = config["components"]["tabcnn"]["model"]
+        for _ in range(2):
+            model["tok2vec"] = {"@layers": "clone.v1", "n": n, "orig": model["tok2vec"]}
+
+    return edit
+
+
+def _spans(**values: object) -> Callable[[Place, Any], None]:
+    def edit(place: Place, config: Any) -> None:
+        config["components"]["transformer"]["model"]["get_spans"].update(values)
+
+    return edit
+
+
+config_case("many layers", _model("tok2vec", depth=10**8))
+config_case("many layers as text", _model("tok2vec", depth="100000000"))
+config_case("many layers of a head", _model("head", hidden=[1] * 10**5))
+config_case("copies of copies", _copies(1000))
+for _name, _size in (("stride", 0), ("stride", -1), ("window", 0)):
+    config_case(f"{_name} {_size}", _spans(**{_name: _size}), base="encoder")
+
+
 def _reference_bomb(place: Place) -> None:
     path = place.model / "config.cfg"
     lines = ["\n[bomb]", 'v0 = "' + "x" * 100 + '"']
@@ -849,6 +892,54 @@ tokenizer_case("exceptions of text", set_key("exceptions", {"a": "b"}))
 tokenizer_case("exceptions that differ", set_key("exceptions", {"a": [{65: "b"}]}))
 tokenizer_case("no exceptions", set_key("exceptions", [1]), expected=(REFUSED, LOADED, CHANGED))
 tokenizer_case("a list", lambda data: [])
+
+
+# Files of spaCy's own components
+
+
+def component_case(factory: str, name: str, path: str, content: bytes) -> None:
+    """Add a component with one file, without the others: it is refused before they are read."""
+
+    def change(place: Place) -> None:
+        def edit(config: Any) -> None:
+            config["components"]["added"] = {"factory": factory}
+            config["nlp"]["pipeline"] = ["added", *config["nlp"]["pipeline"]]
+
+        edit_config(place, edit)
+        (place.model / path).parent.mkdir(exist_ok=True)
+        (place.model / path).write_bytes(content)
+
+    add(f"{factory}: {name}", change, base="plain", file=path)
+
+
+def patterns_case(name: str, pattern: object) -> None:
+    line = json.dumps({"label": "A", "pattern": pattern}).encode()
+    data = srsly.msgpack_dumps([{"patterns": [pattern], "attrs": {"TAG": "A"}, "index": 0}])
+    component_case("entity_ruler", name, "added/patterns.jsonl", line)
+    component_case("span_ruler", name, "added/patterns", line)
+    component_case("attribute_ruler", name, "added/patterns", data)
+
+
+patterns_case("a slow expression", [{"TEXT": {"REGEX": "(a+)+$"}}])
+patterns_case("a slow expression in small letters", [{"TEXT": {"regex": "(a+)+$"}}])
+patterns_case("a slow expression in a list", [{"TEXT": {"REGEX": {"IN": ["(a+)+$"]}}}])
+patterns_case("a slow expression for similar texts", [{"TEXT": {"FUZZY": {"REGEX": "(a+)+$"}}}])
+patterns_case("many repetitions", [{"OP": "*"}] * 8 + [{"TEXT": "zz"}])
+patterns_case("many words that may be absent", [{"OP": "?"}] * 60)
+patterns_case("a huge limit", [{"TEXT": "q", "OP": "{1,99999999}"}])
+_TREE = {"prefix_len": 0, "suffix_len": 0, "prefix_tree": 0, "suffix_tree": 0}
+for _name, _trees in {
+    "a tree in itself": [_TREE],
+    "trees that double": [
+        _TREE | {"prefix_tree": number, "suffix_tree": number} for number in range(1, 60)
+    ]
+    + [{"orig": 0, "subst": 0}],
+    "a far tree": [_TREE | {"prefix_tree": 10**8}],
+    "trees of a number": 5,
+}.items():
+    component_case(
+        "trainable_lemmatizer", _name, "added/trees", srsly.msgpack_dumps({"trees": _trees})
+    )
 
 
 def vectors_case(name: str, make: Callable[[Place], bytes]) -> None:

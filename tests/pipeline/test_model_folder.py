@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import spacy
 import srsly
+from spacy.training import Example
 from thinc.api import Config
 
 from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline
@@ -57,6 +58,18 @@ def test_a_component_with_a_file_of_its_own_is_loaded(folder):
     nlp.add_pipe("sentencizer", first=True, config={"punct_chars": ["!"]})
     nlp.to_disk(folder)
     assert len(list(load_pipeline(folder)("Ada. Ada! Ada").sents)) == 2
+
+
+@pytest.mark.parametrize("suggester", [{}, {"@misc": "spacy.ngram_range_suggester.v1"}])
+def test_lengths_of_spans_may_be_listed(folder, suggester):
+    if suggester:
+        suggester |= {"min_size": 1, "max_size": 3}
+    nlp = spacy.load(folder)
+    pipe = nlp.add_pipe("spancat", config={"suggester": suggester} if suggester else {})
+    example = Example.from_dict(nlp.make_doc("Ada lives"), {"spans": {"sc": [(0, 3, "PER")]}})
+    pipe.initialize(lambda: [example], nlp=nlp)
+    nlp.to_disk(folder)
+    assert "spancat" in load_pipeline(folder).pipe_names
 
 
 def test_a_tokenizer_of_ones_own_is_loaded(folder):
@@ -231,3 +244,91 @@ def test_counts_of_texts_that_no_corpus_has_are_refused(folder):
     settings["trained_on"]["documents"] = 10**400
     path.write_text(json.dumps(settings))
     refuse(folder, "'trained_on'")
+
+
+NO_TREE = 2**32 - 1
+
+
+def match(prefix=NO_TREE, suffix=NO_TREE, **sizes):
+    return {"prefix_len": 0, "suffix_len": 0, "prefix_tree": prefix, "suffix_tree": suffix} | sizes
+
+
+@pytest.fixture
+def lemmatizer(folder):
+    """The file of a lemmatizer's trees of edits."""
+    nlp = spacy.load(folder)
+    pipe = nlp.add_pipe("trainable_lemmatizer", first=True, config={"min_tree_freq": 1})
+    words, lemmas = ["Ada", "lives", "ungelebt"], ["ada", "live", "leben"]
+    gold = {"words": words, "lemmas": lemmas}
+    example = Example.from_dict(nlp.make_doc(" ".join(words)), gold)
+    pipe.initialize(lambda: [example] * 5, nlp=nlp)
+    nlp.to_disk(folder)
+    return folder / "trainable_lemmatizer" / "trees"
+
+
+def test_a_lemmatizer_is_loaded(folder, lemmatizer):
+    assert len(srsly.msgpack_loads(lemmatizer.read_bytes())["trees"]) > 4
+    assert load_pipeline(folder)("Ada lives")[1].lemma_
+
+
+@pytest.mark.parametrize(
+    ("trees", "message"),
+    [
+        ([match(0)], "its tree 0 leads back to itself"),
+        ([match(1), match(NO_TREE, 2), match(0)], "leads back to itself"),
+        ([match(10**8)], "'prefix_tree' of a tree is 100000000; expected one of its 1 trees"),
+        ([match(NO_TREE, -1)], "'suffix_tree' of a tree is -1"),
+        ([match(prefix_len=-1)], "'prefix_len' of a tree is -1"),
+        ([match(index + 1) for index in range(10**5)] + [match()], "more than 1000 trees"),
+        ([match(index + 1, index + 1) for index in range(50)] + [match()], "more than 1000 trees"),
+        ([5], "a tree is a int; expected a mapping"),
+        (5, "'trees' of its content is a int; expected a list"),
+    ],
+)
+def test_trees_without_an_end_are_refused(folder, lemmatizer, trees, message):
+    lemmatizer.write_bytes(srsly.msgpack_dumps({"trees": trees}))
+    refuse(folder, rf"trees: {message}|trees: .*{message}")
+
+
+def test_trees_may_refer_forwards(folder, lemmatizer):
+    saved = srsly.msgpack_loads(lemmatizer.read_bytes())
+    saved["trees"].append(match(len(saved["trees"]) + 1, 0))
+    saved["trees"].append(match())
+    lemmatizer.write_bytes(srsly.msgpack_dumps(saved))
+    load_pipeline(folder)
+
+
+def copy_layers(block, n):
+    return {"@layers": "clone.v1", "n": n, "orig": block}
+
+
+@pytest.mark.parametrize(
+    ("edit", "place"),
+    [
+        (lambda model: model["tok2vec"].update(depth=10**8), "tok2vec"),
+        (lambda model: model["tok2vec"].update(depth="100000000"), "tok2vec"),
+        (lambda model: model["tok2vec"].update(depth=1e8), "tok2vec"),
+        (lambda model: model["head"].update(hidden=[1] * 10**4), "head"),
+        (lambda model: model.update(tok2vec=copy_layers(model["tok2vec"], 10**6)), "tok2vec"),
+        (
+            lambda model: model.update(tok2vec=copy_layers(copy_layers(model["head"], 100), 100)),
+            "tok2vec.orig",
+        ),
+    ],
+)
+def test_a_great_many_layers_are_refused(folder, edit, place):
+    edit_config(folder, lambda config: edit(config["components"]["tabcnn"]["model"]))
+    refuse(folder, rf"config\.cfg: \[components\.tabcnn\.model\.{place}\] .* more than 1000 layers")
+
+
+@pytest.mark.parametrize(
+    "getter", ["spacy-transformers.strided_spans", "spacy-tabcnn.sentence_spans"]
+)
+@pytest.mark.parametrize("sizes", [{"stride": 0}, {"stride": -1}, {"window": 0}, {"stride": "0"}])
+def test_impossible_cuts_are_refused(folder, getter, sizes):
+    spans = {"@span_getters": f"{getter}.v1", "window": 8, "stride": 4} | sizes
+    encoder = {"@architectures": "spacy-tabcnn.TransformerModel.v1", "get_spans": spans}
+    component = {"factory": "transformer", "model": encoder}
+    edit_config(folder, lambda config: config["components"].update(transformer=component))
+    [name] = sizes
+    refuse(folder, rf"\[components\.transformer\.model\.get_spans\] {name} is .*from 1 on")

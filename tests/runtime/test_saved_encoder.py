@@ -78,6 +78,41 @@ def test_a_type_that_transformers_does_not_know_is_refused(shim):
         load_encoder(srsly.msgpack_dumps(message))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"num_hidden_layers": 10**6},
+        {"model_type": "gpt2", "n_layer": 10**6},
+        {"model_type": "xlnet", "n_layer": 10**6},
+        {"model_type": "funnel", "block_sizes": [10**7]},
+        {"model_type": "funnel", "block_sizes": [900, 900]},
+        {"model_type": "swin", "depths": [[[10**7]]]},
+        {"model_type": "wav2vec2", "conv_dim": [1] * 10**5},
+        {"text_config": {"parts": [{"num_layers": 10**6}]}},
+    ],
+)
+def test_a_great_many_layers_are_refused(shim, settings):
+    message = srsly.msgpack_loads(shim.to_bytes())
+    message["config"].update(settings)
+    with pytest.raises(ValueError, match=r"its config has .* the limits? "):
+        load_encoder(srsly.msgpack_dumps(message))
+
+
+def test_many_layers_of_many_parts_are_refused(shim):
+    message = srsly.msgpack_loads(shim.to_bytes())
+    message["config"] = {"model_type": "mixtral", "hidden_size": 8, "intermediate_size": 8}
+    message["config"].update(num_hidden_layers=1000, num_local_experts=1000, vocab_size=10)
+    message["config"].update(num_attention_heads=1, num_key_value_heads=1)
+    with pytest.raises(ValueError, match="of its config has more than 20000 modules"):
+        load_encoder(srsly.msgpack_dumps(message))
+
+
+def test_numbers_that_count_no_layers_may_be_large(shim):
+    message = srsly.msgpack_loads(shim.to_bytes())
+    message["config"].update(moe_intermediate_size=5000, head_dim=2000, depths=[2, 18, 2])
+    assert load_encoder(srsly.msgpack_dumps(message)) is not None
+
+
 @pytest.mark.parametrize("name", ["evil.py", "../x", "/tmp/x", "a\\b", "", "vocab.pkl"])
 def test_unknown_files_of_a_tokenizer_are_refused(shim, name):
     message = srsly.msgpack_loads(shim.to_bytes())

@@ -91,13 +91,41 @@ def test_other_layers_are_refused(model, edit, message):
         load_layers(make_model(), change(model, edit))
 
 
-def test_settings_of_another_type_are_refused(model):
+def set_attr(name, value):
     def edit(message):
-        attrs = next(attrs for attrs in message["attrs"] if "seed" in attrs)
-        attrs["seed"] = srsly.msgpack_dumps("x")
+        attrs = next(attrs for attrs in message["attrs"] if name in attrs)
+        attrs[name] = srsly.msgpack_dumps(value)
 
-    with pytest.raises(ValueError, match="setting 'seed'"):
-        load_layers(make_model(), change(model, edit))
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", "x"),
+        ("seed", 1.5),
+        ("seed", -1),
+        ("seed", 2**40),
+        ("dropout_rate", -1.0),
+        ("dropout_rate", float("nan")),
+        ("is_enabled", 5),
+        ("pad", 10**9),
+        ("column", 10**9),
+        ("window_size", 2),
+    ],
+)
+def test_other_settings_are_refused(model, name, value):
+    with pytest.raises(ValueError, match=f"setting '{name}'"):
+        load_layers(make_model(), change(model, set_attr(name, value)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("seed", 5), ("dropout_rate", 0.3), ("dropout_rate", 0)]
+)
+def test_settings_that_training_changes_come_back(model, name, value):
+    other = make_model()
+    load_layers(other, change(model, set_attr(name, value)))
+    assert value in [node.attrs.get(name) for node in other.walk()]
 
 
 def test_functions_are_never_read(model):
