@@ -274,6 +274,18 @@ encoder_case(
         )
     ),
 )
+_PADDING = {"direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+_TRUNCATION = {"direction": "Right", "strategy": "LongestFirst"}
+for _name, _key, _value in (
+    ("a length of padding", "padding", _PADDING | {"strategy": {"Fixed": 3 * 10**8}}),
+    (
+        "a multiple of padding",
+        "padding",
+        _PADDING | {"strategy": "BatchLongest", "pad_to_multiple_of": 3 * 10**8},
+    ),
+    ("a stride of truncation", "truncation", _TRUNCATION | {"max_length": 3, "stride": 10**9}),
+):
+    encoder_case(_name, _tokenizer_rules(set_key(_key, _value)), expected=(LOADED,))
 encoder_case(
     "text that grows",
     _tokenizer_rules(
