@@ -28,6 +28,10 @@ _LOGGER = logging.getLogger("uvicorn.error")
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
+# Seconds that a batch has to end after the last request was answered or given up.
+CLOSING_SECONDS = 2
+
+
 class ApiLimits(NamedTuple):
     """The limits of requests.
 
@@ -47,6 +51,10 @@ class ApiLimits(NamedTuple):
     batch_size: int = DEFAULT_BATCH
 
 
+def _find_no_excess(text: str) -> str:
+    return ""
+
+
 class ServedPipeline(NamedTuple):
     """A pipeline as the API serves it.
 
@@ -54,12 +62,15 @@ class ServedPipeline(NamedTuple):
     entities (list[str]): The labels of its entities.
     relations (list[str]): The labels of its relations.
     annotate (Callable): Annotates texts.
+    find_excess (Callable): Describes a part of a text that would take too long; empty if there is
+        none.
     """
 
     name: str
     entities: list[str]
     relations: list[str]
     annotate: Callable[[Sequence[str]], Sequence[RowResult]]
+    find_excess: Callable[[str], str] = _find_no_excess
 
 
 class Texts(BaseModel):
@@ -219,11 +230,11 @@ def make_api(
     async def run_batcher(_: "FastAPI") -> AsyncIterator[None]:
         batcher.start()
         yield
-        await batcher.close()
+        await batcher.close(CLOSING_SECONDS)
 
     app.router.lifespan_context = run_batcher
     _add_errors(app)
-    _add_annotate(app, batcher, limits)
+    _add_annotate(app, pipeline, batcher, limits)
     _add_label_studio(app, pipeline, batcher, limits)
     _add_descriptions(app, pipeline, batcher)
     return Guard(app, token=token, max_bytes=limits.max_bytes)
@@ -281,7 +292,9 @@ def _add_errors(app: "FastAPI") -> None:
     app.add_exception_handler(Exception, fail)
 
 
-def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
+def _add_annotate(
+    app: "FastAPI", pipeline: ServedPipeline, batcher: Batcher, limits: ApiLimits
+) -> None:
     from starlette.requests import Request
     from starlette.responses import JSONResponse
 
@@ -292,7 +305,7 @@ def _add_annotate(app: "FastAPI", batcher: Batcher, limits: ApiLimits) -> None:
         Requests that arrive together go through the pipeline as one batch.
         """
         texts = body.list_texts()
-        excess = _find_excess(texts, limits)
+        excess = _find_excess(texts, limits, pipeline.find_excess)
         if excess:
             return make_error(413, excess)
         try:
@@ -351,7 +364,7 @@ def _add_label_studio(
         except ValueError as err:
             return make_error(422, str(err))
         texts = find_texts(body.tasks, interface)
-        _drop_unfit(texts, limits)
+        _drop_unfit(texts, limits, pipeline.find_excess)
         work = _submit_in_parts(list(texts.values()), batcher, limits.max_texts)
         try:
             results = await finish_unless_gone(work, request)
@@ -363,12 +376,14 @@ def _add_label_studio(
         return JSONResponse({"results": predictions})
 
 
-def _drop_unfit(texts: dict[int, str], limits: ApiLimits) -> None:
+def _drop_unfit(
+    texts: dict[int, str], limits: ApiLimits, find_excess: Callable[[str], str]
+) -> None:
     """Remove the texts of tasks that are too long or no Unicode, in place."""
     unfit: list[int] = []
     for position, text in texts.items():
         # JSON can hold half a surrogate pair, such as "\ud83d".
-        if len(text) > limits.max_characters or not is_text(text):
+        if _describe_length(text, limits) or find_excess(text) or not is_text(text):
             unfit.append(position)
     if unfit:
         _LOGGER.warning("tasks whose text is too long, or no Unicode: %s", count_tasks(unfit))
@@ -384,17 +399,21 @@ async def _submit_in_parts(texts: Sequence[str], batcher: Batcher, size: int) ->
     return results
 
 
-def _find_excess(texts: Sequence[str], limits: ApiLimits) -> str:
+def _find_excess(texts: Sequence[str], limits: ApiLimits, find_excess: Callable[[str], str]) -> str:
     """Return the reason why texts are too many or too long; empty if they are not."""
     if len(texts) > limits.max_texts:
         return _count_excess(len(texts), "texts", limits.max_texts)
     for position, text in enumerate(texts):
-        if len(text) > limits.max_characters:
-            return (
-                f"text {position} has {len(text):,} characters; at most "
-                f"{limits.max_characters:,} are allowed"
-            )
+        excess = _describe_length(text, limits) or find_excess(text)
+        if excess:
+            return f"text {position} has {excess}"
     return ""
+
+
+def _describe_length(text: str, limits: ApiLimits) -> str:
+    if len(text) <= limits.max_characters:
+        return ""
+    return f"{len(text):,} characters; at most {limits.max_characters:,} are allowed"
 
 
 def _count_excess(number: int, name: str, limit: int) -> str:

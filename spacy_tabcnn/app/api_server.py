@@ -1,9 +1,12 @@
 """The server of the API, by uvicorn."""
 
+import logging
+import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from types import FrameType
 
@@ -11,14 +14,16 @@ from spacy.language import Language
 from thinc.api import require_gpu
 
 from ..bulk.rows import RowResult
-from ..bulk.texts import annotate_texts
+from ..bulk.texts import annotate_texts, describe_marks
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import lacks_sentences, load_pipeline
 from ..runtime.heap import freeze_heap
 from .api import ApiLimits, ServedPipeline, make_api
 from .batcher import DEFAULT_BATCH
 from .guard import clean_token
+from .texts import MAX_MARKS
 
+_LOGGER = logging.getLogger("uvicorn.error")
 # Seconds that requests in flight have to end after the signal to stop.
 SHUTDOWN_SECONDS = 30
 
@@ -33,6 +38,8 @@ def serve_api(
     limits: ApiLimits | None = None,
 ) -> None:
     """Serve the API until it is interrupted. Requests in flight are answered first.
+
+    If the pipeline does not end its work in time, the process ends with exit code 1.
 
     model (str): Name or folder of the pipeline.
     host (str): Address at which the server listens.
@@ -52,7 +59,8 @@ def serve_api(
         ) from err
     token = clean_token(token)
     limits = limits or ApiLimits()
-    with ThreadPoolExecutor(1, thread_name_prefix="pipeline") as executor:
+    executor = ThreadPoolExecutor(1, thread_name_prefix="pipeline")
+    try:
         # In the thread that annotates: the choice of the GPU is valid for one thread.
         pipeline = executor.submit(load_served, model, gpu_id, limits.batch_size).result()
         app = make_api(pipeline, executor, limits=limits, token=token)
@@ -70,6 +78,13 @@ def serve_api(
         with _stopping_quietly():
             server = Server(config)
             _run(server.run, host, port)
+        is_idle = bool(wait([executor.submit(bool)], timeout=1).done)
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+    if not is_idle:
+        _LOGGER.error("the pipeline still annotates a batch: the server ends without it")
+        sys.stdout.flush()
+        os._exit(1)  # otherwise Python waits for the thread
 
 
 def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -> ServedPipeline:
@@ -103,7 +118,10 @@ def load_served(model: str, gpu_id: int = -1, batch_size: int = DEFAULT_BATCH) -
     def annotate(texts: Sequence[str]) -> Sequence[RowResult]:
         return annotate_texts(nlp, texts, batch_size=batch_size)
 
-    return ServedPipeline(_describe(nlp), list(entities), list(relations), annotate)
+    def find_excess(text: str) -> str:
+        return describe_marks(nlp, text, MAX_MARKS)
+
+    return ServedPipeline(_describe(nlp), list(entities), list(relations), annotate, find_excess)
 
 
 def _describe(nlp: Language) -> str:

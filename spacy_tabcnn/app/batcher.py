@@ -80,12 +80,15 @@ class Batcher:
         """
         return self._task is not None and not self._task.done()
 
-    async def close(self) -> None:
-        """Refuse new requests, and wait for the annotation of the waiting ones."""
+    async def close(self, max_seconds: float | None = None) -> None:
+        """Refuse new requests, and wait for the annotation of the waiting ones.
+
+        max_seconds (float | None): Time after which to wait no longer; None for no limit.
+        """
         self._is_closing = True
         self._wake.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task], timeout=max_seconds)
 
     async def submit(self, texts: Sequence[str]) -> list[RowResult]:
         """Annotate the texts of a request, together with other requests.

@@ -31,11 +31,13 @@ from spacy_tabcnn.app.texts import (
     EXAMPLES,
     FILE_TYPES,
     MAX_CHARACTERS,
+    MAX_MARKS,
     MAX_MEGABYTES,
     describe_excess,
     read_examples,
     read_file,
 )
+from spacy_tabcnn.bulk.texts import describe_marks
 from spacy_tabcnn.pipeline.loading import load_checked, split_sentences
 from spacy_tabcnn.relations import get_relations, has_relations
 from spacy_tabcnn.sentences import sentence_bounds
@@ -290,6 +292,10 @@ def annotate(model: str, text: str) -> Annotated | None:
         nlp, _ = load_model(model)
     except Exception as err:  # a broken pipeline may raise any error; the page shows it
         _show_error(f"The model {model} cannot be loaded.", err)
+        return None
+    excess = describe_marks(nlp, text, MAX_MARKS)
+    if excess:
+        st.error(f"The text has {excess}.")
         return None
     try:
         return Annotated(model, nlp, annotate_text(model, text))

@@ -14,6 +14,9 @@ from ..corpora.files import BYTE_ORDER_MARK, read_lines, read_text
 # Maximum length of a text. The page needs a few seconds and 1 GB of memory for it. Both grow with
 # the length: 100,000 characters took a minute.
 MAX_CHARACTERS = 20_000
+# Maximum number of punctuation marks and symbols without white space between them. The tokenizer
+# needs up to 3 seconds for them, in which the server answers nobody.
+MAX_MARKS = 500
 # Maximum size of a file in megabytes, and maximum number of its texts to choose from.
 MAX_MEGABYTES = 5
 MAX_TEXTS = 1000

@@ -14,6 +14,7 @@ from .rows import (
     get_record,
     import_parquet,
     open_parquet,
+    read_batches,
     read_rows,
 )
 from .tasks import TASK_FORMATS, write_tasks
@@ -179,15 +180,15 @@ def _add_columns(
     n_read = n_rows = 0
     with open_parquet(source) as input_file:
         schema = _make_schema(input_file.schema_arrow, input_file.schema_arrow.metadata)
-        with pq.ParquetWriter(file_, schema) as writer:
-            for batch in input_file.iter_batches(_GROUP_ROWS):
-                part = list(islice(results, batch.num_rows))
-                if len(part) < batch.num_rows:
-                    raise ValueError(f"{source}: has more rows than there are results")
-                kept = _keep_annotated(batch, part, n_read, rejects)
-                writer.write_table(_make_table(batch, part, kept, schema))
-                n_read += batch.num_rows
-                n_rows += len(kept)
+    with pq.ParquetWriter(file_, schema) as writer:
+        for batch in read_batches(source, _GROUP_ROWS):
+            part = list(islice(results, batch.num_rows))
+            if len(part) < batch.num_rows:
+                raise ValueError(f"{source}: has more rows than there are results")
+            kept = _keep_annotated(batch, part, n_read, rejects)
+            writer.write_table(_make_table(batch, part, kept, schema))
+            n_read += batch.num_rows
+            n_rows += len(kept)
     if next(results, None) is not None:
         raise ValueError(f"{source}: has fewer rows than there are results")
     return n_rows
@@ -214,7 +215,11 @@ def _make_table(
     import pyarrow as pa
 
     table = _select_rows(batch, kept)
-    columns = {name: table[name] for name in table.column_names}
+    columns = {}
+    for name in table.column_names:
+        columns[name] = table[name]
+        if name not in ADDED:
+            columns[name] = _cast(table[name], schema.field(name).type)
     entities, relations = [], []
     for index in kept:
         entities.append(results[index]["entities"])
@@ -222,6 +227,14 @@ def _make_table(
     columns["entities"] = pa.array(entities, schema.field("entities").type)
     columns["relations"] = pa.array(relations, schema.field("relations").type)
     return pa.table([columns[name] for name in schema.names], schema=schema)
+
+
+def _cast(column: "pa.ChunkedArray", type_: "pa.DataType") -> "pa.ChunkedArray":
+    """Return a column that was read as a dictionary in the type of its file."""
+    if column.type == type_:
+        return column
+    # Not in one step: Arrow has no cast from dictionaries to views of strings.
+    return column.cast(column.type.value_type).cast(type_)
 
 
 def _select_rows(batch: "pa.RecordBatch", kept: Sequence[int]) -> "pa.Table":

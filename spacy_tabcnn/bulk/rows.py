@@ -8,9 +8,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
+import numpy as np
+
 from ..relations import EntityDict, RelationDict
 from .csv_rows import read_csv, read_header
-from .json_rows import Record, parse_line, pick_id
+from .json_rows import ID, Record, parse_line, pick_id
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +32,11 @@ ROW_FORMATS = {
 FORMAT_NAMES = ("jsonl", "text", "csv", "parquet")
 _PARQUET_ROWS = 256
 _CHECKED_ROWS = 4096
+# Bytes of the strings of the rows that are read at once; a row that has more is rejected. A small
+# file can have many rows with one long string.
+_MAX_BYTES = 2**28
 _STRING_TYPES = ("string", "large_string", "string_view")
+_BYTES_TYPES = ("binary", "large_binary", "binary_view")
 # The errors of values that Python cannot hold: dates out of range, unknown time zones, bytes that
 # are not UTF-8. NotImplementedError is pyarrow's, for structs with two fields of one name.
 _UNREADABLE = (ValueError, ArithmeticError, LookupError, TypeError, NotImplementedError)
@@ -168,10 +174,11 @@ def import_parquet() -> ModuleType:
     return pyarrow.parquet
 
 
-def open_parquet(path: Path) -> "ParquetFile":
+def open_parquet(path: Path, *, read_dictionary: Sequence[str] = ()) -> "ParquetFile":
     """Open a Parquet file.
 
     path (Path): The file.
+    read_dictionary (Sequence[str]): The columns that are read as different strings and indices.
     RETURNS (pyarrow.parquet.ParquetFile): The file, open.
     RAISES (ImportError): If pyarrow is not installed.
     RAISES (OSError): If there is no such file.
@@ -179,7 +186,7 @@ def open_parquet(path: Path) -> "ParquetFile":
     """
     parquet = import_parquet()
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path, read_dictionary=list(read_dictionary))
     except (OSError, *_UNREADABLE) as err:
         if not path.is_file():
             raise
@@ -187,6 +194,65 @@ def open_parquet(path: Path) -> "ParquetFile":
             f"{path}: cannot be read as Parquet ({err}). Make the file again, or convert it to "
             ".jsonl"
         ) from err
+
+
+def read_batches(
+    path: Path, n_rows: int, *, columns: Sequence[str] | None = None
+) -> "Iterator[pa.RecordBatch]":
+    """Read a Parquet file in batches whose strings fit into memory, also if each row has a copy.
+
+    path (Path): The file.
+    n_rows (int): Maximum number of rows of a batch.
+    columns (Sequence[str] | None): The columns to read; None for all.
+    YIELDS (pyarrow.RecordBatch): The rows in order; columns of strings have a dictionary.
+    RAISES (ImportError): If pyarrow is not installed.
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If it is not a Parquet file, or its columns are nested too deep.
+    """
+    with open_parquet(path) as file_:
+        strings = _list_strings(file_)
+    with open_parquet(path, read_dictionary=strings) as file_:
+        for batch in file_.iter_batches(n_rows, columns=columns):
+            yield from _cut(batch)
+
+
+def _list_strings(file_: "ParquetFile") -> list[str]:
+    """List the columns of strings and bytes that can be read as dictionaries."""
+    schema = file_.metadata.schema
+    # A field of a struct may have the path of another column.
+    paths = Counter(schema.column(index).path for index in range(len(schema)))
+    strings = []
+    for field in file_.schema_arrow:
+        if str(field.type) in (*_STRING_TYPES, *_BYTES_TYPES) and paths[field.name] == 1:
+            strings.append(field.name)
+    return strings
+
+
+def _cut(batch: "pa.RecordBatch") -> "Iterator[pa.RecordBatch]":
+    """Cut a batch before the row whose strings would be too many bytes."""
+    start = n_bytes = 0
+    for index, size in enumerate(_measure(batch)):
+        if n_bytes + size > _MAX_BYTES and index > start:
+            yield batch.slice(start, index - start)
+            start, n_bytes = index, 0
+        n_bytes += size
+    yield batch.slice(start)
+
+
+def _measure(batch: "pa.RecordBatch") -> list[int]:
+    """Return the number of bytes of each row's strings that are in dictionaries."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    sizes = np.zeros(batch.num_rows, dtype="int64")
+    for column in batch.columns:
+        if not pa.types.is_dictionary(column.type):
+            continue
+        if str(column.type.value_type) in (*_STRING_TYPES, *_BYTES_TYPES):
+            lengths = pc.binary_length(column.dictionary).take(column.indices)
+            sizes += lengths.fill_null(0).to_numpy(zero_copy_only=False)
+    found: list[int] = sizes.tolist()
+    return found
 
 
 def check_content(path: Path) -> None:
@@ -200,15 +266,14 @@ def check_content(path: Path) -> None:
     if get_format(path) != "parquet":
         return
     n_read = 0
-    with open_parquet(path) as file_:
-        try:
-            for batch in file_.iter_batches(_CHECKED_ROWS):
-                n_read += batch.num_rows
-        except (OSError, *_UNREADABLE) as err:
-            raise ValueError(
-                f"{path}: rows after row {n_read} cannot be read ({err}). The file is damaged; "
-                "make it again"
-            ) from err
+    try:
+        for batch in read_batches(path, _CHECKED_ROWS):
+            n_read += batch.num_rows
+    except (OSError, *_UNREADABLE) as err:
+        raise ValueError(
+            f"{path}: rows after row {n_read} cannot be read ({err}). The file is damaged; "
+            "make it again"
+        ) from err
 
 
 def check_columns(names: Sequence[str], text_field: str, path: Path) -> None:
@@ -326,20 +391,34 @@ def _read_parquet(path: Path, text_field: str, only_text: bool) -> Iterator[Row]
     columns = None
     if only_text:
         columns = [text_field]
-    with open_parquet(path) as file_:
-        batches = file_.iter_batches(_PARQUET_ROWS, columns=columns)
-        records = chain.from_iterable(map(_get_records, batches))
-        for number, (record, problem) in enumerate(records, 1):
-            if problem is None:
-                yield Row(number, record)
-            else:
-                yield Row(number, pick_id(record), problem)
+    batches = read_batches(path, _PARQUET_ROWS, columns=columns)
+    records = chain.from_iterable(map(_get_records, batches))
+    for number, (record, problem) in enumerate(records, 1):
+        if problem is None:
+            yield Row(number, record)
+        else:
+            yield Row(number, pick_id(record), problem)
 
 
 def _get_records(batch: "pa.RecordBatch") -> Iterable[tuple[Record, str | None]]:
     """Return the record of each row, and the reason why it cannot be read."""
+    if batch.num_rows == 1 and _is_too_large(batch):
+        return [_reject_large(batch)]
     try:
         return zip(batch.to_pylist(), repeat(None))
     except _UNREADABLE:
         rows = (batch.slice(index, 1) for index in range(batch.num_rows))
         return map(get_record, rows)
+
+
+def _is_too_large(row: "pa.RecordBatch") -> bool:
+    return sum(_measure(row)) > _MAX_BYTES
+
+
+def _reject_large(row: "pa.RecordBatch") -> tuple[Record, str]:
+    """Return the `id` of a row that is too large, if it has one, and the reason."""
+    reason = f"the strings of the row take more than {_MAX_BYTES // 2**20} MiB"
+    ids = row.select([name for name in row.schema.names if name == ID])
+    if _is_too_large(ids):
+        return {}, reason
+    return get_record(ids)[0], reason

@@ -10,6 +10,10 @@ from ..relations import doc_to_annotation
 from .parts import Settings
 from .rows import RowResult
 
+# Marks without white space between them, such as "(:(:". spaCy's tokenizer takes them off one by
+# one, in a time that grows with the square of their number: about 10 seconds for 10,000.
+MAX_MARKS = 10_000
+
 
 def annotate_texts(
     nlp: Language, texts: Sequence[str], *, batch_size: int | None = None
@@ -35,6 +39,28 @@ def annotate_texts(
     for text in texts:
         results += annotate_texts(nlp, [text])
     return results
+
+
+def describe_marks(nlp: Language, text: str, max_marks: int) -> str:
+    """Describe the marks of a text that would take the tokenizer too long.
+
+    nlp (Language): The pipeline. Only spaCy's tokenizer by rules has the limit.
+    text (str): The text.
+    max_marks (int): Maximum number of characters that are neither letters nor digits, without
+        white space between them.
+    RETURNS (str): Their number and the limit; empty if the text has fewer.
+    """
+    if not hasattr(nlp.tokenizer, "prefix_search"):
+        return ""
+    for stretch in text.split():
+        if len(stretch) > max_marks:
+            n_marks = sum(not character.isalnum() for character in stretch)
+            if n_marks > max_marks:
+                return (
+                    f"{n_marks:,} punctuation marks or symbols without white space between them; "
+                    f"at most {max_marks:,} are allowed"
+                )
+    return ""
 
 
 def describe_model(model: str | Path) -> Settings:
@@ -83,6 +109,10 @@ def _try_to_annotate(
     """
     results: list[RowResult] = []
     try:
+        for text in texts:
+            excess = describe_marks(nlp, text, MAX_MARKS)
+            if excess:
+                raise ValueError(f"the text has {excess}")
         docs = nlp.pipe(texts, batch_size=batch_size)
         for text, doc in zip(texts, docs, strict=True):
             if doc.text != text:

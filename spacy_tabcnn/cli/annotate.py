@@ -124,6 +124,9 @@ def annotate_cli(
     # NotImplementedError is pyarrow's, for columns of a type that it cannot read.
     except (ImportError, OSError, ValueError, NotImplementedError) as err:
         msg.fail("Could not annotate", str(err), exits=1)
+    except MemoryError:
+        advice = "Cut its long values, or annotate parts of it with a smaller --batch-size"
+        msg.fail("Could not annotate", f"{source}: does not fit into memory. {advice}", exits=1)
     if summary is None:
         msg.good(f"{output} was complete already")
     else:

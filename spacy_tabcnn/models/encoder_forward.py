@@ -11,7 +11,7 @@ from spacy_transformers.truncate import truncate_oversize_splits
 from thinc.api import ArgsKwargs, Model
 
 from .encoded_batch import EncodedBatch
-from .subwords import align, is_supported, tokenize_spans
+from .subwords import align, is_supported, panics_as_errors, tokenize_spans
 
 Backprop = Callable[[FullTransformerBatch], list[Doc]]
 
@@ -28,9 +28,11 @@ def forward(model: Any, docs: list[Doc], is_train: bool) -> tuple[FullTransforme
     is_train (bool): Whether the model is being trained.
     RETURNS (tuple[FullTransformerBatch, Callable]): The output, and a callback that takes its
         gradient.
+    RAISES (ValueError): If the tokenizer panics.
     """
     if not is_supported(model.tokenizer):
-        return forward_by_token(model, docs, is_train)
+        with panics_as_errors():
+            return forward_by_token(model, docs, is_train)
     spans: list[list[Span]] = [*map(list, model.attrs["get_spans"](docs))]
     if not any(spans):
         return FullTransformerBatch.empty(len(docs)), lambda d_output: docs

@@ -1,7 +1,8 @@
 """Texts -> sub-words, and their alignment with words: for a whole batch at once."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain
 from operator import attrgetter
@@ -17,6 +18,7 @@ from thinc.types import Ragged
 from transformers import PreTrainedTokenizerFast
 
 from ..arrays import Ints1d, Ints2d
+from ..runtime.plain_data import describe
 
 # transformers does not declare the attributes of its tokenizers where mypy finds them.
 FastTokenizer: TypeAlias = Any
@@ -80,17 +82,36 @@ def _pads_at_the_end(tokenizer: FastTokenizer) -> bool:
     return tokenizer.padding_side == "right" and tokenizer.pad_token_id is not None
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Raise a ValueError in place of a panic of the tokenizer's Rust code, which is no Exception.
+
+    RAISES (ValueError): If the tokenizer panics.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as err:
+        raise ValueError(
+            f"the encoder's tokenizer fails on a text ({describe(err)}). Use the tokenizer.json "
+            "that belongs to the encoder"
+        ) from err
+
+
 def tokenize(tokenizer: FastTokenizer, texts: list[str]) -> tuple[Subwords, Pieces]:
     """Divide texts into sub-words.
 
     tokenizer (PreTrainedTokenizerFast): The tokenizer.
     texts (list[str]): The texts.
     RETURNS (tuple[Subwords, Pieces]): The sub-words, and their characters.
+    RAISES (ValueError): If the tokenizer panics.
     """
     backend = tokenizer.backend_tokenizer
     backend.no_padding()
     backend.no_truncation()
-    encodings = backend.encode_batch(texts)
+    with panics_as_errors():
+        encodings = backend.encode_batch(texts)
     lengths = np.fromiter(map(len, encodings), np.int64, len(encodings))
     n_pieces, n_columns = int(lengths.sum()), int(lengths.max(initial=0))
     place = np.flatnonzero(np.arange(n_columns) < lengths[:, None])

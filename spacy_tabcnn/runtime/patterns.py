@@ -7,54 +7,73 @@ from typing import NamedTuple
 from .plain_data import AdvisedError
 
 # Repetitions without a limit in a row: the time grows with this power of the length of a word.
-MAX_REPETITIONS = 4
-# Number of ways in which a part that is repeated may match.
+MAX_REPETITIONS = 2
+# Number of ways in which a sequence may match, apart from repetitions without a limit.
 MAX_WAYS = 1000
 # A repetition of more items counts as one without a limit.
 _MANY = 16
 
+# The signs behind "(" of groups that are known.
+_KIND = (
+    r"\?(?: P?<[^=!>][^>]*> | P= | [:=!>] | <[=!] | (?=\() | [a-wyzA-Z]*(?:-[a-z]+)?(?::|(?=\))) )"
+)
+# Unknown syntax may hide the rest: comments, the verbose form, recursion, callouts, and control
+# characters such as `\c[`. The "+" of `a{1,9}+` is a repetition of its own, as in Oniguruma.
 _TOKEN = re.compile(
-    r"""
-    (?P<escape> \\[pPxuN]\{[^}]*\} | \\. )
+    rf"""
+    (?P<unknown> \\[gcCM] | \((?=[?*])(?!{_KIND})[^)]* )
+    | (?P<escape> \\[pPxuN]\{{[^}}]*\}} | \\. )
     | (?P<set> \[\^?\]?(?:\\.|[^\]\\])*\] )
-    | (?P<open> \((?:\?(?:P?<[^=!>][^>]*>|[:=!>]|<[=!]|[a-zA-Z-]*:|[a-zA-Z-]+(?=\))))? )
+    | (?P<open> \((?:{_KIND})? )
     | (?P<close> \) )
-    | (?P<repeat> (?:[*+?]|\{\d*,?\d*\})[?+]? )
+    | (?P<repeat> [*+?][?+]? | \{{\d*,?\d*\}} )
     | (?P<branch> \| )
     | (?P<other> . )
     """,
     re.VERBOSE | re.DOTALL,
 )
-_VERBOSE = re.compile(r"\(\?[a-wyzA-Z]*x")
 
 
 class _Group(NamedTuple):
     """The repetitions of a group.
 
     unlimited (int): Repetitions without a limit in a row.
-    ways (int): Number of ways to match the group, counted up to a limit.
+    ways (int): Number of ways to match the rest of the group, counted up to a limit.
     """
 
     unlimited: int = 0
     ways: int = 1
+
+    @property
+    def is_slow(self) -> bool:
+        """Return whether the group may be slow."""
+        return self.unlimited > MAX_REPETITIONS or self.ways > MAX_WAYS
 
     def join(self, other: "_Group") -> "_Group":
         """Return the group with another one after it."""
         ways = min(self.ways * other.ways, 2 * MAX_WAYS)
         return _Group(self.unlimited + other.unlimited, ways)
 
+    def repeat(self, lowest: int, highest: int) -> "_Group | None":
+        """Return the group repeated; None if it varies and is repeated too often."""
+        varies = self.unlimited > 0 or self.ways > 1
+        if highest > _MANY:
+            return None if varies else _Group(1, 1)
+        times = max(highest, 1)
+        ways = self.ways**times * (times - min(lowest, times) + 1)
+        return _Group(self.unlimited * times, min(ways, 2 * MAX_WAYS))
+
 
 def find_slow_part(pattern: str) -> str | None:
     """Find a part of a regular expression that may take a time beyond all bounds.
 
     Such parts are a repetition inside a repetition, `(a+)+`, alternatives that are repeated,
-    `(a|a)*`, and many repetitions in a row. Some expressions with such a part are fast.
+    `(a|a)*`, many repetitions, options or alternatives in a row, and syntax that may hide another
+    part, such as `(?x)` and `(?#`. Some expressions with such a part are fast.
 
     pattern (str): The expression, in the syntax of Python or of Oniguruma.
     RETURNS (str | None): The part; None if there is none.
     """
-    if _VERBOSE.search(pattern):
-        return "(?x)"
     return _Scanner(pattern).scan()
 
 
@@ -105,11 +124,16 @@ class _Scanner:
     def scan(self) -> str | None:
         for match in _TOKEN.finditer(self.pattern):
             kind = match.lastgroup
+            if kind == "unknown":
+                return match.group()
             if kind == "repeat":
-                if not self._repeat(match.group()):
+                repeated = self.last.repeat(*_read_limits(match.group()))
+                if repeated is None:
                     return self.pattern[self.last_start : match.end()]
+                self.last = repeated
                 continue
-            self._join_last()
+            if not self._join_last():
+                return self.pattern[: match.start()]
             if kind == "open":
                 self.opened.append(_Open(start=match.start()))
             elif kind == "close":
@@ -122,30 +146,17 @@ class _Scanner:
                 self.opened[-1] = _Open(_Group(), group.end_branch(), group.start)
             else:
                 self.last_start = match.start()
-            if self.opened[-1].branch.unlimited > MAX_REPETITIONS:
-                return self.pattern[: match.end()]
-        self._join_last()
-        if self.opened[-1].branch.unlimited > MAX_REPETITIONS:
+        if not self._join_last():
             return self.pattern
         return None
 
-    def _join_last(self) -> None:
+    def _join_last(self) -> bool:
+        """Join the item before to its branch; return False if the branch may be slow."""
         group = self.opened[-1]
-        self.opened[-1] = group._replace(branch=group.branch.join(self.last))
+        branch = group.branch.join(self.last)
+        self.opened[-1] = group._replace(branch=branch)
         self.last = _Group()
-
-    def _repeat(self, quantifier: str) -> bool:
-        """Take a repetition of the item before; return False if it may be slow."""
-        lowest, highest = _read_limits(quantifier)
-        if self.last.ways > 1 and highest > 1:
-            ways = self.last.ways ** min(highest, _MANY)
-            if highest > _MANY or ways > MAX_WAYS:
-                return False
-            self.last = self.last._replace(ways=ways)
-        unlimited = self.last.unlimited + int(highest > _MANY)
-        ways = self.last.ways * (highest - lowest + 1)
-        self.last = _Group(unlimited, min(ways, 2 * MAX_WAYS))
-        return True
+        return not branch.is_slow
 
 
 def _read_limits(quantifier: str) -> tuple[int, int]:
@@ -154,13 +165,18 @@ def _read_limits(quantifier: str) -> tuple[int, int]:
     simple = {"*": (0, many), "+": (1, many), "?": (0, 1)}
     if quantifier[0] in simple:
         return simple[quantifier[0]]
-    lowest, comma, highest = quantifier.strip("{}?+").partition(",")
-    minimum = int(lowest[:6] or 0)
+    lowest, comma, highest = quantifier.strip("{}").partition(",")
+    minimum = _read_number(lowest)
     if not comma:
         return minimum, minimum
     if not highest:
         return minimum, many
-    return minimum, int(highest[:6])
+    return minimum, _read_number(highest)
+
+
+def _read_number(digits: str) -> int:
+    """Read a number, of which only the first digits count if it is long."""
+    return int(digits.lstrip("0")[:6] or 0)
 
 
 def split_branches(pattern: str) -> list[str]:

@@ -179,6 +179,8 @@ def load_tokenizer(
             content = entry[file_name]
             if file_name == "tokenizer_config.json":
                 content = _dump(_keep_settings(_parse(entry, file_name)))
+            elif file_name == "tokenizer.json":
+                content = _drop_lengths(_as_bytes(content, file_name), _parse(entry, file_name))
             (folder / file_name).write_bytes(_as_bytes(content, file_name))
         tokenizer = _make_tokenizer(folder, use_fast=_reads_fast(entry))
         return tokenizer, _read_vocabulary(tokenizer, folder)
@@ -305,6 +307,16 @@ def _keep_settings(settings: Mapping[str, object]) -> dict[str, object]:
     if isinstance(options, dict):
         kept["sp_model_kwargs"] = {name: options[name] for name in _SENTENCEPIECE & options.keys()}
     return kept
+
+
+def _drop_lengths(content: bytes, rules: dict[str, object]) -> bytes:
+    """Remove padding and truncation from tokenizer.json: a large number there ends the process.
+
+    Each batch sets its own. The sides are settings in tokenizer_config.json.
+    """
+    if rules.get("padding") is None and rules.get("truncation") is None:
+        return content
+    return _dump({**rules, "padding": None, "truncation": None})
 
 
 def _is_plain(value: object, depth: int = 0) -> bool:

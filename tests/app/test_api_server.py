@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from contextlib import contextmanager
@@ -155,6 +156,46 @@ def test_requests_in_flight_are_answered_before_the_end(tiny_run, texts, expecte
     assert len({len(answer.annotation["entities"]) for answer in answers}) == 1
     with pytest.raises((OSError, HTTPException)):
         ask(port, "GET", "/health")
+
+
+ENDLESS = """
+import time
+from spacy_tabcnn.app import api_server
+from spacy_tabcnn.app.api import ServedPipeline
+
+def annotate(texts):
+    while True:
+        time.sleep(1)
+
+api_server.SHUTDOWN_SECONDS = 1
+api_server.load_served = lambda *_: ServedPipeline("endless", [], [], annotate)
+api_server.serve_api("endless", port=int("PORT"))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+def test_a_batch_without_an_end_does_not_keep_the_server():
+    port = find_port()
+    with running(sys.executable, "-c", ENDLESS.replace("PORT", str(port))) as process:
+        wait_until_up(port, process)
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(send_all, port, ["a"], 1)
+            time.sleep(1)
+            process.terminate()
+            output, _ = process.communicate(timeout=30)
+            assert answer.result()[0].annotation is None
+    assert process.returncode == 1
+    assert "the server ends without it" in output
+
+
+def test_marks_that_take_the_tokenizer_too_long_are_refused(server):
+    status, content = ask(server, "POST", "/annotate", {"texts": ["a", "(:" * 10_000]})
+    assert status == 413
+    assert content["error"]["message"] == (
+        "text 1 has 20,000 punctuation marks or symbols without white space between them; at most "
+        "500 are allowed"
+    )
+    assert ask(server, "POST", "/annotate", {"text": "x" * 15_000 + " (:" * 1000})[0] == 200
 
 
 def test_a_port_in_use_is_a_message(server, tiny_run):

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -92,6 +93,24 @@ def test_a_closed_batcher_takes_no_request():
 
     with pytest.raises(ClosedError):
         run_batcher(use, echo)
+
+
+def test_a_batch_is_waited_for_a_limited_time():
+    go_on = Event()
+
+    async def use(batcher):
+        task = asyncio.ensure_future(batcher.submit(["a"]))
+        await asyncio.sleep(0.1)
+        await batcher.close(0.1)
+        is_waiting = not task.done()
+        go_on.set()
+        return is_waiting, await task
+
+    def annotate(texts):
+        go_on.wait(10)
+        return echo(texts)
+
+    assert run_batcher(use, annotate) == (True, [{"reason": "a"}])
 
 
 class Panic(BaseException):

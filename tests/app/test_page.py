@@ -140,6 +140,12 @@ def test_a_text_that_is_too_long_is_refused_before_the_work(open_page, tiny_run,
     assert calls == []
 
 
+def test_marks_that_take_the_tokenizer_too_long_are_refused(open_page, tiny_run, calls):
+    page = open_page(tiny_run / "model-last", text="(:" * 5_000)
+    assert page.error[0].value.startswith("The text has 10,000 punctuation marks or symbols")
+    assert calls == ["load model-last"]
+
+
 def test_one_sentence_at_a_time_has_a_table(open_page, tiny_run, tmp_path):
     nlp = spacy.load(tiny_run / "model-last")
     nlp.add_pipe("sentencizer", first=True)

@@ -88,14 +88,19 @@ def test_parquet_keeps_its_types(model, tmp_path):
             "time": pa.array(times, pa.timestamp("ns")),
             "text": pa.array([TEXT, None, UNICODE[0]]).dictionary_encode(),
             "raw": [b"\xff", b"", None],
+            "large": pa.array(["a", None, "b"], pa.large_string()),
+            "view": pa.array([None, "a", "b"], pa.string_view()),
+            "field": [{"large": "c"}] * 3,
             "entities": ["gold", "", ""],
         }
     )
     parquet.write_table(table, tmp_path / "in.parquet")
     assert annotate_file(model, tmp_path / "in.parquet", tmp_path / "out.parquet") == (2, 1, 0)
     out = parquet.read_table(tmp_path / "out.parquet")
-    assert out.column_names == ["time", "text", "raw", "entities", "relations"]
-    assert out.select(["time", "raw"]) == table.select(["time", "raw"]).take([0, 2])
+    kept = ["time", "raw", "large", "view", "field"]
+    assert out.column_names == ["time", "text", *kept[1:], "entities", "relations"]
+    assert out.schema.types[:-2] == table.schema.types[:-1]
+    assert out.select(kept).to_pylist() == table.select(kept).to_pylist()[::2]
     rows = out.to_pylist()
     assert get_names(rows[0]) == FOUND
     assert rows[1]["text"] == UNICODE[0]

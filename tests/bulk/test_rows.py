@@ -5,6 +5,7 @@ from decimal import Decimal
 
 import pytest
 
+from spacy_tabcnn.bulk import rows
 from spacy_tabcnn.bulk.json_rows import dump_json
 from spacy_tabcnn.bulk.rows import count_rows, get_format, read_rows
 
@@ -70,6 +71,44 @@ def test_a_parquet_file_is_read_like_jsonl(tmp_path):
         not in next(read_rows(tmp_path / "in.parquet", text_field="body", only_text=True)).record
     )
     assert count_rows(tmp_path / "in.parquet") == 500
+
+
+@pytest.fixture
+def repeated(tmp_path):
+    """A small file of Parquet with 300 rows of one long string."""
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    notes = ["x" * 10_000] * 300
+    table = pa.table({"id": range(300), "text": ["a"] * 300, "note": notes, "n.n": notes})
+    table = table.append_column("coded", pa.array([b"y" * 10_000] * 300).dictionary_encode())
+    parquet.write_table(table, tmp_path / "in.parquet")
+    return tmp_path / "in.parquet"
+
+
+def test_rows_of_parquet_are_read_in_slices_that_fit_into_memory(repeated, monkeypatch):
+    monkeypatch.setattr(rows, "_MAX_BYTES", 100_000)
+    sizes = [batch.num_rows for batch in rows.read_batches(repeated, 256)]
+    assert sum(sizes) == 300 and set(sizes[:-1]) == {3, 1}
+    found = list(read_rows(repeated))
+    assert [row.record["id"] for row in found] == list(range(300))
+    assert all(row.record["note"] == row.record["n.n"] == "x" * 10_000 for row in found)
+    assert found[0].record["coded"] == b"y" * 10_000
+
+
+def test_a_row_of_parquet_that_is_too_large_is_rejected(repeated, monkeypatch):
+    monkeypatch.setattr(rows, "_MAX_BYTES", 2**14)
+    found = list(read_rows(repeated))
+    assert len(found) == 300
+    assert found[7] == (8, {"id": 7}, "the strings of the row take more than 0 MiB")
+    assert next(read_rows(repeated, only_text=True)).reason is None
+
+
+def test_a_column_with_the_path_of_a_field_is_read(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    record = {"text": "a", "z.z": "b", "z": {"z": "c"}, "none": None}
+    parquet.write_table(pa.Table.from_pylist([record]), tmp_path / "in.parquet")
+    assert [row.record for row in read_rows(tmp_path / "in.parquet")] == [record]
 
 
 def test_a_parquet_file_needs_the_column(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import spacy
 from spacy.language import Language
 
-from spacy_tabcnn.bulk.texts import annotate_texts
+from spacy_tabcnn.bulk.texts import annotate_texts, describe_marks
 
 from .conftest import FOUND, TEXT, TOO_LONG, get_names
 
@@ -63,6 +63,21 @@ def make_raising(error):
 def test_a_panic_is_the_reason_of_its_text_only():
     good, bad = annotate_texts(make_raising(PanicError("index out of bounds")), ["Ann", "boom"])
     assert good["entities"] == [] and bad == {"reason": "PanicError: index out of bounds"}
+
+
+def test_marks_that_take_the_tokenizer_too_long_are_the_reason():
+    nlp = spacy.blank("en")
+    good, bad, word = annotate_texts(nlp, ["(: " * 6000, "(:" * 10_000, "x" * 20_000])
+    assert "reason" not in good and "reason" not in word
+    assert bad["reason"].startswith("ValueError: the text has 20,000 punctuation marks")
+
+
+def test_only_marks_of_one_stretch_count():
+    nlp = spacy.blank("en")
+    assert describe_marks(nlp, "((( ))", 3) == describe_marks(nlp, "a(b(c(d", 3) == ""
+    assert describe_marks(nlp, "a(b(c(d(", 3).startswith("4 punctuation marks or symbols")
+    nlp.tokenizer = lambda text: None  # one that does not work by rules
+    assert describe_marks(nlp, "a(b(c(d(", 3) == ""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

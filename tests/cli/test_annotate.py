@@ -52,6 +52,20 @@ def test_annotate_refuses_an_output_that_another_run_writes(run_spacy, tiny_run,
     assert result.exit_code == 1 and "another run is writing it" in " ".join(result.output.split())
 
 
+def test_a_file_that_does_not_fit_into_memory_is_named(
+    run_spacy, tiny_run, source, tmp_path, monkeypatch
+):
+    def annotate_file(*_, **options):
+        raise MemoryError
+
+    monkeypatch.setattr("spacy_tabcnn.bulk.annotate.annotate_file", annotate_file)
+    result = run_spacy(
+        "tabcnn", "annotate", tiny_run / "model-last", source, tmp_path / "out.jsonl"
+    )
+    assert result.exit_code == 1
+    assert "in.jsonl: does not fit into memory" in " ".join(result.output.split())
+
+
 def test_annotate_refuses_a_missing_model(run_spacy, source, tmp_path):
     result = run_spacy("tabcnn", "annotate", tmp_path / "none", source, tmp_path / "out.jsonl")
     assert result.exit_code == 1 and "Could not annotate" in result.output

@@ -278,6 +278,18 @@ encoder_case(
         )
     ),
 )
+_PADDING = {"direction": "Right", "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]"}
+_TRUNCATION = {"direction": "Right", "strategy": "LongestFirst"}
+for _name, _key, _value in (
+    ("a length of padding", "padding", _PADDING | {"strategy": {"Fixed": 3 * 10**8}}),
+    (
+        "a multiple of padding",
+        "padding",
+        _PADDING | {"strategy": "BatchLongest", "pad_to_multiple_of": 3 * 10**8},
+    ),
+    ("a stride of truncation", "truncation", _TRUNCATION | {"max_length": 3, "stride": 10**9}),
+):
+    encoder_case(_name, _tokenizer_rules(set_key(_key, _value)), expected=(LOADED,))
 encoder_case(
     "text that grows",
     _tokenizer_rules(
@@ -885,7 +897,15 @@ def tokenizer_case(
 
 for _name in ("prefix_search", "suffix_search", "infix_finditer", "token_match", "url_match"):
     tokenizer_case(f"slow {_name}", set_key(_name, "(a+)+$|" + "x"))
-tokenizer_case("a slow alternative", set_key("token_match", "(a|a)*b"))
+for _name, _pattern in {
+    "alternative": "(a|a)*b",
+    "part hidden by comments": "(?#[)(a+)+$(?#])",
+    "limit with zeros": "(a+){0,00000099}$",
+    "row of options": "a?" * 40 + "a" * 40,
+    "row of alternatives": "(a|a)" * 40 + "b",
+    "row of repetitions": "a*a*a*a*b",
+}.items():
+    tokenizer_case(f"a slow {_name}", set_key("token_match", _pattern))
 tokenizer_case("no expression", set_key("infix_finditer", "(((("))
 tokenizer_case("a number", set_key("infix_finditer", 5))
 tokenizer_case("exceptions of text", set_key("exceptions", {"a": "b"}))

@@ -9,7 +9,13 @@ from spacy_transformers.layers.transformer_model import huggingface_tokenize
 from transformers import AutoTokenizer
 
 from spacy_tabcnn.models.span_getters import build_sentence_spans
-from spacy_tabcnn.models.subwords import align, is_supported, tokenize, tokenize_spans
+from spacy_tabcnn.models.subwords import (
+    align,
+    is_supported,
+    panics_as_errors,
+    tokenize,
+    tokenize_spans,
+)
 
 TEXTS = [
     "Ada Lovelace lived in London .",
@@ -50,6 +56,30 @@ def test_as_spacy_transformers(window, tokenizer, docs):
     found = align(by_doc, texts, pieces)
     assert found.lengths.tolist() == expected_align.lengths.tolist()
     assert found.dataXd.tolist() == expected_align.dataXd.tolist()
+
+
+class PanicException(BaseException):
+    """A stand-in for a panic of Rust, which is no Exception."""
+
+
+def test_a_panic_of_the_tokenizer_is_an_error():
+    class Backend:
+        no_padding = no_truncation = staticmethod(lambda: None)
+
+        def encode_batch(self, texts):
+            raise PanicException("index out of bounds")
+
+    class Tokenizer:
+        backend_tokenizer = Backend()
+
+    with pytest.raises(ValueError, match=r"fails on a text \(index out of bounds\)"):
+        tokenize(Tokenizer(), TEXTS)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
+def test_other_errors_stay_as_they_are(error):
+    with pytest.raises(error), panics_as_errors():
+        raise error
 
 
 def test_a_tokenizer_that_pads_in_front_is_left_to_spacy_transformers(tiny_encoder):

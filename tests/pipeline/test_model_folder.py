@@ -2,16 +2,20 @@
 
 import json
 import os
+import pkgutil
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import spacy
+import spacy.lang
 import srsly
 from spacy.training import Example
 from thinc.api import Config
 
+from spacy_tabcnn.pipeline import model_folder
 from spacy_tabcnn.pipeline.loading import check_pipeline, load_pipeline
 
 
@@ -160,6 +164,14 @@ def test_expressions_of_the_tokenizer_are_checked(folder, pattern):
     data["token_match"] = pattern
     path.write_bytes(srsly.msgpack_dumps(data))
     refuse(folder, r"tokenizer: 'token_match'")
+
+
+def test_the_expressions_of_all_languages_pass():
+    for module in pkgutil.iter_modules(spacy.lang.__path__):
+        if module.ispkg:
+            with suppress(ImportError):  # such as Japanese, which needs other packages
+                content = spacy.blank(module.name).tokenizer.to_bytes()
+                model_folder._check_tokenizer(module.name, content)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,25 @@ SLOW = [
     r"(\w+\s?)*$",
     "(a+)++",
     "a)",
+    "(a+){0,00000099}$",
+    "(a{0,9}){0,000000099}$",
+    "a{1,9}+$",
+    "(a|a)" * 26 + "b",
+    "(?:a|a)" * 26 + "b",
+    "a?" * 26 + "a" * 26,
+    "a*a*a*b",
+]
+# Syntax that may hide another part.
+HIDING = [
+    "(?#[)(a+)+$(?#])",
+    "((?#[)a+(?#]))+$",
+    "(?i)(?x)a",
+    "(?xi:a)",
+    "(?{[})(a+)+$(?{]})",
+    "(*FAIL{[})(a+)+$(*FAIL{]})",
+    r"(?<n>a|a\g<n>|a\g<n>)b",
+    r"\c[(a+)+$\c]",
+    r"\C-[(a+)+$\C-]",
 ]
 FAST = [
     "",
@@ -34,10 +53,15 @@ FAST = [
     r"(?<=[a-z])-(?=[a-z])",
     r"(?:\.\d{1,3}){3}",
     "(foo|bar)x*",
+    "a?" * 5,
+    r"[^\p{L}]?[\p{Lu}\p{M}]*[\p{Ll}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\s*[\r\n]+|\s+",
+    r"(?i)a(?i-s:b)(?>c)(?P<n>d)(?P=n)(?<m>e)(?(m)f|g)(?<!h)",
+    r"\(?#",
+    "x{}y",
 ]
 
 
-@pytest.mark.parametrize("pattern", SLOW)
+@pytest.mark.parametrize("pattern", SLOW + HIDING)
 def test_slow_expressions_are_found(pattern):
     assert find_slow_part(pattern)
 
