@@ -92,8 +92,8 @@ def check_expression(
         if slow is None or (list_known is not None and branch in list_known()):
             continue
         raise AdvisedError(
-            f"{name!r} has a regular expression that may take a time beyond all bounds, with a "
-            f"repetition of something that varies: {slow!r:.100}. Write it without"
+            f"{name!r} has a regular expression that may take a time beyond all bounds, because of "
+            f"{slow!r:.100}. Write it without"
         )
     try:
         re.compile(pattern)

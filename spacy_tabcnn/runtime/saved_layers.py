@@ -140,7 +140,9 @@ def _check_info(node: Model, info: dict[str, object], n_nodes: int) -> None:
             _check_dim(node, dim, size)
     refs = check_mapping(info.get("refs"), f"the references of the layer {node.name!r}")
     for ref, index in refs.items():
-        if index is not None and not (isinstance(index, int) and 0 <= index < n_nodes):
+        if index is None and not node.has_ref(ref):
+            continue
+        if not (isinstance(index, int) and 0 <= index < n_nodes):
             raise ValueError(f"the reference {ref!r:.100} of the layer {node.name!r} is no layer")
 
 
