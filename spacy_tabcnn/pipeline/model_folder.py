@@ -366,7 +366,7 @@ def read_config(path: Path) -> Config:
 def _check_meta(content: bytes) -> None:
     meta = check_mapping(read_json(content), "its content")
     for name in _META_TEXTS:
-        if not isinstance(meta.get(name) or "", str):
+        if not isinstance(meta.get(name), str | None):
             raise ValueError(f"{name!r} is {meta[name]!r:.100}; expected text")
     for name in ("vectors", "labels", "performance"):
         check_mapping(meta.get(name, {}), repr(name))
