@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger("uvicorn.error")
 # The documentation page loads nothing, from this server or others.
 _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
-
-
 # Seconds that a batch has to end after the last request was answered or given up.
 CLOSING_SECONDS = 2
 

@@ -202,15 +202,18 @@ def _read_document(
     _add_entities(task, found, offsets, where)
     relations = _get_relations(task, found, offsets, where)
     orig_id = get_orig_id(get_optional(task, "meta"), "id", where)
-    has_entities = has_any_field(task, ("spans", "relations")) or _may_mark_spans(task)
+    has_entities = _annotates_entities(task)
     return found.set_gold(relations, orig_id=orig_id, where=where, has_entities=has_entities)
 
 
-def _may_mark_spans(task: JsonValue) -> bool:
-    """Check whether spans could have been marked: in a finished task of an interface that has them.
+def _annotates_entities(task: JsonValue) -> bool:
+    """Check whether a task says which entities there are, if only that there are none.
 
-    A task without the name of its interface has the fields of one without spans.
+    Without spans, it does so if it is finished, and its interface has spans. An interface that is
+    not named shows itself by its fields.
     """
+    if has_any_field(task, ("spans", "relations")):
+        return True
     if not has_field(task, "answer"):
         return False
     if has_field(task, "_view_id"):
