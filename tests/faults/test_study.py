@@ -42,7 +42,9 @@ def test_a_run_whose_worker_was_killed_goes_on(train, n_kills):
         assert call_and_kill(train, one_run, {}, kill_after=seconds, ready=ready)
         assert folder.is_dir()
         assert train(one_run, {}) == whole
-        assert "Going on after step" in (train.output / f"{one_run.name}.log").read_text()
+        log = (train.output / f"{one_run.name}.log").read_text()
+        # A kill can also come between the end of the training and the reading of its scores.
+        assert "Going on after step" in log or "is complete" in log
         assert not folder.exists()
 
 
