@@ -119,6 +119,7 @@ class PFN(nn.Module):
         if self.training:
             dropout = self.dropout
         words = drop(words, dropout)
+        lengths = lengths[lengths > 0]
         places = Places.of(lengths, words.device)
         relation, entity, shared = self.cell(words, places, precision)
         spans = Cells.of_spans(lengths, words.device)

@@ -122,9 +122,17 @@ def test_chunks_change_nothing(request):
     assert_close(module(words, LENGTHS), expected)
 
 
-def test_no_words():
-    entities, relations = make_module()(make_words()[:0], LENGTHS[:0])
+@pytest.mark.parametrize("n_sentences", [0, 2])
+def test_no_words(n_sentences):
+    lengths = torch.zeros(n_sentences, dtype=torch.int64)
+    entities, relations = make_module()(make_words(lengths), lengths)
     assert entities.shape == (0, N_TYPES) and relations.shape == (0, N_RELATIONS)
+
+
+def test_empty_sentences_among_others():
+    module, words = make_module(), make_words()
+    expected = module(words, LENGTHS)
+    assert_close(module(words, torch.tensor([0, 4, 1, 0, 6, 2, 0])), expected)
 
 
 def test_no_relation_types():
