@@ -5,16 +5,17 @@ from torch import Tensor
 from .dropout import round_share
 
 
-def check_dropout(name: str, dropout: float) -> None:
+def check_dropout(name: str, dropout: float, *, option: str = "dropout") -> None:
     """Check a head's dropout.
 
     name (str): Name of the head.
     dropout (float): Share of elements that training drops.
+    option (str): Name of the head's option.
     RAISES (ValueError): If it is not a share, or if it is 1, also as `dropout.drop` rounds it.
     """
     if not 0.0 <= dropout < 1.0 or round_share(dropout) == 1.0:
         raise ValueError(
-            f"{name}: dropout is {dropout}; expected a share from 0 up to, but not including, 1"
+            f"{name}: {option} is {dropout}; expected a share from 0 up to, but not including, 1"
         )
 
 

@@ -55,11 +55,7 @@ class PFN(nn.Module):
                 f"hidden={hidden}; expected positive sizes"
             )
         check_dropout("PFN", dropout)
-        if not 0.0 <= dropconnect < 1.0:
-            raise ValueError(
-                f"PFN: dropconnect is {dropconnect}; expected a share from 0 up to, but not "
-                "including, 1"
-            )
+        check_dropout("PFN", dropconnect, option="dropconnect")
         self.dropout = dropout
         self.cell = PartitionFilter(width, hidden, dropconnect=dropconnect)
         self.entities = WordPairUnit(hidden, n_types)

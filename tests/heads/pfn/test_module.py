@@ -210,8 +210,15 @@ def test_lengths_have_to_fit():
 
 
 @pytest.mark.parametrize(
-    "options", [{"hidden": 0}, {"n_relations": -1}, {"dropout": 1.0}, {"dropconnect": -0.1}]
+    "options, message",
+    [
+        ({"hidden": 0}, "hidden=0; expected positive sizes"),
+        ({"n_relations": -1}, "n_relations=-1"),
+        ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropconnect": -0.1}, "dropconnect is -0.1"),
+        ({"dropconnect": 0.999999}, "dropconnect is 0.999999"),
+    ],
 )
-def test_bad_options_are_refused(options):
-    with pytest.raises(ValueError, match="PFN: "):
+def test_bad_options_are_refused(options, message):
+    with pytest.raises(ValueError, match=f"PFN: .*{message}"):
         make_module(**options)
