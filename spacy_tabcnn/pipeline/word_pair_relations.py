@@ -14,10 +14,15 @@ from thinc.api import Model
 from ..arrays import Scalar
 from ..labels import LabelScheme
 from ..models.table_model import TableInput
-from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction
+from ..predictions import (
+    UNSOFTENED,
+    EntityPrediction,
+    EntityProbabilities,
+    RelationPrediction,
+)
 from ..relations import Relation, set_entity_scores, set_relations
 from ..sentences import DEFAULT_MAX_LENGTH, Bounds, Sentences, Windows
-from ..word_pairs.decode import choose_best, decode_entities, decode_relations
+from ..word_pairs.decode import choose_best, decode_entities, decode_relations, rate_spans
 from ..word_pairs.gold import GoldTable, GoldWordPairs, gold_word_pairs
 from ..word_pairs.logits import WordPairLogits
 from ..word_pairs.loss import word_pair_loss
@@ -197,6 +202,14 @@ class WordPairRelations(RelationPipe[TableInput, WordPairLogits, GoldWordPairs])
         predictions = map(_Prediction, found, entities, relations)
         for doc, bounds in zip(docs, logits.windows.sentences.by_doc, strict=True):
             self._annotate(doc, bounds, predictions)
+
+    def rate_entities(
+        self, docs: Sequence[Doc], logits: WordPairLogits
+    ) -> list[EntityProbabilities]:
+        """Return the probabilities of all spans; see `RelationPipe.rate_entities`."""
+        if self.cfg["entities"] != "predict":
+            return super().rate_entities(docs, logits)
+        return [*rate_spans(logits, self.label_scheme)]
 
     def _choose_entities(
         self, docs: list[Doc], logits: WordPairLogits

@@ -10,6 +10,7 @@ from spacy.tokens import Span
 from spacy.util import fix_random_seed
 from thinc.api import Adam
 
+from spacy_tabcnn.evaluation.decisions import decide
 from spacy_tabcnn.pipeline import word_pair_relations
 from spacy_tabcnn.pipeline.word_pair_relations import WordPairRelations
 from spacy_tabcnn.relations import set_entity_scores
@@ -151,6 +152,25 @@ def test_overlapping_entities(annotate):
 def test_settings_of_the_decision(annotate, config, ents, relations):
     doc = annotate(**config)
     assert [ent.text for ent in doc.ents] == ents and facts(doc) == relations
+
+
+def test_every_span_is_rated(trained):
+    """Not only the predicted ones, so that a gold entity that is missed has a probability."""
+    nlp = trained
+    (found,) = decide(nlp, [nlp.make_doc("Ada Lovelace lived in London .")])
+    assert found.entities.score(0, 2, "PER") == pytest.approx(found.doc.ents[0]._.entity_score)
+    assert found.entities.score(2, 3, "PER") < 0.1
+    n_types = len(nlp.get_pipe("pfn").label_scheme.entities)
+    assert found.entities.decisions.shape == (21 * n_types, 2)
+
+
+def test_given_entities_are_rated_alone(trained, monkeypatch):
+    nlp = trained
+    monkeypatch.setitem(nlp.get_pipe("pfn").cfg, "entities", "given")
+    doc = nlp.make_doc("Ada Lovelace lived in London .")
+    doc.ents = [Span(doc, 4, 5, label="LOC")]
+    (found,) = decide(nlp, [doc])
+    assert found.entities.decisions.tolist() == [[1.0, 0.0]]
 
 
 def test_given_entities(annotate):

@@ -3,8 +3,14 @@ import pytest
 
 from spacy_tabcnn.labels import LabelScheme
 from spacy_tabcnn.predictions import EntityPrediction, RelationPrediction
+from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.word_pairs.cells import CellFinder
-from spacy_tabcnn.word_pairs.decode import choose_best, decode_entities, decode_relations
+from spacy_tabcnn.word_pairs.decode import (
+    choose_best,
+    decode_entities,
+    decode_relations,
+    rate_spans,
+)
 from spacy_tabcnn.word_pairs.logits import WordPairLogits
 
 SCHEME = LabelScheme(["PER", "LOC"], {"LiveIn": [("PER", "LOC")], "Visit": []})
@@ -74,6 +80,21 @@ def test_entities_of_windows_are_in_text_order_and_there_once(cut):
     spans = [(0, 0, 0, "PER", 0.9), (0, 2, 4, "LOC", 0.8), (0, 4, 6, "PER", 0.7)]
     found = decode_entities(make_logits(cut([7], 4), spans), SCHEME, threshold=0.5)
     assert [(ent.start, ent.end) for ent in found[0]] == [(0, 1), (2, 5), (4, 7)]
+
+
+def test_every_span_of_a_document_has_probabilities():
+    """Documents of two sentences, of no words, and of one sentence in windows of 4 words."""
+    windows = Windows(Sentences([[(0, 2), (2, 3)], [], [(0, 6)]]), 4)
+    spans = [(0, 0, 1, "PER", 0.9), (1, 0, 0, "LOC", 0.4), (2, 3, 5, "PER", 0.3)]
+    first, empty, last = rate_spans(make_logits(windows, spans), SCHEME)
+    assert first.score(0, 2, "PER") == pytest.approx(0.9)
+    assert first.score(2, 3, "LOC") == pytest.approx(0.4)
+    assert last.score(3, 6, "PER") == pytest.approx(0.3)
+    # Across sentences, across windows, and of an unknown type.
+    assert first.score(1, 3, "PER") == last.score(0, 6, "PER") == first.score(0, 1, "ORG") == 0.0
+    assert len(first.decisions) == 2 * (3 + 1) and len(empty.decisions) == 0
+    assert first.decisions[0].tolist() == pytest.approx([0.01, 0.99])
+    assert len(last.decisions) == 2 * (10 + 10 - 3)
 
 
 def test_the_best_entities_do_not_overlap():
