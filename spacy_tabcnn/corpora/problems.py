@@ -43,8 +43,9 @@ _UNBOUNDED_ADVICE = (
 # By the beginning of a reason of `gold_tables`.
 _UNLEARNABLE_ADVICE = {
     "relations beyond the first of a pair": (
-        "A pair of entities has one relation, in one direction: the first is kept. Keep the label "
-        "that matters, or give both together one label"
+        "In the table of `tabcnn` a pair of entities has one relation, in one direction: the first "
+        "is kept. Keep the label that matters, give both together one label, or train `spert` or "
+        "`pfn`, which learn all of them"
     ),
     "relations across windows": (
         "Their entities are too far apart for one table. Raise max_length of the component, or "

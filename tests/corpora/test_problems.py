@@ -1,9 +1,14 @@
+import warnings
+
 import pytest
+import spacy
 from spacy.tokens import DocBin
+from spacy.training import Example
 from spacy.vocab import Vocab
 
 from spacy_tabcnn.corpora.problems import CorpusProblem, find_problems
 from spacy_tabcnn.corpora.statistics import CorpusCase, count_corpus
+from spacy_tabcnn.documents import copy_words
 
 
 def problems(train, dev=None, *, min_count=0, max_length=256):
@@ -74,6 +79,21 @@ def test_what_a_table_cannot_hold(ann, make_doc, relations, reason):
     [finding] = [finding for finding in problems([ann, doc]) if finding.what == "cannot be learned"]
     assert finding.cases == [CorpusCase(reason, 1, 1)]
     assert finding.level == "warning" and finding.advice
+
+
+@pytest.mark.parametrize("name", ["spert", "pfn"])
+def test_other_components_learn_several_relations_of_a_pair(make_doc, name):
+    """As the advice says."""
+    relations = [(0, 1, "LiveIn"), (0, 1, "BornIn"), (1, 0, "Near")]
+    doc = make_doc("Ann likes Oslo .", [(0, 1, "PER"), (2, 3, "LOC")], relations)
+    [finding] = [finding for finding in problems([doc]) if finding.what == "cannot be learned"]
+    assert "train `spert` or `pfn`" in finding.advice
+    nlp = spacy.blank("en")
+    component = nlp.add_pipe(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp.initialize(lambda: [Example(copy_words(doc, nlp.vocab), doc)])
+    assert list(component.label_scheme.relations) == ["BornIn", "LiveIn", "Near"]
 
 
 def test_relations_of_spans_that_are_no_entities(ann):
