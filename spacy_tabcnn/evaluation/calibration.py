@@ -28,6 +28,12 @@ TITLES = {
 }
 # The temperatures that are tried, 1 % apart.
 _TEMPERATURES = np.geomspace(0.1, 100.0, 695)
+# The advice where the lowest or the highest of them is the best.
+_SHARPEST = "Take a larger corpus, which the model has not learned from"
+_SOFTEST = (
+    "A softened score stays on its side of 0.5, and too few of the predictions above 0.5 are "
+    "right. Raise the threshold of the component, or train a better model"
+)
 # The quantile of the normal distribution for intervals of 95 %.
 _Z = 1.96
 
@@ -189,10 +195,10 @@ def _fit(title: str, scores: Sequence[Scored]) -> float:
     losses = [np.logaddexp(0.0, -margins / temperature).sum() for temperature in _TEMPERATURES]
     best = int(np.argmin(losses))
     if best in (0, len(_TEMPERATURES) - 1):
+        advice = _SHARPEST if best == 0 else _SOFTEST
         raise ValueError(
             f"{title}: no temperature from {_TEMPERATURES[0]:g} to {_TEMPERATURES[-1]:g} fits "
-            f"{len(scores)} predictions, of which {are_right.sum()} are right. Take a larger "
-            "corpus, which the model has not learned from"
+            f"{len(scores)} predictions, of which {are_right.sum()} are right. {advice}"
         )
     return float(_TEMPERATURES[best])
 

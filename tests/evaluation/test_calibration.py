@@ -168,9 +168,16 @@ def test_entities_without_scores_keep_them():
 
 
 @pytest.mark.parametrize(
-    "scores",
-    [[(0.9, True), (0.2, False)], [(0.9, True), (1.0, False)], [(0.5, True), (0.9, False)]],
+    "scores, advice",
+    [
+        ([(0.9, True), (0.2, False)], "Take a larger corpus"),
+        ([(0.9, True), (1.0, False)], "Raise the threshold"),
+        ([(0.5, True), (0.9, False)], "Raise the threshold"),
+        # As of a component with the threshold 0.5, where most predictions are wrong.
+        ([(0.7, True), (0.6, False), (0.7, False)] * 20, "stays on its side of 0.5"),
+    ],
 )
-def test_a_temperature_at_an_end_of_the_range_is_no_fit(scores):
-    with pytest.raises(ValueError, match=r"Entities: no temperature from 0.1 to 100 fits 2 predic"):
+def test_a_temperature_at_an_end_of_the_range_is_no_fit(scores, advice):
+    message = rf"Entities: no temperature from 0.1 to 100 fits {len(scores)} predic.*{advice}"
+    with pytest.raises(ValueError, match=message):
         fit_temperature({"ents": scores, "rels_strict": MIXED})
