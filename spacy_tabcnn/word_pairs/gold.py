@@ -135,12 +135,12 @@ class _GoldBatch:
         if nested:
             fits = fits_by_ends
         lost[f"relations {across}"] = int((~fits).sum())
-        weights = self._pair_weights(windows)
+        weights, is_open = self._pair_weights(windows)
         pairs = finder.find_pairs(sentence[fits], head[fits], tail[fits])
-        relations = GoldTable(weights, *_drop_repeated(pairs, label[fits]))
+        relations = _fill_pairs(weights, is_open, pairs, label[fits])
         fits = fits_by_ends
         pairs = finder.find_pairs(sentence[fits], head_end[fits], tail_end[fits])
-        last_words = GoldTable(weights, *_drop_repeated(pairs, label[fits]))
+        last_words = _fill_pairs(weights, is_open, pairs, label[fits])
         return GoldWordPairs(entities, relations, last_words), lost
 
     def _span_weights(self, windows: Windows) -> Floats1d:
@@ -153,17 +153,26 @@ class _GoldBatch:
             weights[n_before[start + spans.col + 1] > n_before[start + spans.row]] = 0.0
         return weights
 
-    def _pair_weights(self, windows: Windows) -> Floats1d:
+    def _pair_weights(self, windows: Windows) -> tuple[Floats1d, Bools1d]:
+        """Return the weights of the pairs, and which may hold a relation that is left out."""
         pairs = list_pairs(windows)
         weights = _weigh(pairs, windows)
         is_annotated = np.array(self.has_relations, dtype=bool)
         sentence_of = windows.sentence_of[pairs.window]
         weights[~is_annotated[sentence_of]] = 0.0
+        is_open = np.zeros(len(weights), dtype=bool)
         for sentence, left, right in self.open_pairs:
             for rows, cols in ((left, right), (right, left)):
-                are_open = _are_within(pairs.row, rows) & _are_within(pairs.col, cols)
-                weights[are_open & (sentence_of == sentence)] = 0.0
-        return weights
+                is_within = _are_within(pairs.row, rows) & _are_within(pairs.col, cols)
+                is_open |= is_within & (sentence_of == sentence)
+        return weights, is_open
+
+
+def _fill_pairs(weights: Floats1d, is_open: Bools1d, cells: Ints1d, labels: Ints1d) -> GoldTable:
+    """Make a table of pairs; its open pairs that hold no label weigh nothing."""
+    is_missing = is_open.copy()
+    is_missing[cells] = False
+    return GoldTable(np.where(is_missing, np.float32(0.0), weights), *_drop_repeated(cells, labels))
 
 
 def _are_within(words: Ints1d, span: Bounds) -> Bools1d:

@@ -169,6 +169,22 @@ def test_pairs_of_a_relation_that_cannot_be_represented_weigh_nothing(make_doc):
     assert held(windows, gold.relations, list_pairs) == [(0, 0, 4, 0)]
 
 
+def test_a_pair_that_holds_a_relation_is_never_open(make_doc):
+    """Not even if a span of another relation, which is no entity, begins with the same word."""
+    doc = make_doc("Ada likes New York", [(0, 1, "PER"), (2, 4, "LOC")])
+    ada, new_york = doc.ents
+    doc._.relations = [(ada, new_york, "LiveIn"), (ada, doc[2:3], "Visit")]
+    predicted = Doc(doc.vocab, words=[token.text for token in doc])
+    windows = Windows(Sentences.of_docs([predicted]), 256)
+    gold, _ = gold_word_pairs([Example(predicted, doc)], windows, SCHEME)
+    pairs = list_pairs(windows)
+    for table, n_open in ((gold.relations, 1), (gold.last_words, 2)):
+        assert (table.weights[table.cells] == 0.25).all()
+        is_open = table.weights == 0.0
+        found = zip(pairs.row[is_open].tolist(), pairs.col[is_open].tolist(), strict=True)
+        assert list(found) == [(0, 2), (2, 0)][-n_open:]
+
+
 def test_a_nested_table_needs_a_window_for_the_last_words(make_doc):
     doc = make_doc("a b c d e", [(0, 1, "PER"), (3, 5, "LOC")], [(0, 1, "LiveIn")])
     predicted = Doc(doc.vocab, words=[token.text for token in doc])
