@@ -11,6 +11,8 @@ from .plain_data import check_mapping, is_size, read_msgpack, take
 # Types of the settings of layers that are saved.
 _PLAIN = (bool, int, float, str, list, type(None))
 _NUMERIC = (bool, int, float)
+# Settings of heads that no weight depends on. The config sets them, and what is saved is not read.
+_OF_CONFIG = ("dropout", "max_words")
 _DENSE = {"W": ("nO", "nI"), "b": ("nO",)}
 # The axes of the weights of thinc's and spaCy's layers.
 _AXES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -39,7 +41,7 @@ class SavedLayers(TypedDict):
 
 
 def load_layers(model: Model, data: bytes) -> None:
-    """Load the weights of a model, after a check.
+    """Load the weights of a model, after a check. The settings `_OF_CONFIG` stay as they are.
 
     model (Model): The model, as the pipeline's config builds it.
     data (bytes): The output of `Model.to_bytes`, which is not trusted.
@@ -47,6 +49,9 @@ def load_layers(model: Model, data: bytes) -> None:
         not finite.
     """
     layers = parse_layers(data)
+    for attrs in layers["attrs"]:
+        for name in _OF_CONFIG:
+            attrs.pop(name, None)
     check_layers(model, layers)
     try:
         model.from_dict(dict(layers))

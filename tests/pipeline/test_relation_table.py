@@ -166,6 +166,23 @@ def test_a_table_is_at_most_as_long_as_its_head_takes():
     spacy.blank("en").add_pipe("tabcnn", config={**config, "max_length": 100})
 
 
+@pytest.mark.parametrize(
+    "saved, config",
+    [((256, 0.5), (300, 0.1)), ((256, 0.5), (300, None)), ((300, None), (256, 0.1))],
+)
+def test_a_saved_pipeline_takes_a_limit_and_a_dropout_from_its_config(saved, config):
+    """No weight depends on them."""
+
+    def make(max_words, dropout):
+        head = {"@architectures": "spacy-tabcnn.TableSequence.v1", "hidden": 16}
+        head |= {"max_words": max_words, "dropout": dropout}
+        return make_nlp(model={"tok2vec": TINY_TOK2VEC, "head": head})
+
+    nlp = make(*config).from_bytes(make(*saved).to_bytes())
+    attrs = nlp.get_pipe("tabcnn").model.get_ref("head").attrs
+    assert (attrs["max_words"], attrs.get("dropout")) == config
+
+
 def test_config_relation_weight(make_examples):
     nlp = make_nlp()
     examples = make_examples(nlp)
