@@ -251,7 +251,9 @@ def _means(scores: Sequence[Scored]) -> tuple[float, float]:
 
 
 def _wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Compute Wilson's interval (1927). It stays between 0 and 1, also for shares of 0 and 1."""
+    """Compute Wilson's interval (1927). It stays between 0 and 1, and holds its share."""
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    # An interval of the share 0 or 1 ends there, which a rounding error can miss.
+    low, high = min(middle - half, share), max(middle + half, share)
+    return max(low, 0.0), min(high, 1.0)

@@ -99,6 +99,13 @@ def test_intervals_shrink_with_the_number_of_predictions():
     assert many.interval[0] > 0.99
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_intervals_hold_the_share_of_right_predictions(is_right):
+    for n in range(1, 50):
+        (found,) = calibrate([(0.9, is_right)] * n).bins
+        assert found.interval[0] <= found.accuracy <= found.interval[1]
+
+
 def test_nothing_predicted_is_no_error():
     found = calibrate([])
     assert found == (0, 0.0, 0.0, 0.0, [])
