@@ -180,7 +180,7 @@ def read_saved_results(path: Path) -> tuple[StudySettings, dict[Run, RunRecord]]
         header, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
         settings = _check_settings(header["settings"])
         records = dict(map(_read_record, rows))
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
             f"{path}: not the results of a study ({err!r}); expected the NAME.jsonl of a report"
         ) from err

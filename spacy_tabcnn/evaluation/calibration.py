@@ -82,12 +82,18 @@ class Calibration(NamedTuple):
         data (Mapping[str, Any]): The figures by name, as read from JSON.
         RETURNS (Calibration): The comparison.
         RAISES (KeyError): If there are no bins.
-        RAISES (TypeError): If other figures are missing, or there are more.
+        RAISES (TypeError): If other figures are missing, there are more, or one is no number.
+        RAISES (ValueError): If an interval has not two ends.
         """
         bins = []
         for values in data["bins"]:
-            bins.append(Bin(**{**values, "interval": tuple(values["interval"])}))
-        return cls(**{**data, "bins": bins})
+            low, high = values["interval"]
+            bin_ = Bin(**{**values, "interval": (low, high)})
+            _check_numbers([*bin_[:-1], low, high])
+            bins.append(bin_)
+        found = cls(**{**data, "bins": bins})
+        _check_numbers(found[:-1])
+        return found
 
 
 def collect_scores(examples: Iterable[Example]) -> dict[str, list[Scored]]:
@@ -230,10 +236,16 @@ def read_calibration(path: str | Path) -> tuple[str, dict[str, Calibration]]:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         groups = {name: Calibration.from_dict(data["groups"][name]) for name in TITLES}
         return str(data["title"]), groups
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
             f"{path}: expected the JSON file that `spacy tabcnn calibration` writes"
         ) from err
+
+
+def _check_numbers(figures: Iterable[object]) -> None:
+    for figure in figures:
+        if not isinstance(figure, int | float):
+            raise TypeError(f"{figure!r:.100} is no number")
 
 
 def _make_bin(low: float, high: float, scores: Sequence[Scored]) -> Bin:

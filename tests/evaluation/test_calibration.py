@@ -1,5 +1,7 @@
 """Scores and the share of right predictions."""
 
+import json
+
 import numpy as np
 import pytest
 from spacy.tokens import Span
@@ -130,6 +132,19 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
         read_calibration(tmp_path / "scores.json")
+
+
+@pytest.mark.parametrize(
+    "name,value", [("n", "many"), ("score", None), ("interval", [0.5]), ("interval", ["a", "b"])]
+)
+def test_figures_that_are_no_numbers_are_refused(groups, tmp_path, name, value):
+    path = tmp_path / "scores.json"
+    save_calibration(path, groups, title="minilm")
+    data = json.loads(path.read_text())
+    data["groups"]["ents"]["bins"][0][name] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
+        read_calibration(path)
 
 
 # The best temperature of these is within the range.
