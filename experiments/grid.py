@@ -1,6 +1,7 @@
 """The training runs of a study, and the settings of its system's config that each run changes."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -210,8 +211,8 @@ def check_space(space: Mapping[str, object]) -> None:
         if not _is_range(values) and not _has_choices(values):
             raise ValueError(
                 f"the search space of {name} is {values!r}; expected "
-                '{"low": 1e-5, "high": 1e-4, "log": true}, the lower number first, or '
-                '{"choices": [1, 2]}'
+                '{"low": 1e-5, "high": 1e-4, "log": true}, the lower number first and above 0 with '
+                '"log", or {"choices": [1, 2]}'
             )
 
 
@@ -220,8 +221,11 @@ def _is_range(values: object) -> bool:
         return False
     if not {"low", "high"} <= set(values) <= {"low", "high", "log"}:
         return False
-    low, high = values["low"], values["high"]
-    return isinstance(low, int | float) and isinstance(high, int | float) and low <= high
+    low, high, log = values["low"], values["high"], values.get("log", False)
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return False
+    is_ordered = -math.inf < low <= high < math.inf
+    return is_ordered and isinstance(log, bool) and (low > 0 or not log)
 
 
 def _has_choices(values: object) -> bool:

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import mean, stdev
-from types import MappingProxyType
-from typing import Any, NamedTuple, TypedDict, cast
+from types import MappingProxyType, UnionType
+from typing import Any, NamedTuple, TypedDict, cast, get_type_hints
 
 import numpy as np
 
@@ -178,24 +178,61 @@ def read_saved_results(path: Path) -> tuple[StudySettings, dict[Run, RunRecord]]
     """
     try:
         header, *rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        settings = cast(StudySettings, header["settings"])
-        records = {}
-        for row in rows:
-            run = read_run(row)
-            if run is None:
-                raise KeyError("run")
-            records[run] = RunRecord(
-                run=run.to_dict(),
-                overrides=row["overrides"],
-                minutes=row["minutes"],
-                scores=row["scores"],
-                counts=row["counts"],
-            )
-    except (KeyError, TypeError, ValueError) as err:
+        settings = _check_settings(header["settings"])
+        records = dict(map(_read_record, rows))
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
             f"{path}: not the results of a study ({err!r}); expected the NAME.jsonl of a report"
         ) from err
     return settings, records
+
+
+def _check_settings(settings: Mapping[str, Any]) -> StudySettings:
+    """Check the settings in a file.
+
+    RAISES (KeyError, TypeError): If they have another form.
+    """
+    _expect(settings, dict)
+    _expect(settings.get("encoder"), str | None)
+    systems, corpus = settings.get("systems", {}), settings.get("corpus", {})
+    _expect(systems, dict)
+    _expect(corpus, dict)
+    for text in (*systems.values(), corpus.get("name", "")):
+        _expect(text, str)
+    for part in corpus.keys() & {"train", "dev"}:
+        for key in get_type_hints(CorpusCounts):
+            _expect(corpus[part][key], int)
+    return cast(StudySettings, settings)
+
+
+def _read_record(row: Mapping[str, Any]) -> tuple[Run, RunRecord]:
+    """Read the record of a run in a file, and check it.
+
+    RAISES (KeyError, TypeError, ValueError): If it has another form.
+    """
+    run = read_run(row)
+    if run is None:
+        raise KeyError("run")
+    for key, kind in get_type_hints(Run).items():
+        _expect(getattr(run, key), kind)
+    _expect(row["overrides"], dict)
+    _expect(row["minutes"], int | float | None)
+    for prefix in MEASURES.values():
+        _expect(row["scores"][f"{prefix}_f"], int | float)
+        np.array(row["counts"][prefix], dtype=np.float64).reshape(-1, 3)
+    return run, RunRecord(
+        run=run.to_dict(),
+        overrides=row["overrides"],
+        minutes=row["minutes"],
+        scores=row["scores"],
+        counts=row["counts"],
+    )
+
+
+def _expect(value: object, kind: type | UnionType) -> None:
+    if not isinstance(value, kind):
+        name = getattr(kind, "__name__", str(kind))
+        raise TypeError(f"{value!r:.100} instead of {name}")
 
 
 def read_saved_study(path: Path) -> Study:

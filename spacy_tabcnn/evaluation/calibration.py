@@ -88,12 +88,18 @@ class Calibration(NamedTuple):
         data (Mapping[str, Any]): The figures by name, as read from JSON.
         RETURNS (Calibration): The comparison.
         RAISES (KeyError): If there are no bins.
-        RAISES (TypeError): If other figures are missing, or there are more.
+        RAISES (TypeError): If other figures are missing, there are more, or one is no number.
+        RAISES (ValueError): If an interval has not two ends.
         """
         bins = []
         for values in data["bins"]:
-            bins.append(Bin(**{**values, "interval": tuple(values["interval"])}))
-        return cls(**{**data, "bins": bins})
+            low, high = values["interval"]
+            bin_ = Bin(**{**values, "interval": (low, high)})
+            _check_numbers([*bin_[:-1], low, high])
+            bins.append(bin_)
+        found = cls(**{**data, "bins": bins})
+        _check_numbers(found[:-1])
+        return found
 
 
 def collect_scores(examples: Iterable[Example]) -> dict[str, list[Scored]]:
@@ -236,10 +242,16 @@ def read_calibration(path: str | Path) -> tuple[str, dict[str, Calibration]]:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
         groups = {name: Calibration.from_dict(data["groups"][name]) for name in TITLES}
         return str(data["title"]), groups
-    except (KeyError, TypeError, ValueError) as err:
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
             f"{path}: expected the JSON file that `spacy tabcnn calibration` writes"
         ) from err
+
+
+def _check_numbers(figures: Iterable[object]) -> None:
+    for figure in figures:
+        if not isinstance(figure, int | float):
+            raise TypeError(f"{figure!r:.100} is no number")
 
 
 def _make_bin(low: float, high: float, scores: Sequence[Scored]) -> Bin:
@@ -257,7 +269,9 @@ def _means(scores: Sequence[Scored]) -> tuple[float, float]:
 
 
 def _wilson_interval(share: float, n: int) -> tuple[float, float]:
-    """Compute Wilson's interval (1927). It stays between 0 and 1, also for shares of 0 and 1."""
+    """Compute Wilson's interval (1927). It stays between 0 and 1, and holds its share."""
     middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    # An interval of the share 0 or 1 ends there, which a rounding error can miss.
+    low, high = min(middle - half, share), max(middle + half, share)
+    return max(low, 0.0), min(high, 1.0)

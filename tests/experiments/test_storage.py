@@ -1,5 +1,7 @@
 """The storage of studies, and files of results."""
 
+import functools
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from experiments.grid import make_grid
-from experiments.results import Study, save_results
+from experiments.results import Study, read_saved_study, save_results
 from experiments.storage import (
     add_results,
     describe_error,
@@ -103,6 +105,45 @@ def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
     open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
     with pytest.raises(ValueError, match="another encoder"):
         add_results(url, "layers", saved[0], settings={})
+
+
+def change(row, path, value):
+    """Return a line of JSON with another value at a dotted path."""
+    changed = json.loads(row)
+    *keys, last = path.split(".")
+    functools.reduce(dict.__getitem__, keys, changed)[last] = value
+    return json.dumps(changed)
+
+
+@pytest.mark.parametrize("path", ["settings", "settings.systems", "settings.corpus"])
+def test_saved_results_with_settings_of_another_form_are_refused(saved, path):
+    file_, _ = saved
+    header, *rows = file_.read_text().splitlines()
+    file_.write_text("\n".join([change(header, path, "text"), *rows]))
+    with pytest.raises(ValueError, match=r"layers\.jsonl: .*'text' instead of dict"):
+        read_saved_study(file_)
+
+
+@pytest.mark.parametrize(
+    "path,value",
+    [
+        ("run.seed", "1"),
+        ("overrides", None),
+        ("minutes", "long"),
+        ("scores", {}),
+        ("scores.ents_f", None),
+        ("counts", {}),
+        ("counts.ents", [[1, 2]]),
+    ],
+)
+def test_saved_results_with_runs_of_another_form_are_refused(saved, path, value, tmp_path):
+    file_, _ = saved
+    header, row, *rows = file_.read_text().splitlines()
+    file_.write_text("\n".join([header, change(row, path, value), *rows]))
+    url = tmp_path / "other.db"
+    with pytest.raises(ValueError, match=r"layers\.jsonl: not the results of a study"):
+        add_results(url, "layers", file_, settings={})
+    assert not url.exists()
 
 
 @pytest.mark.parametrize(

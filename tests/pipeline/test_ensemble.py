@@ -84,6 +84,22 @@ def test_members_of_different_heads(make_member):
     assert list(join(*members)("Ada lived in London").ents) is not None
 
 
+def test_an_ensemble_of_ensembles(make_member):
+    members = [make_member(steps=steps) for steps in (2, 3, 4, 5)]
+    means = [np.mean(arrays, axis=0) for arrays in zip(*map(score, members), strict=True)]
+    joined = join(join(*members[:2]), join(*members[2:]))
+    for found, mean in zip(score(joined), means, strict=True):
+        np.testing.assert_allclose(found, mean, atol=1e-5)
+
+
+def test_a_second_ensemble_with_another_encoder(make_member):
+    ensemble = join(make_member(steps=1), make_member(steps=2))
+    other = make_member(steps=3, is_frozen=False)
+    with pytest.raises(ValueError, match="m1 is an ensemble, and its encoder is another one"):
+        join(other, ensemble)
+    assert count_encoders(join(ensemble, make_member(steps=3, is_frozen=False))) == 2
+
+
 def test_temperatures_of_the_members_do_not_fit_the_average(make_member):
     members = [make_member(steps=steps) for steps in (2, 3)]
     for number, nlp in enumerate(members, start=2):
