@@ -135,12 +135,15 @@ def test_a_limited_number_of_texts_is_annotated_at_once(tiny_run, monkeypatch):
     assert sizes == [2, 2, 1]
 
 
-def send_until_one_waits(pool, port, texts):
-    """Send the texts, again if all were answered before one was seen to wait."""
+def send_until_all_came(pool, port, texts):
+    """Send each text to a server that annotates one at a time, until it has received all of them.
+
+    If it was too fast for that, they are sent again.
+    """
     for _ in range(20):
         futures = [pool.submit(send_all, port, [text], 1) for text in texts]
-        while not all(future.done() for future in futures):
-            if ask(port, "GET", "/health")[1]["waiting"]:
+        while not any(future.done() for future in futures):
+            if ask(port, "GET", "/health")[1]["waiting"] == len(texts) - 1:
                 return futures
     raise AssertionError("too fast to be stopped")
 
@@ -151,10 +154,11 @@ def test_requests_in_flight_are_answered_before_the_end(tiny_run, texts, expecte
     port = find_port()
     command = [sys.executable, "-m", "spacy", "tabcnn", "serve", str(tiny_run / "model-last")]
     long_texts = [" ".join(texts[:100])] * 8
-    with running(*command, "--api", "--port", str(port)) as process:
+    command += ["--api", "--port", str(port), "--batch-size", "1"]
+    with running(*command) as process:
         wait_until_up(port, process)
         with ThreadPoolExecutor(8) as pool:
-            futures = send_until_one_waits(pool, port, long_texts)
+            futures = send_until_all_came(pool, port, long_texts)
             process.send_signal(number)
             answers = [answer for future in futures for answer in future.result()]
         output, _ = process.communicate(timeout=60)
