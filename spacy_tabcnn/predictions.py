@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from .arrays import NumpyFloats2d, sigmoid
+from .arrays import Ints2d, NumpyFloats2d, sigmoid
 
 # The probability of an entity that was not predicted, where a component has no better figure.
 UNKNOWN = 0.5
@@ -124,6 +124,38 @@ class EntityProbabilities(Protocol):
         label (str): Its type.
         RETURNS (float): The probability.
         """
+
+
+class SpanProbabilities:
+    """The probabilities of the entities of a document, from the types of its spans.
+
+    spans (Ints2d): First word in the document and end (exclusive) of each span, (spans, 2).
+    probabilities (NumpyFloats2d): Probability of each entity type, (spans, types).
+    types (Sequence[str]): The entity types.
+    decisions (NumpyFloats2d): Probabilities of each decision about entities, (decisions, labels).
+    """
+
+    def __init__(
+        self,
+        spans: Ints2d,
+        probabilities: NumpyFloats2d,
+        types: Sequence[str],
+        *,
+        decisions: NumpyFloats2d,
+    ) -> None:
+        self._rows: dict[tuple[int, int], int] = {}
+        for row, (start, end) in enumerate(spans.tolist()):
+            self._rows[start, end] = row
+        self._probabilities = probabilities
+        self._types = types
+        self.decisions = decisions
+
+    def score(self, start: int, end: int, label: str) -> float:
+        """Return the probability of the type of a span; 0 for a span that cannot be found."""
+        row = self._rows.get((start, end))
+        if row is None or label not in self._types:
+            return 0.0
+        return float(self._probabilities[row, self._types.index(label)])
 
 
 class DecodedProbabilities:

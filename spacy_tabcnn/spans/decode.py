@@ -5,9 +5,16 @@ from typing import NamedTuple
 import numpy as np
 from thinc.util import to_numpy
 
-from ..arrays import Ints1d, Ints2d, NumpyFloats2d, log_softmax, sigmoid, take_rows
+from ..arrays import Ints1d, log_softmax, sigmoid, take_rows
 from ..labels import LabelScheme
-from ..predictions import UNSOFTENED, EntityPrediction, RelationPrediction, Temperature, soften
+from ..predictions import (
+    UNSOFTENED,
+    EntityPrediction,
+    RelationPrediction,
+    SpanProbabilities,
+    Temperature,
+    soften,
+)
 from ..sentences import Sentences
 from .logits import NO_ENTITY, SpanLogits, choose_entities
 
@@ -24,36 +31,6 @@ class SpanPrediction(NamedTuple):
     entities: list[EntityPrediction]
     best: list[int]
     relations: list[RelationPrediction]
-
-
-class SpanProbabilities:
-    """The probabilities of the entities of a document, from the types of its spans.
-
-    spans (Ints2d): First word in the document and end (exclusive) of each span, (spans, 2).
-    logits (NumpyFloats2d): Logits of the entity types, "none" included, (spans, types).
-    scheme (LabelScheme): The labels.
-    """
-
-    def __init__(self, spans: Ints2d, logits: NumpyFloats2d, scheme: LabelScheme) -> None:
-        self._rows: dict[tuple[int, int], int] = {}
-        for row, (start, end) in enumerate(spans.tolist()):
-            self._rows[start, end] = row
-        self._probabilities = logits
-        if len(logits):
-            self._probabilities = np.exp(log_softmax(logits))
-        self._scheme = scheme
-
-    @property
-    def decisions(self) -> NumpyFloats2d:
-        """Return the probabilities of the types of each span, (spans, types)."""
-        return self._probabilities
-
-    def score(self, start: int, end: int, label: str) -> float:
-        """Return the probability of the type of a span; 0 for a span that cannot be found."""
-        row = self._rows.get((start, end))
-        if row is None or label not in self._scheme.entities:
-            return 0.0
-        return float(self._probabilities[row, 1 + self._scheme.entities.index(label)])
 
 
 def decode_spans(
@@ -115,7 +92,11 @@ def rate_spans(logits: SpanLogits, scheme: LabelScheme) -> list[SpanProbabilitie
     for number, first in enumerate(first_word.tolist()):
         rows = np.flatnonzero(doc_of == number)
         spans = logits.spans[rows, :2] - first
-        rated.append(SpanProbabilities(spans, take_rows(logits.entities, rows), scheme))
+        probs = take_rows(logits.entities, rows)
+        if len(probs):
+            probs = np.exp(log_softmax(probs))
+        without_none = probs[:, NO_ENTITY + 1 :]
+        rated.append(SpanProbabilities(spans, without_none, scheme.entities, decisions=probs))
     return rated
 
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from thinc.util import to_numpy
 
-from ..arrays import Bools1d, Ints1d, Ints2d, NumpyFloats2d, sigmoid, take_rows
+from ..arrays import Bools1d, Ints1d, NumpyFloats2d, sigmoid, take_rows
 from ..labels import LabelScheme
-from ..predictions import EntityPrediction, RelationPrediction, soften
+from ..predictions import EntityPrediction, RelationPrediction, SpanProbabilities, soften
 from .cells import CellFinder, list_spans
 from .logits import WordPairLogits
 
@@ -55,42 +55,13 @@ def decode_entities(
     return entities
 
 
-class CellProbabilities:
-    """The probabilities of the entities of a document, from the cells of its spans.
-
-    spans (Ints2d): First word in the document and end (exclusive) of each span, (spans, 2).
-    probabilities (NumpyFloats2d): Probability of each entity type, (spans, types).
-    scheme (LabelScheme): The labels.
-    """
-
-    def __init__(self, spans: Ints2d, probabilities: NumpyFloats2d, scheme: LabelScheme) -> None:
-        self._rows: dict[tuple[int, int], int] = {}
-        for row, (start, end) in enumerate(spans.tolist()):
-            self._rows[start, end] = row
-        self._probabilities = probabilities
-        self._scheme = scheme
-
-    @property
-    def decisions(self) -> NumpyFloats2d:
-        """Return the probabilities of each type of each span and of its absence, (decisions, 2)."""
-        probs = self._probabilities.ravel()
-        return np.stack([probs, 1.0 - probs], axis=1)
-
-    def score(self, start: int, end: int, label: str) -> float:
-        """Return the probability of the type of a span; 0 for a span that cannot be found."""
-        row = self._rows.get((start, end))
-        if row is None or label not in self._scheme.entities:
-            return 0.0
-        return float(self._probabilities[row, self._scheme.entities.index(label)])
-
-
-def rate_spans(logits: WordPairLogits, scheme: LabelScheme) -> list[CellProbabilities]:
+def rate_spans(logits: WordPairLogits, scheme: LabelScheme) -> list[SpanProbabilities]:
     """Return the probabilities of the entities of each document of a batch.
 
     logits (WordPairLogits): Logits of a batch of tables. Of a span that several windows hold, the
         logits of its owner are read.
     scheme (LabelScheme): The labels.
-    RETURNS (list[CellProbabilities]): The probabilities for each document.
+    RETURNS (list[SpanProbabilities]): The probabilities for each document.
     """
     windows = logits.windows
     cells = list_spans(windows)
@@ -103,7 +74,14 @@ def rate_spans(logits: WordPairLogits, scheme: LabelScheme) -> list[CellProbabil
     for bounds in windows.sentences.by_doc:
         stop = n_before + sum(end - start for start, end in bounds)
         rows = np.flatnonzero((spans[:, 0] >= n_before) & (spans[:, 0] < stop))
-        rated.append(CellProbabilities(spans[rows] - n_before, probs[rows], scheme))
+        # Each type of each span is a decision of its own: the type, or not.
+        each = probs[rows].ravel()
+        decisions = np.stack([each, 1.0 - each], axis=1)
+        rated.append(
+            SpanProbabilities(
+                spans[rows] - n_before, probs[rows], scheme.entities, decisions=decisions
+            )
+        )
         n_before = stop
     return rated
 
