@@ -128,13 +128,12 @@ def _share_encoders(members: Sequence[_Member]) -> None:
 
 def _copy_encoder(member: _Member, name: str) -> None:
     config = member.nlp.get_pipe_config(member.name)
-    try:
-        member.nlp.replace_listeners(name, member.name, list(_find_listeners(config, name)))
-    except KeyError as err:  # spaCy expects that the model has one section `tok2vec`
+    if "tok2vec" not in config["model"]:  # the section that spaCy expects a listener in
         raise ValueError(
             f"{member.source} is an ensemble, and its encoder is another one than the first "
             "model's. Name this ensemble first, or its members instead of it"
-        ) from err
+        )
+    member.nlp.replace_listeners(name, member.name, list(_find_listeners(config, name)))
 
 
 def _find_encoders(member: _Member) -> list[tuple[str, Any]]:
