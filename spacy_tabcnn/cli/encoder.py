@@ -233,7 +233,10 @@ def _open_archive(path: Path, damage: str, advice: str) -> Iterator[zipfile.ZipF
 
 
 def _is_damage(err: Exception) -> bool:
-    """Check whether an error shows a damaged archive, and not a full disk or a missing file."""
+    """Check whether an error shows a damaged archive, and not a full disk or a missing file.
+
+    A ValueError is a message already, but for names in the archive that are no text.
+    """
     if isinstance(err, OSError):
         return err.filename is None  # a place that the archive does not have, for example
     return isinstance(err, UnicodeError) or not isinstance(err, ValueError)
