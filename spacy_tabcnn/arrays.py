@@ -1,5 +1,8 @@
 """Types of arrays, softmax and cross-entropy: shared by tables and spans."""
 
+import functools
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -81,6 +84,19 @@ def log_softmax(logits: Floats2d) -> NumpyFloats2d:
     xp = get_array_module(logits)
     shifted = logits - xp.max(logits, axis=1, keepdims=True)
     return shifted - xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def average_logits(logits: Sequence[Floats2d]) -> Floats2d:
+    """Compute the logarithms of mean probabilities.
+
+    logits (Sequence[Floats2d]): Several logits of the same items, (items, labels) each, numpy or
+        cupy.
+    RETURNS (Floats2d): Log-probabilities in nats, (items, labels), on the same device.
+    """
+    xp = get_array_module(logits[0])
+    total = functools.reduce(xp.logaddexp, map(log_softmax, logits))
+    mean: Floats2d = total - math.log(len(logits))
+    return mean
 
 
 def cross_entropy(logits: Floats2d, labels: Ints1d) -> tuple[Scalar, Floats2d]:

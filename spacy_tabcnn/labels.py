@@ -13,6 +13,7 @@ MISSING = -1  # label of a word or a cell that is not annotated
 _PREFIXES = "BILU"
 
 Bools: TypeAlias = NDArray[np.bool_]
+Ints: TypeAlias = NDArray[np.int64]
 
 
 class LabelData(TypedDict):
@@ -40,6 +41,16 @@ class TagRules(NamedTuple):
     continues: Bools
 
 
+def count_entity_types(n_tags: int) -> int:
+    """Return the number of entity types of a number of tags; see `LabelScheme.n_tags`."""
+    return (n_tags - 1) // len(_PREFIXES)
+
+
+def count_relation_types(n_relations: int) -> int:
+    """Return the number of relation types of a number of directed labels, "none" included."""
+    return (n_relations - 1) // 2
+
+
 @functools.cache
 def tag_rules(n_tags: int) -> TagRules:
     """Return the rules of the tags. They depend on the number of entity types only.
@@ -56,6 +67,44 @@ def tag_rules(n_tags: int) -> TagRules:
     continues = (~opens)[None, :] & (~closes)[:, None] & same_type
     may_follow = (closes[:, None] & opens[None, :]) | continues
     return TagRules(opens, may_follow, closes, ~outside, continues)
+
+
+class TypedSpans(NamedTuple):
+    """Spans of words with a type each, int64 (spans,).
+
+    starts (NDArray): First word of each span.
+    ends (NDArray): Its end (exclusive).
+    types (NDArray): Index of its entity type.
+    """
+
+    starts: Ints
+    ends: Ints
+    types: Ints
+
+
+def find_spans(tags: Ints, sentence: Ints | int = 0) -> TypedSpans:
+    """Find the entities that tags write out from their first to their last word.
+
+    Other tags, such as an `I` without its `B`, belong to no entity.
+
+    tags (NDArray): Tag index of each word, int64 (words,), negative where it is missing.
+    sentence (NDArray | int): Index of the sentence of each word, (words,). No entity continues in
+        the next sentence.
+    RETURNS (TypedSpans): The entities, in text order.
+    """
+    types, prefixes = np.divmod(tags - 1, len(_PREFIXES))
+    tagged = tags > OUTSIDE
+    opens = tagged & ((prefixes == 0) | (prefixes == 3))
+    closes = tagged & ((prefixes == 2) | (prefixes == 3))
+    # A B or an I before an I or an L of the same type and sentence.
+    joins = (tagged & ~closes)[:-1] & (tagged & ~opens)[1:] & (np.diff(types) == 0)
+    joins &= np.diff(np.broadcast_to(sentence, tags.shape)) == 0
+    continues = np.append(False, joins)[: len(tags)]
+    starts = np.flatnonzero(~continues)
+    ends = np.append(starts, len(tags))[1:]
+    is_whole = opens[starts] & closes[ends - 1]
+    starts, ends = starts[is_whole], ends[is_whole]
+    return TypedSpans(starts, ends, types[starts])
 
 
 class LabelScheme:
@@ -182,18 +231,15 @@ class LabelScheme:
         label, prefix = divmod(index - 1, len(_PREFIXES))
         return f"{_PREFIXES[prefix]}-{self.entities[label]}"
 
-    def tagged_spans(self, tags: NDArray[np.int64]) -> list[tuple[int, int, str]]:
+    def tagged_spans(self, tags: Ints) -> list[tuple[int, int, str]]:
         """Read entities off a valid tag sequence; the inverse of `span_tags`.
 
         tags (NDArray): Tag indices of the words of a sentence, (n,).
         RETURNS (list[tuple[int, int, str]]): (start, end, type) of each entity, `end` exclusive,
             in text order.
         """
-        types, prefixes = np.divmod(tags - 1, len(_PREFIXES))
-        tagged = tags != OUTSIDE
-        starts = np.flatnonzero(tagged & ((prefixes == 0) | (prefixes == 3)))
-        ends = np.flatnonzero(tagged & ((prefixes == 2) | (prefixes == 3))) + 1
-        labels = map(self.entities.__getitem__, types[starts].tolist())
+        starts, ends, types = find_spans(tags)
+        labels = map(self.entities.__getitem__, types.tolist())
         return list(zip(starts.tolist(), ends.tolist(), labels, strict=True))
 
     def relation_index(self, label: str, *, head_first: bool) -> int:

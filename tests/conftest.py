@@ -33,6 +33,10 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
     "cnn": ("spacy-tabcnn.TableCNN.v1", {"hidden": [16]}),
     "biaffine": ("spacy-tabcnn.TableBiaffine.v1", {"tag_width": 8, "rank": 8}),
     "sequence": ("spacy-tabcnn.TableSequence.v1", {"hidden": 48, "n_layers": 2, "n_heads": 4}),
+    "pairs": (
+        "spacy-tabcnn.TablePairs.v1",
+        {"table": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [16]}, "units": 16},
+    ),
 }
 
 

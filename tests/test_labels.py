@@ -4,7 +4,15 @@ import re
 import numpy as np
 import pytest
 
-from spacy_tabcnn.labels import NO_RELATION, OUTSIDE, LabelScheme, tag_rules
+from spacy_tabcnn.labels import (
+    NO_RELATION,
+    OUTSIDE,
+    LabelScheme,
+    count_entity_types,
+    count_relation_types,
+    find_spans,
+    tag_rules,
+)
 
 ENTITIES = ["PER", "LOC", "ORG"]
 RELATIONS = ["LiveIn", "WorkFor"]
@@ -77,6 +85,30 @@ def test_tagged_spans_inverts_span_tags(scheme, lengths, gap):
         spans.append((len(tags), len(tags) + length, label))
         tags += scheme.span_tags(label, length) + [OUTSIDE] * gap
     assert scheme.tagged_spans(np.array(tags)) == spans
+
+
+def test_find_spans_leaves_out_what_is_no_whole_entity():
+    """Against a regular expression, on every sequence of up to four tags, missing ones included."""
+    names = ["? ", "O ", "Ba", "Ia", "La", "Ua", "Bb", "Ib", "Lb", "Ub"]  # of the tags -1 to 8
+    whole = re.compile(r"U[ab]|Ba(Ia)*La|Bb(Ib)*Lb")
+    for length in range(5):
+        for tags in itertools.product(range(-1, 9), repeat=length):
+            text = "".join(names[tag + 1] for tag in tags)
+            matches = [*whole.finditer(text)]
+            starts, ends, types = find_spans(np.array(tags, dtype=np.int64))
+            assert starts.tolist() == [match.start() // 2 for match in matches], text
+            assert ends.tolist() == [match.end() // 2 for match in matches], text
+            assert types.tolist() == ["ab".index(match.group()[1]) for match in matches], text
+
+
+def test_find_spans_ends_an_entity_with_its_sentence():
+    tags = np.array([1, 3, 1, 3, 4])  # B L B L U
+    assert find_spans(tags, np.array([0, 0, 1, 2, 2])).starts.tolist() == [0, 4]
+
+
+def test_label_counts_are_inverse(scheme):
+    assert count_entity_types(scheme.n_tags) == len(ENTITIES)
+    assert count_relation_types(scheme.n_relations) == len(RELATIONS)
 
 
 def test_no_spans_in_an_empty_sentence(scheme):

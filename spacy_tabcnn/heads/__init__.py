@@ -1,9 +1,10 @@
 """The networks on top of the word embeddings: torch modules, without spaCy and thinc."""
 
+from .pair_classifier import PairClassifier
 from .pfn import PFN
 from .span_classifier import SpERT
 from .table_biaffine import TableBiaffine
 from .table_cnn import TableCNN
 from .table_sequence import TableSequence
 
-__all__ = ["PFN", "SpERT", "TableBiaffine", "TableCNN", "TableSequence"]
+__all__ = ["PFN", "PairClassifier", "SpERT", "TableBiaffine", "TableCNN", "TableSequence"]

@@ -1,15 +1,12 @@
 """Several table models as one: the average of their tables."""
 
-import functools
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn
 
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.util import get_array_module
 
-from ..arrays import Floats2d, log_softmax
+from ..arrays import average_logits
 from ..table.logits import TableLogits
 from .table_model import TableInput
 
@@ -54,7 +51,7 @@ def forward(
         logits = member.predict(inputs)
         tags.append(logits.tags)
         relations.append(logits.relations)
-    return TableLogits(average(tags), average(relations), inputs.windows), _refuse
+    return TableLogits(average_logits(tags), average_logits(relations), inputs.windows), _refuse
 
 
 def init(
@@ -65,18 +62,6 @@ def init(
     """Initialise each member with the same sample."""
     for member in model.layers:
         member.initialize(X=X, Y=Y)
-
-
-def average(logits: Sequence[Floats2d]) -> Floats2d:
-    """Compute the logarithms of mean probabilities.
-
-    logits (Sequence[Floats2d]): The logits of each member, (rows, labels), numpy or cupy.
-    RETURNS (Floats2d): Log-probabilities in nats, (rows, labels), on the same device.
-    """
-    xp = get_array_module(logits[0])
-    total = functools.reduce(xp.logaddexp, map(log_softmax, logits))
-    mean: Floats2d = total - math.log(len(logits))
-    return mean
 
 
 def _refuse(_: TableLogits) -> NoReturn:

@@ -9,6 +9,7 @@ from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..arrays import Ints1d
+from ..runtime.head_shim import HeadShim
 from ..sentences import Windows
 from ..table.logits import TableLogits
 from .features import work_at_once
@@ -74,12 +75,13 @@ def join_layers(
 
 
 def find_heads(model: Model) -> list[Model]:
-    """Return the heads of a model: one, or of an ensemble one a member.
+    """Return the layers of a model whose size the labels decide.
 
     model (Model): The model of a component.
-    RETURNS (list[Model]): The heads. Their dimensions are known once they are initialised.
+    RETURNS (list[Model]): The heads: one, or several in an ensemble or where heads are joined.
+        Their dimensions are known once they are initialised.
     """
-    return [node.get_ref("head") for node in model.walk() if node.has_ref("head")]
+    return [node for node in model.walk() if any(isinstance(it, HeadShim) for it in node.shims)]
 
 
 def forward(

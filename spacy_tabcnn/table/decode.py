@@ -145,7 +145,7 @@ def decode_entities(
     if not len(logits):
         return entities
     log_probs = log_softmax(logits)
-    tags = viterbi(log_probs, sentences.lengths, scheme)
+    tags = viterbi(log_probs, sentences.lengths)
     spans = scheme.tagged_spans(tags)
     if not spans:
         return entities
@@ -159,13 +159,12 @@ def decode_entities(
     return entities
 
 
-def viterbi(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> Ints1d:
+def viterbi(log_probs: NumpyFloats2d, lengths: Ints1d) -> Ints1d:
     """Find the most probable valid BILOU sequence of each sentence.
 
     log_probs (NumpyFloats2d): Log-probabilities of the tags, (words, tags), the sentences end to
         end.
     lengths (Ints1d): Number of words of each sentence.
-    scheme (LabelScheme): The labels.
     RETURNS (Ints1d): A tag for each word, int64 (words,).
     """
     if not len(log_probs):
@@ -173,7 +172,7 @@ def viterbi(log_probs: NumpyFloats2d, lengths: Ints1d, scheme: LabelScheme) -> I
     tags = log_probs.argmax(axis=1)
     # Where the most probable tags of the words are a valid sequence, no sequence is better.
     sentence = np.repeat(np.arange(len(lengths)), lengths)
-    rules = tag_rules(scheme.n_tags)
+    rules = tag_rules(log_probs.shape[1])
     is_valid = _follows_rules(tags, sentence, rules)
     to_search = np.bincount(sentence[~is_valid], minlength=len(lengths)) > 0
     if to_search.any():

@@ -98,6 +98,15 @@ hidden = 48
 n_layers = 2
 n_heads = 4
 """
+PAIRS = """
+[components.tabcnn.model.head]
+@architectures = "spacy-tabcnn.TablePairs.v1"
+units = 16
+
+[components.tabcnn.model.head.table]
+@architectures = "spacy-tabcnn.TableCNN.v1"
+hidden = [16]
+"""
 SPERT = """
 [components.spert]
 factory = "spert"
@@ -146,6 +155,7 @@ PIPELINES = {
     "cnn": ('["senter", "transformer", "tabcnn"]', SENTER + TABLE + TABLE_ENCODER + LISTENER + CNN),
     "biaffine": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + BIAFFINE),
     "sequence": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + SEQUENCE),
+    "pairs": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + PAIRS),
     "frozen": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + MIX + CNN),
     "spert": ('["transformer", "spert"]', SPERT + LISTENER),
     "pfn": ('["transformer", "pfn"]', PFN + LISTENER),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_tabcnn.heads import PFN, SpERT, TableBiaffine, TableCNN, TableSequence
+from spacy_tabcnn.heads import PFN, PairClassifier, SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 from spacy_tabcnn.runtime.precision import autocast
 
@@ -75,6 +75,23 @@ def test_in_bfloat16(name, device):
     for array, wanted in zip(found[:2], expected[:2], strict=True):
         assert array.dtype == torch.float32
         assert_near(array, wanted, tolerance=0.05)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+def test_pairs_as_on_the_cpu(dtype, device):
+    torch.manual_seed(0)
+    classifier = PairClassifier(WIDTH, 4, 3, units=8).eval()
+    words, _ = make_arguments("pairs", dtype, torch.device("cpu"))
+    entities = torch.tensor([[0, 2, 0], [2, 3, 1], [5, 7, 3], [8, 9, 0], [30, 37, 2]])
+    pairs = torch.tensor([[0, 1], [0, 2], [1, 2], [3, 4]])
+    arrays = []
+    for place in (torch.device("cpu"), device.torch):
+        module = copy.deepcopy(classifier).to(place, dtype)
+        logits = module(words.to(place), entities, pairs)
+        logits.sin().sum().backward()
+        arrays.append([logits, *(parameter.grad for parameter in module.parameters())])
+    for expected, found in zip(*arrays, strict=True):
+        assert_near(found, expected, tolerance=TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("n_sentences", [1, 60])

@@ -21,6 +21,8 @@ from spacy_tabcnn.runtime import torch_shim as shim
 from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.logits import TableLogits
 
+from ..conftest import HEADS
+
 WIDTH, N_TAGS, N_RELATIONS = 6, 9, 5
 LENGTHS = np.array([4, 1, 3])
 WINDOWS = Windows(Sentences.of_lengths(LENGTHS), 256)
@@ -44,11 +46,11 @@ def initialize(head):
     return head
 
 
-@pytest.fixture
-def make_head(head_config):
-    """Build a head, by default an initialised one."""
-    options = dict(head_config)
-    build = registry.architectures.get(options.pop("@architectures"))
+@pytest.fixture(params=["cnn", "biaffine", "sequence"])
+def make_head(request):
+    """Build a head of one module, by default an initialised one."""
+    architecture, options = HEADS[request.param]
+    build = registry.architectures.get(architecture)
 
     def make(*, is_initialized=True, **others):
         torch.manual_seed(0)

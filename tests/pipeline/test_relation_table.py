@@ -14,6 +14,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
+from spacy_tabcnn.models.table_model import find_heads
 from spacy_tabcnn.pipeline import relation_table
 from spacy_tabcnn.pipeline.relation_table import RelationTable
 from spacy_tabcnn.relations import has_relations, set_entity_scores
@@ -53,6 +54,11 @@ def train(nlp, examples, *, steps=40, drop=0.0, **options):
     for _ in range(steps):
         losses = nlp.update(examples, sgd=sgd, drop=drop, **options)
     return losses
+
+
+def module_of(component):
+    """The torch module of its table head."""
+    return find_heads(component.model)[0].shims[0]._model
 
 
 @pytest.fixture(scope="module")
@@ -588,7 +594,7 @@ def test_head_knows_the_gold_tags_in_training_only(learner, make_examples):
     """Those of all words of a window, though each counts in one window only."""
     component, seen = learner.get_pipe("tabcnn"), []
     component.cfg["max_length"] = 4
-    module = component.model.get_ref("head").shims[0]._model
+    module = module_of(component)
     module.register_forward_pre_hook(lambda _, args: seen.append(args[2]))
     words, entities, _ = TRAIN_DATA[0]
     examples = make_examples(learner, [("", [], []), (words, entities, [])])
@@ -803,7 +809,7 @@ def test_a_given_entity_across_sentences_is_kept_without_relations(given):
 def test_tags_of_given_entities_reach_the_head(given):
     seen = []
     component = given.get_pipe("tabcnn")
-    module = component.model.get_ref("head").shims[0]._model
+    module = module_of(component)
     module.register_forward_pre_hook(lambda _, args: seen.extend(args[2].tolist()))
     first, last = component.label_scheme.span_tags("PER", 2)
     given(give(given, "Ada Lovelace met Bob", [(0, 2, "PER"), (3, 4, "ALIEN")]))
@@ -913,7 +919,7 @@ def test_a_given_entity_across_sentences_is_not_overlapped(merging):
 def test_tags_of_given_entities_reach_the_head_of_a_merging_component(merging):
     seen = []
     component = merging.get_pipe("tabcnn")
-    module = component.model.get_ref("head").shims[0]._model
+    module = module_of(component)
     module.register_forward_pre_hook(lambda _, args: seen.extend(args[2].tolist()))
     first, last = component.label_scheme.span_tags("PER", 2)
     merging(give(merging, "Ada Lovelace met Bob", [(0, 2, "PER")]))
@@ -992,7 +998,7 @@ def test_config_model(make_examples):
     )
     nlp.initialize(lambda: make_examples(nlp))
     nlp.update(make_examples(nlp), drop=0.5)
-    module = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
+    module = module_of(nlp.get_pipe("tabcnn"))
     assert [conv.out_channels for conv in module.convs] == [8, 7, 5]
     assert (module.kernel_size, module.dropout) == (5, 0.1)
 

@@ -8,6 +8,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config
 from thinc.api import Adam, Config
 
+from spacy_tabcnn.models.table_model import find_heads
 from spacy_tabcnn.relations import has_relations
 from spacy_tabcnn.training.optimizer import AdamW
 
@@ -123,10 +124,10 @@ def train(nlp, examples, *, steps=3, drop=0.0, **options):
 def weights_of(nlp):
     """Copies of the weights of the encoder and of the head."""
     encoder = nlp.get_pipe("transformer").model.transformer
-    head = nlp.get_pipe("tabcnn").model.get_ref("head").shims[0]._model
+    (head, *_) = find_heads(nlp.get_pipe("tabcnn").model)
     return [
         [parameter.detach().numpy().copy() for parameter in module.parameters()]
-        for module in (encoder, head)
+        for module in (encoder, head.shims[0]._model)
     ]
 
 

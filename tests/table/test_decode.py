@@ -91,9 +91,7 @@ def test_viterbi_finds_the_best_of_all_valid_sequences(length):
     for seed in range(10):
         log_probs = log_softmax(make_logits([length], seed).tags)
         scores = log_probs[np.arange(length), np.array(sequences)].sum(axis=1)
-        assert viterbi(log_probs, np.array([length]), SCHEME).tolist() == list(
-            sequences[scores.argmax()]
-        )
+        assert viterbi(log_probs, np.array([length])).tolist() == list(sequences[scores.argmax()])
 
 
 def test_viterbi_corrects_the_most_probable_tags():
@@ -101,11 +99,11 @@ def test_viterbi_corrects_the_most_probable_tags():
     probs = np.full((3, SCHEME.n_tags), 0.01)
     probs[0, [OUTSIDE, 1]] = 0.5, 0.4  # "O", or "B-PER"
     probs[1, 2] = probs[2, 3] = 0.9  # "I-PER", "L-PER"
-    assert viterbi(np.log(probs), np.array([3]), SCHEME).tolist() == [1, 2, 3]
+    assert viterbi(np.log(probs), np.array([3])).tolist() == [1, 2, 3]
 
 
 def test_viterbi_without_entity_types():
-    assert viterbi(np.zeros((2, 1)), np.array([2]), LabelScheme()).tolist() == [OUTSIDE, OUTSIDE]
+    assert viterbi(np.zeros((2, 1)), np.array([2])).tolist() == [OUTSIDE, OUTSIDE]
 
 
 def test_entity_score_is_the_geometric_mean_of_its_tags():

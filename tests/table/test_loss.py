@@ -7,7 +7,7 @@ from spacy_tabcnn.arrays import cross_entropy, log_softmax
 from spacy_tabcnn.labels import MISSING
 from spacy_tabcnn.sentences import Sentences, Windows
 from spacy_tabcnn.table.gold import GoldTables
-from spacy_tabcnn.table.logits import TableLogits
+from spacy_tabcnn.table.logits import PairLogits, TableLogits
 from spacy_tabcnn.table.loss import table_loss
 
 LENGTHS, N_TAGS, N_RELATIONS = [3, 1, 2], 9, 5
@@ -47,6 +47,18 @@ def test_equals_torch():
     assert loss == pytest.approx(tag_loss + relation_loss, rel=1e-6)
     np.testing.assert_allclose(gradient.tags, d_tags, atol=1e-6)
     np.testing.assert_allclose(gradient.relations, d_relations, atol=1e-6)
+
+
+def test_pairs_have_the_label_of_their_cell():
+    cells, of_pairs = np.array([1, 3, 1]), make_logits(seed=1).relations[:3]
+    logits = make_logits()._replace(pairs=PairLogits(cells, of_pairs))
+    loss, gradient = table_loss(logits, make_gold(), relation_weight=2.0)
+    without, expected = table_loss(make_logits(), make_gold(), relation_weight=2.0)
+    pair_loss, d_pairs = torch_loss(of_pairs, [2, MISSING, 2])
+    assert loss == pytest.approx(without + 2.0 * pair_loss, rel=1e-6)
+    np.testing.assert_allclose(gradient.pairs.relations, 2.0 * d_pairs, atol=1e-6)
+    np.testing.assert_array_equal(gradient.pairs.cells, cells)
+    np.testing.assert_array_equal(gradient.relations, expected.relations)
 
 
 def test_gradient_has_the_form_of_the_logits():
