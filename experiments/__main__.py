@@ -1,13 +1,14 @@
-"""`python -m experiments`: the paper's study, searches for hyper-parameters, and the report."""
+"""`python -m experiments`: the paper's study, searches, comparisons, and the report."""
 
 import typer
 
+from .compare_cli import compare_cli
 from .loop_cli import loop_cli
 from .report_cli import report_cli
 from .study_cli import study_cli
 
 # The backspace keeps the line breaks of the paragraph below it.
-HELP = """The paper's experiments: grids of training runs, searches, and the report.
+HELP = """The paper's experiments: grids of training runs, searches, comparisons, and the report.
 
 \b
 Requires the extras `study` and `report`:
@@ -22,6 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("compare")(compare_cli)
 app.command("loop", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     loop_cli
 )

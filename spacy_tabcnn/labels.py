@@ -42,12 +42,20 @@ class TagRules(NamedTuple):
 
 
 def count_entity_types(n_tags: int) -> int:
-    """Return the number of entity types of a number of tags; see `LabelScheme.n_tags`."""
+    """Return the number of entity types.
+
+    n_tags (int): Number of tags |E|; see `LabelScheme.n_tags`.
+    RETURNS (int): The number of types that have so many tags.
+    """
     return (n_tags - 1) // len(_PREFIXES)
 
 
 def count_relation_types(n_relations: int) -> int:
-    """Return the number of relation types of a number of directed labels, "none" included."""
+    """Return the number of relation types.
+
+    n_relations (int): Number of directed labels |R|; see `LabelScheme.n_relations`.
+    RETURNS (int): The number of types that have so many labels.
+    """
     return (n_relations - 1) // 2
 
 

@@ -1,4 +1,4 @@
-"""Whether the difference of two systems exceeds the variation over the choice of sentences."""
+"""Whether the difference of two systems exceeds the variation over sentences, and over seeds."""
 
 from typing import NamedTuple
 
@@ -46,11 +46,13 @@ def paired_bootstrap(
     *,
     n_resamples: int = 10_000,
     confidence: float = 0.95,
+    over_seeds: bool = False,
     seed: int = 0,
 ) -> Comparison:
     """Compare the micro F1 of two systems on the same sentences.
 
-    Sentences are drawn with replacement, the same ones for both systems and all seeds. The
+    Sentences are drawn with replacement, the same ones for both systems and all seeds. Without
+    `over_seeds` the result is about these models, with it about models of further seeds. The
     statistic is the difference of the systems' mean F1 over their seeds. The interval is the
     percentile interval. The p-value is two-sided, from the resampled differences shifted by the
     observed one.
@@ -60,6 +62,7 @@ def paired_bootstrap(
         the same order, 3).
     n_resamples (int): Number of times that sentences are drawn.
     confidence (float): The level of the interval, between 0 and 1.
+    over_seeds (bool): Whether the seeds of each system are drawn with replacement, too.
     seed (int): Seed of the random draws.
     RETURNS (Comparison): The difference.
     RAISES (ValueError): If the shapes do not fit.
@@ -70,7 +73,9 @@ def paired_bootstrap(
     first, second = (np.asarray(array, dtype=np.float64) for array in (counts, other))
     _check_shapes(first, second)
     observed = float(micro_f1(first.sum(1)).mean() - micro_f1(second.sum(1)).mean())
-    differences = _resample(first, second, n_resamples, np.random.default_rng(seed))
+    differences = _resample(
+        first, second, n_resamples, np.random.default_rng(seed), over_seeds=over_seeds
+    )
     low, high = np.quantile(differences, [(1 - confidence) / 2, (1 + confidence) / 2])
     # Sums of floats differ in the last digits, and a tie counts as extreme.
     n_extreme = np.count_nonzero(np.abs(differences - observed) >= abs(observed) - 1e-12)
@@ -92,21 +97,36 @@ def _check_shapes(first: SentenceCounts, second: SentenceCounts) -> None:
 
 
 def _resample(
-    first: SentenceCounts, second: SentenceCounts, n_resamples: int, random: np.random.Generator
+    first: SentenceCounts,
+    second: SentenceCounts,
+    n_resamples: int,
+    random: np.random.Generator,
+    *,
+    over_seeds: bool,
 ) -> NDArray[np.float64]:
     """Draw sentences again and again, and compute the difference in F1 of each draw."""
     n_sentences = first.shape[1]
-    uniform = np.full(n_sentences, 1 / n_sentences)
     differences = np.empty(n_resamples)
     for start in range(0, n_resamples, _CHUNK):
         size = min(_CHUNK, n_resamples - start)
         # How often each sentence is drawn, (resamples, sentences).
-        drawn = random.multinomial(n_sentences, uniform, size=size).astype(np.float64)
-        differences[start : start + size] = _mean_f1(first, drawn) - _mean_f1(second, drawn)
+        drawn = _draw(n_sentences, size, random)
+        means = []
+        for counts in (first, second):
+            scores = _score(counts, drawn)  # (resamples, seeds)
+            if over_seeds:
+                scores = scores * _draw(len(counts), size, random)
+            means.append(scores.mean(axis=1))
+        differences[start : start + size] = means[0] - means[1]
     return differences
 
 
-def _mean_f1(counts: SentenceCounts, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the mean F1 over seeds of each resample, (resamples,)."""
-    sums = np.einsum("rs,kst->rkt", drawn, counts, optimize=True)
-    return np.asarray(micro_f1(sums).mean(1))
+def _draw(n_items: int, size: int, random: np.random.Generator) -> NDArray[np.float64]:
+    """Draw as many items as there are, with replacement: how often each is drawn, (size, items)."""
+    uniform = np.full(n_items, 1 / n_items)
+    return random.multinomial(n_items, uniform, size=size).astype(np.float64)
+
+
+def _score(counts: SentenceCounts, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the F1 of each seed on each resample, (resamples, seeds)."""
+    return micro_f1(np.einsum("rs,kst->rkt", drawn, counts, optimize=True))

@@ -28,7 +28,10 @@ class EntityPairs(NamedTuple):
     pair_of_cell: Ints1d
 
     def first_cells(self) -> Ints1d:
-        """Return the first cell of each pair, int64 (pairs,)."""
+        """Return the first cell of each pair.
+
+        RETURNS (Ints1d): Index of the cell of the first words of both entities, int64 (pairs,).
+        """
         return self.cells[np.diff(self.pair_of_cell, prepend=-1) > 0]
 
 

@@ -62,6 +62,27 @@ def test_scores_are_means_over_seeds_of_which_systems_may_have_different_numbers
     assert paired_bootstrap(first, one_item_each(range(60))).difference == pytest.approx(0.05)
 
 
+def test_seeds_that_differ_widen_the_interval():
+    """Two seeds at 0.6 and 0.8: the mean of two drawn ones has the variance 0.01 / 2."""
+    first = np.concatenate([one_item_each(range(60)), one_item_each(range(80))])
+    second = np.zeros_like(first[:1])
+    second[..., 1:] = 1  # F1 is 0, with any sentences
+    narrow, wide = (paired_bootstrap(first, second, over_seeds=over) for over in (False, True))
+    assert narrow.difference == wide.difference == pytest.approx(0.7)
+    variance = ((narrow.high - narrow.low) / 3.92) ** 2 + 0.01 / 2
+    assert wide.high - wide.low == pytest.approx(3.92 * np.sqrt(variance), abs=0.04)
+
+
+def test_equal_seeds_do_not_change_the_interval():
+    first = np.repeat(one_item_each(range(60)), 3, axis=0)
+    second = one_item_each(range(20, 70))
+    without, with_seeds = (
+        paired_bootstrap(first, second, over_seeds=over) for over in (False, True)
+    )
+    assert with_seeds.low == pytest.approx(without.low, abs=0.01)
+    assert with_seeds.high == pytest.approx(without.high, abs=0.01)
+
+
 def test_one_seed_of_the_generator_gives_one_result():
     first, second = one_item_each(range(60)), one_item_each(range(20, 70))
     assert paired_bootstrap(first, second, seed=3) == paired_bootstrap(first, second, seed=3)

@@ -27,7 +27,7 @@ class Blocker:
 sys.meta_path.insert(0, Blocker())
 import torch
 
-from spacy_tabcnn.heads import PFN, SpERT, TableBiaffine, TableCNN, TableSequence
+from spacy_tabcnn.heads import PFN, PairClassifier, SpERT, TableBiaffine, TableCNN, TableSequence
 from spacy_tabcnn.labels import tag_rules
 
 words, lengths = torch.randn(5, 4), torch.tensor([2, 3])
@@ -37,6 +37,7 @@ for head in heads:
     assert tags.shape == (5, 5) and relations.shape == (4, 3)
 spans, pairs = torch.tensor([[0, 1, 0], [1, 2, 0]]), torch.tensor([[0, 1]])
 assert SpERT(4, 3, 2)(words, torch.randn(2, 4), spans, pairs)[1].shape == (1, 2)
+assert PairClassifier(4, 1, 2)(words, spans, pairs).shape == (1, 5)
 entities, relations = PFN(4, 3, 2)(words, lengths)
 assert entities.shape == (9, 3) and relations.shape == (8, 2)
 assert "spacy" not in sys.modules

@@ -107,6 +107,7 @@ VARIANTS = {
     "averages and sentence starts": ("conll04_uncased", {}),
     "the paper's config": ("conll04", {}),
     "a frozen encoder with a cache": ("conll04_frozen", {}),
+    "a classifier of pairs": ("conll04_pairs", {}),
     "TabERT": ("conll04_tabert", {}),
     "Table-Sequence, whose rate decays": ("conll04_table_sequence", {}),
     "SpERT, which draws candidates": ("conll04_spert", {}),

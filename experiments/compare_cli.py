@@ -1,0 +1,89 @@
+"""`python -m experiments compare`: trained models of several systems on a corpus."""
+
+from pathlib import Path
+from typing import Annotated
+
+import srsly
+import typer
+from spacy.cli._util import setup_gpu
+from wasabi import msg
+
+from spacy_tabcnn.files import write_text
+
+from .comparison import (
+    compare,
+    count_system,
+    list_scores,
+    parse_systems,
+    tabulate_differences,
+    tabulate_scores,
+)
+from .results import MEASURES
+
+
+def compare_cli(
+    data: Annotated[
+        Path, typer.Argument(help="Annotated corpus: a .spacy file or a folder of them")
+    ],
+    systems: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME=MODELS...",
+            help="Each system with a pattern for the folders of its models, one for each seed",
+        ),
+    ],
+    *,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--without", "-w", help="A component that does not run, such as senter; repeatable"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="JSON file for scores and differences")
+    ] = None,
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+) -> None:
+    """
+    Compare trained models of several systems over their seeds.
+
+    Prints micro F1 of each system, and the difference between the first system and
+    each of the others, with its 95 % interval and p-value by the paired bootstrap
+    over documents and seeds.
+
+    EXAMPLE:
+
+    python -m experiments compare corpus/conll04/dev.spacy
+    "pairs=training/pairs*/model-last" "CNN=training/cnn*/model-last"
+    """
+    setup_gpu(gpu_id, silent=True)
+    try:
+        parsed = parse_systems(systems)
+        counts = {}
+        for system in parsed:
+            counts[system.name] = count_system(system.models, data, without=without or ())
+    except (OSError, ValueError) as err:
+        msg.fail("Could not compare", str(err), exits=1)
+    first, *others = parsed
+    msg.table(
+        tabulate_scores(parsed, counts),
+        header=("system", "models", *MEASURES),
+        aligns=("l", "r", *"rrr"),
+        divider=True,
+    )
+    differences = {}
+    for other in others:
+        compared = compare(counts[first.name], counts[other.name])
+        differences[other.name] = {name: found._asdict() for name, found in compared.items()}
+        msg.divider(f"{first.name} against {other.name}")
+        msg.table(
+            tabulate_differences(compared),
+            header=("", "difference", "95 % interval", "p"),
+            aligns=("l", "r", "r", "r"),
+            divider=True,
+        )
+    if output is not None:
+        scores = {system.name: list_scores(system, counts[system.name]) for system in parsed}
+        result = {"corpus": str(data), "systems": scores, "differences": differences}
+        write_text(output, srsly.json_dumps(result, indent=2) + "\n")
+        msg.good(f"Saved to {output}")

@@ -1,0 +1,152 @@
+"""Trained models of several systems, compared on a corpus over all their seeds."""
+
+import glob
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+
+from spacy_tabcnn.corpora.reader import RelationCorpus
+from spacy_tabcnn.evaluation.scoring import count_items, predict_examples
+from spacy_tabcnn.evaluation.significance import (
+    Comparison,
+    SentenceCounts,
+    micro_f1,
+    paired_bootstrap,
+)
+from spacy_tabcnn.pipeline.loading import load_pipeline
+
+from .results import MEASURES, summarise
+
+# Hits, misses and spurious items of each document, (seeds, documents, 3), by measure.
+SystemCounts = Mapping[str, SentenceCounts]
+
+
+class SystemScores(TypedDict):
+    """The scores of a system as plain data.
+
+    models: The folders of its models.
+    scores: F1 of each model in percent, by measure.
+    """
+
+    models: list[str]
+    scores: dict[str, list[float]]
+
+
+class System(NamedTuple):
+    """A system with its trained models, one for each seed."""
+
+    name: str
+    models: list[str]
+
+
+def parse_systems(texts: Iterable[str]) -> list[System]:
+    """Read the names of systems and find their models.
+
+    texts (Iterable[str]): "NAME=MODELS" each, with a pattern for the folders of the models.
+    RETURNS (list[System]): The systems, at least two.
+    RAISES (ValueError): If there are fewer, a text is malformed, no folder matches it, or two texts
+        have one name.
+    """
+    systems: dict[str, System] = {}
+    for text in texts:
+        name, _, pattern = text.partition("=")
+        models = sorted(glob.glob(pattern))
+        if not name or not models:
+            raise ValueError(
+                f"the system is {text!r}; expected NAME=MODELS and at least one such folder, for "
+                "example 'CNN=training/seed*/model-last', with the quotes"
+            )
+        if name in systems:
+            raise ValueError(f"two systems are named {name!r}. Give one of them another name")
+        systems[name] = System(name, models)
+    if len(systems) < 2:
+        raise ValueError("a comparison needs at least two systems, NAME=MODELS each")
+    return list(systems.values())
+
+
+def count_system(
+    models: Sequence[str], corpus: Path, *, without: Sequence[str] = ()
+) -> dict[str, SentenceCounts]:
+    """Annotate a corpus with the models of a system, and count hits, misses and spurious items.
+
+    models (Sequence[str]): The folders of the models.
+    corpus (Path): The corpus, as `RelationCorpus` reads it.
+    without (Sequence[str]): Names of components that do not run, such as a component that sets
+        sentence boundaries where the documents of the corpus are sentences.
+    RETURNS (dict[str, SentenceCounts]): The counts of each measure, (models, documents, 3).
+    RAISES (OSError): If a file is missing.
+    RAISES (ValueError): If a model or the corpus cannot be read, or a model lacks a component of
+        `without`.
+    """
+    counts: dict[str, list[list[tuple[int, int, int]]]] = {measure: [] for measure in MEASURES}
+    for model in models:
+        nlp = load_pipeline(model)
+        for name in without:
+            if name not in nlp.component_names:
+                raise ValueError(f"{model} has no component {name!r} to leave out")
+        with nlp.select_pipes(disable=[*{*nlp.disabled, *without}]):
+            examples = predict_examples(nlp, list(RelationCorpus(corpus)(nlp)))
+        by_document = [count_items(eg) for eg in examples]
+        for measure, prefix in MEASURES.items():
+            counts[measure].append([items[prefix] for items in by_document])
+    return {measure: np.array(found, dtype=np.float64) for measure, found in counts.items()}
+
+
+def compare(first: SystemCounts, second: SystemCounts) -> dict[str, Comparison]:
+    """Compare two systems by the paired bootstrap over documents and seeds.
+
+    first (SystemCounts): The counts of the first system; see `count_system`.
+    second (SystemCounts): The counts of the second system on the same corpus.
+    RETURNS (dict[str, Comparison]): The difference in each measure.
+    """
+    compared = {}
+    for measure in MEASURES:
+        compared[measure] = paired_bootstrap(first[measure], second[measure], over_seeds=True)
+    return compared
+
+
+def list_scores(system: System, counts: SystemCounts) -> SystemScores:
+    """Return the scores of a system.
+
+    system (System): The system.
+    counts (SystemCounts): Its counts.
+    RETURNS (SystemScores): F1 of each model.
+    """
+    scores = {}
+    for measure in MEASURES:
+        scores[measure] = (100 * micro_f1(counts[measure].sum(axis=1))).tolist()
+    return {"models": system.models, "scores": scores}
+
+
+def tabulate_scores(
+    systems: Iterable[System], counts: Mapping[str, SystemCounts]
+) -> list[list[str]]:
+    """Make the rows of a table of scores.
+
+    systems (Iterable[System]): The systems.
+    counts (Mapping[str, SystemCounts]): The counts of each system by its name.
+    RETURNS (list[list[str]]): Name, number of models, and F1 in percent for each measure.
+    """
+    rows = []
+    for system in systems:
+        row = [system.name, str(len(system.models))]
+        for measure in MEASURES:
+            row.append(str(summarise(micro_f1(counts[system.name][measure].sum(axis=1)).tolist())))
+        rows.append(row)
+    return rows
+
+
+def tabulate_differences(compared: Mapping[str, Comparison]) -> list[list[str]]:
+    """Make the rows of a table of differences.
+
+    compared (Mapping[str, Comparison]): The difference in each measure.
+    RETURNS (list[list[str]]): Measure, difference and 95 % interval in points, and p-value.
+    """
+    rows = []
+    for measure, found in compared.items():
+        interval = f"{100 * found.low:+.1f} to {100 * found.high:+.1f}"
+        row = [measure, f"{100 * found.difference:+.1f}", interval, f"{found.p_value:.3f}"]
+        rows.append(row)
+    return rows

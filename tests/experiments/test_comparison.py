@@ -1,0 +1,95 @@
+"""Trained models of two systems, compared on a corpus."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import spacy
+
+from experiments.comparison import compare, count_system, parse_systems
+from spacy_tabcnn.corpora.reader import RelationCorpus
+from spacy_tabcnn.evaluation.significance import micro_f1
+
+
+@pytest.fixture(scope="module")
+def models(tiny_run, tmp_path_factory):
+    """Two trained models of one system, and one of another that finds no relations."""
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("best", "last"):
+        shutil.copytree(tiny_run / f"model-{name}", folder / f"seed-{name}")
+    nlp = spacy.load(tiny_run / "model-best", config=NO_RELATIONS)
+    nlp.to_disk(folder / "blind-1")
+    return folder
+
+
+NO_RELATIONS = {"components": {"tabcnn": {"min_score": 1.0}}}
+
+
+def test_a_pattern_finds_the_models_of_a_system(models):
+    tuned, blind = parse_systems([f"A={models}/seed-*", f"B={models}/blind-*"])
+    assert tuned.name == "A" and blind.name == "B"
+    assert [path.rpartition("/")[2] for path in tuned.models] == ["seed-best", "seed-last"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["A={}/seed-*"], "at least two systems"),
+        (["A={}/seed-*", "B={}/none-*"], "expected NAME=MODELS and at least one such folder"),
+        (["A={}/seed-*", "={}/blind-*"], "expected NAME=MODELS"),
+        (["A={}/seed-*", "A={}/blind-*"], "two systems are named 'A'"),
+    ],
+)
+def test_malformed_systems_are_refused(models, texts, message):
+    with pytest.raises(ValueError, match=message):
+        parse_systems([text.format(models) for text in texts])
+
+
+def test_counts_are_those_of_the_evaluation(models, tiny_corpus):
+    model = models / "seed-best"
+    counts = count_system([str(model)], tiny_corpus)
+    nlp = spacy.load(model)
+    scores = nlp.evaluate(list(RelationCorpus(tiny_corpus)(nlp)))
+    for measure, key in (("NER", "ents_f"), ("RE+", "rels_strict_f")):
+        assert micro_f1(counts[measure][0].sum(axis=0)) == pytest.approx(scores[key])
+
+
+def test_differences_are_those_of_the_means(models, tiny_corpus):
+    tuned = count_system([str(models / "seed-best"), str(models / "seed-last")], tiny_corpus)
+    blind = count_system([str(models / "blind-1")], tiny_corpus)
+    found = compare(tuned, blind)
+    expected = micro_f1(tuned["RE+"].sum(axis=1)).mean() - micro_f1(blind["RE+"].sum(axis=1)).mean()
+    assert found["RE+"].difference == pytest.approx(expected) and expected > 0
+    assert found["RE+"].low <= expected <= found["RE+"].high
+    assert np.isclose(found["NER"].difference, 0.0, atol=0.5)
+
+
+def test_the_command_prints_and_saves(run_experiments, models, tiny_corpus, tmp_path):
+    result = run_experiments(
+        "compare",
+        tiny_corpus,
+        f"A={models}/seed-*",
+        f"B={models}/blind-*",
+        "-o",
+        tmp_path / "c.json",
+    )
+    assert result.exit_code == 0, result.output
+    assert "A against B" in result.output and "95 % interval" in result.output
+    saved = json.loads((tmp_path / "c.json").read_text())
+    assert len(saved["systems"]["A"]["scores"]["RE+"]) == 2
+    assert saved["differences"]["B"]["RE+"]["difference"] > 0
+
+
+def test_an_unknown_component_cannot_be_left_out(run_experiments, models, tiny_corpus):
+    result = run_experiments(
+        "compare", tiny_corpus, f"A={models}/seed-*", f"B={models}/blind-*", "--without", "senter"
+    )
+    assert result.exit_code == 1
+    assert "has no component 'senter'" in " ".join(result.output.split())
+
+
+def test_another_folder_is_refused(run_experiments, models, tiny_corpus, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run_experiments("compare", tiny_corpus, f"A={models}/seed-*", f"B={tmp_path}/empty")
+    assert result.exit_code == 1 and "Could not compare" in result.output
