@@ -48,8 +48,8 @@ def build_table_pairs(
     units (int): Width of the classifier's hidden layers.
     dropout (float | None): Dropout of the classifier's word embeddings and hidden layers. By
         default the dropout of the `[training]` block.
-    RETURNS (Model[HeadInput, TableLogits]): The head. In training, its logits have the logits of
-        the pairs beside those of the table.
+    RETURNS (Model[HeadInput, TableLogits]): The head. In training, its logits include the logits of
+        the pairs.
     """
     classifier: Model[PairInput, Floats2d] = wrap_module(
         "pair_classifier",
@@ -83,7 +83,7 @@ def make_classifier(
 def forward(
     model: Model[HeadInput, TableLogits], inputs: HeadInput, is_train: bool
 ) -> tuple[TableLogits, Callable[[TableLogits], HeadInput]]:
-    """Score tables and pairs of entities: in training those of the known tags.
+    """Score tables, and the pairs of the known entities in training, else of the decoded entities.
 
     RAISES (ValueError): In training without known tags.
     """
@@ -108,7 +108,7 @@ def forward(
 
 
 def average_cells(logits: TableLogits, pairs: EntityPairs, scores: Floats2d) -> TableLogits:
-    """Give the cells of pairs the mean of their own probabilities and those of the pair.
+    """Average the probabilities of each pair with the probabilities of its cells.
 
     logits (TableLogits): The logits of the table.
     pairs (EntityPairs): The pairs.

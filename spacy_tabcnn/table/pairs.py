@@ -54,7 +54,7 @@ def pair_entities(tags: Ints1d, windows: Windows) -> EntityPairs:
     """Find the entities of each table, and pair them.
 
     tags (Ints1d): Tag of each row, int64 (rows,), negative where it is missing. Tags that do not
-        make a whole entity are left out, such as those of an entity that a window cuts.
+        make a whole entity are left out, such as the tags of an entity that a window cuts.
     windows (Windows): The tables.
     RETURNS (EntityPairs): Entities and pairs, table by table.
     """
