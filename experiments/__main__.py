@@ -3,6 +3,7 @@
 import typer
 
 from .compare_cli import compare_cli
+from .curve_cli import curve_cli
 from .loop_cli import loop_cli
 from .report_cli import report_cli
 from .study_cli import study_cli
@@ -24,13 +25,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("compare")(compare_cli)
-app.command("loop", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    loop_cli
-)
+for _name, _command in (("curve", curve_cli), ("loop", loop_cli), ("study", study_cli)):
+    app.command(_name, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+        _command
+    )
 app.command("report")(report_cli)
-app.command("study", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
-    study_cli
-)
 
 if __name__ == "__main__":
     app(prog_name="python -m experiments")

@@ -13,8 +13,8 @@ from spacy_tabcnn.files import write_text
 from .comparison import (
     compare,
     count_system,
+    find_systems,
     list_scores,
-    parse_systems,
     tabulate_differences,
     tabulate_scores,
 )
@@ -58,7 +58,7 @@ def compare_cli(
     """
     setup_gpu(gpu_id, silent=True)
     try:
-        parsed = parse_systems(systems)
+        parsed = find_systems(systems)
         counts = {}
         for system in parsed:
             counts[system.name] = count_system(system.models, data, without=without or ())

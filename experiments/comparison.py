@@ -41,8 +41,8 @@ class System(NamedTuple):
     models: list[str]
 
 
-def parse_systems(texts: Iterable[str]) -> list[System]:
-    """Read the names of systems and find their models.
+def find_systems(texts: Iterable[str]) -> list[System]:
+    """Find the models of systems.
 
     texts (Iterable[str]): "NAME=MODELS" each, with a pattern for the folders of the models.
     RETURNS (list[System]): The systems, at least two.

@@ -156,7 +156,7 @@ def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:
 
 def _draw_panel(axis: "Axes", panel: Panel) -> "dict[str, ErrorbarContainer]":
     """Draw a plot, and return its curves by their labels."""
-    styles = _choose_styles(series.system for series in panel.series)
+    styles = choose_styles(series.system for series in panel.series)
     handles = {}
     layers: set[int] = set()
     for series in panel.series:
@@ -178,8 +178,12 @@ def _draw_panel(axis: "Axes", panel: Panel) -> "dict[str, ErrorbarContainer]":
     return handles
 
 
-def _choose_styles(systems: Iterable[str]) -> dict[str, Style]:
-    """Choose a style for each system. A system has the same style in all figures of the paper."""
+def choose_styles(systems: Iterable[str]) -> dict[str, Style]:
+    """Choose a style for each system. A system of the paper has the same style in all figures.
+
+    systems (Iterable[str]): Names of systems.
+    RETURNS (dict[str, Style]): A colour and a mark for each.
+    """
     styles: dict[str, Style] = dict(_STYLES)
     others = cycle(_OTHER_STYLES)
     for system in sort_systems(systems):

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, final
 
 from thinc.api import Config
@@ -265,6 +266,31 @@ def _suggest_number(trial: "Trial", name: str, values: Range) -> float:
     if isinstance(low, int) and isinstance(high, int):
         return trial.suggest_int(name, low, high, log=log)
     return trial.suggest_float(name, low, high, log=log)
+
+
+def parse_systems(texts: Iterable[str]) -> dict[str, Path]:
+    """Read the systems of a study.
+
+    texts (Iterable[str]): "NAME=CONFIG" each.
+    RETURNS (dict[str, Path]): The config of each system.
+    RAISES (ValueError): If a text is malformed, or two name one system.
+    """
+    systems: dict[str, Path] = {}
+    for text in texts:
+        name, separator, path = text.partition("=")
+        if not separator or not path:
+            raise ValueError(
+                f"--system is {text!r}; expected NAME=CONFIG, for example "
+                "TabERT=configs/conll04_tabert.cfg"
+            )
+        check_name(name, "the name of --system")
+        if name in systems:
+            raise ValueError(
+                f"--system names {name!r} twice, for {systems[name]} and {path}. Give each config "
+                "a name of its own"
+            )
+        systems[name] = Path(path)
+    return systems
 
 
 def parse_layers(text: str, n_layers: int) -> list[int]:

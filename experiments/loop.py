@@ -1,6 +1,6 @@
-"""The evidence for `select` and `suspects`: runs in a study, and their results."""
+"""Simulated annotation, learning curves and suspects: runs in a study, and their results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wasabi import msg
@@ -22,11 +22,10 @@ CURVE_MEASURES = ("NER", "RE+")
 def compute(
     storage: str,
     name: str,
-    systems: Sequence[str],
+    systems: Mapping[str, Path],
     train: Train,
     *,
     seeds: int,
-    config: Path,
     overrides: Overrides,
     corpus: str,
     note: str,
@@ -35,18 +34,17 @@ def compute(
 
     storage (str): SQLite file or URL of the study.
     name (str): Name of the study.
-    systems (Sequence[str]): The systems to compare; one for each strategy.
+    systems (Mapping[str, Path]): The systems or strategies to compare, each with its config.
     train (Train): Computes a run.
     seeds (int): Number of random seeds, from 1 on.
-    config (Path): The config of all trainings.
-    overrides (Overrides): The settings that all runs change in it.
+    overrides (Overrides): The settings that all runs change in the configs.
     corpus (str): Name of the corpus.
     note (str): Further settings, in words. A study with another note is another one.
     RETURNS (list[RunResult]): The results of the runs.
     RAISES (RuntimeError): If a run failed.
     RAISES (ValueError): If the study was run with other settings.
     """
-    settings = describe(dict.fromkeys(systems, config), overrides, corpus=corpus)
+    settings = describe(systems, overrides, corpus=corpus)
     for system in systems:
         settings["systems"][system] += f"\n# {note}\n"
     runs = []
@@ -61,11 +59,16 @@ def compute(
     return [result for result in results if result.run in wanted]
 
 
-def save_curves(results: Sequence[RunResult], output: Path) -> None:
-    """Save and print the curves of the simulated annotation.
+def save_curves(
+    results: Sequence[RunResult], output: Path, name: str, *, titles: tuple[str, str]
+) -> None:
+    """Save and print the scores over the number of documents.
 
-    results (Sequence[RunResult]): The results of its runs.
-    output (Path): The folder for selection.json, selection.png and selection.svg.
+    results (Sequence[RunResult]): The results of the runs.
+    output (Path): The folder for NAME.json, NAME.png and NAME.svg.
+    name (str): The name of the files.
+    titles (tuple[str, str]): Titles of the columns of strategies or systems, and of the numbers of
+        documents.
     RAISES (ImportError): If matplotlib is not installed.
     RAISES (OSError): If a file cannot be written.
     """
@@ -76,12 +79,12 @@ def save_curves(results: Sequence[RunResult], output: Path) -> None:
         for number, words, *values in zip(curve["documents"], curve["words"], *means, strict=True):
             rows.append((strategy, number, f"{words:.0f}", *(f"{value:.1f}" for value in values)))
     with fill_folder(output) as folder:
-        write_json(folder / "selection.json", curves)
+        write_json(folder / f"{name}.json", curves)
         for suffix in (".png", ".svg"):
-            draw_curves(curves, folder / f"selection{suffix}")
-    header = ("Order", "Sentences", "Words", *CURVE_MEASURES)
+            draw_curves(curves, folder / f"{name}{suffix}", x_label=titles[1])
+    header = (*titles, "Words", *CURVE_MEASURES)
     msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
-    msg.good(f"The curves are in {output}: selection.json, .png and .svg")
+    msg.good(f"The curves are in {output}: {name}.json, .png and .svg")
 
 
 def save_precision(results: Sequence[RunResult], output: Path) -> None:

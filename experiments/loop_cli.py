@@ -71,9 +71,7 @@ def loop_cli(
             exits=1,
         )
     overrides: Overrides = parse_config_overrides(ctx.args)
-    compute = partial(
-        loop.compute, url, seeds=seeds, config=config, overrides=overrides, corpus=corpus
-    )
+    compute = partial(loop.compute, url, seeds=seeds, overrides=overrides, corpus=corpus)
     try:
         if parts not in _PARTS:
             raise ValueError(f"--part is {parts!r}; expected {', '.join(_PARTS)}")
@@ -82,16 +80,19 @@ def loop_cli(
         training.check_gpu(gpu_id)
         storage.check_storage(url)
         if parts != "suspects":
-            simulation = selection.SimulatedAnnotation(
-                config, overrides, work, start=start, step=step, end=end, gpu_id=gpu_id
-            )
+            numbers = [*range(start, end, step), end]
+            simulation = selection.SimulatedAnnotation(config, overrides, work, numbers, gpu_id)
+            strategies = dict.fromkeys(selection.STRATEGIES, config)
             note = f"{start} sentences, {step} more at each step, {end} at the end"
-            results = compute("selection", selection.STRATEGIES, simulation, note=note)
-            loop.save_curves(results, output)
+            results = compute("selection", strategies, simulation, note=note)
+            titles = ("Order", "Annotated sentences")
+            loop.save_curves(results, output, "selection", titles=titles)
         if parts != "selection":
             search = suspects.SuspectSearch(config, overrides, work, share, folds, gpu_id)
             note = f"{share} of the labels corrupted, {folds} folds"
-            loop.save_precision(compute("suspects", ["suspects"], search, note=note), output)
+            loop.save_precision(
+                compute("suspects", {"suspects": config}, search, note=note), output
+            )
     except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail("Could not compute the loop", str(err), exits=1)
     except storage.STORAGE_ERRORS as err:

@@ -53,23 +53,20 @@ class SimulatedAnnotation:
 
     The first documents are drawn at random by the seed, the same ones for both strategies. A run
     that was stopped goes on with the step that it was at, unless its settings or its corpora have
-    changed. `end` may grow by whole steps.
+    changed. Further numbers may follow later.
 
     config (Path): The config; its `paths.train` is the pool, which is annotated already.
     overrides (Mapping[str, object]): The settings that all runs change in it, by dotted name.
     output (Path): Folder for the steps and the last pipeline of each run.
-    start (int): Number of documents at first.
-    step (int): Number of documents to add at each step.
-    end (int): Number of documents at the end.
+    numbers (Sequence[int]): Number of documents at each step, in ascending order. Numbers above the
+        size of the pool stand for the whole pool.
     gpu_id (int): The GPU, or -1 for the CPU.
     """
 
     config: Path
     overrides: Mapping[str, object] = field(default_factory=dict)
     output: Path = Path("training/loop")
-    start: int = 50
-    step: int = 50
-    end: int = 500
+    numbers: Sequence[int] = (50, 100)
     gpu_id: int = -1
 
     def __call__(self, run: Run, chosen: Overrides) -> RunScores:
@@ -83,15 +80,16 @@ class SimulatedAnnotation:
         setup_gpu(self.gpu_id, silent=True)
         docs = list(read_docbin(self._find_pool(), Vocab()))
         folder = self.output / run.name
-        numbers = self._count_documents(len(docs))
+        numbers = sorted({min(number, len(docs)) for number in self.numbers})
         steps = self._read_own_steps(folder, numbers)
         order = draw_order(len(docs), run.seed)
         if not steps:
             steps.append(self._train(folder, docs, order[: numbers[0]], run.seed))
             write_json(folder / STEPS_FILE, steps)
-        while len(steps) < len(numbers):
+        for number in numbers[len(steps) :]:
             annotated = steps[-1]["positions"]
-            positions = self._annotate_more(folder, docs, annotated, order, run)
+            n_more = number - len(annotated)
+            positions = self._annotate_more(folder, docs, annotated, order, run, n_more)
             steps.append(self._train(folder, docs, positions, run.seed))
             write_json(folder / STEPS_FILE, steps)
             # Only now: a run that is stopped before selects again.
@@ -112,11 +110,6 @@ class SimulatedAnnotation:
         config = load_config(self.config, overrides=dict(self.overrides), interpolate=True)
         return dict(config["paths"])
 
-    def _count_documents(self, n_docs: int) -> list[int]:
-        """Return the number of documents at each step, given their number in the pool."""
-        end = min(self.end, n_docs)
-        return [*range(min(self.start, n_docs), end, self.step), end]
-
     def _read_own_steps(self, folder: Path, numbers: Sequence[int]) -> list[Step]:
         """Read the steps of a run. If they come from other settings, its folder is emptied."""
         settings = self._describe()
@@ -136,7 +129,7 @@ class SimulatedAnnotation:
         config = load_config(self.config, overrides=dict(self.overrides), interpolate=False)
         config.pop("paths")
         text = config.to_str(interpolate=False)
-        return {"config": text, "paths": contents, "start": self.start, "step": self.step}
+        return {"config": text, "paths": contents}
 
     def _annotate_more(
         self,
@@ -145,15 +138,15 @@ class SimulatedAnnotation:
         annotated: Sequence[int],
         order: Sequence[int],
         run: Run,
+        n_more: int,
     ) -> list[int]:
-        """Return the annotated documents and the next ones."""
+        """Return the annotated documents and some more."""
         taken = set(annotated)
         others = [position for position in order if position not in taken]
-        n = min(self.step, self.end - len(annotated))
         if run.system == RANDOM:
-            return [*annotated, *others[:n]]
+            return [*annotated, *others[:n_more]]
         nlp = spacy.load(self._name_training(folder, annotated) / DIR_MODEL_BEST)
-        choice = select_documents([nlp], [docs[position] for position in others], n)
+        choice = select_documents([nlp], [docs[position] for position in others], n_more)
         return [*annotated, *(others[found.position] for found in choice.documents)]
 
     def _train(
@@ -286,16 +279,19 @@ def _collect(results: Sequence[RunResult], name: str, number: int) -> list[float
     return [result.scores[name_score(name, number)] for result in results]
 
 
-def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
-    """Draw the curves of the strategies, a panel for each measure.
+def draw_curves(curves: Mapping[str, Curve], path: Path, *, x_label: str) -> None:
+    """Draw the curves of strategies or systems, a panel for each measure.
 
     curves (Mapping[str, Curve]): The curves, at least one.
     path (Path): The file; its extension, .png or .svg, decides the format.
+    x_label (str): The label of the numbers of documents.
     RAISES (ImportError): If matplotlib is not installed.
     """
-    from spacy_tabcnn.visual.reliability import BLUE, save_figure, tidy_axis
+    from spacy_tabcnn.visual.reliability import save_figure, tidy_axis
 
-    styles = {SELECTED: (BLUE, "o"), RANDOM: ("#D55E00", "s")}
+    from .figures import choose_styles
+
+    styles = choose_styles(curves)
     first, *_ = curves.values()
     with save_figure(path, height=3.6) as figure:
         panels = figure.subplots(1, len(first["scores"]), squeeze=False)[0]
@@ -312,6 +308,6 @@ def draw_curves(curves: Mapping[str, Curve], path: Path) -> None:
                     markersize=4.5,
                     capsize=2,
                 )
-            axis.set(xlabel="Annotated sentences", ylabel=f"{measure}, F1")
+            axis.set(xlabel=x_label, ylabel=f"{measure}, F1")
             tidy_axis(axis)
         panels[0].legend(frameon=False)

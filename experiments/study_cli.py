@@ -19,6 +19,7 @@ from .grid import (
     make_grid,
     make_search,
     parse_layers,
+    parse_systems,
 )
 from .results import RunResult
 
@@ -117,7 +118,7 @@ def study_cli(
         check_name(name, "--name")
         training.check_gpu(gpu_id)
         storages.check_storage(storage)
-        configs = _parse_systems(systems)
+        configs = parse_systems(systems)
         choices = _read_space(space, configs)
         if choices is None:
             layer_numbers = _parse_layers(layers, configs, overrides)
@@ -164,25 +165,6 @@ def study_cli(
         )
     where = storages.hide_password(storage)
     msg.good(f"{progress.n_complete} runs in the study {name!r} of {where}")
-
-
-def _parse_systems(texts: list[str]) -> dict[str, Path]:
-    systems: dict[str, Path] = {}
-    for text in texts:
-        name, separator, path = text.partition("=")
-        if not separator or not path:
-            raise ValueError(
-                f"--system is {text!r}; expected NAME=CONFIG, for example "
-                "TabERT=configs/conll04_tabert.cfg"
-            )
-        check_name(name, "the name of --system")
-        if name in systems:
-            raise ValueError(
-                f"--system names {name!r} twice, for {systems[name]} and {path}. Give each config "
-                "a name of its own"
-            )
-        systems[name] = Path(path)
-    return systems
 
 
 def _read_space(path: Path | None, configs: Mapping[str, Path]) -> SearchSpace | None:

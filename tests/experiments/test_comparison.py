@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import spacy
 
-from experiments.comparison import compare, count_system, parse_systems
+from experiments.comparison import compare, count_system, find_systems
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.significance import micro_f1
 
@@ -27,7 +27,7 @@ NO_RELATIONS = {"components": {"tabcnn": {"min_score": 1.0}}}
 
 
 def test_a_pattern_finds_the_models_of_a_system(models):
-    tuned, blind = parse_systems([f"A={models}/seed-*", f"B={models}/blind-*"])
+    tuned, blind = find_systems([f"A={models}/seed-*", f"B={models}/blind-*"])
     assert tuned.name == "A" and blind.name == "B"
     assert [path.rpartition("/")[2] for path in tuned.models] == ["seed-best", "seed-last"]
 
@@ -43,7 +43,7 @@ def test_a_pattern_finds_the_models_of_a_system(models):
 )
 def test_malformed_systems_are_refused(models, texts, message):
     with pytest.raises(ValueError, match=message):
-        parse_systems([text.format(models) for text in texts])
+        find_systems([text.format(models) for text in texts])
 
 
 def test_counts_are_those_of_the_evaluation(models, tiny_corpus):

@@ -40,7 +40,7 @@ def docs(tiny_corpus):
 @pytest.fixture(scope="module")
 def simulation(tiny_config, overrides, tmp_path_factory):
     folder = tmp_path_factory.mktemp("simulation")
-    return SimulatedAnnotation(tiny_config, overrides, folder, start=4, step=3, end=9)
+    return SimulatedAnnotation(tiny_config, overrides, folder, [4, 7, 9])
 
 
 @pytest.mark.parametrize("strategy", ["selected", "random"])
@@ -95,17 +95,18 @@ def test_steps_of_other_settings_are_computed_anew(simulation, tiny_corpus, tmp_
     assert count_steps(first, run) == ([4, 7, 9], 3)
     assert count_steps(replace(first, overrides=other_place), run) == ([4, 7, 9], 0)
     assert count_steps(replace(first, overrides=other_config), run) == ([4, 7, 9], 3)
-    assert count_steps(replace(first, step=2), run) == ([4, 6, 8, 9], 4)
+    assert count_steps(replace(first, numbers=[4, 6, 8, 9]), run) == ([4, 6, 8, 9], 4)
+    count_steps(first, run)
     write_docbin(pool, list(read_docbin(pool, spacy.blank("en").vocab))[:8])
     assert count_steps(replace(first, overrides=other_place), run) == ([4, 7, 8], 3)
 
 
 def test_the_end_may_change(simulation, tmp_path):
-    run, first = Run("random", 1), replace(simulation, output=tmp_path, end=7)
+    run, first = Run("random", 1), replace(simulation, output=tmp_path, numbers=[4, 7])
     assert count_steps(first, run) == ([4, 7], 2)
-    assert count_steps(replace(first, end=10), run) == ([4, 7, 10], 1)
+    assert count_steps(replace(first, numbers=[4, 7, 10]), run) == ([4, 7, 10], 1)
     assert count_steps(first, run) == ([4, 7], 0)
-    assert count_steps(replace(first, end=9), run) == ([4, 7, 9], 3)
+    assert count_steps(replace(first, numbers=[4, 7, 9]), run) == ([4, 7, 9], 3)
 
 
 def test_curves_are_averaged_over_seeds():

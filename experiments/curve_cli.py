@@ -1,0 +1,88 @@
+"""`python -m experiments curve`: learning curves of systems."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from spacy.cli._util import parse_config_overrides
+from wasabi import msg
+
+from .grid import Overrides, parse_systems
+
+
+def curve_cli(
+    ctx: typer.Context,  # only to read the overrides of the configs
+    url: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORAGE", help="SQLite file, or the URL of a database that machines share"
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT_DIR", help="Folder for figure and JSON; made if needed")
+    ],
+    *,
+    systems: Annotated[
+        list[str],
+        typer.Option(
+            "--system", "-s", metavar="NAME=CONFIG", help="A system and its config; repeatable"
+        ),
+    ],
+    shares: Annotated[
+        str, typer.Option("--shares", help="Shares of the training corpus")
+    ] = "0.1,0.25,0.5,1",
+    seeds: Annotated[
+        int, typer.Option("--seeds", help="Number of random seeds, from 1 on", min=1)
+    ] = 3,
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the study")] = "curve",
+    work: Annotated[Path, typer.Option("--work", "-w", help="Folder for pipelines")] = Path(
+        "training/curve"
+    ),
+    corpus: Annotated[
+        str, typer.Option("--corpus", help="Name of the corpus, for the results")
+    ] = "CoNLL04",
+    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID, or -1 for the CPU")] = -1,
+) -> None:
+    """
+    Train systems on shares of a corpus: learning curves.
+
+    The seed draws the documents of each share, the same ones for all systems. Each
+    model is the best one on the development corpus, which also scores it. After an
+    interruption, the same command goes on. Other options override settings of the
+    configs. Requires the extras `study` and `report`.
+
+    EXAMPLE:
+
+    python -m experiments curve training/curve.db metrics/curve --system
+    CNN=configs/conll04.cfg --paths.train train.spacy --paths.dev dev.spacy
+    """
+    try:
+        from . import curve, loop, storage, training
+    except ImportError as err:
+        msg.fail(
+            "Could not load Optuna",
+            f'{err}. Install it with: pip install "spacy-tabcnn[study,report]"',
+            exits=1,
+        )
+    overrides: Overrides = parse_config_overrides(ctx.args)
+    try:
+        configs = parse_systems(systems)
+        train = curve.LearningCurve(configs, curve.parse_shares(shares), overrides, work, gpu_id)
+        training.check_gpu(gpu_id)
+        storage.check_storage(url)
+        results = loop.compute(
+            url,
+            name,
+            configs,
+            train,
+            seeds=seeds,
+            overrides=overrides,
+            corpus=corpus,
+            note=f"shares {shares}",
+        )
+        titles = ("System", "Training sentences")
+        loop.save_curves(results, output, "curve", titles=titles)
+    except (ImportError, OSError, RuntimeError, ValueError) as err:
+        msg.fail("Could not compute the curves", str(err), exits=1)
+    except storage.STORAGE_ERRORS as err:
+        msg.fail("Could not compute the curves", storage.describe_error(url, err), exits=1)
