@@ -12,7 +12,7 @@ from spacy_tabcnn.files import write_text
 
 from .comparison import (
     compare,
-    count_system,
+    count_systems,
     find_systems,
     list_scores,
     tabulate_differences,
@@ -59,9 +59,7 @@ def compare_cli(
     setup_gpu(gpu_id, silent=True)
     try:
         parsed = find_systems(systems)
-        counts = {}
-        for system in parsed:
-            counts[system.name] = count_system(system.models, data, without=without or ())
+        counts = count_systems(parsed, data, without=without or ())
     except (OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
     first, *others = parsed

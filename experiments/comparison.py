@@ -1,7 +1,7 @@
 """Trained models of several systems, compared on a corpus over all their seeds."""
 
 import glob
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
@@ -66,38 +66,52 @@ def find_systems(texts: Iterable[str]) -> list[System]:
     return list(systems.values())
 
 
-def count_system(
-    models: Sequence[str], corpus: Path, *, without: Sequence[str] = ()
-) -> dict[str, SentenceCounts]:
-    """Annotate a corpus with the models of a system, and count hits, misses and spurious items.
+def count_systems(
+    systems: Sequence[System], corpus: Path, *, without: Collection[str] = ()
+) -> dict[str, SystemCounts]:
+    """Annotate a corpus with the models of systems, and count hits, misses and spurious items.
 
-    models (Sequence[str]): The folders of the models.
+    systems (Sequence[System]): The systems.
     corpus (Path): The corpus, as `RelationCorpus` reads it.
-    without (Sequence[str]): Names of components that do not run, such as a component that sets
+    without (Collection[str]): Names of components that do not run, such as a component that sets
         sentence boundaries where the documents of the corpus are sentences.
-    RETURNS (dict[str, SentenceCounts]): The counts of each measure, (models, documents, 3).
+    RETURNS (dict[str, SystemCounts]): The counts of each system by its name.
     RAISES (OSError): If a file is missing.
-    RAISES (ValueError): If a model or the corpus cannot be read, or a model lacks a component of
+    RAISES (ValueError): If a model or the corpus cannot be read, or if no model has a component of
         `without`.
     """
-    counts: dict[str, list[list[tuple[int, int, int]]]] = {measure: [] for measure in MEASURES}
-    for model in models:
-        nlp = load_pipeline(model)
-        for name in without:
-            if name not in nlp.component_names:
-                raise ValueError(f"{model} has no component {name!r} to leave out")
-        with nlp.select_pipes(disable=[*{*nlp.disabled, *without}]):
-            examples = predict_examples(nlp, list(RelationCorpus(corpus)(nlp)))
-        by_document = [count_items(eg) for eg in examples]
-        for measure, prefix in MEASURES.items():
-            counts[measure].append([items[prefix] for items in by_document])
-    return {measure: np.array(found, dtype=np.float64) for measure, found in counts.items()}
+    counts: dict[str, SystemCounts] = {}
+    unknown = set(without)
+    for system in systems:
+        by_model = []
+        for model in system.models:
+            nlp = load_pipeline(model)
+            left_out = [name for name in nlp.pipe_names if name in without]
+            unknown.difference_update(left_out)
+            with nlp.select_pipes(disable=left_out):
+                examples = predict_examples(nlp, list(RelationCorpus(corpus)(nlp)))
+            by_model.append([count_items(eg) for eg in examples])
+        counts[system.name] = _stack_counts(by_model)
+    if unknown:
+        raise ValueError(f"no model has the component {min(unknown)!r}, which is to be left out")
+    return counts
+
+
+def _stack_counts(by_model: list[list[dict[str, tuple[int, int, int]]]]) -> SystemCounts:
+    """Make an array for each measure of the counts of each document by each model."""
+    stacked = {}
+    for measure, prefix in MEASURES.items():
+        rows = []
+        for by_document in by_model:
+            rows.append([items[prefix] for items in by_document])
+        stacked[measure] = np.array(rows, dtype=np.float64)
+    return stacked
 
 
 def compare(first: SystemCounts, second: SystemCounts) -> dict[str, Comparison]:
     """Compare two systems by the paired bootstrap over documents and seeds.
 
-    first (SystemCounts): The counts of the first system; see `count_system`.
+    first (SystemCounts): The counts of the first system; see `count_systems`.
     second (SystemCounts): The counts of the second system on the same corpus.
     RETURNS (dict[str, Comparison]): The difference in each measure.
     """

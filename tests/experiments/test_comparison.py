@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import spacy
 
-from experiments.comparison import compare, count_system, find_systems
+from experiments.comparison import System, compare, count_systems, find_systems
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.significance import micro_f1
 
@@ -48,7 +48,7 @@ def test_malformed_systems_are_refused(models, texts, message):
 
 def test_counts_are_those_of_the_evaluation(models, tiny_corpus):
     model = models / "seed-best"
-    counts = count_system([str(model)], tiny_corpus)
+    counts = count_systems([System("A", [str(model)])], tiny_corpus)["A"]
     nlp = spacy.load(model)
     scores = nlp.evaluate(list(RelationCorpus(tiny_corpus)(nlp)))
     for measure, key in (("NER", "ents_f"), ("RE+", "rels_strict_f")):
@@ -56,8 +56,8 @@ def test_counts_are_those_of_the_evaluation(models, tiny_corpus):
 
 
 def test_differences_are_those_of_the_means(models, tiny_corpus):
-    tuned = count_system([str(models / "seed-best"), str(models / "seed-last")], tiny_corpus)
-    blind = count_system([str(models / "blind-1")], tiny_corpus)
+    systems = find_systems([f"A={models}/seed-*", f"B={models}/blind-*"])
+    tuned, blind = count_systems(systems, tiny_corpus).values()
     found = compare(tuned, blind)
     expected = micro_f1(tuned["RE+"].sum(axis=1)).mean() - micro_f1(blind["RE+"].sum(axis=1)).mean()
     assert found["RE+"].difference == pytest.approx(expected) and expected > 0
@@ -86,7 +86,16 @@ def test_an_unknown_component_cannot_be_left_out(run_experiments, models, tiny_c
         "compare", tiny_corpus, f"A={models}/seed-*", f"B={models}/blind-*", "--without", "senter"
     )
     assert result.exit_code == 1
-    assert "has no component 'senter'" in " ".join(result.output.split())
+    assert "no model has the component 'senter'" in " ".join(result.output.split())
+
+
+def test_a_component_is_left_out_where_a_model_has_it(models, tiny_corpus, tmp_path):
+    nlp = spacy.load(models / "blind-1")
+    nlp.add_pipe("sentencizer")
+    nlp.to_disk(tmp_path / "split")
+    systems = [System("A", [str(tmp_path / "split")]), System("B", [str(models / "blind-1")])]
+    counts = count_systems(systems, tiny_corpus, without=["sentencizer"])
+    np.testing.assert_array_equal(counts["A"]["NER"], counts["B"]["NER"])
 
 
 def test_another_folder_is_refused(run_experiments, models, tiny_corpus, tmp_path):
