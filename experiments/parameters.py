@@ -105,16 +105,20 @@ def _find_head(config: Config) -> Settings:
     for component in config["components"].values():
         model = component.get("model", {})
         if "head" in model:
-            return model["head"]
+            head = model["head"]
+            return head.get("table", head)  # the table head that others are joined with
     return {}
 
 
 def _format_head(head: Settings) -> list[str]:
-    """Format the kernel size, the number of layers and the hidden channels of a CNN."""
+    """Format the kernel size, the number of layers and the hidden channels of a CNN.
+
+    Other heads have none of them, or another `hidden`, as Table-Sequence.
+    """
     kernel, hidden = NONE, [NONE, NONE]
     if head.get("kernel_size") is not None:
         kernel = f"{head['kernel_size']} × {head['kernel_size']}"
-    if head.get("hidden") is not None:
+    if isinstance(head.get("hidden"), list):
         hidden = [str(len(head["hidden"]) + 1), ", ".join(map(str, head["hidden"]))]
     return [kernel, *hidden]
 

@@ -317,6 +317,18 @@ def test_epochs_of_a_config_that_counts_its_steps(make_study):
 
 
 @pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda path: path.stem
+)
+def test_hyper_parameters_of_every_shipped_config(make_study, path):
+    study = make_study(systems=["TabERT-CNN"])
+    systems = {"TabERT-CNN": path.read_text(encoding="utf-8")}
+    table = make_parameter_table([study._replace(settings={**study.settings, "systems": systems})])
+    columns = {row[0]: row[-1] for row in table.rows}
+    is_cnn = "TableCNN" in systems["TabERT-CNN"]
+    assert (columns["Kernel"] != "–") == (columns["Hidden channels"] != "–") == is_cnn
+
+
+@pytest.mark.parametrize(
     "end, epochs", [("\n[vars]\nsteps = 348\n", "3"), ("", "–"), ("\n[paths]\nx = 1\n", "–")]
 )
 def test_hyper_parameters_that_are_variables(make_study, end, epochs):
