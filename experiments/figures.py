@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Style = tuple[str, str]
 _STYLES = {"TabERT-CNN": (BLUE, "o"), "TabERT": ("#D55E00", "s"), "SpERT": ("#009E73", "^")}
 _OTHER_STYLES = (("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"), ("#000000", "X"))
+# Three columns of longer labels are wider than the figure.
+_WIDE_LABEL = 22
 _PANELS = {"NER": "Entities (NER)", "RE": "Relations (RE)"}
 
 
@@ -148,7 +150,7 @@ def draw_panels(rows: Sequence[Sequence[Panel]], path: Path) -> None:
             handles.values(),
             handles,
             loc="outside lower center",
-            ncols=3,
+            ncols=2 if max(map(len, handles), default=0) > _WIDE_LABEL else 3,
             frameon=False,
             handlelength=3,
         )
