@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import srsly
 import typer
 from spacy.cli._util import setup_gpu
 from wasabi import msg
 
-from spacy_tabcnn.files import write_text
+from spacy_tabcnn.files import write_json
 
 from .comparison import (
     compare,
@@ -60,20 +59,26 @@ def compare_cli(
     try:
         parsed = find_systems(systems)
         counts = count_systems(parsed, data, without=without or ())
+        first, *others = parsed
+        differences = {}
+        for other in others:
+            differences[other.name] = compare(counts[first.name], counts[other.name])
+        if output is not None:
+            scores = {system.name: list_scores(system, counts[system.name]) for system in parsed}
+            saved = {}
+            for name, compared in differences.items():
+                saved[name] = {measure: found._asdict() for measure, found in compared.items()}
+            write_json(output, {"corpus": str(data), "systems": scores, "differences": saved})
     except (OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
-    first, *others = parsed
     msg.table(
         tabulate_scores(parsed, counts),
         header=("system", "models", *MEASURES),
         aligns=("l", "r", *"rrr"),
         divider=True,
     )
-    differences = {}
-    for other in others:
-        compared = compare(counts[first.name], counts[other.name])
-        differences[other.name] = {name: found._asdict() for name, found in compared.items()}
-        msg.divider(f"{first.name} against {other.name}")
+    for name, compared in differences.items():
+        msg.divider(f"{first.name} against {name}")
         msg.table(
             tabulate_differences(compared),
             header=("", "difference", "95 % interval", "p"),
@@ -81,7 +86,4 @@ def compare_cli(
             divider=True,
         )
     if output is not None:
-        scores = {system.name: list_scores(system, counts[system.name]) for system in parsed}
-        result = {"corpus": str(data), "systems": scores, "differences": differences}
-        write_text(output, srsly.json_dumps(result, indent=2) + "\n")
         msg.good(f"Saved to {output}")

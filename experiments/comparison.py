@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples
@@ -130,8 +131,13 @@ def list_scores(system: System, counts: SystemCounts) -> SystemScores:
     """
     scores = {}
     for measure in MEASURES:
-        scores[measure] = (100 * micro_f1(counts[measure].sum(axis=1))).tolist()
+        scores[measure] = (100 * _score_models(counts[measure])).tolist()
     return {"models": system.models, "scores": scores}
+
+
+def _score_models(counts: SentenceCounts) -> NDArray[np.float64]:
+    """Compute the F1 of each model on the whole corpus, (models,), as shares of 1."""
+    return micro_f1(counts.sum(axis=1))
 
 
 def tabulate_scores(
@@ -147,7 +153,7 @@ def tabulate_scores(
     for system in systems:
         row = [system.name, str(len(system.models))]
         for measure in MEASURES:
-            row.append(str(summarise(micro_f1(counts[system.name][measure].sum(axis=1)).tolist())))
+            row.append(str(summarise(_score_models(counts[system.name][measure]).tolist())))
         rows.append(row)
     return rows
 
