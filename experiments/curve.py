@@ -1,7 +1,7 @@
 """Learning curves: systems trained on shares of a corpus."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from spacy.util import load_config
@@ -31,8 +31,8 @@ class LearningCurve:
 
     systems: Mapping[str, Path]
     shares: list[float]
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    output: Path = Path("training/curve")
+    overrides: Mapping[str, object]
+    output: Path
     gpu_id: int = -1
 
     def __call__(self, run: Run, chosen: Overrides) -> RunScores:

@@ -67,7 +67,8 @@ def curve_cli(
     overrides: Overrides = parse_config_overrides(ctx.args)
     try:
         configs = parse_systems(systems)
-        train = curve.LearningCurve(configs, curve.parse_shares(shares), overrides, work, gpu_id)
+        parsed = curve.parse_shares(shares)
+        train = curve.LearningCurve(configs, parsed, overrides, work, gpu_id)
         training.check_gpu(gpu_id)
         storage.check_storage(url)
         results = loop.compute(
@@ -78,7 +79,7 @@ def curve_cli(
             seeds=seeds,
             overrides=overrides,
             corpus=corpus,
-            note=f"shares {shares}",
+            note=f"shares {parsed}",
         )
         titles = ("System", "Training sentences")
         loop.save_curves(results, output, "curve", titles=titles)

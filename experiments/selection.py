@@ -6,7 +6,7 @@ import json
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypedDict
@@ -64,9 +64,9 @@ class SimulatedAnnotation:
     """
 
     config: Path
-    overrides: Mapping[str, object] = field(default_factory=dict)
-    output: Path = Path("training/loop")
-    numbers: Sequence[int] = (50, 100)
+    overrides: Mapping[str, object]
+    output: Path
+    numbers: Sequence[int]
     gpu_id: int = -1
 
     def __call__(self, run: Run, chosen: Overrides) -> RunScores:
