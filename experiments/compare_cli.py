@@ -9,6 +9,7 @@ from wasabi import msg
 
 from spacy_tabcnn.files import write_json
 
+from .arguments import GpuOption
 from .comparison import (
     compare,
     count_systems,
@@ -41,7 +42,7 @@ def compare_cli(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="JSON file for scores and differences")
     ] = None,
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID or -1 for CPU")] = -1,
+    gpu_id: GpuOption = -1,
 ) -> None:
     """
     Compare trained models of several systems over their seeds.

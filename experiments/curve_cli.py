@@ -7,17 +7,13 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
+from .arguments import CorpusOption, GpuOption, SeedsOption, StorageArgument
 from .grid import Overrides, parse_systems
 
 
 def curve_cli(
     ctx: typer.Context,  # only to read the overrides of the configs
-    url: Annotated[
-        str,
-        typer.Argument(
-            metavar="STORAGE", help="SQLite file, or the URL of a database that machines share"
-        ),
-    ],
+    url: StorageArgument,
     output: Annotated[
         Path, typer.Argument(metavar="OUT_DIR", help="Folder for figure and JSON; made if needed")
     ],
@@ -31,17 +27,13 @@ def curve_cli(
     shares: Annotated[
         str, typer.Option("--shares", help="Shares of the training corpus")
     ] = "0.1,0.25,0.5,1",
-    seeds: Annotated[
-        int, typer.Option("--seeds", help="Number of random seeds, from 1 on", min=1)
-    ] = 3,
+    seeds: SeedsOption = 3,
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the study")] = "curve",
     work: Annotated[Path, typer.Option("--work", "-w", help="Folder for pipelines")] = Path(
         "training/curve"
     ),
-    corpus: Annotated[
-        str, typer.Option("--corpus", help="Name of the corpus, for the results")
-    ] = "CoNLL04",
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID, or -1 for the CPU")] = -1,
+    corpus: CorpusOption = "CoNLL04",
+    gpu_id: GpuOption = -1,
 ) -> None:
     """
     Train systems on shares of a corpus: learning curves.

@@ -8,6 +8,7 @@ import typer
 from spacy.cli._util import parse_config_overrides
 from wasabi import msg
 
+from .arguments import CorpusOption, GpuOption, SeedsOption, StorageArgument
 from .grid import Overrides
 
 _PARTS = ("both", "selection", "suspects")
@@ -15,20 +16,13 @@ _PARTS = ("both", "selection", "suspects")
 
 def loop_cli(
     ctx: typer.Context,  # only to read the overrides of the config
-    url: Annotated[
-        str,
-        typer.Argument(
-            metavar="STORAGE", help="SQLite file, or the URL of a database that machines share"
-        ),
-    ],
+    url: StorageArgument,
     output: Annotated[
         Path, typer.Argument(metavar="OUT_DIR", help="Folder for figures and JSON; made if needed")
     ],
     *,
     config: Annotated[Path, typer.Option("--config", "-c", help="Config of all trainings")],
-    seeds: Annotated[
-        int, typer.Option("--seeds", help="Number of random seeds, from 1 on", min=1)
-    ] = 3,
+    seeds: SeedsOption = 3,
     start: Annotated[int, typer.Option("--start", help="Sentences at first", min=1)] = 50,
     step: Annotated[int, typer.Option("--step", help="Sentences to add at a step", min=1)] = 50,
     end: Annotated[int, typer.Option("--end", help="Sentences at the end", min=1)] = 500,
@@ -42,10 +36,8 @@ def loop_cli(
     work: Annotated[
         Path, typer.Option("--work", "-w", help="Folder for pipelines and folds")
     ] = Path("training/loop"),
-    corpus: Annotated[
-        str, typer.Option("--corpus", help="Name of the corpus, for the results")
-    ] = "CoNLL04",
-    gpu_id: Annotated[int, typer.Option("--gpu-id", "-g", help="GPU ID, or -1 for the CPU")] = -1,
+    corpus: CorpusOption = "CoNLL04",
+    gpu_id: GpuOption = -1,
 ) -> None:
     """
     Simulate annotation, and search for corrupted labels.
