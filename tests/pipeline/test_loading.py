@@ -16,8 +16,9 @@ def model_without(tmp_path_factory):
     """A pipeline with entities and without relations."""
     nlp = spacy.blank("en")
     nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ada"}])
-    nlp.to_disk(tmp_path_factory.mktemp("models") / "ruler")
-    return tmp_path_factory.getbasetemp() / "models0" / "ruler"
+    folder = tmp_path_factory.mktemp("models") / "ruler"
+    nlp.to_disk(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
