@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event, Thread
@@ -25,6 +25,8 @@ import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage, fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
+
+from spacy_tabcnn.runtime.parent import follow_parent
 
 from .grid import Overrides, Run, SearchSpace, suggest
 from .progress import StudyProgress, get_state, measure_progress
@@ -222,23 +224,22 @@ def work(
     heartbeat: int,
     number: int = 0,
 ) -> None:
-    """Compute the waiting ones of some runs, until there are none or the parent process has ended.
+    """Compute the waiting ones of some runs, until there are none or the parent process ends.
+
+    A run that the end of the parent process cuts off counts as one whose worker died.
 
     Waiting runs of other commands stay in the queue: only their command has their configs.
 
     The arguments are the arguments of `run_study`, and the number of this worker on its machine.
     """
+    follow_parent()
     if isinstance(train, DeviceTrain):
         train = train.for_worker(number)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = open_storage(url, heartbeat=heartbeat)
     study = optuna.load_study(study_name=name, storage=storage, sampler=SAMPLERS[sampler]())
     own = set(runs)
-    parent = parent_process()
-    while parent is None or parent.is_alive():
-        trial = _claim(storage, study, own)
-        if trial is None:
-            return
+    while trial := _claim(storage, study, own):
         with _signs_of_life(storage, trial, heartbeat):
             _compute(trial, study=study, train=train, space=space)
         gc.collect()

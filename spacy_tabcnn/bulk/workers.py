@@ -1,14 +1,12 @@
 """Batches of rows through a pipeline, in this process or in several others."""
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import TypeVar
 
 from spacy.language import Language
@@ -16,6 +14,7 @@ from thinc.api import require_gpu
 
 from ..pipeline.loading import load_pipeline
 from ..runtime.heap import freeze_heap, frozen_heap
+from ..runtime.parent import follow_parent
 from .rows import Row, RowResult
 from .texts import annotate_texts
 
@@ -62,7 +61,7 @@ def _annotate_in_processes(
 ) -> Iterator[tuple[list[Row], list[RowResult]]]:
     # nlp.pipe(n_process=...) hangs if a process dies, and sends whole documents back.
     with ProcessPoolExecutor(
-        n_process, mp_context=get_context("spawn"), initializer=_follow_parent
+        n_process, mp_context=get_context("spawn"), initializer=follow_parent
     ) as pool:
 
         def submit(rows: list[Row]) -> tuple[list[Row], Future[list[RowResult]]]:
@@ -122,15 +121,3 @@ def _load_once(model: str | Path, gpu_id: int) -> Language:
 
 def _annotate_in_worker(model: str | Path, gpu_id: int, texts: list[str]) -> list[RowResult]:
     return annotate_texts(_load_once(model, gpu_id), texts)
-
-
-def _follow_parent() -> None:
-    """End this worker process when its parent is killed, which it would not notice by itself."""
-    Thread(target=_exit_after_parent, daemon=True).start()
-
-
-def _exit_after_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -276,35 +277,59 @@ from tests.experiments.fakes import FakeTrain
 
 if __name__ == "__main__":
     runs = make_grid(["A", "B"], layers=[0, 1, 2], states=[True], seeds=[1])
-    train = FakeTrain(Path(sys.argv[2]), seconds=1)
+    train = FakeTrain(Path(sys.argv[2]), seconds=float(sys.argv[3]))
     run_study(sys.argv[1], "layers", runs, train, n_workers=2, heartbeat=3)
 """
 
 
-def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running(
-    url, train, tmp_path
-):
+@pytest.fixture
+def start(url, train, tmp_path):
+    """Start a study of runs that take some seconds each, in a process group of its own."""
     (tmp_path / "script.py").write_text(textwrap.dedent(SCRIPT), encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    processes = []
 
-    def start():
-        command = [sys.executable, tmp_path / "script.py", url, train.journal]
-        return subprocess.Popen(
-            command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, process_group=0
+    def run(seconds):
+        command = [sys.executable, tmp_path / "script.py", url, train.journal, str(seconds)]
+        process = subprocess.Popen(
+            command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, process_group=0
         )
+        processes.append(process)
+        return process
 
-    def wait_for(n_ends):
-        limit = time.monotonic() + 300
-        while len(train.read("end")) < n_ends:
-            assert time.monotonic() < limit
-            time.sleep(0.05)
+    yield run
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.stdout.close()
+        process.wait()
 
+
+def wait_for(train, event, number):
+    limit = time.monotonic() + 300
+    while len(train.read(event)) < number:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_the_workers_of_a_command_that_is_ended_end_in_the_midst_of_their_runs(
+    start, train, number
+):
+    process = start(seconds=3600)
+    wait_for(train, "begin", 2)
+    process.send_signal(number)
+    # The output of the command ends with the last process that could write to it.
+    process.communicate(timeout=60)
+
+
+def test_killing_everything_or_a_worker_at_any_moment_loses_only_what_is_running(url, start, train):
     finished = set()
     # The whole command right after a run has ended, about when it is saved; then a worker in the
     # midst of another.
     for delay, n_ends in ((0.0, 1), (0.5, 2)):
-        process = start()
-        wait_for(n_ends)
+        process = start(seconds=1)
+        wait_for(train, "end", n_ends)
         time.sleep(delay)
         if delay:
             os.kill(train.read("begin")[-1][1], signal.SIGKILL)
