@@ -24,6 +24,7 @@ from thinc.api import Model, NumpyOps, Optimizer, set_dropout_rate
 from ..alignment import UNKNOWN_TYPE
 from ..arrays import Scalar
 from ..extensions import require_extensions
+from ..heads.checks import check_dropout
 from ..labels import LabelData, LabelScheme
 from ..models.pooling import count_mixed_layers
 from ..models.table_model import find_heads
@@ -304,12 +305,14 @@ class RelationPipe(Generic[InputT, LogitsT, GoldT], TrainablePipe, ABC):
         """Learn from a batch of examples.
 
         examples (Iterable[Example]): The examples.
-        drop (float): The dropout rate.
+        drop (float): The dropout rate, from 0 up to, but not including, 1.
         sgd (Optimizer | None): The optimiser, if the model is to be updated at once.
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
+        RAISES (ValueError): If the dropout rate is another number.
         RAISES (DivergenceError): If the loss is not finite, or out of all proportion.
         """
+        check_dropout(f"Component '{self.name}'", drop)
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         batch = list(examples)

@@ -17,6 +17,7 @@ from thinc.types import Floats2d
 
 from ..arrays import Ints1d, Scalar
 from ..groups import group_items
+from ..heads.checks import check_dropout
 from ..labels import MISSING
 from ..models.features import work_at_once
 from ..models.table_model import split_rows
@@ -151,12 +152,14 @@ class SentenceStarts(SentenceRecognizer):
 
         examples (Iterable[Example]): The examples. A reference without sentence boundaries is one
             sentence.
-        drop (float): The dropout rate.
+        drop (float): The dropout rate, from 0 up to, but not including, 1.
         sgd (Optimizer | None): The optimiser, if the model is to be updated at once.
         losses (dict[str, float] | None): Losses by component name, to add to.
         RETURNS (dict[str, float]): The losses.
+        RAISES (ValueError): If the dropout rate is another number.
         RAISES (DivergenceError): If the loss is not finite.
         """
+        check_dropout(f"Component '{self.name}'", drop)
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         batch = list(examples)
