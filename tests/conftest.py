@@ -37,6 +37,10 @@ HEADS: dict[str, tuple[str, dict[str, Any]]] = {
         "spacy-tabcnn.TablePairs.v1",
         {"table": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [16]}, "units": 16},
     ),
+    "lstm": (
+        "spacy-tabcnn.TableLSTM.v1",
+        {"table": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [16]}, "units": 16},
+    ),
 }
 
 

@@ -75,10 +75,11 @@ def join_layers(
 
 
 def find_heads(model: Model) -> list[Model]:
-    """Return the layers of a model whose size the labels decide.
+    """Return the layers of a model that have a torch module of this library.
 
     model (Model): The model of a component.
-    RETURNS (list[Model]): The heads: one, or several in an ensemble or where heads are joined.
+    RETURNS (list[Model]): The heads: one, or several in an ensemble or where heads are joined. The
+        labels decide on the size of all but an LSTM.
         Their dimensions are known once they are initialised.
     """
     return [node for node in model.walk() if any(isinstance(it, HeadShim) for it in node.shims)]

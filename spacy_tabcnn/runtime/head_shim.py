@@ -72,9 +72,12 @@ def grow_module(model: Model, sizes: dict[str, int]) -> None:
     """Enlarge the module of a head for more labels. Its weights for the labels that it has stay.
 
     model (Model): The head; it has all its dimensions.
-    sizes (dict[str, int]): New values of the dimensions that the labels decide.
+    sizes (dict[str, int]): New values of the dimensions that the labels decide. A head that has
+        none of them stays as it is.
     RAISES (ValueError): If a head of this kind cannot grow.
     """
+    if not set(sizes) & set(model.dim_names):
+        return
     dims = dict(zip(model.dim_names, map(model.get_dim, model.dim_names), strict=True))
     dims |= sizes
     dims["width"] = dims.pop("nI")

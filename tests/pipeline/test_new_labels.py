@@ -61,6 +61,16 @@ COMPONENTS = {
             }
         },
     ),
+    "lstm": (
+        "tabcnn",
+        {
+            "head": {
+                "@architectures": "spacy-tabcnn.TableLSTM.v1",
+                "table": {"@architectures": "spacy-tabcnn.TableCNN.v1", "hidden": [32]},
+                "units": 16,
+            }
+        },
+    ),
     "spert": ("spert", {"@architectures": "spacy-tabcnn.SpERT.v1", "sentence_embedding": "max"}),
     "pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32}),
     "nested pfn": ("pfn", {"@architectures": "spacy-tabcnn.PFN.v1", "hidden": 32, "nested": True}),
