@@ -107,6 +107,15 @@ units = 16
 @architectures = "spacy-tabcnn.TableCNN.v1"
 hidden = [16]
 """
+LSTM = """
+[components.tabcnn.model.head]
+@architectures = "spacy-tabcnn.TableLSTM.v1"
+units = 16
+
+[components.tabcnn.model.head.table]
+@architectures = "spacy-tabcnn.TableCNN.v1"
+hidden = [16]
+"""
 SPERT = """
 [components.spert]
 factory = "spert"
@@ -156,6 +165,7 @@ PIPELINES = {
     "biaffine": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + BIAFFINE),
     "sequence": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + SEQUENCE),
     "pairs": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + PAIRS),
+    "lstm": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + LISTENER + LSTM),
     "frozen": ('["transformer", "tabcnn"]', TABLE + TABLE_ENCODER + MIX + CNN),
     "spert": ('["transformer", "spert"]', SPERT + LISTENER),
     "pfn": ('["transformer", "pfn"]', PFN + LISTENER),

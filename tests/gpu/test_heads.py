@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_tabcnn.heads import PFN, PairClassifier, SpERT, TableBiaffine, TableCNN, TableSequence
+from spacy_tabcnn.heads import (
+    PFN,
+    BiLSTM,
+    PairClassifier,
+    SpERT,
+    TableBiaffine,
+    TableCNN,
+    TableSequence,
+)
 from spacy_tabcnn.labels import tag_rules
 from spacy_tabcnn.runtime.precision import autocast
 
@@ -90,6 +98,22 @@ def test_pairs_as_on_the_cpu(dtype, device):
         logits = module(words.to(place), entities, pairs)
         logits.sin().sum().backward()
         arrays.append([logits, *(parameter.grad for parameter in module.parameters())])
+    for expected, found in zip(*arrays, strict=True):
+        assert_near(found, expected, tolerance=TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=["float64", "float32"])
+def test_an_lstm_as_on_the_cpu(dtype, device):
+    """In training: cuDNN computes no gradient of an LSTM in prediction."""
+    torch.manual_seed(0)
+    lstm = BiLSTM(WIDTH, units=8, dropout=0.0)
+    arrays = []
+    for place in (torch.device("cpu"), device.torch):
+        module = copy.deepcopy(lstm).to(place, dtype)
+        words, (lengths, _) = make_arguments("lstm", dtype, place)
+        states = module(words, lengths)
+        states.sin().sum().backward()
+        arrays.append([states, words.grad, *(weight.grad for weight in module.parameters())])
     for expected, found in zip(*arrays, strict=True):
         assert_near(found, expected, tolerance=TOLERANCES[dtype])
 
