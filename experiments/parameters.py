@@ -106,7 +106,9 @@ def _find_head(config: Config) -> Settings:
         model = component.get("model", {})
         if "head" in model:
             head = model["head"]
-            return head.get("table", head)  # the table head that others are joined with
+            while "table" in head:  # the table head within heads that others are joined with
+                head = head["table"]
+            return head
     return {}
 
 

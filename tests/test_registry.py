@@ -60,7 +60,7 @@ def paths(config, tiny_corpus, tiny_encoder):
         tiny_encoder,
     )
     # The embeddings and the only layer of the tiny encoder.
-    if config.stem in ("conll04_frozen", "conll04_pairs_frozen"):
+    if config.stem in ("conll04_frozen", "conll04_pairs", "conll04_pairs_frozen"):
         options += ("--components.relation_table.model.tok2vec.*.encoder.pooling.n_layers", 2)
     if config.stem == "conll04_table_sequence":
         options += ("--components.relation_table.model.tok2vec.pooling.n_layers", 2)

@@ -35,7 +35,7 @@ def make_config(tiny_corpus, tiny_encoder):
         config = load_config(CONFIGS / f"{name}.cfg", interpolate=False)
         if "encoder" in config["paths"]:
             paths["paths.encoder"] = str(tiny_encoder)
-        if name == "conll04_frozen":
+        if name in ("conll04_frozen", "conll04_pairs"):
             layers = "components.relation_table.model.tok2vec.*.encoder.pooling.n_layers"
             paths[layers] = 2
         if name == "conll04_table_sequence":
