@@ -10,6 +10,7 @@ from spacy.cli._util import parse_config_overrides
 from spacy.util import load_config
 from wasabi import msg
 
+from .arguments import CorpusOption, SeedsOption, StorageArgument
 from .grid import (
     Overrides,
     Run,
@@ -30,9 +31,7 @@ _N_BEST = 5
 
 def study_cli(
     ctx: typer.Context,  # only to read the overrides of the configs
-    storage: Annotated[
-        str, typer.Argument(help="SQLite file, or the URL of a database that machines share")
-    ],
+    storage: StorageArgument,
     *,
     systems: Annotated[
         list[str],
@@ -47,9 +46,7 @@ def study_cli(
     encoder: Annotated[
         str, typer.Option("--encoder", help="The encoder is frozen, updated, or both")
     ] = "both",
-    seeds: Annotated[
-        int, typer.Option("--seeds", help="Number of random seeds, from 1 on", min=1)
-    ] = 5,
+    seeds: SeedsOption = 5,
     space: Annotated[
         Path | None,
         typer.Option("--space", help="JSON file with a search space: search instead of the grid"),
@@ -67,9 +64,7 @@ def study_cli(
     workers: Annotated[
         int, typer.Option("--workers", "-w", help="Number of processes on this machine", min=1)
     ] = 1,
-    corpus: Annotated[
-        str, typer.Option("--corpus", help="Name of the corpus, for the report")
-    ] = "CoNLL04",
+    corpus: CorpusOption = "CoNLL04",
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for logs and models")
     ] = Path("training/study"),
