@@ -78,9 +78,9 @@ def find_heads(model: Model) -> list[Model]:
     """Return the layers of a model that have a torch module of this library.
 
     model (Model): The model of a component.
-    RETURNS (list[Model]): The heads: one, or several in an ensemble or where heads are joined. Their
-        dimensions are known once they are initialised. The labels decide on the size of each, but
-        not of an LSTM.
+    RETURNS (list[Model]): The heads: one, or several in an ensemble or where heads are joined.
+        Their dimensions are known once they are initialised. The labels decide on the size of each,
+        but not of an LSTM.
     """
     return [node for node in model.walk() if any(isinstance(it, HeadShim) for it in node.shims)]
 
