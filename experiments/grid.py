@@ -245,13 +245,38 @@ def suggest(trial: "Trial", space: SearchSpace) -> Overrides:
     overrides: Overrides = {}
     for name, values in space.items():
         if "choices" in values:
-            choice = _suggest_choice(trial, name, values)
-            if isinstance(choice, dict):
-                overrides.update(choice)
-            else:
-                overrides[name] = choice
+            overrides.update(_name_choice(name, _suggest_choice(trial, name, values)))
         else:
             overrides[name] = _suggest_number(trial, name, values)
+    return overrides
+
+
+def _name_choice(name: str, choice: object) -> Overrides:
+    """Return the settings of a choice: its group of settings, or the one setting of this name."""
+    if isinstance(choice, dict):
+        return choice
+    return {name: choice}
+
+
+def list_examples(space: SearchSpace) -> list[Overrides]:
+    """List examples of the settings that a search may try. Each choice is in one of them.
+
+    space (SearchSpace): The search space, see `check_space`.
+    RETURNS (list[Overrides]): The settings of each example, by dotted name.
+    """
+    n_choices = [len(values["choices"]) for values in space.values() if "choices" in values]
+    return [_make_example(space, number) for number in range(max(n_choices, default=1))]
+
+
+def _make_example(space: SearchSpace, number: int) -> Overrides:
+    """Take this choice of each setting, or its last one, and the low end of each range."""
+    overrides: Overrides = {}
+    for name, values in space.items():
+        if "choices" in values:
+            choices = values["choices"]
+            overrides.update(_name_choice(name, choices[min(number, len(choices) - 1)]))
+        else:
+            overrides[name] = values["low"]
     return overrides
 
 

@@ -72,11 +72,13 @@ class StudiedCorpus(TypedDict, total=False):
 
 
 class StudySettings(TypedDict, total=False):
-    """The origin of a study's scores: the text of each system's config, the encoder, the corpus."""
+    """The origin of a study's scores: the text of each system's config, the encoder, the corpus,
+    and the search space if the study is a search."""
 
     systems: dict[str, str]
     encoder: str | None
     corpus: StudiedCorpus
+    space: dict[str, object]
 
 
 class RunRecord(TypedDict):

@@ -212,7 +212,8 @@ def _get_settings(study: optuna.Study) -> StudySettings:
 
 def _list_changes(old: StudySettings, new: StudySettings) -> list[str]:
     """Name the settings that differ. A setting that only one of the two has is no difference."""
-    changed = [key for key in ("corpus", "encoder") if _differ(old, new, key)]
+    names = {"corpus": "corpus", "encoder": "encoder", "space": "search space"}
+    changed = [name for key, name in names.items() if _differ(old, new, key)]
     old_texts, new_texts = old.get("systems", {}), new.get("systems", {})
     for system in sorted(old_texts):
         if _differ(old_texts, new_texts, system):

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import srsly
 import typer
@@ -17,12 +17,16 @@ from .grid import (
     SearchSpace,
     check_name,
     check_space,
+    list_examples,
     make_grid,
     make_search,
     parse_layers,
     parse_systems,
 )
 from .results import RunResult
+
+if TYPE_CHECKING:
+    from .training import SpacyTrain
 
 _STATES = {"both": (True, False), "frozen": (True,), "updated": (False,)}
 # How many of its best trials a search prints.
@@ -124,6 +128,18 @@ def study_cli(
             runs = make_search(next(iter(configs)), n_trials=trials)
         chosen_sampler = _check(sampler, "--sampler", storages.SAMPLERS)
         settings = training.describe(configs, overrides, corpus=corpus)
+        if choices is not None:
+            settings["space"] = dict(choices)
+        train = training.SpacyTrain(
+            configs,
+            overrides,
+            output=output / name,
+            cache_mb=cache_mb,
+            keep=keep,
+            gpu_id=gpu_id,
+            n_workers=workers,
+        )
+        _check_settings(train, runs, choices)
         if results is not None:
             n_added = storages.add_results(storage, name, results, settings=settings)
             msg.info(f"{n_added} runs from {results}")
@@ -131,15 +147,7 @@ def study_cli(
             storage,
             name,
             runs,
-            training.SpacyTrain(
-                configs,
-                overrides,
-                output=output / name,
-                cache_mb=cache_mb,
-                keep=keep,
-                gpu_id=gpu_id,
-                n_workers=workers,
-            ),
+            train,
             settings=settings,
             space=choices,
             sampler=chosen_sampler,
@@ -176,6 +184,20 @@ def _read_space(path: Path | None, configs: Mapping[str, Path]) -> SearchSpace |
     except ValueError as err:
         raise ValueError(f"{path}: {err}") from err
     return space
+
+
+def _check_settings(train: "SpacyTrain", runs: Iterable[Run], space: SearchSpace | None) -> None:
+    """Check the settings of the first run of each system, with each choice of a search space."""
+    first = {run.system: run for run in reversed(list(runs))}
+    examples: list[Overrides] = [{}]
+    if space is not None:
+        examples = list_examples(space)
+    for run in first.values():
+        for chosen in examples:
+            try:
+                train.check(run, chosen)
+            except ValueError as err:
+                raise ValueError(f"{run.system} cannot be trained with {chosen}: {err}") from err
 
 
 def _parse_layers(text: str, configs: Mapping[str, Path], overrides: Overrides) -> list[int]:

@@ -14,9 +14,10 @@ import spacy
 import torch
 from spacy.cli._util import setup_gpu
 from spacy.language import Language
+from spacy.schemas import ConfigSchemaInit, ConfigSchemaTraining
 from spacy.training import Example
 from spacy.training.loop import DIR_MODEL_BEST, DIR_MODEL_LAST
-from spacy.util import load_config, resolve_dot_names
+from spacy.util import load_config, load_model_from_config, registry, resolve_dot_names
 from thinc.api import Config
 from transformers.utils.logging import get_logger
 
@@ -25,6 +26,7 @@ from spacy_tabcnn.files import replace_folder
 from spacy_tabcnn.relations import get_relations
 from spacy_tabcnn.sentences import sentence_bounds
 from spacy_tabcnn.training.loop import train_or_go_on
+from spacy_tabcnn.training.settings import check_names
 
 from .grid import ENCODER, Overrides, Run, find_encoder, make_overrides
 from .results import MEASURES, CorpusCounts, CountsByPrefix, RunScores, StudySettings
@@ -122,6 +124,19 @@ class SpacyTrain:
         config = load_config(path, overrides=dict(self.overrides))
         own = make_overrides(config, run, cache_mb=self.cache_mb)
         return load_config(path, overrides={**self.overrides, **own, **chosen}, interpolate=False)
+
+    def check(self, run: Run, chosen: Overrides) -> None:
+        """Check that a run has a config that can be trained, before hours of others.
+
+        run (Run): The run.
+        chosen (Overrides): Further settings, which a sampler may choose.
+        RAISES (ValueError): If a setting does not exist or has a value that cannot be used.
+        """
+        config = self.make_config(run, chosen).interpolate()
+        check_names(config)
+        load_model_from_config(config, auto_fill=True)
+        registry.resolve(config["initialize"], schema=ConfigSchemaInit)
+        registry.resolve(config["training"], schema=ConfigSchemaTraining)
 
 
 def check_gpu(gpu_id: int) -> None:

@@ -43,6 +43,7 @@ from .parameters import CannotResumeError
 from .random_states import HostStates, StateData
 from .settings import (
     TrainingSettings,
+    check_names,
     compare,
     describe_environment,
     describe_training,
@@ -97,10 +98,12 @@ def train(
     RAISES (DivergenceError): If a loss, a gradient or a weight is not finite any more, or the loss
         is out of all proportion. The pipelines of the last evaluation are kept.
     RAISES (OSError): If a file cannot be written, or another training writes to the folder.
-    RAISES (ValueError): If the training would replace a file or folder that it reads.
+    RAISES (ValueError): If the training would replace a file or folder that it reads, or the config
+        has a setting that does not exist.
     """
     stdout, stderr = stdout or sys.stdout, stderr or sys.stderr
     messages = _Messages(stdout)
+    check_names(config)
     settings = describe_training(config, code)
     _check_paths(config, output, settings, code)
     with _lock(output):

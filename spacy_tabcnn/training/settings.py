@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import torch
+from spacy.language import Language
 from thinc.api import Config, get_current_ops
 
 # Settings of a config that may name files or folders, besides the section [paths].
@@ -60,6 +61,23 @@ def describe_training(config: Config, code: Path | None = None) -> TrainingSetti
     if code is not None:
         checksum = _hash_path(code)
     return TrainingSettings(config=values, files=files, code=checksum)
+
+
+def check_names(config: Config) -> None:
+    """Check that spaCy has the settings of the sections that it does not check itself.
+
+    Without this check, a training with `training.droput = 0.5` has the default dropout.
+
+    config (Config): The config, with overrides.
+    RAISES (ValueError): If [nlp], [training] or [initialize] has a setting that does not exist.
+    """
+    for section in ("nlp", "training", "initialize"):
+        expected = Language.default_config[section]
+        if unknown := sorted(set(config.get(section, {})) - set(expected)):
+            raise ValueError(
+                f"[{section}] has no setting {' or '.join(map(repr, unknown))}; expected "
+                f"{', '.join(sorted(expected))}"
+            )
 
 
 def describe_environment() -> dict[str, str]:

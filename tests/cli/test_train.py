@@ -53,6 +53,16 @@ def test_a_missing_corpus_is_an_error_of_one_message(run_spacy, tiny_config, opt
     assert "none.spacy: no such file or folder" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("name", ["nlp.batchsize", "training.droput", "initialize.vector"])
+def test_a_setting_that_does_not_exist_is_an_error_of_one_message(
+    run_spacy, tiny_config, options, name
+):
+    result = run_spacy("tabcnn", "train", tiny_config, *options, f"--{name}", 1)
+    section, _, setting = name.partition(".")
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert f"[{section}] has no setting {setting!r}" in " ".join(result.output.split())
+
+
 def test_the_function_returns_the_last_pipeline(tiny_config, tiny_corpus, tmp_path):
     overrides = {"paths.train": str(tiny_corpus), "paths.dev": str(tiny_corpus)}
     last = train(tiny_config, tmp_path, overrides={**overrides, "training.max_steps": 1})

@@ -11,6 +11,7 @@ from experiments.grid import (
     Run,
     check_name,
     check_space,
+    list_examples,
     make_grid,
     make_overrides,
     make_search,
@@ -116,6 +117,20 @@ def test_a_search_space_gives_overrides_of_all_kinds():
         "training.max_steps": 100,
         "training.eval_frequency": 10,
     }
+
+
+def test_each_choice_of_a_search_space_is_in_an_example():
+    space = {
+        "rate": {"low": 1e-5, "high": 1e-4},
+        "hidden": {"choices": [[256], [512, 256]]},
+        "length": {"choices": [{"steps": 1}, {"steps": 2, "size": 8}, {"epochs": 3}]},
+    }
+    assert list_examples(space) == [
+        {"rate": 1e-5, "hidden": [256], "steps": 1},
+        {"rate": 1e-5, "hidden": [512, 256], "steps": 2, "size": 8},
+        {"rate": 1e-5, "hidden": [512, 256], "epochs": 3},
+    ]
+    assert list_examples({"rate": {"low": 1, "high": 2}}) == [{"rate": 1}]
 
 
 def test_the_shipped_search_space_names_settings_of_the_shipped_config():

@@ -42,6 +42,15 @@ def test_a_study_refuses_other_settings_but_takes_another_system(url):
         open_study(storage, "layers", settings={"encoder": "bert", "systems": {"A": "three"}})
 
 
+def test_a_search_refuses_another_space(url):
+    storage = open_storage(url)
+    space = {"training.dropout": {"choices": [0.1]}}
+    open_study(storage, "tune", settings={"space": space})
+    open_study(storage, "tune", settings={"space": {**space}})
+    with pytest.raises(ValueError, match="another search space"):
+        open_study(storage, "tune", settings={"space": {"training.dropout": {"choices": [0.2]}}})
+
+
 def test_one_trial_is_not_handed_out_twice(url, queue):
     queue(make_grid(["A"], layers=range(30), states=[True], seeds=[1]))
     code = (

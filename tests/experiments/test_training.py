@@ -157,6 +157,35 @@ def test_options_that_cannot_be_used(
     assert message in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({"training.droput": {"choices": [0.2]}}, "[training] has no setting 'droput'"),
+        ({"trainin.dropout": {"choices": [0.2]}}, "trainin -> dropout"),
+        ({"training.optimizer.learn_rate.rat": {"low": 0.1, "high": 0.2}}, "rat"),
+        ({"size": {"choices": [{"training.dropout": 0.2}, {"training.batcher.siz": 8}]}}, "siz"),
+        ({"components.relation_table.model.head.units": {"choices": [8]}}, "units"),
+        ({"initialize.before_init.n_epoch": {"choices": [8]}}, "initialize"),
+    ],
+)
+def test_a_search_begins_with_settings_that_exist_only(
+    run_experiments, config, tmp_path, space, message
+):
+    (tmp_path / "space.json").write_text(json.dumps(space))
+    options = ("--system", f"A={config}", "--space", tmp_path / "space.json", "--trials", 1)
+    result = run_experiments("study", tmp_path / "study.db", *options)
+    output = " ".join(result.output.split())
+    assert result.exit_code == 1
+    assert "A cannot be trained with" in output and message in output
+
+
+def test_a_study_begins_with_settings_that_exist_only(run_experiments, config, tmp_path):
+    options = ("--system", f"A={config}", "--layers", "0", "--seeds", 1, "--training.droput", 0.2)
+    result = run_experiments("study", tmp_path / "study.db", *options)
+    assert result.exit_code == 1
+    assert "droput" in result.output
+
+
 def test_a_report_needs_a_storage(run_experiments, tmp_path):
     result = run_experiments("report", tmp_path / "none.db", tmp_path / "out")
     assert result.exit_code == 1 and "no such file" in " ".join(result.output.split())
