@@ -1,16 +1,20 @@
 """`python -m experiments compare`: trained models of several systems on a corpus."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from wasabi import msg
 
+from spacy_tabcnn.cli._arguments import check_written, use_gpu
+from spacy_tabcnn.evaluation.significance import Comparison
 from spacy_tabcnn.files import write_json
 
 from .arguments import GpuOption
 from .comparison import (
+    System,
+    SystemCounts,
     compare,
     count_systems,
     find_systems,
@@ -56,20 +60,16 @@ def compare_cli(
     python -m experiments compare corpus/conll04/dev.spacy
     "pairs=training/pairs*/model-last" "CNN=training/cnn*/model-last"
     """
-    setup_gpu(gpu_id, silent=True)
+    use_gpu(gpu_id)
     try:
         parsed = find_systems(systems)
+        models = [model for system in parsed for model in system.models]
+        check_written(filter(None, [output]), [data, *models])
         counts = count_systems(parsed, data, without=without or ())
         first, *others = parsed
         differences = {}
         for other in others:
             differences[other.name] = compare(counts[first.name], counts[other.name])
-        if output is not None:
-            scores = {system.name: list_scores(system, counts[system.name]) for system in parsed}
-            saved = {}
-            for name, compared in differences.items():
-                saved[name] = {measure: found._asdict() for measure, found in compared.items()}
-            write_json(output, {"corpus": str(data), "systems": scores, "differences": saved})
     except (OSError, ValueError) as err:
         msg.fail("Could not compare", str(err), exits=1)
     msg.table(
@@ -87,4 +87,23 @@ def compare_cli(
             divider=True,
         )
     if output is not None:
-        msg.good(f"Saved to {output}")
+        _save(output, data, parsed, counts, differences)
+
+
+def _save(
+    output: Path,
+    data: Path,
+    systems: Sequence[System],
+    counts: Mapping[str, SystemCounts],
+    differences: Mapping[str, Mapping[str, Comparison]],
+) -> None:
+    """Write scores and differences to a file, and print a message; exit if that fails."""
+    scores = {system.name: list_scores(system, counts[system.name]) for system in systems}
+    saved = {}
+    for name, compared in differences.items():
+        saved[name] = {measure: found._asdict() for measure, found in compared.items()}
+    try:
+        write_json(output, {"corpus": str(data), "systems": scores, "differences": saved})
+    except OSError as err:
+        msg.fail("Could not save the comparison", str(err), exits=1)
+    msg.good(f"Saved to {output}")

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import NamedTuple, TypedDict
 
 import numpy as np
+import spacy
 from numpy.typing import NDArray
+from spacy.language import Language
+from spacy.util import load_config
 
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples
@@ -17,6 +20,7 @@ from spacy_tabcnn.evaluation.significance import (
     paired_bootstrap,
 )
 from spacy_tabcnn.pipeline.loading import load_pipeline
+from spacy_tabcnn.relations import has_relations
 
 from .results import MEASURES, summarise
 
@@ -78,24 +82,53 @@ def count_systems(
         sentence boundaries where the documents of the corpus are sentences.
     RETURNS (dict[str, SystemCounts]): The counts of each system by its name.
     RAISES (OSError): If a file is missing.
-    RAISES (ValueError): If a model or the corpus cannot be read, or if no model has a component of
-        `without`.
+    RAISES (ValueError): If a model or the corpus cannot be read, if the corpus has no entities or
+        no relations, or if no model has a component of `without`.
     """
+    _check_annotation(corpus)
+    _check_components(systems, without)
     counts: dict[str, SystemCounts] = {}
-    unknown = set(without)
     for system in systems:
         by_model = []
         for model in system.models:
             nlp = load_pipeline(model)
             left_out = [name for name in nlp.pipe_names if name in without]
-            unknown.difference_update(left_out)
+            _check_listeners(nlp, left_out)
             with nlp.select_pipes(disable=left_out):
                 examples = predict_examples(nlp, list(RelationCorpus(corpus)(nlp)))
             by_model.append([count_items(eg) for eg in examples])
         counts[system.name] = _stack_counts(by_model)
+    return counts
+
+
+def _check_annotation(corpus: Path) -> None:
+    """Check that a corpus has what is scored: without gold items, all systems would score 0."""
+    docs = [eg.reference for eg in RelationCorpus(corpus)(spacy.blank("xx"))]
+    if not any(doc.has_annotation("ENT_IOB") for doc in docs):
+        raise ValueError(f"{corpus}: no document is annotated with entities")
+    if not any(map(has_relations, docs)):
+        raise ValueError(f"{corpus}: no document is annotated with relations")
+
+
+def _check_components(systems: Iterable[System], names: Collection[str]) -> None:
+    """Check that each of some names is a component of a model."""
+    unknown = set(names)
+    for system in systems:
+        for model in system.models:
+            config = load_config(Path(model) / "config.cfg")
+            unknown.difference_update(config.get("nlp", {}).get("pipeline", ()))
     if unknown:
         raise ValueError(f"no model has the component {min(unknown)!r}, which is to be left out")
-    return counts
+
+
+def _check_listeners(nlp: Language, left_out: Iterable[str]) -> None:
+    """Check that no other component reads the embeddings of a component that is left out."""
+    for name in left_out:
+        readers = getattr(nlp.get_pipe(name), "listening_components", ())
+        if readers:
+            raise ValueError(
+                f"{name!r} cannot be left out: {', '.join(readers)} reads its word embeddings"
+            )
 
 
 def _stack_counts(by_model: list[list[dict[str, tuple[int, int, int]]]]) -> SystemCounts:

@@ -1,17 +1,15 @@
 """Learning curves: systems trained on shares of a corpus."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from spacy.tokens import Doc
 from spacy.util import load_config
-from spacy.vocab import Vocab
-
-from spacy_tabcnn.corpora.docbin import read_docbin
 
 from .grid import Overrides, Run
 from .results import RunScores
-from .selection import RANDOM, SimulatedAnnotation
+from .selection import RANDOM, SimulatedAnnotation, draw_order, read_pool
 
 
 @dataclass
@@ -43,14 +41,42 @@ class LearningCurve:
         RETURNS (RunScores): The scores with the largest share, and of each share; see
             `SimulatedAnnotation`.
         """
-        config = self.systems[run.system]
-        paths = load_config(config, overrides=dict(self.overrides), interpolate=True)["paths"]
-        n_docs = sum(1 for _ in read_docbin(Path(paths["train"]), Vocab()))
-        numbers = [max(1, round(share * n_docs)) for share in self.shares]
+        numbers = self._count_documents(len(self._read(run.system)))
         train = SimulatedAnnotation(
-            config, self.overrides, self.output / run.system, numbers, self.gpu_id
+            self.systems[run.system],
+            self.overrides,
+            self.output / run.system,
+            numbers,
+            self.gpu_id,
         )
         return train(Run(RANDOM, run.seed), chosen)
+
+    def check(self, seeds: Iterable[int]) -> None:
+        """Check that the smallest share of each seed has something to learn from.
+
+        seeds (Iterable[int]): The seeds.
+        RAISES (ValueError): If its documents have no entity.
+        """
+        for system in self.systems:
+            docs = self._read(system)
+            smallest, *_ = self._count_documents(len(docs))
+            for seed in seeds:
+                order = draw_order(len(docs), seed)
+                if not any(docs[position].ents for position in order[:smallest]):
+                    raise ValueError(
+                        f"{system}: the {smallest} documents of the share {self.shares[0]:g} have "
+                        f"no entity with the seed {seed}. Raise the smallest of --shares"
+                    )
+
+    def _read(self, system: str) -> list[Doc]:
+        """Read the training corpus of a system."""
+        overrides = dict(self.overrides)
+        config = load_config(self.systems[system], overrides=overrides, interpolate=True)
+        return read_pool(Path(config["paths"]["train"]))
+
+    def _count_documents(self, n_docs: int) -> list[int]:
+        """Return the number of documents of each share."""
+        return [max(1, round(share * n_docs)) for share in self.shares]
 
 
 def parse_shares(text: str) -> list[float]:

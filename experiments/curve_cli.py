@@ -63,6 +63,7 @@ def curve_cli(
         train = curve.LearningCurve(configs, parsed, overrides, work, gpu_id)
         training.check_gpu(gpu_id)
         storage.check_storage(url)
+        train.check(range(1, seeds + 1))
         results = loop.compute(
             url,
             name,
@@ -73,7 +74,7 @@ def curve_cli(
             corpus=corpus,
             note=f"shares {parsed}",
         )
-        titles = ("System", "Training sentences")
+        titles = ("System", "Training documents")
         loop.save_curves(results, output, "curve", titles=titles)
     except (ImportError, OSError, RuntimeError, ValueError) as err:
         msg.fail("Could not compute the curves", str(err), exits=1)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spacy.util import load_config
 from wasabi import msg
 
 from spacy_tabcnn.files import fill_folder, write_json
@@ -13,7 +14,7 @@ from .selection import draw_curves, make_curves
 from .storage import read_results
 from .study import Train, run_study
 from .suspects import CUTS
-from .training import describe
+from .training import check_config, describe
 
 # The measures of the curves.
 CURVE_MEASURES = ("NER", "RE+")
@@ -42,8 +43,13 @@ def compute(
     note (str): Further settings, in words. A study with another note is another one.
     RETURNS (list[RunResult]): The results of the runs.
     RAISES (RuntimeError): If a run failed.
-    RAISES (ValueError): If the study was run with other settings.
+    RAISES (ValueError): If a system cannot be trained, or the study was run with other settings.
     """
+    for system, config in systems.items():
+        try:
+            check_config(load_config(config, overrides=dict(overrides), interpolate=False))
+        except ValueError as err:
+            raise ValueError(f"{system} cannot be trained: {err}") from err
     settings = describe(systems, overrides, corpus=corpus)
     for system in systems:
         settings["systems"][system] += f"\n# {note}\n"

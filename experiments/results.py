@@ -72,12 +72,13 @@ class StudiedCorpus(TypedDict, total=False):
 
 
 class StudySettings(TypedDict, total=False):
-    """The origin of a study's scores: the text of each system's config, the encoder, the corpus,
-    and the search space if the study is a search."""
+    """The origin of a study's scores: the text of each system's config, the encoder, the corpus
+    with checksums of its files, and the search space if the study is a search."""
 
     systems: dict[str, str]
     encoder: str | None
     corpus: StudiedCorpus
+    contents: dict[str, str]
     space: dict[str, object]
 
 

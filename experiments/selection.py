@@ -17,10 +17,10 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training.loop import DIR_MODEL_BEST
 from spacy.util import load_config
-from spacy.vocab import Vocab
 
 from spacy_tabcnn.bulk.selection import select_documents
-from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
+from spacy_tabcnn.corpora.docbin import list_docbins, write_docbin
+from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.files import write_json
 from spacy_tabcnn.training.loop import train_or_go_on
 
@@ -78,7 +78,7 @@ class SimulatedAnnotation:
             step by the names of `name_score`.
         """
         setup_gpu(self.gpu_id, silent=True)
-        docs = list(read_docbin(self._find_pool(), Vocab()))
+        docs = read_pool(self._find_pool())
         folder = self.output / run.name
         numbers = sorted({min(number, len(docs)) for number in self.numbers})
         steps = self._read_own_steps(folder, numbers)
@@ -168,6 +168,16 @@ class SimulatedAnnotation:
         return folder / f"with{len(positions)}"
 
 
+def read_pool(path: Path) -> list[Doc]:
+    """Read the documents of a pool, as a training does.
+
+    path (Path): A .spacy file or a folder of them.
+    RETURNS (list[Doc]): The documents with words.
+    RAISES (ValueError): If the path does not exist, or a file cannot be read.
+    """
+    return [eg.reference for eg in RelationCorpus(path)(spacy.blank("xx"))]
+
+
 def draw_order(n_docs: int, seed: int) -> list[int]:
     """Draw the order of the documents of a pool.
 
@@ -181,13 +191,18 @@ def draw_order(n_docs: int, seed: int) -> list[int]:
 
 
 def _describe_path(value: object) -> str | None:
-    """Return the checksum of a file, or the last name of another path; None for no path."""
+    """Return the checksum of a file, or of the .spacy files of a folder, or the last name of
+    another path; None for no path."""
     if value is None:
         return None
     path = Path(str(value))
+    files = list_docbins(path)
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return path.name
+        files = [path]
+    if not files:
+        return path.name
+    checksums = [hashlib.sha256(found.read_bytes()).hexdigest() for found in files]
+    return " ".join(checksums)
 
 
 def _read_settings(folder: Path) -> object:

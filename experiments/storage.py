@@ -33,6 +33,16 @@ STORAGE_ERRORS = (SQLAlchemyError, optuna.exceptions.StorageInternalError)
 # pruned, which is none of these.
 _PRIORITY = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING, TrialState.FAIL)
 
+# The states of runs whose settings count.
+_USED = (TrialState.COMPLETE, TrialState.RUNNING)
+# The settings of a study that each of its runs has, and their names in messages.
+_NAMES = {
+    "corpus": "corpus",
+    "contents": "content of the corpus",
+    "encoder": "encoder",
+    "space": "search space",
+}
+
 
 def open_storage(url: str | Path, *, heartbeat: int = HEARTBEAT) -> RDBStorage:
     """Open the database of a study; an SQLite file is made if needed.
@@ -182,7 +192,7 @@ def open_study(
     sampler (str): Chooses the values of a search: "tpe" or "random".
     RETURNS (Study): The study.
     RAISES (KeyError): If there is no such study and no settings are given.
-    RAISES (ValueError): If the study was run with other settings.
+    RAISES (ValueError): If the study has runs with other settings.
     """
     if settings is None:
         return optuna.load_study(study_name=name, storage=storage)
@@ -195,7 +205,7 @@ def open_study(
     )
     old = _get_settings(study)
     new = cast(StudySettings, json.loads(json.dumps(settings)))
-    if changed := _list_changes(old, new):
+    if changed := _list_changes(_find_used_settings(study), new):
         raise ValueError(
             f"the study {name!r} has been run with another {' and '.join(changed)}. Its scores "
             "would not be comparable: choose another STORAGE or, if the command has it, another "
@@ -210,10 +220,23 @@ def _get_settings(study: optuna.Study) -> StudySettings:
     return cast(StudySettings, study.user_attrs.get("settings", {}))
 
 
+def _find_used_settings(study: optuna.Study) -> StudySettings:
+    """Return the settings that scores come from. Settings with which no run is complete or running,
+    for example since they cannot be trained, may change."""
+    used = set()
+    for trial in study.get_trials(deepcopy=False, states=_USED):
+        if run := read_run(trial.user_attrs):
+            used.add(run.system)
+    settings = _get_settings(study)
+    if not used:
+        return {}
+    texts = settings.get("systems", {})
+    return {**settings, "systems": {name: texts[name] for name in used & set(texts)}}
+
+
 def _list_changes(old: StudySettings, new: StudySettings) -> list[str]:
     """Name the settings that differ. A setting that only one of the two has is no difference."""
-    names = {"corpus": "corpus", "encoder": "encoder", "space": "search space"}
-    changed = [name for key, name in names.items() if _differ(old, new, key)]
+    changed = [name for key, name in _NAMES.items() if _differ(old, new, key)]
     old_texts, new_texts = old.get("systems", {}), new.get("systems", {})
     for system in sorted(old_texts):
         if _differ(old_texts, new_texts, system):

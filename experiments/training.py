@@ -1,10 +1,12 @@
 """Training and scoring a run of a study with spaCy."""
 
+import hashlib
 import io
+import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +25,7 @@ from transformers.utils.logging import get_logger
 
 from spacy_tabcnn.evaluation.scoring import count_items, predict_examples, score_relations
 from spacy_tabcnn.files import replace_folder
-from spacy_tabcnn.relations import get_relations
+from spacy_tabcnn.relations import doc_to_annotation, get_relations
 from spacy_tabcnn.sentences import sentence_bounds
 from spacy_tabcnn.training.loop import train_or_go_on
 from spacy_tabcnn.training.settings import check_names
@@ -132,11 +134,20 @@ class SpacyTrain:
         chosen (Overrides): Further settings, which a sampler may choose.
         RAISES (ValueError): If a setting does not exist or has a value that cannot be used.
         """
-        config = self.make_config(run, chosen).interpolate()
-        check_names(config)
-        load_model_from_config(config, auto_fill=True)
-        registry.resolve(config["initialize"], schema=ConfigSchemaInit)
-        registry.resolve(config["training"], schema=ConfigSchemaTraining)
+        check_config(self.make_config(run, chosen))
+
+
+def check_config(config: Config) -> None:
+    """Check that spaCy can make a pipeline and a training of a config.
+
+    config (Config): The config, with overrides.
+    RAISES (ValueError): If a setting does not exist or has a value that cannot be used.
+    """
+    check_names(config)
+    nlp = load_model_from_config(config.interpolate(), auto_fill=True)
+    filled = nlp.config.interpolate()
+    registry.resolve(filled["initialize"], schema=ConfigSchemaInit)
+    registry.resolve(filled["training"], schema=ConfigSchemaTraining)
 
 
 def check_gpu(gpu_id: int) -> None:
@@ -226,7 +237,7 @@ def describe(
     overrides (Mapping[str, object]): The settings that all runs change in them.
     corpus (str): The name of the corpus.
     RETURNS (StudySettings): The text of each config, without paths; the name of the encoder, or
-        None; the name and sizes of the corpus.
+        None; the name, sizes and contents of the corpus.
     RAISES (OSError): If there is no such config.
     RAISES (ValueError): If the systems read different encoders, or a corpus cannot be read.
     """
@@ -243,14 +254,13 @@ def describe(
             f"the systems read different encoders: {encoders}. Name one with --paths.encoder"
         )
     nlp = spacy.blank(config["nlp"]["lang"])
+    train = read_corpus(nlp, config, "train_corpus")
+    dev = read_corpus(nlp, config, "dev_corpus")
     return {
         "systems": texts,
         "encoder": encoders[name],
-        "corpus": {
-            "name": corpus,
-            "train": _count(read_corpus(nlp, config, "train_corpus")),
-            "dev": _count(read_corpus(nlp, config, "dev_corpus")),
-        },
+        "corpus": {"name": corpus, "train": _count(train), "dev": _count(dev)},
+        "contents": {"train": _compute_checksum(train), "dev": _compute_checksum(dev)},
     }
 
 
@@ -274,6 +284,16 @@ def _count(examples: list[Example]) -> CorpusCounts:
         "entity_types": len(entity_types),
         "relation_types": len(relation_types),
     }
+
+
+def _compute_checksum(examples: Iterable[Example]) -> str:
+    """Compute a checksum of the words, entities and relations of a corpus, in any order. Files of
+    one content may differ from machine to machine."""
+    lines = []
+    for eg in examples:
+        words = [token.text for token in eg.reference]
+        lines.append(json.dumps([words, doc_to_annotation(eg.reference)]))
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8")).hexdigest()
 
 
 def count_layers(config: Config, system: str) -> int:

@@ -5,7 +5,9 @@ from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
+from spacy.cli._util import setup_gpu
 from spacy.util import get_installed_models, get_package_path, is_package
+from wasabi import msg
 
 from ..corpora.docbin import DOCBIN_SUFFIX
 from ..files import check_outputs
@@ -64,6 +66,23 @@ def check_kind(value: str | Path, expected: Kind, *, others: Iterable[str | Path
             raise ValueError(
                 f"{value} is not {expected.value}, but {other} is {expected.value}. {_SWAPPED}"
             )
+
+
+def use_gpu(gpu_id: int, *, silent: bool = True) -> None:
+    """Choose the device of a command; exit with a message if there is no such GPU.
+
+    gpu_id (int): The GPU, or -1 for the CPU.
+    silent (bool): Do not print the choice.
+    """
+    try:
+        setup_gpu(gpu_id, silent=silent)
+    except (RuntimeError, ValueError) as err:  # cupy's errors are RuntimeErrors
+        msg.fail(
+            f"Cannot use the GPU {gpu_id}",
+            f"{err}. Name a GPU of this machine with --gpu-id, or leave it out for the CPU. A GPU "
+            "requires CuPy, see docs/gpu.md",
+            exits=1,
+        )
 
 
 def check_direction(sources: Iterable[Path], output: Path) -> None:

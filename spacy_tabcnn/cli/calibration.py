@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from wasabi import msg
 
@@ -26,7 +25,7 @@ from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ..predictions import UNSOFTENED, Temperature
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_replaced, check_written
+from ._arguments import Kind, check_kind, check_replaced, check_written, use_gpu
 
 _DIAGRAM_SUFFIXES = (".png", ".svg")
 
@@ -84,7 +83,7 @@ def calibration_cli(
     spacy tabcnn calibration training/sample/model-best corpus/dev.spacy
     metrics/calibration.json
     """
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id, silent=False)
     try:
         import_module("matplotlib")  # a missing extra is reported before the model runs
         check_kind(model, Kind.PIPELINE, others=[data, output])

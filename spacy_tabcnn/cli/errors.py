@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from wasabi import msg
 
 from ..corpora.reader import RelationCorpus
@@ -13,7 +12,7 @@ from ..evaluation.scoring import predict_examples
 from ..files import write_text
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_output, check_written
+from ._arguments import Kind, check_kind, check_output, check_written, use_gpu
 
 
 @tabcnn_cli.command("errors")
@@ -46,7 +45,7 @@ def errors_cli(
 
     spacy tabcnn errors training/sample/model-best corpus/dev.spacy errors.html
     """
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id, silent=False)
     try:
         check_kind(model, Kind.PIPELINE, others=[data, output])
         check_kind(data, Kind.CORPUS, others=[output])

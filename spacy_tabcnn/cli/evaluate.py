@@ -7,7 +7,6 @@ from typing import Annotated
 
 import srsly
 import typer
-from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from wasabi import msg
 
@@ -17,7 +16,7 @@ from ..files import write_text
 from ..pipeline.base import RelationPipe
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_written
+from ._arguments import Kind, check_kind, check_written, use_gpu
 
 
 @tabcnn_cli.command("evaluate")
@@ -65,7 +64,7 @@ def evaluate_cli(
     the types of their entities (strict) and without (boundaries). A missed entity
     or relation lowers recall, a spurious one lowers precision.
     """
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id, silent=False)
     try:
         check_kind(model, Kind.PIPELINE, others=[data])
         check_kind(data, Kind.CORPUS)

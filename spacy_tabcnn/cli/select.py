@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from spacy.language import Language
 from spacy.tokens import Doc
 from tqdm import tqdm
@@ -27,7 +26,7 @@ from ..corpora.options import DEFAULT_OPTIONS, ReadingOptions
 from ..evaluation.selection import DIVERSITY, MEASURES, Measure
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import BRAT_SUFFIXES, Kind, check_kind, check_output, check_written
+from ._arguments import BRAT_SUFFIXES, Kind, check_kind, check_output, check_written, use_gpu
 
 _MEASURES = {str(measure): measure for measure in MEASURES}
 
@@ -128,7 +127,7 @@ def select_cli(
     spacy tabcnn select training/a/model-best texts.jsonl next.spacy --committee
     training/b/model-best --quota born_in=10
     """
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id, silent=False)
     others = list(committee or ())
     known = list(exclude or ())
     try:

@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 from wasabi import msg
 
 from ..files import write_text
 from ..pipeline.loading import load_pipeline, split_sentences
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_output, check_written
+from ._arguments import Kind, check_kind, check_output, check_written, use_gpu
 
 
 @tabcnn_cli.command("show")
@@ -46,7 +45,7 @@ def show_cli(
 
     spacy tabcnn show training/sample/model-best "Ada Lovelace was born in London."
     """
-    setup_gpu(gpu_id, silent=True)
+    use_gpu(gpu_id, silent=True)
     try:
         check_kind(model, Kind.PIPELINE, others=texts or [])
         if page is not None:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from spacy.cli._util import setup_gpu
 from spacy.tokens import Doc
 from spacy.training.loop import DIR_MODEL_LAST
 from spacy.vocab import Vocab
@@ -28,7 +27,7 @@ from ..evaluation.suspects import (
 from ..files import write_text
 from ..pipeline.loading import load_pipeline
 from ._app import tabcnn_cli
-from ._arguments import Kind, check_kind, check_output, check_written
+from ._arguments import Kind, check_kind, check_output, check_written, use_gpu
 from .cross_validate import SETTINGS, describe_data, read_settings
 
 
@@ -77,7 +76,7 @@ def suspects_cli(
 
     spacy tabcnn suspects folds training/folds suspects.jsonl --page suspects.html
     """
-    setup_gpu(gpu_id, silent=False)
+    use_gpu(gpu_id, silent=False)
     try:
         check_kind(folds, Kind.CORPUS, others=[*models, output])
         outputs = list(filter(None, [output, page]))

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from .checks import check_dropout, check_lengths
+from .checks import check_dropout, check_lengths, check_sizes
 from .places import Places
 
 
@@ -21,8 +21,7 @@ class BiLSTM(nn.Module):
 
     def __init__(self, width: int, *, units: int, dropout: float = 0.3):
         super().__init__()
-        if width < 1 or units < 1:
-            raise ValueError(f"BiLSTM: width={width}, units={units}; expected positive sizes")
+        check_sizes("BiLSTM", width=width, units=units)
         check_dropout("BiLSTM", dropout)
         self.dropout = dropout
         self.lstm = nn.LSTM(width, units, bidirectional=True)

@@ -1,8 +1,26 @@
 """Checks of options and inputs that several heads have."""
 
+from numbers import Integral, Real
+
 from torch import Tensor
 
 from .dropout import round_share
+
+
+def check_sizes(name: str, *, minimum: int = 1, **sizes: int) -> None:
+    """Check sizes of a head.
+
+    name (str): Name of the head.
+    minimum (int): The minimum of all sizes.
+    sizes (int): The sizes, by the names of their options.
+    RAISES (ValueError): If one is not a whole number, or below the minimum.
+    """
+    for option, size in sizes.items():
+        is_whole = isinstance(size, Integral) and not isinstance(size, bool)
+        if not is_whole or size < minimum:
+            raise ValueError(
+                f"{name}: {option} is {size!r}; expected a whole number from {minimum} on"
+            )
 
 
 def check_dropout(name: str, dropout: float, *, option: str = "dropout") -> None:
@@ -13,9 +31,10 @@ def check_dropout(name: str, dropout: float, *, option: str = "dropout") -> None
     option (str): Name of the head's option.
     RAISES (ValueError): If it is not a share, or if it is 1, also as `dropout.drop` rounds it.
     """
-    if not 0.0 <= dropout < 1.0 or round_share(dropout) == 1.0:
+    is_share = isinstance(dropout, Real) and 0.0 <= dropout < 1.0
+    if not is_share or round_share(dropout) == 1.0:
         raise ValueError(
-            f"{name}: {option} is {dropout}; expected a share from 0 up to, but not including, 1"
+            f"{name}: {option} is {dropout!r}; expected a share from 0 up to, but not including, 1"
         )
 
 

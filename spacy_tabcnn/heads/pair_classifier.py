@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_dropout
+from .checks import check_dropout, check_sizes
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights
 from .range_maxima import RangeMaxima
 from .transfers import to_device
@@ -48,11 +48,8 @@ class PairClassifier(nn.Module):
         self, width: int, n_types: int, n_relations: int, *, units: int = 256, dropout: float = 0.3
     ):
         super().__init__()
-        if min(width, units) < 1 or min(n_types, n_relations) < 0:
-            raise ValueError(
-                f"PairClassifier: width={width}, n_types={n_types}, n_relations={n_relations}, "
-                f"units={units}; expected positive sizes"
-            )
+        check_sizes("PairClassifier", width=width, units=units)
+        check_sizes("PairClassifier", minimum=0, n_types=n_types, n_relations=n_relations)
         check_dropout("PairClassifier", dropout)
         self.n_relations = n_relations
         self.dropout = dropout

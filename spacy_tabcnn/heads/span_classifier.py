@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .checks import check_dropout
+from .checks import check_dropout, check_sizes
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
 from .range_maxima import RangeMaxima
 from .transfers import to_device
@@ -51,11 +51,9 @@ class SpERT(nn.Module):
         dropout: float = 0.1,
     ):
         super().__init__()
-        if min(width, n_types, max_width, width_embedding) < 1 or n_relations < 0:
-            raise ValueError(
-                f"SpERT: width={width}, n_types={n_types}, n_relations={n_relations}, "
-                f"max_width={max_width}, width_embedding={width_embedding}; expected positive sizes"
-            )
+        check_sizes("SpERT", width=width, n_types=n_types)
+        check_sizes("SpERT", max_width=max_width, width_embedding=width_embedding)
+        check_sizes("SpERT", minimum=0, n_relations=n_relations)
         check_dropout("SpERT", dropout)
         self.max_width = max_width
         self.n_relations = n_relations

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..labels import OUTSIDE, TagRules
-from .checks import check_dropout
+from .checks import check_dropout, check_sizes
 from .growth import NEW_LABEL_MARGIN, check_kind, share_weights, start_labels
 from .places import Places
 from .products import product_precision
@@ -71,11 +71,8 @@ class TableBiaffine(nn.Module):
     ):
         super().__init__()
         n_tags = len(rules.may_start)
-        if min(width, n_tags, n_relations, tag_width, rank) < 1:
-            raise ValueError(
-                f"TableBiaffine: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
-                f"tag_width={tag_width}, rank={rank}; expected positive sizes"
-            )
+        check_sizes("TableBiaffine", width=width, n_tags=n_tags, n_relations=n_relations)
+        check_sizes("TableBiaffine", tag_width=tag_width, rank=rank)
         check_dropout("TableBiaffine", dropout)
         self.n_tags = n_tags
         self.n_relations = n_relations

@@ -35,6 +35,20 @@ class HeadInput(NamedTuple):
     known_tags: Ints1d | None = None
 
 
+def check_table(name: str, table: Model[HeadInput, TableLogits]) -> None:
+    """Check that a model can be the table head of another one.
+
+    name (str): Name of the other one.
+    table (Model[HeadInput, TableLogits]): The model.
+    RAISES (ValueError): If the width of its word embeddings cannot be set.
+    """
+    if table.has_dim("nI") is not None:
+        raise ValueError(
+            f"{name}: its table is the model {table.name!r}; expected a table head, such as "
+            "spacy-tabcnn.TableCNN.v1"
+        )
+
+
 def build_table_cnn(
     *,
     kernel_size: int = 3,

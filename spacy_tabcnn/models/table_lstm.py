@@ -11,7 +11,9 @@ from thinc.types import Floats2d
 from ..heads import BiLSTM
 from ..runtime.head_shim import build_module, pass_on_dropout, wrap_module
 from ..table.logits import TableLogits
-from .table_heads import HeadInput
+from .table_heads import HeadInput, check_table
+
+NAME = "spacy-tabcnn.TableLSTM.v1"
 
 
 def build_table_lstm(
@@ -33,7 +35,9 @@ def build_table_lstm(
     dropout (float | None): Dropout of the word embeddings that the LSTM reads. By default the
         dropout of the `[training]` block.
     RETURNS (Model[HeadInput, TableLogits]): The head.
+    RAISES (ValueError): If the table is not a table head.
     """
+    check_table(NAME, table)
     lstm: Model[HeadInput, Floats2d] = wrap_module(
         "bilstm",
         forward_lstm,

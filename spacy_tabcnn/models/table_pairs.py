@@ -15,10 +15,11 @@ from ..labels import count_entity_types, count_relation_types
 from ..runtime.head_shim import pass_on_dropout, wrap_module
 from ..table.logits import PairLogits, TableLogits
 from ..table.pairs import EntityPairs, decode_tags, pair_entities
-from .table_heads import HeadInput
+from .table_heads import HeadInput, check_table
 from .table_heads import init as init_classifier
 
 NAME = "spacy-tabcnn.TablePairs.v1"
+MODEL_NAME = "table_pairs"
 
 
 class PairInput(NamedTuple):
@@ -50,7 +51,13 @@ def build_table_pairs(
         default the dropout of the `[training]` block.
     RETURNS (Model[HeadInput, TableLogits]): The head. In training, its logits include the logits of
         the pairs.
+    RAISES (ValueError): If the table is not a table head, or has a classifier of pairs already.
     """
+    check_table(NAME, table)
+    if any(node.name == MODEL_NAME for node in table.walk()):
+        raise ValueError(
+            f"{NAME}: its table has a {NAME} already, which would not learn. Leave one of them out"
+        )
     classifier: Model[PairInput, Floats2d] = wrap_module(
         "pair_classifier",
         forward_classifier,
@@ -60,7 +67,7 @@ def build_table_pairs(
         dropout=dropout,
         mixed_precision=False,
     )
-    return Model("table_pairs", forward, init=init, dims={"nI": None}, layers=[table, classifier])
+    return Model(MODEL_NAME, forward, init=init, dims={"nI": None}, layers=[table, classifier])
 
 
 def make_classifier(

@@ -6,8 +6,16 @@ import shutil
 import numpy as np
 import pytest
 import spacy
+from spacy.tokens import Span
 
-from experiments.comparison import System, compare, count_systems, find_systems
+from experiments.comparison import (
+    System,
+    _check_listeners,
+    compare,
+    count_systems,
+    find_systems,
+)
+from spacy_tabcnn.corpora.docbin import write_docbin
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.significance import micro_f1
 
@@ -98,7 +106,49 @@ def test_a_component_is_left_out_where_a_model_has_it(models, tiny_corpus, tmp_p
     np.testing.assert_array_equal(counts["A"]["NER"], counts["B"]["NER"])
 
 
+def test_a_corpus_without_relations_is_refused(run_experiments, models, tmp_path):
+    doc = spacy.blank("en")("Ada was born in London.")
+    write_docbin(tmp_path / "words.spacy", [doc])
+    systems = (f"A={models}/seed-*", f"B={models}/blind-*")
+    result = run_experiments("compare", tmp_path / "words.spacy", *systems)
+    assert result.exit_code == 1
+    assert "no document is annotated with entities" in " ".join(result.output.split())
+    doc.ents = [Span(doc, 0, 1, "Peop")]
+    write_docbin(tmp_path / "words.spacy", [doc])
+    result = run_experiments("compare", tmp_path / "words.spacy", *systems)
+    assert "no document is annotated with relations" in " ".join(result.output.split())
+
+
+def test_an_input_is_not_written(run_experiments, models, tiny_corpus, tmp_path):
+    corpus = tmp_path / "corpus.spacy"
+    shutil.copyfile(tiny_corpus, corpus)
+    before = corpus.read_bytes()
+    systems = (f"A={models}/seed-*", f"B={models}/blind-*")
+    for output in (corpus, models / "blind-1" / "meta.json"):
+        result = run_experiments("compare", corpus, *systems, "-o", output)
+        assert result.exit_code == 1 and "Could not compare" in result.output
+    assert corpus.read_bytes() == before
+    assert "pipeline" in json.loads((models / "blind-1" / "meta.json").read_text())
+
+
+def test_what_was_compared_is_printed_if_it_cannot_be_saved(
+    run_experiments, models, tiny_corpus, tmp_path
+):
+    systems = (f"A={models}/seed-*", f"B={models}/blind-*")
+    result = run_experiments("compare", tiny_corpus, *systems, "-o", tmp_path)
+    assert result.exit_code == 1
+    assert "A against B" in result.output and "Could not save" in result.output
+
+
 def test_another_folder_is_refused(run_experiments, models, tiny_corpus, tmp_path):
     (tmp_path / "empty").mkdir()
     result = run_experiments("compare", tiny_corpus, f"A={models}/seed-*", f"B={tmp_path}/empty")
     assert result.exit_code == 1 and "Could not compare" in result.output
+
+
+def test_an_encoder_that_others_read_is_not_left_out():
+    nlp = spacy.blank("en")
+    nlp.add_pipe("transformer")
+    nlp.get_pipe("transformer").listener_map = {"tabcnn": ["a listener"]}
+    with pytest.raises(ValueError, match="tabcnn reads its word embeddings"):
+        _check_listeners(nlp, ["transformer"])

@@ -3,10 +3,12 @@
 import json
 
 import pytest
+import spacy
 
 from experiments.curve import LearningCurve, parse_shares
 from experiments.grid import Run
 from experiments.selection import STEPS_FILE, draw_order, read_steps
+from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 
 pytest.importorskip("optuna")
 
@@ -56,6 +58,47 @@ def test_the_command_draws_the_curves(run_experiments, tiny_config, overrides, t
     curves = json.loads((tmp_path / "out" / "curve.json").read_text())
     assert curves["A"]["documents"] == curves["B"]["documents"] == [5, 10]
     assert (tmp_path / "out" / "curve.png").exists()
+
+
+def test_settings_that_do_not_exist_are_found_before_the_first_run(
+    run_experiments, tiny_config, overrides, tmp_path
+):
+    paths = [f"--{name}={value}" for name, value in overrides.items() if name.startswith("paths")]
+    options = ("--system", f"A={tiny_config}", "--work", tmp_path / "work", *paths)
+    result = run_experiments(
+        "curve", tmp_path / "c.db", tmp_path / "out", *options, "--training.droput=0.3"
+    )
+    assert result.exit_code == 1
+    assert "A cannot be trained: [training] has no setting 'droput'" in result.output
+    assert not (tmp_path / "c.db").exists() and not (tmp_path / "work").exists()
+
+
+def test_a_corpus_may_be_a_folder_with_empty_documents(
+    tiny_config, tiny_corpus, overrides, tmp_path
+):
+    nlp = spacy.blank("en")
+    docs = list(read_docbin(tiny_corpus, nlp.vocab))
+    folder = tmp_path / "corpus"
+    for number, part in enumerate((docs[:4], docs[4:])):
+        write_docbin(folder / f"{number}.spacy", [*part, nlp.make_doc("")])
+    own = {**overrides, "paths.train": str(folder)}
+    curve = LearningCurve({"A": tiny_config}, [0.5, 1.0], own, tmp_path / "work")
+    curve.check([1, 2])
+    assert {"ents_f@5", "ents_f@10"} <= curve(Run("A", 1), {}).scores.keys()
+
+
+def test_a_share_without_an_entity_is_found_before_the_first_run(
+    tiny_config, tiny_corpus, overrides, tmp_path
+):
+    nlp = spacy.blank("en")
+    docs = [nlp(f"Nothing in sentence {number}.") for number in range(30)]
+    docs += read_docbin(tiny_corpus, nlp.vocab)
+    write_docbin(tmp_path / "corpus.spacy", docs)
+    own = {**overrides, "paths.train": str(tmp_path / "corpus.spacy")}
+    curve = LearningCurve({"A": tiny_config}, [0.01, 1.0], own, tmp_path / "work")
+    with pytest.raises(ValueError, match="no entity with the seed"):
+        curve.check(range(1, 10))
+    LearningCurve({"A": tiny_config}, [1.0], own, tmp_path).check(range(1, 10))
 
 
 def test_an_unknown_share_is_a_message(run_experiments, tiny_config, tmp_path):

@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 
-from experiments.grid import make_grid
+from experiments.grid import Run, make_grid
 from experiments.results import Study, read_saved_study, save_results
 from experiments.storage import (
     add_results,
@@ -33,19 +34,37 @@ def test_studies_of_a_storage(url, queue, runs, tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
+def complete_run(study, system):
+    attributes = {"run": Run(system, 1).to_dict()}
+    study.add_trial(optuna.trial.create_trial(value=1.0, user_attrs=attributes))
+
+
 def test_a_study_refuses_other_settings_but_takes_another_system(url):
     storage = open_storage(url)
-    open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"A": "one"}})
+    study = open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"A": "one"}})
+    complete_run(study, "A")
     study = open_study(storage, "layers", settings={"encoder": "minilm", "systems": {"B": "two"}})
     assert study.user_attrs["settings"]["systems"] == {"A": "one", "B": "two"}
     with pytest.raises(ValueError, match="another encoder and system A"):
         open_study(storage, "layers", settings={"encoder": "bert", "systems": {"A": "three"}})
 
 
+def test_settings_without_a_run_may_change(url):
+    """Such as a config that no training could begin with."""
+    storage = open_storage(url)
+    study = open_study(storage, "layers", settings={"systems": {"A": "wrong", "B": "wrong"}})
+    complete_run(study, "B")
+    study = open_study(storage, "layers", settings={"systems": {"A": "right"}})
+    assert study.user_attrs["settings"]["systems"] == {"A": "right", "B": "wrong"}
+    with pytest.raises(ValueError, match="another system B"):
+        open_study(storage, "layers", settings={"systems": {"B": "right"}})
+
+
 def test_a_search_refuses_another_space(url):
     storage = open_storage(url)
     space = {"training.dropout": {"choices": [0.1]}}
-    open_study(storage, "tune", settings={"space": space})
+    study = open_study(storage, "tune", settings={"space": space})
+    complete_run(study, "A")
     open_study(storage, "tune", settings={"space": {**space}})
     with pytest.raises(ValueError, match="another search space"):
         open_study(storage, "tune", settings={"space": {"training.dropout": {"choices": [0.2]}}})
@@ -111,7 +130,8 @@ def test_saved_results_of_other_settings_are_refused(saved, tmp_path):
     with pytest.raises(ValueError, match=r"layers\.jsonl: its runs come from another encoder"):
         add_results(url, "layers", saved[0], settings={"encoder": "minilm"})
     assert not url.exists()
-    open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
+    study = open_study(open_storage(url), "layers", settings={"encoder": "minilm"})
+    complete_run(study, "B")
     with pytest.raises(ValueError, match="another encoder"):
         add_results(url, "layers", saved[0], settings={})
 

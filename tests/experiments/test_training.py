@@ -16,6 +16,7 @@ from experiments.grid import Run
 from experiments.results import MEASURES
 from experiments.storage import read_results
 from experiments.training import SpacyTrain, count_layers, describe, score
+from spacy_tabcnn.corpora.docbin import read_docbin, write_docbin
 from spacy_tabcnn.corpora.reader import RelationCorpus
 from spacy_tabcnn.evaluation.scoring import count_items
 from spacy_tabcnn.evaluation.significance import micro_f1
@@ -113,6 +114,23 @@ def test_a_study_knows_where_its_scores_come_from(config, tiny_encoder):
     assert (
         describe({"A": config}, {"training.dropout": 0.7}, corpus="Sample")["systems"]["A"] != text
     )
+
+
+def test_a_study_knows_the_content_of_its_corpus(config, tiny_corpus, tmp_path):
+    nlp = spacy.blank("en")
+    docs = list(read_docbin(tiny_corpus, nlp.vocab))
+    write_docbin(tmp_path / "turned.spacy", docs[::-1])
+    docs[0]._.relations = []
+    write_docbin(tmp_path / "other.spacy", docs)
+
+    def read_contents(path):
+        return describe({"A": config}, {"paths.train": str(path)}, corpus="Sample")["contents"]
+
+    contents = read_contents(tiny_corpus)
+    assert contents["train"] == contents["dev"]
+    assert read_contents(tmp_path / "turned.spacy") == contents
+    other = read_contents(tmp_path / "other.spacy")
+    assert other["train"] != contents["train"] and other["dev"] == contents["dev"]
 
 
 def test_systems_must_read_one_encoder(config, tiny_corpus):

@@ -371,9 +371,9 @@ def test_published_sizes():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"hidden": 0}, "hidden=0"),
-        ({"n_layers": 0}, "n_layers=0"),
-        ({"n_heads": 0}, "n_heads=0"),
+        ({"hidden": 0}, "hidden is 0"),
+        ({"n_layers": 0}, "n_layers is 0"),
+        ({"n_heads": 0}, "n_heads is 0"),
         ({"hidden": 9, "n_heads": 3}, "hidden is 9; expected an even number"),
         ({"hidden": 8, "n_heads": 3}, r"a multiple of n_heads \(3\)"),
         ({"dropout": 1.0}, "dropout is 1.0"),

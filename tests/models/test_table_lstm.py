@@ -3,8 +3,9 @@
 import pickle
 
 import numpy as np
+import pytest
 import torch
-from thinc.api import set_dropout_rate
+from thinc.api import Linear, set_dropout_rate
 
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
 from spacy_tabcnn.models.table_lstm import build_table_lstm
@@ -89,3 +90,8 @@ def test_it_survives_bytes_and_pickle():
     loaded.from_bytes(head.to_bytes())
     for copy in (loaded, pickle.loads(pickle.dumps(head))):
         assert np.array_equal(copy.predict(inputs).tags, head.predict(inputs).tags)
+
+
+def test_the_table_is_a_table_head():
+    with pytest.raises(ValueError, match=r"TableLSTM\.v1: its table is the model 'linear'"):
+        build_table_lstm(Linear(nI=4, nO=2))

@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from thinc.api import Adam, set_dropout_rate
+from thinc.api import Adam, Linear, set_dropout_rate
 
 from spacy_tabcnn.arrays import average_logits
 from spacy_tabcnn.labels import MISSING, OUTSIDE
 from spacy_tabcnn.models.table_heads import HeadInput, build_table_cnn
+from spacy_tabcnn.models.table_lstm import build_table_lstm
 from spacy_tabcnn.models.table_model import find_heads
 from spacy_tabcnn.models.table_pairs import PairInput, build_table_pairs
 from spacy_tabcnn.sentences import Sentences, Windows
@@ -149,3 +150,13 @@ def test_bytes_and_copies():
     for other in others:
         assert_same(other.predict(make_inputs()), expected)
         assert [layer.get_dim("nI") for layer in find_heads(other)] == [WIDTH, WIDTH]
+
+
+def test_the_table_is_a_table_head():
+    with pytest.raises(ValueError, match=r"TablePairs\.v1: its table is the model 'linear'"):
+        build_table_pairs(Linear(nI=4, nO=2))
+
+
+def test_one_classifier_of_pairs_is_enough():
+    with pytest.raises(ValueError, match="its table has a spacy-tabcnn"):
+        build_table_pairs(build_table_lstm(build_table_pairs(build_table_cnn())))

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from ..checks import check_dropout, check_lengths
+from ..checks import check_dropout, check_lengths, check_sizes
 from ..dropout import drop
 from ..growth import check_kind, share_weights
 from ..places import Places
@@ -49,11 +49,8 @@ class PFN(nn.Module):
         nested: bool = False,
     ):
         super().__init__()
-        if min(width, n_types, hidden) < 1 or n_relations < 0:
-            raise ValueError(
-                f"PFN: width={width}, n_types={n_types}, n_relations={n_relations}, "
-                f"hidden={hidden}; expected positive sizes"
-            )
+        check_sizes("PFN", width=width, n_types=n_types, hidden=hidden)
+        check_sizes("PFN", minimum=0, n_relations=n_relations)
         check_dropout("PFN", dropout)
         check_dropout("PFN", dropconnect, option="dropconnect")
         self.dropout = dropout

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...labels import NO_RELATION, OUTSIDE
-from ..checks import check_dropout, check_lengths
+from ..checks import check_dropout, check_lengths, check_sizes
 from ..growth import check_kind, share_weights, start_labels
 from ..products import Products, TorchProducts, product_precision
 from ..weights import WeightCache
@@ -48,15 +48,16 @@ class TableCNN(nn.Module):
         separable: bool = False,
     ):
         super().__init__()
-        if kernel_size < 1 or kernel_size % 2 == 0:
+        check_sizes("TableCNN", kernel_size=kernel_size)
+        if kernel_size % 2 == 0:
             raise ValueError(
                 f"TableCNN: kernel_size is {kernel_size}; expected an odd number, such as 3 or 5"
             )
-        if not hidden or min(width, n_tags, n_relations, *hidden) < 1:
-            raise ValueError(
-                f"TableCNN: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
-                f"hidden={list(hidden)}; expected positive sizes and at least one hidden layer"
-            )
+        check_sizes("TableCNN", width=width, n_tags=n_tags, n_relations=n_relations)
+        if not hidden:
+            raise ValueError("TableCNN: hidden is empty; expected at least one hidden layer")
+        for channels in hidden:
+            check_sizes("TableCNN", hidden=channels)
         check_dropout("TableCNN", dropout)
         self.kernel_size = kernel_size
         self.hidden = tuple(hidden)

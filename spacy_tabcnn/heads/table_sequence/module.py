@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...labels import NO_RELATION, OUTSIDE
-from ..checks import check_dropout, check_lengths
+from ..checks import check_dropout, check_lengths, check_sizes
 from ..growth import check_kind, share_weights, start_labels
 from ..products import product_precision
 from .attention import Groups, TableAttention
@@ -53,11 +53,8 @@ class TableSequence(nn.Module):
         dropout: float = 0.5,
     ):
         super().__init__()
-        if min(width, n_tags, n_relations, hidden, n_layers, n_heads) < 1:
-            raise ValueError(
-                f"TableSequence: width={width}, n_tags={n_tags}, n_relations={n_relations}, "
-                f"hidden={hidden}, n_layers={n_layers}, n_heads={n_heads}; expected positive sizes"
-            )
+        check_sizes("TableSequence", width=width, n_tags=n_tags, n_relations=n_relations)
+        check_sizes("TableSequence", hidden=hidden, n_layers=n_layers, n_heads=n_heads)
         if n_relations % 2 == 0:
             raise ValueError(
                 f"TableSequence: n_relations is {n_relations}; expected an odd number: "

@@ -212,9 +212,11 @@ def test_lengths_have_to_fit():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"hidden": 0}, "hidden=0; expected positive sizes"),
-        ({"n_relations": -1}, "n_relations=-1"),
+        ({"hidden": 0}, "hidden is 0; expected a whole number from 1 on"),
+        ({"hidden": "8"}, "hidden is '8'; expected a whole number"),
+        ({"n_relations": -1}, "n_relations is -1"),
         ({"dropout": 1.0}, "dropout is 1.0"),
+        ({"dropout": "0.3"}, "dropout is '0.3'"),
         ({"dropconnect": -0.1}, "dropconnect is -0.1"),
         ({"dropconnect": 0.999999}, "dropconnect is 0.999999"),
     ],
