@@ -42,9 +42,9 @@ def check_table(name: str, table: Model[HeadInput, TableLogits]) -> None:
     table (Model[HeadInput, TableLogits]): The model.
     RAISES (ValueError): If the width of its word embeddings cannot be set.
     """
-    if table.has_dim("nI") is not None:
+    if table.has_dim("nI") is False:
         raise ValueError(
-            f"{name}: its table is the model {table.name!r}; expected a table head, such as "
+            f"{name}: its table head is the model {table.name!r}; expected a table head, such as "
             "spacy-tabcnn.TableCNN.v1"
         )
 

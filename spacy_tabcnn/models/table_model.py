@@ -13,7 +13,7 @@ from ..runtime.head_shim import HeadShim
 from ..sentences import Windows
 from ..table.logits import TableLogits
 from .features import work_at_once
-from .table_heads import HeadInput
+from .table_heads import HeadInput, check_table
 from .torch_twin import make_twins
 
 LogitsT = TypeVar("LogitsT")
@@ -46,7 +46,9 @@ def build_table_model(
         initialise it, pass documents as X and logits of the wanted numbers of labels as Y. Empty
         documents may be among the documents, except for training where a transformer's output is
         concatenated with other features.
+    RAISES (ValueError): If the head is not a table head.
     """
+    check_table("spacy-tabcnn.TableModel.v1", head)
     return join_layers("table_model", tok2vec, head)
 
 

@@ -56,7 +56,8 @@ def build_table_pairs(
     check_table(NAME, table)
     if any(node.name == MODEL_NAME for node in table.walk()):
         raise ValueError(
-            f"{NAME}: its table has a {NAME} already, which would not learn. Leave one of them out"
+            f"{NAME}: its table has a {NAME} already, which would learn from the wrong gradient. "
+            "Leave one of them out"
         )
     classifier: Model[PairInput, Floats2d] = wrap_module(
         "pair_classifier",

@@ -249,3 +249,8 @@ def test_bytes(docs):
     np.testing.assert_allclose(
         other.predict(cut(docs)).relations, model.predict(cut(docs)).relations, atol=1e-6
     )
+
+
+def test_the_head_is_a_table_head():
+    with pytest.raises(ValueError, match="its table head is the model 'spert'"):
+        build_table_model(make_tok2vec(), Model("spert", lambda *arguments: None))
