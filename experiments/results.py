@@ -72,8 +72,14 @@ class StudiedCorpus(TypedDict, total=False):
 
 
 class StudySettings(TypedDict, total=False):
-    """The origin of a study's scores: the text of each system's config, the encoder, the corpus
-    with checksums of its files, and the search space if the study is a search."""
+    """The origin of a study's scores.
+
+    systems (dict[str, str]): The text of the config of each system.
+    encoder (str | None): The name of the encoder.
+    corpus (StudiedCorpus): The name and the sizes of the corpus.
+    contents (dict[str, str]): Checksums of the content of train and dev.
+    space (dict[str, object]): The search space, if the study is a search.
+    """
 
     systems: dict[str, str]
     encoder: str | None

@@ -191,8 +191,10 @@ def draw_order(n_docs: int, seed: int) -> list[int]:
 
 
 def _describe_path(value: object) -> str | None:
-    """Return the checksum of a file, or of the .spacy files of a folder, or the last name of
-    another path; None for no path."""
+    """Return the checksum of a file, the ones of a folder's .spacy files, or the name of a path.
+
+    None stands for no path.
+    """
     if value is None:
         return None
     path = Path(str(value))
