@@ -188,6 +188,8 @@ def _read_space(path: Path | None, configs: Mapping[str, Path]) -> SearchSpace |
 
 def _check_settings(train: "SpacyTrain", runs: Iterable[Run], space: SearchSpace | None) -> None:
     """Check the settings of the first run of each system, with each choice of a search space."""
+    from .training import check_config
+
     first = {run.system: run for run in reversed(list(runs))}
     examples: list[Overrides] = [{}]
     if space is not None:
@@ -195,7 +197,7 @@ def _check_settings(train: "SpacyTrain", runs: Iterable[Run], space: SearchSpace
     for run in first.values():
         for chosen in examples:
             try:
-                train.check(run, chosen)
+                check_config(train.make_config(run, chosen))
             except ValueError as err:
                 raise ValueError(f"{run.system} cannot be trained with {chosen}: {err}") from err
 

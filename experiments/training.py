@@ -127,15 +127,6 @@ class SpacyTrain:
         own = make_overrides(config, run, cache_mb=self.cache_mb)
         return load_config(path, overrides={**self.overrides, **own, **chosen}, interpolate=False)
 
-    def check(self, run: Run, chosen: Overrides) -> None:
-        """Check that a run has a config that can be trained, before hours of others.
-
-        run (Run): The run.
-        chosen (Overrides): Further settings, which a sampler may choose.
-        RAISES (ValueError): If a setting does not exist or has a value that cannot be used.
-        """
-        check_config(self.make_config(run, chosen))
-
 
 def check_config(config: Config) -> None:
     """Check that spaCy can make a pipeline and a training of a config.
