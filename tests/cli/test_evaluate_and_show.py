@@ -123,3 +123,10 @@ def test_evaluate_takes_a_minimum_score(run_spacy, folder, tmp_path):
 def test_a_text_that_is_too_long_is_a_message(run_spacy, folder):
     result = run_spacy("tabcnn", "show", folder / "model", "a " * 500_001)
     assert result.exit_code == 1 and "Could not annotate the texts" in result.output
+
+
+def test_a_gpu_that_does_not_exist_is_an_error_of_one_message(run_spacy, tiny_run, tiny_corpus):
+    options = (tiny_run / "model-best", tiny_corpus, "--gpu-id", 99)
+    result = run_spacy("tabcnn", "evaluate", *options)
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert "Cannot use the GPU 99" in " ".join(result.output.split())
