@@ -39,32 +39,37 @@ def forward(
     if not parts:
         return forward_by_doc(model, outputs, is_train)
     ops: DeviceOps = model.ops
-    data, lengths = [], []
-    for part in parts:
-        data.append(part.batch.rows[ops.asarray(part.places)])
-        lengths.append(part.lengths)
     xp = ops.xp
-    subwords = data[0] if len(data) == 1 else xp.concatenate(data)
-    all_lengths = ops.asarray1i(np.concatenate(lengths))
-    pooled, backprop_pooling = model.layers[0](Ragged(subwords, all_lengths), is_train)
+    pooled, callbacks = [], []
+    for part in parts:
+        # One batch of the encoder after the other: the arrays of all its layers are large.
+        subwords = part.batch.rows[ops.asarray(part.places)]
+        lengths = ops.asarray1i(part.lengths)
+        words_of_part, callback = model.layers[0](Ragged(subwords, lengths), is_train)
+        pooled.append(words_of_part)
+        callbacks.append(callback)
+    words = pooled[0] if len(parts) == 1 else xp.concatenate(pooled)
+    pooled_shape = words.shape
     order, n_words = _order_words(outputs, parts)
-    words = pooled
     if order is not None:
-        words = pooled[ops.asarray(order)]
+        words = words[ops.asarray(order)]
 
     def backprop(d_words: list[Floats2d]) -> list[TransformerData]:
         d_pooled: DeviceArray = xp.concatenate(d_words)
         if order is not None:
-            d_ordered, d_pooled = d_pooled, ops.alloc2f(*pooled.shape)
+            d_ordered, d_pooled = d_pooled, ops.alloc2f(*pooled_shape)
             ops.scatter_add(d_pooled, ops.asarray(order), d_ordered)
-        d_subwords = backprop_pooling(d_pooled).dataXd
+        ends = np.cumsum([*map(len, pooled)])[:-1].tolist()
+        d_subwords = []
+        for d_part, callback in zip(xp.split(d_pooled, ends), callbacks, strict=True):
+            d_subwords.append(callback(d_part).dataXd)
         if len(parts) > 1:
             # Several batches come from documents that were annotated before, not from the encoder
             # in training. So only the pooling learns.
             return []
         (part,) = parts
         d_rows: DeviceArray = ops.alloc2f(*part.batch.rows.shape)
-        ops.scatter_add(d_rows, ops.asarray(part.places), d_subwords)
+        ops.scatter_add(d_rows, ops.asarray(part.places), d_subwords[0])
         d_rows *= model.attrs["grad_factor"]
         d_batch = d_rows.reshape(part.batch.arrays["last_hidden_state"].shape)
         if is_cupy_array(d_batch):

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -107,11 +106,18 @@ def join_passes(
     n_subwords (int): Sub-words of the padded batch.
     RETURNS (BaseModelOutput): By name, the outputs of the batch, zero in the padding.
     """
-    inverse = torch.argsort(torch.cat(passes))
+    n_sequences = sum(map(len, passes))
 
     def join(parts: list[Tensor]) -> Tensor:
-        padded = [F.pad(part, (0, 0, 0, n_subwords - part.shape[1])) for part in parts]
-        return torch.cat(padded)[inverse.to(parts[0].device)].float()
+        places = []
+        for part, sequences in zip(parts, passes, strict=True):
+            grid = n_subwords * sequences[:, None] + torch.arange(part.shape[1])
+            places.append(grid.flatten())
+        # Only the sub-words are moved: the padding can be several times as large.
+        rows = torch.cat([part.flatten(0, 1) for part in parts]).float()  # (sub-words, width)
+        joined = rows.new_zeros(n_sequences * n_subwords, rows.shape[1])
+        joined.index_copy_(0, torch.cat(places), rows)
+        return joined.view(n_sequences, n_subwords, -1)
 
     return join_arrays(join, outputs)
 
