@@ -109,15 +109,13 @@ def join_passes(
     n_sequences = sum(map(len, passes))
 
     def join(parts: list[Tensor]) -> Tensor:
-        places = []
+        width = parts[0].shape[2]
+        joined = torch.zeros(n_sequences * n_subwords, width)
         for part, sequences in zip(parts, passes, strict=True):
-            grid = n_subwords * sequences[:, None] + torch.arange(part.shape[1])
-            places.append(grid.flatten())
-        # Only the sub-words are moved: the padding can be several times as large.
-        rows = torch.cat([part.flatten(0, 1) for part in parts]).float()  # (sub-words, width)
-        joined = rows.new_zeros(n_sequences * n_subwords, rows.shape[1])
-        joined.index_copy_(0, torch.cat(places), rows)
-        return joined.view(n_sequences, n_subwords, -1)
+            # Only the sub-words are moved: the padding can be several times as large.
+            places = n_subwords * sequences[:, None] + torch.arange(part.shape[1])
+            joined.index_copy_(0, places.flatten(), part.flatten(0, 1).float())
+        return joined.view(n_sequences, n_subwords, width)
 
     return join_arrays(join, outputs)
 
