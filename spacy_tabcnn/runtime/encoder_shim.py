@@ -14,8 +14,9 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from ..heads.transfers import to_device
 from ..heads.weights import WeightCache
+from .free_memory import find_free_memory
 from .linear import FastLinear, find_fast_layers, forget_converted
-from .output_cache import OutputCache, find_free_memory
+from .output_cache import OutputCache
 from .outputs import Output, keep_subword_outputs
 from .passes import (
     BFLOAT16,

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -12,29 +11,6 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers.modeling_outputs import BaseModelOutput
 
 from .outputs import Output, Outputs, join_arrays, map_arrays
-
-MEMORY = Path("/proc/meminfo")
-# The size of an automatic cache where the system does not say how much memory is free: 1 GiB.
-ASSUMED_FREE = 2 * 2**30
-
-
-def find_free_memory(device: torch.device) -> int:
-    """Return the number of bytes that are free on a device.
-
-    device (torch.device): A CPU or CUDA device.
-    RETURNS (int): The number; `ASSUMED_FREE` if the system does not say.
-    """
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    try:
-        lines = MEMORY.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ASSUMED_FREE
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name == "MemAvailable":
-            return 1024 * int(value.split()[0])
-    return ASSUMED_FREE
 
 
 class OutputCache:
