@@ -49,7 +49,7 @@ def forward(
         pooled.append(words_of_part)
         callbacks.append(callback)
     words = pooled[0] if len(parts) == 1 else xp.concatenate(pooled)
-    pooled_shape = words.shape
+    ends = np.cumsum([*map(len, pooled)]).tolist()
     order, n_words = _order_words(outputs, parts)
     if order is not None:
         words = words[ops.asarray(order)]
@@ -57,11 +57,10 @@ def forward(
     def backprop(d_words: list[Floats2d]) -> list[TransformerData]:
         d_pooled: DeviceArray = xp.concatenate(d_words)
         if order is not None:
-            d_ordered, d_pooled = d_pooled, ops.alloc2f(*pooled_shape)
+            d_ordered, d_pooled = d_pooled, ops.alloc2f(ends[-1], words.shape[1])
             ops.scatter_add(d_pooled, ops.asarray(order), d_ordered)
-        ends = np.cumsum([*map(len, pooled)])[:-1].tolist()
         d_subwords = []
-        for d_part, callback in zip(xp.split(d_pooled, ends), callbacks, strict=True):
+        for d_part, callback in zip(xp.split(d_pooled, ends[:-1]), callbacks, strict=True):
             d_subwords.append(callback(d_part).dataXd)
         if len(parts) > 1:
             # Several batches come from documents that were annotated before, not from the encoder
