@@ -110,7 +110,8 @@ def join_passes(
 
     def join(parts: list[Tensor]) -> Tensor:
         width = parts[0].shape[2]
-        joined = torch.zeros(n_sequences * n_subwords, width)
+        shape = n_sequences * n_subwords, width
+        joined = parts[0].new_zeros(shape, dtype=torch.float32)
         for part, sequences in zip(parts, passes, strict=True):
             # Only the sub-words are moved: the padding can be several times as large.
             places = n_subwords * sequences[:, None] + torch.arange(part.shape[1])
