@@ -4,12 +4,12 @@ import glob
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spacy_tabcnn.evaluation.scoring import Scores
 
 from .corpora import get_convention
-from .results import MEASURES, ScoreSummary, summarise
+from .results import MEASURES, ScoreSummary, expect, summarise
 
 
 class ScoredSystem(NamedTuple):
@@ -28,7 +28,8 @@ def read_test_scores(texts: Iterable[str]) -> dict[ScoredSystem, list[ScoreSumma
     """Read the scores of trained models on test sets.
 
     texts (Iterable[str]): "CORPUS/SYSTEM/ENCODER=FILES" each, with a pattern for the JSON files of
-        `spacy tabcnn evaluate`, one for each seed or fold.
+        `spacy tabcnn evaluate`, one for each seed or fold; or the path of the file that
+        `save_test_scores` wrote.
     RETURNS (dict[ScoredSystem, list[ScoreSummary]]): NER, RE and RE+, with the average that the
         paper uses for the corpus, see `get_convention`.
     RAISES (OSError): If a file cannot be read.
@@ -37,17 +38,31 @@ def read_test_scores(texts: Iterable[str]) -> dict[ScoredSystem, list[ScoreSumma
     """
     found: dict[ScoredSystem, list[ScoreSummary]] = {}
     for text in texts:
-        system, paths = _parse_test_scores(text)
-        if system in found:
-            raise ValueError(
-                f"the test scores {text!r} are of a system that has scores already. Name all its "
-                f"files in one pattern, or give it another name than {'/'.join(system)}"
-            )
-        suffix = get_convention(system.corpus).score_suffix
-        keys = [f"{measure}_{suffix}" for measure in MEASURES.values()]
-        columns = zip(*(_read_scores(path, keys) for path in paths), strict=True)
-        found[system] = list(map(summarise, columns))
+        if "=" in text:
+            of_text = [_average_test_scores(text)]
+        else:
+            of_text = _read_saved_scores(text)
+        for system, summaries in of_text:
+            if system in found:
+                raise ValueError(
+                    f"the test scores {text!r} are of a system that has scores already. Name all "
+                    f"its files in one pattern, or give it another name than {'/'.join(system)}"
+                )
+            found[system] = summaries
     return found
+
+
+def save_test_scores(scores: HeldOutSummaries, path: Path) -> None:
+    """Save scores on test sets as JSON: the means and standard deviations of each system.
+
+    scores (HeldOutSummaries): The scores.
+    path (Path): The file.
+    """
+    rows = []
+    for system, summaries in scores.items():
+        columns = [summary._asdict() for summary in summaries]
+        rows.append({**system._asdict(), **dict(zip(MEASURES, columns, strict=True))})
+    path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 def list_test_files(texts: Iterable[str]) -> list[str]:
@@ -59,8 +74,49 @@ def list_test_files(texts: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for text in texts:
-        found += _parse_test_scores(text)[1]
+        found += _parse_test_scores(text)[1] if "=" in text else [text]
     return found
+
+
+def _average_test_scores(text: str) -> tuple[ScoredSystem, list[ScoreSummary]]:
+    """Read and average the scores of a system; see `read_test_scores`."""
+    system, paths = _parse_test_scores(text)
+    suffix = get_convention(system.corpus).score_suffix
+    keys = [f"{measure}_{suffix}" for measure in MEASURES.values()]
+    columns = zip(*(_read_scores(path, keys) for path in paths), strict=True)
+    return system, list(map(summarise, columns))
+
+
+def _read_saved_scores(path: str) -> list[tuple[ScoredSystem, list[ScoreSummary]]]:
+    """Read a file that `save_test_scores` wrote.
+
+    RAISES (OSError): If there is no such file.
+    RAISES (ValueError): If the file has other content.
+    """
+    try:
+        found = []
+        for row in json.loads(Path(path).read_text(encoding="utf-8")):
+            for key in ScoredSystem._fields:
+                expect(row[key], str)
+            system = ScoredSystem(*(row[key] for key in ScoredSystem._fields))
+            found.append((system, [_read_summary(row[measure]) for measure in MEASURES]))
+        return found
+    except (KeyError, RecursionError, TypeError, ValueError) as err:
+        raise ValueError(
+            f"{path}: cannot be read ({err!r}); expected CORPUS/SYSTEM/ENCODER=FILES, or the "
+            "test_scores.json of a report"
+        ) from err
+
+
+def _read_summary(columns: Mapping[str, Any]) -> ScoreSummary:
+    """Read a mean and a standard deviation.
+
+    RAISES (KeyError, TypeError): If they have another form.
+    """
+    expect(columns["mean"], int | float)
+    expect(columns["sd"], int | float | None)
+    expect(columns["n_runs"], int)
+    return ScoreSummary(columns["mean"], columns["sd"], columns["n_runs"])
 
 
 def _parse_test_scores(text: str) -> tuple[ScoredSystem, list[str]]:

@@ -15,7 +15,7 @@ from spacy_tabcnn.visual.reliability import draw_reliability
 
 from .differences import compare_systems, describe_order
 from .figures import draw_panels, make_panels
-from .heldout import HeldOutSummaries, list_test_files, read_test_scores
+from .heldout import HeldOutSummaries, list_test_files, read_test_scores, save_test_scores
 from .overview import describe_missing, describe_runs
 from .parameters import make_parameter_table
 from .render import to_html, to_markdown
@@ -29,6 +29,9 @@ from .tables import (
     make_test_table,
 )
 
+# The file of a report with the scores on test sets.
+TEST_SCORES = "test_scores.json"
+
 
 def write_report(
     studies: Sequence[Study],
@@ -38,7 +41,9 @@ def write_report(
     calibrations: Sequence[str | Path] = (),
     results: Sequence[str | Path] = (),
 ) -> None:
-    """Write report.md, report.html, the figures with their data, and the results of each study.
+    """Write report.md, report.html, the figures with their data, and the results.
+
+    The results are a file for each study, and `TEST_SCORES` for the scores on test sets.
 
     studies (Sequence[Study]): The studies of a storage; tables and figures leave out searches.
     folder (Path): The folder; made if needed.
@@ -51,12 +56,15 @@ def write_report(
     RAISES (ValueError): If test_scores or a file cannot be read, or a file would be replaced.
     """
     reliability = list(map(read_calibration, calibrations))
-    sections = make_report(studies, read_test_scores(test_scores), reliability)
+    summaries = read_test_scores(test_scores)
+    sections = make_report(studies, summaries, reliability)
     with fill_folder(folder) as new:
         for study in studies:
             name = f"{study.name}.jsonl"
             if not any(is_same(folder / name, path) for path in results):
                 save_results(study, new / name)
+        if summaries:
+            save_test_scores(summaries, new / TEST_SCORES)
         for section in sections:
             if isinstance(section, FigureSection):
                 _save_figure(section, new)

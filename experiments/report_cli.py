@@ -33,13 +33,16 @@ def report_cli(
             "-t",
             metavar="CORPUS/SYSTEM/ENCODER=FILES",
             help="Scores on a test set: a JSON file of `spacy tabcnn evaluate` for each seed "
-            "(ADE: for each fold); repeatable",
+            "(ADE: for each fold); or the test_scores.json of an earlier report; repeatable",
         ),
     ] = None,
     calibrations: Annotated[
         list[Path] | None,
         typer.Option(
-            "--calibration", "-c", help="JSON file of `spacy tabcnn calibration`; repeatable"
+            "--calibration",
+            "-c",
+            help="JSON file of `spacy tabcnn calibration`, or reliability1.json of an earlier "
+            "report; repeatable",
         ),
     ] = None,
 ) -> None:

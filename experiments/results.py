@@ -201,16 +201,16 @@ def _check_settings(settings: Mapping[str, Any]) -> StudySettings:
 
     RAISES (KeyError, TypeError): If they have another form.
     """
-    _expect(settings, dict)
-    _expect(settings.get("encoder"), str | None)
+    expect(settings, dict)
+    expect(settings.get("encoder"), str | None)
     systems, corpus = settings.get("systems", {}), settings.get("corpus", {})
-    _expect(systems, dict)
-    _expect(corpus, dict)
+    expect(systems, dict)
+    expect(corpus, dict)
     for text in (*systems.values(), corpus.get("name", "")):
-        _expect(text, str)
+        expect(text, str)
     for part in corpus.keys() & {"train", "dev"}:
         for key in get_type_hints(CorpusCounts):
-            _expect(corpus[part][key], int)
+            expect(corpus[part][key], int)
     return cast(StudySettings, settings)
 
 
@@ -223,11 +223,11 @@ def _read_record(row: Mapping[str, Any]) -> tuple[Run, RunRecord]:
     if run is None:
         raise KeyError("run")
     for key, kind in get_type_hints(Run).items():
-        _expect(getattr(run, key), kind)
-    _expect(row["overrides"], dict)
-    _expect(row["minutes"], int | float | None)
+        expect(getattr(run, key), kind)
+    expect(row["overrides"], dict)
+    expect(row["minutes"], int | float | None)
     for prefix in MEASURES.values():
-        _expect(row["scores"][f"{prefix}_f"], int | float)
+        expect(row["scores"][f"{prefix}_f"], int | float)
         np.array(row["counts"][prefix], dtype=np.float64).reshape(-1, 3)
     return run, RunRecord(
         run=run.to_dict(),
@@ -238,7 +238,13 @@ def _read_record(row: Mapping[str, Any]) -> tuple[Run, RunRecord]:
     )
 
 
-def _expect(value: object, kind: type | UnionType) -> None:
+def expect(value: object, kind: type | UnionType) -> None:
+    """Check the type of a value in a file.
+
+    value (object): The value.
+    kind (type | UnionType): The type that it has to have.
+    RAISES (TypeError): If it has another type.
+    """
     if not isinstance(value, kind):
         name = getattr(kind, "__name__", str(kind))
         raise TypeError(f"{value!r:.100} instead of {name}")

@@ -11,7 +11,7 @@ import pytest
 from experiments.differences import compare_systems
 from experiments.figures import make_panels
 from experiments.grid import Run, make_grid
-from experiments.heldout import read_test_scores
+from experiments.heldout import ScoredSystem, read_test_scores, save_test_scores
 from experiments.overview import describe_missing
 from experiments.paper import read_paper
 from experiments.parameters import make_parameter_table
@@ -279,6 +279,54 @@ def test_test_scores_of_one_system_twice(tmp_path):
     texts = [f"CoNLL04/TabERT/minilm={tmp_path}/test{seed}.json" for seed in (1, 2)]
     with pytest.raises(ValueError, match=r"test2\.json' are of a system that has scores already"):
         read_test_scores(texts)
+
+
+def test_saved_test_scores_are_the_scores(tmp_path):
+    scores = {
+        ScoredSystem("ADE", "PFN", "minilm, 8 epochs"): [ScoreSummary(89.04, 1.5, 3)] * 3,
+        ScoredSystem("CoNLL04", "TabERT", "minilm"): [*map(ScoreSummary, (85.0, 66.0, 65.5))],
+    }
+    path = tmp_path / "test_scores.json"
+    save_test_scores(scores, path)
+    assert read_test_scores([str(path)]) == scores
+    file_ = tmp_path / "test1.json"
+    file_.write_text(json.dumps({f"{measure}_f": 0.5 for measure in MEASURES.values()}))
+    text = f"CoNLL04/PFN/minilm={file_}"
+    assert [*read_test_scores([str(path), text])] == [*scores, ("CoNLL04", "PFN", "minilm")]
+    with pytest.raises(ValueError, match="of a system that has scores already"):
+        read_test_scores([text, text.replace("PFN", "TabERT"), str(path)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[1]",
+        "{}}",
+        '[{"corpus": "ADE"',
+        '[{"corpus": "ADE", "system": "PFN", "encoder": 1}]',
+        '[{"corpus": "ADE", "system": "PFN", "encoder": "minilm", "NER": {"mean": "89"}}]',
+    ],
+)
+def test_saved_test_scores_that_are_damaged(tmp_path, text):
+    path = tmp_path / "test_scores.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"test_scores\.json: cannot be read .* of a report"):
+        read_test_scores([str(path)])
+
+
+def test_a_report_is_written_again_from_its_files(make_study, tmp_path):
+    file_ = tmp_path / "test1.json"
+    file_.write_text(json.dumps({f"{measure}_f": 0.5 for measure in MEASURES.values()}))
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_report([make_study()], first, test_scores=[f"CoNLL04/PFN/minilm={file_}"])
+    saved = first / "test_scores.json"
+    write_report([read_saved_study(first / "layers.jsonl")], second, test_scores=[str(saved)])
+    names = {path.name for path in first.iterdir()}
+    assert "test_scores.json" in names and names == {path.name for path in second.iterdir()}
+    for name in names:
+        assert (second / name).read_bytes() == (first / name).read_bytes()
+    with pytest.raises(ValueError, match=r"test_scores\.json: is the input too"):
+        write_report([make_study()], first, test_scores=[str(saved)])
 
 
 def test_sizes_of_corpora(make_study):
