@@ -2,6 +2,7 @@
 
 import glob
 import json
+import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,9 @@ from spacy_tabcnn.evaluation.scoring import Scores
 
 from .corpora import get_convention
 from .results import MEASURES, ScoreSummary, expect, summarise
+
+# The file of a report with the scores on test sets.
+TEST_SCORES = "test_scores.json"
 
 
 class ScoredSystem(NamedTuple):
@@ -38,11 +42,7 @@ def read_test_scores(texts: Iterable[str]) -> dict[ScoredSystem, list[ScoreSumma
     """
     found: dict[ScoredSystem, list[ScoreSummary]] = {}
     for text in texts:
-        if "=" in text:
-            of_text = [_average_test_scores(text)]
-        else:
-            of_text = _read_saved_scores(text)
-        for system, summaries in of_text:
+        for system, summaries in _read_systems(text):
             if system in found:
                 raise ValueError(
                     f"the test scores {text!r} are of a system that has scores already. Name all "
@@ -60,8 +60,10 @@ def save_test_scores(scores: HeldOutSummaries, path: Path) -> None:
     """
     rows = []
     for system, summaries in scores.items():
-        columns = [summary._asdict() for summary in summaries]
-        rows.append({**system._asdict(), **dict(zip(MEASURES, columns, strict=True))})
+        row: dict[str, object] = {**system._asdict()}
+        for measure, summary in zip(MEASURES, summaries, strict=True):
+            row[measure] = summary._asdict()
+        rows.append(row)
     path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
@@ -74,17 +76,19 @@ def list_test_files(texts: Iterable[str]) -> list[str]:
     """
     found: list[str] = []
     for text in texts:
-        found += _parse_test_scores(text)[1] if "=" in text else [text]
+        found += [text] if os.path.isfile(text) else _parse_test_scores(text)[1]
     return found
 
 
-def _average_test_scores(text: str) -> tuple[ScoredSystem, list[ScoreSummary]]:
-    """Read and average the scores of a system; see `read_test_scores`."""
+def _read_systems(text: str) -> list[tuple[ScoredSystem, list[ScoreSummary]]]:
+    """Read the scores that one text names; see `read_test_scores`."""
+    if os.path.isfile(text):
+        return _read_saved_scores(text)
     system, paths = _parse_test_scores(text)
     suffix = get_convention(system.corpus).score_suffix
     keys = [f"{measure}_{suffix}" for measure in MEASURES.values()]
     columns = zip(*(_read_scores(path, keys) for path in paths), strict=True)
-    return system, list(map(summarise, columns))
+    return [(system, list(map(summarise, columns)))]
 
 
 def _read_saved_scores(path: str) -> list[tuple[ScoredSystem, list[ScoreSummary]]]:
@@ -103,20 +107,19 @@ def _read_saved_scores(path: str) -> list[tuple[ScoredSystem, list[ScoreSummary]
         return found
     except (KeyError, RecursionError, TypeError, ValueError) as err:
         raise ValueError(
-            f"{path}: cannot be read ({err!r}); expected CORPUS/SYSTEM/ENCODER=FILES, or the "
-            "test_scores.json of a report"
+            f"{path}: cannot be read ({err!r}); expected the {TEST_SCORES} of a report"
         ) from err
 
 
-def _read_summary(columns: Mapping[str, Any]) -> ScoreSummary:
+def _read_summary(data: Mapping[str, Any]) -> ScoreSummary:
     """Read a mean and a standard deviation.
 
     RAISES (KeyError, TypeError): If they have another form.
     """
-    expect(columns["mean"], int | float)
-    expect(columns["sd"], int | float | None)
-    expect(columns["n_runs"], int)
-    return ScoreSummary(columns["mean"], columns["sd"], columns["n_runs"])
+    expect(data["mean"], int | float)
+    expect(data["sd"], int | float | None)
+    expect(data["n_runs"], int)
+    return ScoreSummary(data["mean"], data["sd"], data["n_runs"])
 
 
 def _parse_test_scores(text: str) -> tuple[ScoredSystem, list[str]]:
@@ -127,7 +130,8 @@ def _parse_test_scores(text: str) -> tuple[ScoredSystem, list[str]]:
     if len(parts) != 3 or not paths:
         raise ValueError(
             f"the test scores are {text!r}; expected CORPUS/SYSTEM/ENCODER=FILES and at least one "
-            "such file, for example CoNLL04/TabERT-CNN/minilm=metrics/conll04_test*.json"
+            "such file, for example CoNLL04/TabERT-CNN/minilm=metrics/conll04_test*.json, or the "
+            f"{TEST_SCORES} of a report"
         )
     return ScoredSystem(*parts), paths
 

@@ -15,7 +15,13 @@ from spacy_tabcnn.visual.reliability import draw_reliability
 
 from .differences import compare_systems, describe_order
 from .figures import draw_panels, make_panels
-from .heldout import HeldOutSummaries, list_test_files, read_test_scores, save_test_scores
+from .heldout import (
+    TEST_SCORES,
+    HeldOutSummaries,
+    list_test_files,
+    read_test_scores,
+    save_test_scores,
+)
 from .overview import describe_missing, describe_runs
 from .parameters import make_parameter_table
 from .render import to_html, to_markdown
@@ -28,9 +34,6 @@ from .tables import (
     make_layer_tables,
     make_test_table,
 )
-
-# The file of a report with the scores on test sets.
-TEST_SCORES = "test_scores.json"
 
 
 def write_report(

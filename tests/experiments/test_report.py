@@ -252,7 +252,8 @@ def test_test_scores_of_ade_are_macro_averages_over_folds(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg"]
+    "text",
+    ["CoNLL04=none.json", "CoNLL04/TabERT/minilm=none.json", "a/b/c/d=setup.cfg", "none.json"],
 )
 def test_test_scores_that_cannot_be_read(text):
     with pytest.raises(ValueError, match="CORPUS/SYSTEM/ENCODER=FILES"):
@@ -286,7 +287,8 @@ def test_saved_test_scores_are_the_scores(tmp_path):
         ScoredSystem("ADE", "PFN", "minilm, 8 epochs"): [ScoreSummary(89.04, 1.5, 3)] * 3,
         ScoredSystem("CoNLL04", "TabERT", "minilm"): [*map(ScoreSummary, (85.0, 66.0, 65.5))],
     }
-    path = tmp_path / "test_scores.json"
+    path = tmp_path / "layer=6" / "test_scores.json"
+    path.parent.mkdir()
     save_test_scores(scores, path)
     assert read_test_scores([str(path)]) == scores
     file_ = tmp_path / "test1.json"
